@@ -1,0 +1,49 @@
+"""The three calls of the Python API that do a whole job."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from clep import tracking
+from clep.config import Config, compose
+from clep.learner import Learner
+from clep.pipelines import class_incremental
+from clep.pipelines import compare as comparing
+from clep.results import Comparison, Result
+
+Source = str | Path | Mapping[str, Any] | Config | None
+
+
+def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
+    """Run a class-incremental pipeline, as `clep run` does.
+
+    Args:
+        config: a built-in name, a YAML path, a mapping or a `Config`; None for class-incremental digits.
+        overrides: `key=value` strings, as on the command line.
+
+    Returns:
+        The numbers of `clep run --json`.
+    """
+    return class_incremental.run(compose(config, overrides))
+
+
+def compare(config: Source = None, overrides: Sequence[str] = ()) -> Comparison:
+    """Compare cells over seeds in worker processes, as `clep compare` does; arguments as for `run`.
+
+    A script that calls this needs the usual `if __name__ == "__main__":` guard.
+    """
+    return comparing.compare(compose(config, overrides))
+
+
+def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Learner:
+    """The trained learner of a run.
+
+    Args:
+        run_id_or_path: an MLflow run id, or the path of a checkpoint file.
+        tracking_uri: where the run is; the default is that of `clep run`.
+    """
+    path = Path(run_id_or_path)
+    if not path.is_file():
+        uri = tracking.tracking_uri(tracking_uri)
+        path = tracking.artifacts(uri, str(run_id_or_path), class_incremental.CHECKPOINT)
+    return Learner.load_from_checkpoint(path, map_location="cpu")

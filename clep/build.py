@@ -1,0 +1,107 @@
+"""From a configuration to objects: the stream, the learner and the strategies that it describes."""
+
+import torch
+from avalanche.core import BasePlugin
+
+from clep import strategy, streams
+from clep.config import Config, label, replace
+from clep.equilibrium import CostNudging, LinearNudging, Network, TimeStep
+from clep.errors import ConfigError
+from clep.learner import Learner
+from clep.randomness import seed_for
+from clep.streams import Stream
+from clep.training import Training
+
+
+def build_stream(config: Config) -> Stream:
+    """The class-incremental stream of `config.stream`."""
+    c = config.stream
+    return streams.stream(
+        c.name,
+        experiences=c.experiences,
+        seed=config.seed,
+        class_order=c.class_order,
+        validation_fraction=c.validation_fraction,
+        evaluate_on=c.evaluate_on,
+        samples_per_experience=c.samples_per_experience,
+        root=config.data.root,
+        download=config.data.download,
+        path=c.path,
+        standardize=c.standardize,
+    )
+
+
+def build_learner(config: Config, stream: Stream) -> Learner:
+    """The learner of `config.learner` around the network of `config.network`, sized for the stream."""
+    c, n = config.learner, config.network
+    network = Network(
+        [stream.samples.x[0].numel(), *n.hidden, len(stream.class_order)],
+        neuron=n.neuron,
+        bias=n.bias,
+        free_steps=n.free_steps,
+        nudged_steps=n.nudged_steps,
+        time_step=TimeStep(**vars(n.time_step)),
+        seed=seed_for(config.seed, "network"),
+    )
+    gradient = (
+        LinearNudging(c.beta, c.phases) if c.nudging == "linear" else CostNudging(c.beta, c.phases, nudge=c.nudge)
+    )
+    return Learner(
+        network,
+        gradient=gradient,
+        lr=c.lr,
+        loss=c.loss,
+        optimizer=c.optimizer,
+        momentum=c.momentum,
+        weight_decay=c.weight_decay,
+        lr_scale=c.lr_scale,
+        schedule=c.schedule,
+    )
+
+
+def resolved(config: Config) -> Config:
+    """The configuration with all parameters of its strategies, so that a stored copy outlives changed defaults."""
+    names = config.strategies or ["naive"]
+    parameters = {name: strategy.defaults(strategy.find(name)) | config.strategy.get(name, {}) for name in names}
+    return replace(config, strategies=names, strategy=parameters)
+
+
+def build_strategies(config: Config) -> list[BasePlugin]:
+    """The composed set of strategies; an empty set is `naive`."""
+    return strategy.build(config.strategies or ["naive"], config.strategy, seed=config.seed)
+
+
+def build_training(config: Config, stream: Stream) -> Training:
+    """Learner and strategies, ready to run on the stream.
+
+    Raises:
+        ConfigError: if a strategy stands alone but is combined, or needs what the learner does not give.
+    """
+    strategies = build_strategies(config)
+    alone = [s for s in strategies if getattr(s, "stands_alone", False)]
+    if alone and len(strategies) > 1:
+        raise ConfigError(
+            f"strategies: `{label(config.strategies)}`: {type(alone[0]).__name__} stands alone and cannot be combined."
+        )
+    return Training(
+        build_learner(config, stream),
+        strategies,
+        epochs=config.learner.epochs,
+        batch_size=config.learner.batch_size,
+        seed=config.seed,
+        device=device_of(config),
+        reset_optimizer=config.learner.reset_optimizer,
+        trainer={"gradient_clip_val": config.learner.gradient_clip},
+    )
+
+
+def device_of(config: Config) -> str:
+    """`cpu` or `cuda`.
+
+    Raises:
+        ConfigError: if CUDA was asked for and is not available.
+    """
+    available = torch.cuda.is_available()
+    if config.device == "cuda" and not available:
+        raise ConfigError("device: `cuda` was asked for but torch finds no CUDA device; use device=auto or device=cpu.")
+    return "cuda" if available and config.device != "cpu" else "cpu"

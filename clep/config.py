@@ -1,0 +1,234 @@
+"""Configuration: its composition from YAML and `key=value`; the keys are in `clep.schema`.
+
+    dataclass defaults <- configs/strategy/<name>.yaml <- CONFIG <- key=value
+
+`stream=name` and `network=name` pick a file of `configs/<group>/`, or a YAML file by its path. The file enters just
+below the layer that names it: `network=ep` beats what CONFIG says about the same keys, `network.bias=true` beats both.
+"""
+
+import dataclasses
+import functools
+import io
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any, NamedTuple, cast
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from clep.errors import ConfigError
+from clep.schema import (
+    Config,
+    DataConfig,
+    LearnerConfig,
+    NetworkConfig,
+    StreamConfig,
+    TimeStepConfig,
+    TrackingConfig,
+    misfits,
+    problems,
+    unknown,
+)
+
+__all__ = [
+    "Config",
+    "DataConfig",
+    "LearnerConfig",
+    "NetworkConfig",
+    "StreamConfig",
+    "TimeStepConfig",
+    "TrackingConfig",
+    "builtin",
+    "compose",
+    "label",
+    "replace",
+    "to_dict",
+    "to_yaml",
+    "unknown",
+]
+
+DEFAULT_PIPELINE = "class_incremental"
+# The groups that pick a file, and their default picks.
+_GROUPS = {"stream": StreamConfig.name, "network": NetworkConfig.name}
+
+
+class _Layer(NamedTuple):
+    """The values of one source; `origin` is its file, None for the command line and for Python."""
+
+    origin: str | None
+    values: dict[str, Any]
+
+
+def compose(config: str | Path | Mapping[str, Any] | Config | None = None, overrides: Sequence[str] = ()) -> Config:
+    """Compose and check a configuration.
+
+    Args:
+        config: The name of a built-in pipeline, the path of a YAML file (a run's `config.yaml` too), a mapping or a
+            Config; None is the class-incremental pipeline on digits. Paths start at the working directory.
+        overrides: `key=value` texts with values in YAML; their order matters only where they set the same key.
+
+    Returns:
+        The complete configuration, free of every mistake that can be seen without data.
+
+    Raises:
+        ConfigError: An unknown key or name, a wrong type, a value out of range; the message begins with the key's path.
+    """
+    changes = [_plain(None, _override(text)).values for text in overrides]
+    return _composed(_source(config), _Layer(None, _container(OmegaConf.merge({}, *changes))))
+
+
+def replace(config: Config, **changes: Any) -> Config:
+    """Return a checked copy with `changes` merged in, as in `replace(config, seed=1, learner={"lr": 0.1})`."""
+    return _composed(_Layer(None, to_dict(config)), _Layer(None, changes))
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    """Return the configuration as plain containers."""
+    return dataclasses.asdict(config)
+
+
+def to_yaml(config: Config) -> str:
+    """Return the configuration as YAML, from which `compose` makes an equal one."""
+    return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
+
+
+def label(strategies: Sequence[str]) -> str:
+    """Return the name of a strategy set in tables, tags and plots."""
+    return "+".join(strategies) or "naive"
+
+
+def builtin(group: str) -> dict[str, str]:
+    """Return the names of the YAML files in `configs/<group>/`, sorted, and what their first line says."""
+    folder = resources.files("clep.configs") / group
+    files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
+    texts = {file.name[:-5]: file.read_text(encoding="utf-8") for file in files if file.name.endswith(".yaml")}
+    return {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
+
+
+def _source(config: str | Path | Mapping[str, Any] | Config | None) -> _Layer:
+    """Read what was given as CONFIG."""
+    if isinstance(config, Config | Mapping):
+        return _Layer(None, to_dict(config) if isinstance(config, Config) else dict(config))
+    name = DEFAULT_PIPELINE if config is None else str(config)
+    if name in builtin("pipeline"):
+        return _shipped("pipeline", name)
+    if _is_path(name):
+        return _read(Path(name), name)
+    raise ConfigError(f"config: {unknown(name, builtin('pipeline'), 'config')}, or a path that ends in .yaml")
+
+
+def _override(text: str) -> dict[str, Any]:
+    """Turn `a.b=value` into {"a": {"b": value}}."""
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{text}: expected key=value, for example learner.lr=0.01")
+    try:
+        return _nested(_parts(key), _container(OmegaConf.from_dotlist([f"value={value}"]))["value"])
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(f"{key}: `{value}` is not YAML: {_reason(error)}") from error
+
+
+def _parts(key: str) -> list[str]:
+    """Split a key path at its dots, except within an import path: `strategy.package.module:Class.steps` has 3 parts."""
+    return re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", key)
+
+
+def _container(config: Any) -> Any:
+    """Return plain containers, `${...}` left as it is."""
+    return OmegaConf.to_container(config)
+
+
+def _nested(keys: Sequence[str], value: Any) -> Any:
+    return functools.reduce(lambda inner, key: {key: inner}, reversed(keys), value)
+
+
+def _is_path(name: Any) -> bool:
+    return isinstance(name, str) and name.endswith((".yaml", ".yml"))
+
+
+def _shipped(group: str, name: str, *keys: str) -> _Layer:
+    return _read(resources.files("clep.configs") / group / f"{name}.yaml", f"configs/{group}/{name}.yaml", *keys)
+
+
+def _read(file: Traversable, origin: str, *keys: str) -> _Layer:
+    """Read a YAML file, whose values belong under `keys`; `origin` names it in errors."""
+    try:
+        values = _container(OmegaConf.load(io.StringIO(file.read_text(encoding="utf-8"))))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{origin}{line}: cannot be read as YAML: {_reason(error)}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{origin}: expected keys and their values, got {values!r}")
+    return _Layer(origin, _nested(keys, values))
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "problem", None) or getattr(error, "strerror", None) or str(error).partition("\n")[0]
+
+
+def _plain(origin: str | None, values: Any) -> _Layer:
+    """Return a layer of plain containers, `stream: mnist` and `strategies: ewc` written out, types checked."""
+    try:
+        plain = _container(OmegaConf.create(values))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key}: {_reason(error)}") from error
+    picks = {group: {"name": plain[group]} for group in _GROUPS if isinstance(plain.get(group), str)}
+    names = {"strategies": [plain["strategies"]]} if isinstance(plain.get("strategies"), str) else {}
+    layer = _Layer(origin, plain | picks | names)
+    for key, problem in misfits(layer.values):
+        raise ConfigError(f"{key}: {problem}{_set_in([layer], key)}")
+    return layer
+
+
+def _composed(*sources: _Layer) -> Config:
+    """Merge the sources over the defaults and check the result."""
+    layers = [_Layer(None, {group: {"name": name} for group, name in _GROUPS.items()})]
+    layers += [layer for source in sources for layer in _with_files(_plain(*source))]
+    for group in _GROUPS:
+        at = max(i for i, layer in enumerate(layers) if "name" in layer.values.get(group, {}))
+        name = layers[at].values[group]["name"]
+        if name not in builtin(group):
+            text = f"{group}.name: {unknown(name, builtin(group), group)}, or a path that ends in .yaml"
+            raise ConfigError(text + _set_in(layers, f"{group}.name"))
+        layers.insert(at, _shipped(group, name, group))
+    config = _merged(layers)
+    used = set(config.strategies).union(*config.cells) & builtin("strategy").keys()
+    defaults = {name: _shipped("strategy", name).values for name in sorted(used)}
+    config = dataclasses.replace(config, strategy=_container(OmegaConf.merge(defaults, config.strategy)))
+    for key, problem in problems(config):
+        raise ConfigError(f"{key}: {problem}{_set_in(layers, key)}")
+    return config
+
+
+def _with_files(layer: _Layer) -> Iterator[_Layer]:
+    """Yield the files that a layer names by a path as its stream or network, then what else it says."""
+    for group in _GROUPS:
+        if _is_path(path := layer.values.get(group, {}).get("name")):
+            yield _plain(*_read(Path(path), path, group))
+            del layer.values[group]["name"]
+    yield layer
+
+
+def _merged(layers: Iterable[_Layer]) -> Config:
+    """Merge the layers over the defaults of the schema and resolve `${...}`."""
+    try:
+        merged = OmegaConf.merge(OmegaConf.structured(Config), *(layer.values for layer in layers))
+        return cast(Config, OmegaConf.to_object(merged))
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"{error.full_key or 'config'}: {_reason(error)}") from error
+
+
+def _set_in(layers: Sequence[_Layer], key: str) -> str:
+    """Say which file set `key` last, if a file did."""
+
+    def says(values: Any, parts: Sequence[str]) -> bool:
+        return not parts or (isinstance(values, dict) and parts[0] in values and says(values[parts[0]], parts[1:]))
+
+    parts = _parts(re.sub(r"\[\d+]", "", key))
+    origin = next((layer.origin for layer in reversed(layers) if says(layer.values, parts)), None)
+    return f" (set in {origin})" if origin else ""

@@ -1,0 +1,21 @@
+"""The errors that clep raises on purpose; each message says where, what came, what is allowed and what to do next."""
+
+
+class ClepError(Exception):
+    """Base of every error that clep raises on purpose. The command line prints its message without a traceback."""
+
+
+class ConfigError(ClepError, ValueError):
+    """A configuration key or an argument has a value that cannot be used; raised before anything is trained."""
+
+
+class DataError(ClepError):
+    """A data file is missing, damaged or of the wrong shape; the message names its path and what to do."""
+
+
+class DivergenceError(ClepError, ArithmeticError):
+    """Training produced a value that is not finite; the message names the experience, the layer and the step."""
+
+
+class MissingExtraError(ClepError, ImportError):
+    """An optional dependency is not installed; the message names the extra to install."""

@@ -1,0 +1,122 @@
+"""Continual-learning metrics: pure functions of the accuracy matrix.
+
+`R` has shape (n, n): `R[i, j]` is the accuracy on experience `j` after training on experience `i` and all of `i`'s
+consolidation; NaN means not measured (joint training has only its last row). Every function looks at row `i` (default:
+the last), counts the experiences `j <= i` as seen, and returns NaN where the metric is undefined.
+
+References:
+    Chaudhry et al., 2018. Riemannian Walk for Incremental Learning: Understanding Forgetting and Intransigence.
+    Lopez-Paz & Ranzato, 2017. Gradient Episodic Memory for Continual Learning.
+"""
+
+import math
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Array = NDArray[np.float64]
+
+
+def average_accuracy(R: ArrayLike, i: int = -1) -> float:
+    """Mean over the seen experiences, `mean_{j<=i} R[i, j]`: Lopez-Paz & Ranzato's ACC when `i` is the last one."""
+    R, i = _matrix(R, i)
+    return float(R[i, : i + 1].mean())
+
+
+def seen_accuracy(R: ArrayLike, sizes: ArrayLike, i: int = -1) -> float:
+    """Accuracy on all test samples of the seen experiences, `sum_{j<=i} sizes[j] R[i, j] / sum_{j<=i} sizes[j]`.
+
+    Args:
+        R: The accuracy matrix, (n, n).
+        sizes: Number of test samples of each experience, (n,).
+        i: The experience just trained.
+    """
+    R, i = _matrix(R, i)
+    weights = np.asarray(sizes, dtype=np.float64)[: i + 1]
+    return float(R[i, : i + 1] @ weights / weights.sum())
+
+
+def learned_accuracy(R: ArrayLike, i: int = -1) -> float:
+    """Accuracy on each experience when it had just been trained, `mean_{j<=i} R[j, j]`."""
+    R, i = _matrix(R, i)
+    return float(np.diagonal(R)[: i + 1].mean())
+
+
+def forgetting_per_experience(R: ArrayLike, i: int = -1) -> Array:
+    """What each earlier experience lost since it was trained, `R[j, j] - R[i, j]` for `j < i`; negative is a gain.
+
+    This is Avalanche's forgetting. The array has `i` values (none after the first experience).
+    """
+    R, i = _matrix(R, i)
+    return np.diagonal(R)[:i] - R[i, :i]
+
+
+def forgetting(R: ArrayLike, i: int = -1) -> float:
+    """Mean of `forgetting_per_experience`; NaN after the first experience."""
+    return _mean(forgetting_per_experience(R, i))
+
+
+def max_forgetting(R: ArrayLike, i: int = -1) -> float:
+    """Forgetting against the best accuracy so far, `mean_{j<i} (max_{l<i} R[l, j] - R[i, j])` (Chaudhry et al., 2018).
+
+    It is never below `forgetting`, since the maximum runs over `R[j, j]` too.
+    """
+    R, i = _matrix(R, i)
+    if i == 0:
+        return math.nan
+    return _mean(R[:i, :i].max(axis=0) - R[i, :i])
+
+
+def backward_transfer(R: ArrayLike, i: int = -1) -> float:
+    """Influence of later training on earlier experiences, `mean_{j<i} (R[i, j] - R[j, j])` (Lopez-Paz & Ranzato, 2017).
+
+    NaN after the first experience.
+    """
+    return -forgetting(R, i)
+
+
+def forward_transfer(R: ArrayLike, untrained: ArrayLike, i: int = -1) -> float:
+    """Influence on experiences still to come, `mean_{1<=j<=i} (R[j-1, j] - untrained[j])` (Lopez-Paz & Ranzato, 2017).
+
+    Args:
+        R: The accuracy matrix, (n, n).
+        untrained: Accuracies before any training, (n,).
+        i: The experience just trained; NaN for the first, which no experience precedes.
+    """
+    R, i = _matrix(R, i)
+    before = np.asarray(untrained, dtype=np.float64)
+    return _mean(np.diagonal(R, offset=1)[:i] - before[1 : i + 1])
+
+
+def mean_std(values: Iterable[float | None]) -> dict[str, float | int | None]:
+    """Mean and sample standard deviation (ddof 1) of the defined values; None and NaN are dropped.
+
+    Returns:
+        `{"mean", "std", "n"}`: `std` is None below two values, `mean` is None without any.
+    """
+    defined = np.array([v for v in values if v is not None and not math.isnan(v)], dtype=np.float64)
+    n = len(defined)
+    return {
+        "mean": float(defined.mean()) if n > 0 else None,
+        "std": float(defined.std(ddof=1)) if n > 1 else None,
+        "n": n,
+    }
+
+
+def none_if_nan(value: float) -> float | None:
+    """The value as a Python float, or None for NaN, which JSON does not have."""
+    return None if math.isnan(value) else float(value)
+
+
+def _matrix(R: ArrayLike, i: int) -> tuple[Array, int]:
+    """Check the shape of `R` and resolve a negative `i`."""
+    R = np.asarray(R, dtype=np.float64)
+    if R.ndim != 2 or R.shape[0] != R.shape[1] or len(R) == 0:
+        raise ValueError(f"R: expected an accuracy matrix of shape (n, n) with n >= 1, got shape {R.shape}.")
+    return R, range(len(R))[i]
+
+
+def _mean(values: Array) -> float:
+    """The mean, or NaN of nothing, without NumPy's warning."""
+    return float(values.mean()) if len(values) else math.nan

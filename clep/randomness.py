@@ -1,0 +1,28 @@
+"""One random generator per use, all derived from the seed of a run."""
+
+import hashlib
+import random
+
+import numpy as np
+import torch
+
+
+def seed_for(seed: int, use: str) -> int:
+    """A seed in [0, 2^63) for one named use ("weights", "batches", "strategy sleep_replay", ...) of a run's `seed`.
+
+    Different uses get unrelated seeds, so that adding a strategy changes no batch and no initial weight.
+    """
+    digest = hashlib.sha256(f"{seed}/{use}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def generator_for(seed: int, use: str) -> torch.Generator:
+    """A CPU generator seeded by `seed_for`."""
+    return torch.Generator().manual_seed(seed_for(seed, use))
+
+
+def seed_globals(seed: int) -> None:
+    """Seed torch's, numpy's and Python's global generators, which Avalanche's own plugins draw from."""
+    torch.manual_seed(seed_for(seed, "torch"))
+    np.random.seed(seed_for(seed, "numpy") % 2**32)  # noqa: NPY002 - the legacy generator is what Avalanche uses
+    random.seed(seed_for(seed, "python"))

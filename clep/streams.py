@@ -1,0 +1,236 @@
+"""Class-incremental streams: a data set's classes, split into experiences that are learned one after another."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import Dataset as TorchDataset
+
+from clep import datasets
+from clep.errors import ConfigError
+from clep.randomness import generator_for
+
+ROW = "clep_row"
+"""Data attribute that says which row of `Stream.samples` a sample of an Avalanche data set is."""
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Labelled samples in memory: `x` (N, ...) float32, `y` (N,) int64."""
+
+    x: Tensor
+    y: Tensor
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def rows(self, rows: Tensor | Sequence[int]) -> "Samples":
+        """The samples of these rows."""
+        index = torch.as_tensor(rows, dtype=torch.long)
+        return Samples(self.x[index], self.y[index])
+
+    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> DataLoader:
+        """Batches `[x (B, ...), y (B,), t (B,)]`, t the constant task label 0, as slices of the tensors.
+
+        With `generator` None the order comes from torch's global generator, by the same draws as Avalanche's loader.
+        """
+        sampler = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
+        batches = BatchSampler(sampler, batch_size, drop_last=False)
+        return DataLoader(_Slices(self), batch_size=None, sampler=batches, generator=generator)
+
+
+class _Slices(TorchDataset):
+    """Indexed by a list of rows: one tensor slice per batch instead of one Python call per sample."""
+
+    def __init__(self, samples: Samples) -> None:
+        self._tensors = (samples.x, samples.y, torch.zeros_like(samples.y))
+
+    def __len__(self) -> int:
+        return len(self._tensors[1])
+
+    def __getitem__(self, rows: list[int]) -> list[Tensor]:
+        return [tensor[rows] for tensor in self._tensors]
+
+
+@dataclass(frozen=True)
+class Experience:
+    """One step of a stream: the samples of some classes.
+
+    Attributes:
+        index: position in the stream, from 0.
+        classes: labels of this experience, in the order of the stream.
+        samples: its samples.
+        rows: rows of `Stream.samples` for training experiences, empty for others.
+    """
+
+    index: int
+    classes: tuple[int, ...]
+    samples: Samples
+    rows: tuple[int, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> DataLoader:
+        """Batches `[x, y, t]` of this experience; see `Samples.loader`."""
+        return self.samples.loader(batch_size, shuffle=shuffle, generator=generator)
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A class-incremental stream: every class belongs to exactly one experience; no task information is given.
+
+    Attributes:
+        name: name of the data set.
+        class_order: all classes in the order in which they appear.
+        samples: all training data of the data set, of which the training experiences are rows.
+        train: experiences to learn from, in order.
+        validation: the part cut from each training experience; empty experiences if no fraction was asked for.
+        test: the held-out samples of each experience's classes.
+        evaluate_on: `test` or `validation`: which of them `evaluation` is.
+    """
+
+    name: str
+    class_order: tuple[int, ...]
+    samples: Samples
+    train: tuple[Experience, ...]
+    validation: tuple[Experience, ...]
+    test: tuple[Experience, ...]
+    evaluate_on: str = "test"
+
+    @property
+    def evaluation(self) -> tuple[Experience, ...]:
+        """The experiences that accuracies are measured on."""
+        return self.test if self.evaluate_on == "test" else self.validation
+
+    def joint(self) -> "Stream":
+        """The same data with all classes in one training experience; evaluation keeps its experiences."""
+        rows = tuple(row for experience in self.train for row in experience.rows)
+        return replace(self, train=(Experience(0, self.class_order, self.samples.rows(rows), rows),))
+
+    @cached_property
+    def benchmark(self) -> Any:
+        """The stream as an Avalanche benchmark (`train_stream`, `test_stream`) with the constant task label 0."""
+        # Avalanche takes seconds to import, and a stream is of use without it.
+        from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
+
+        whole = _avalanche_dataset(self.samples, range(len(self.samples)))
+        return with_task_labels(
+            with_classes_timeline(
+                benchmark_from_datasets(
+                    train=[whole.subset(list(experience.rows)) for experience in self.train],
+                    test=[_avalanche_dataset(experience.samples) for experience in self.evaluation],
+                )
+            )
+        )
+
+
+def _avalanche_dataset(samples: Samples, rows: Sequence[int] | None = None) -> Any:
+    from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset, TaskLabels
+
+    labels = samples.y.tolist()
+    attributes = [DataAttribute(labels, "targets"), TaskLabels([0] * len(labels))]
+    if rows is not None:
+        attributes.append(DataAttribute(list(rows), ROW))
+    return TaskAwareSupervisedClassificationDataset([_Items(samples.x, labels)], data_attributes=attributes)
+
+
+class _Items(TorchDataset):
+    """Sample by sample (x, label), for the plugins that go through a data set themselves."""
+
+    def __init__(self, x: Tensor, labels: Sequence[int]) -> None:
+        self._x, self._labels = x, labels
+
+    def __len__(self) -> int:
+        return len(self._labels)
+
+    def __getitem__(self, row: int) -> tuple[Tensor, int]:
+        return self._x[row], self._labels[row]
+
+
+def stream(
+    name: str = "digits",
+    *,
+    experiences: int = 5,
+    seed: int = 0,
+    class_order: str | Sequence[int] = "shuffled",
+    validation_fraction: float = 0.0,
+    evaluate_on: str = "test",
+    samples_per_experience: int | None = None,
+    root: str | None = None,
+    download: bool = True,
+    path: str | None = None,
+    standardize: bool = False,
+) -> Stream:
+    """Load a data set and split its classes into a class-incremental stream.
+
+    Args:
+        name: one of `clep.datasets.DATASETS`.
+        experiences: number of experiences; classes are dealt out in order, as evenly as they divide.
+        seed: seeds the class order, the validation split and the choice of samples, each by a generator of its own.
+        class_order: `shuffled` by the seed, `fixed` (0, 1, 2, ...), or a permutation of the classes.
+        validation_fraction: share of each class's training samples to cut off, in [0, 1).
+        evaluate_on: `test` or `validation`.
+        samples_per_experience: keep at most this many training samples of each experience, drawn at random.
+
+    Other arguments:
+        root, download, path, standardize: where and how to load the data; see `clep.datasets.load`.
+
+    Raises:
+        ConfigError: for a value that does not fit the data set.
+        DataError: for data that are missing or damaged.
+    """
+    data = datasets.load(name, root=root, download=download, path=path, standardize=standardize)
+    order = _class_order(class_order, data.classes, seed)
+    if not 1 <= experiences <= data.classes:
+        raise ConfigError(
+            f"stream.experiences: expected an integer from 1 to {data.classes}, the classes of `{name}`, "
+            f"got {experiences}."
+        )
+    if evaluate_on == "validation" and validation_fraction == 0.0:
+        raise ConfigError(
+            "stream.evaluate_on: `validation` needs a validation part; set stream.validation_fraction above 0."
+        )
+    train, test = Samples(data.x_train, data.y_train), Samples(data.x_test, data.y_test)
+    kept, held_out = _split(train.y, validation_fraction, generator_for(seed, "validation"))
+    choice = generator_for(seed, "samples")
+    parts: dict[str, list[Experience]] = {"train": [], "validation": [], "test": []}
+    for index, classes in enumerate(np.array_split(order, experiences)):
+        labels = tuple(int(c) for c in classes)
+        member = torch.isin(train.y, torch.as_tensor(labels))
+        rows = torch.nonzero(member & kept).flatten()
+        if samples_per_experience is not None:
+            rows = rows[torch.randperm(len(rows), generator=choice)[:samples_per_experience]]
+        validation = torch.nonzero(member & held_out).flatten()
+        tested = torch.nonzero(torch.isin(test.y, torch.as_tensor(labels))).flatten()
+        parts["train"].append(Experience(index, labels, train.rows(rows), tuple(rows.tolist())))
+        parts["validation"].append(Experience(index, labels, train.rows(validation)))
+        parts["test"].append(Experience(index, labels, test.rows(tested)))
+    return Stream(name, tuple(order), train, *(tuple(parts[p]) for p in parts), evaluate_on=evaluate_on)
+
+
+def _class_order(class_order: str | Sequence[int], classes: int, seed: int) -> list[int]:
+    if class_order == "fixed":
+        return list(range(classes))
+    if class_order == "shuffled":
+        return torch.randperm(classes, generator=generator_for(seed, "class order")).tolist()
+    if isinstance(class_order, str) or sorted(class_order) != list(range(classes)):
+        raise ConfigError(
+            f"stream.class_order: expected `shuffled`, `fixed` or a permutation of 0 to {classes - 1}, got {class_order}."
+        )
+    return list(class_order)
+
+
+def _split(y: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+    """Masks (N,) of the samples to learn from and of those held out, `fraction` of each class."""
+    held_out = torch.zeros(len(y), dtype=torch.bool)
+    for label in range(int(y.max()) + 1):
+        rows = torch.nonzero(y == label).flatten()
+        shuffled = rows[torch.randperm(len(rows), generator=generator)]
+        held_out[shuffled[: round(fraction * len(rows))]] = True
+    return ~held_out, held_out

@@ -1,0 +1,1 @@
+"""Jobs that read top to bottom: configuration, stream, learner, training, tracking."""

@@ -1,0 +1,105 @@
+"""Compare composed sets of strategies over seeds: every cell a run of its own, all under one parent run in MLflow."""
+
+import json
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from clep import progress, report, tracking
+from clep.build import build_stream, build_training
+from clep.config import Config, label, replace, to_dict, to_yaml
+from clep.pipelines import class_incremental
+from clep.results import Comparison, Result
+from clep.workers import Message, run_jobs
+
+_PRELOAD = ["clep.pipelines.class_incremental", "mlflow", "matplotlib.figure", "clep.strategies.sleep_replay"]
+
+
+def compare(config: Config) -> Comparison:
+    """Run every cell of `config.cells` with every seed of `config.seeds`, `config.workers` at a time.
+
+    A cell that fails does not stop the others; it has its status and error in the result.
+
+    Raises:
+        ConfigError, DataError: for anything that is wrong with a cell, before the first is trained.
+        KeyboardInterrupt: on Ctrl-C; runs under way and the parent run are then KILLED in MLflow.
+    """
+    started = time.perf_counter()
+    uri = tracking.tracking_uri(config.tracking.uri)
+    jobs = [replace(config, strategies=cell, seed=seed) for cell in config.cells for seed in config.seeds]
+    stream = build_stream(jobs[0])
+    for job in jobs[:: len(config.seeds)]:
+        build_training(job, stream)  # refuses what cannot be trained, before anything is
+    with tracking.Run(
+        uri,
+        tracking.prepare(uri, config.tracking.experiment),
+        f"compare {config.stream.name}: {len(config.cells)} cells x {len(config.seeds)} seeds",
+        tags=tracking.provenance()
+        | {"stream": config.stream.name, "network": config.network.name, "comparison": "true"},
+        params=tracking.flatten(to_dict(config)),
+    ) as parent:
+        parent.text(to_yaml(config), "config.yaml")
+        runs = _run_all(config, jobs, uri, parent.run_id, len(stream.evaluation))
+        seconds = {"total": time.perf_counter() - started}
+        comparison = Comparison(parent.run_id, uri, runs, len(stream.class_order), seconds)
+        _store(parent, comparison)
+    return comparison
+
+
+def _run_all(config: Config, jobs: list[Config], uri: str, parent_run_id: str, experiences: int) -> list[Result]:
+    run_ids: dict[int, str] = {}
+    results: dict[int, Result] = {}
+    messages = run_jobs(_run_cell, [(job, parent_run_id) for job in jobs], workers=config.workers, preload=_PRELOAD)
+    with progress.bar(total=len(jobs) * experiences, desc="starting", unit="exp") as bar:
+        try:
+            for message in messages:
+                if message.kind == "progress":
+                    run_ids.update({message.job: message.value["run_id"]} if "run_id" in message.value else {})
+                    bar.update("experience" in message.value)
+                else:
+                    results[message.job] = _outcome(message, jobs[message.job], uri, run_ids.get(message.job))
+                bar.set_description(f"{len(results)}/{len(jobs)} runs")
+        finally:
+            messages.close()
+    return [results[index] for index in range(len(jobs))]
+
+
+def _run_cell(job: tuple[Config, str], tell: Callable[[Any], None]) -> Result:
+    config, parent_run_id = job
+    return class_incremental.run(config, parent_run_id=parent_run_id, on_progress=tell)
+
+
+def _outcome(message: Message, config: Config, uri: str, run_id: str | None) -> Result:
+    if message.kind == "done":
+        return message.value
+    error = message.value
+    if message.kind == "died":
+        error = f"the worker process ended with exit code {message.value} (out of memory, or killed)"
+        if run_id is not None:
+            tracking.end(uri, run_id, "FAILED", error)
+    return Result(
+        run_id=run_id,
+        status="FAILED",
+        tracking_uri=uri,
+        stream=config.stream.name,
+        network=config.network.name,
+        strategies=list(config.strategies),
+        seed=config.seed,
+        error=error,
+    )
+
+
+def _store(parent: tracking.Run, comparison: Comparison) -> None:
+    """Figures and tables of the comparison, and the means as metrics of the parent run."""
+    for row in comparison.table:
+        parent.log({f"{row['label']}/accuracy".replace("+", " "): row["accuracy"]["mean"]}, 0)
+    parent.text(json.dumps(comparison.to_json(), indent=2), "comparison.json")
+    parent.text(report.format_table(comparison.table), "comparison.txt")
+    finished = [run.to_json() for run in comparison.runs if run.status == "FINISHED"]
+    if finished:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "comparison.png")
+            report.plot_comparison(finished, path, classes=comparison.classes)
+            parent.artifact(path)

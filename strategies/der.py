@@ -1,0 +1,81 @@
+"""Dark experience replay (DER, DER++): rehearse stored samples together with the outputs the network gave for them.
+
+Reference: Buzzega et al. 2020 (arXiv 2004.07211). Avalanche has DER as a training template, which cannot be combined with
+other strategies; this plugin gives the same weights to the bit.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from avalanche.training.supervised.der import ClassBalancedBufferWithLogits
+from avalanche.training.utils import cycle
+from torch.nn import functional
+from torch.utils.data import DataLoader
+
+from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
+
+
+class DER(Strategy):
+    """Add a batch of stored samples to every batch and keep the network's outputs on them where they were.
+
+    With B new and M stored samples, z the stored outputs and L the learner's loss:
+    `loss = L(new) + alpha mean((output - z)^2) + beta L(stored)`.
+
+    Args:
+        mem_size: number of samples stored, >= 1.
+        alpha: weight of the distance to the stored outputs, >= 0.
+        beta: weight of the loss on stored samples, >= 0; 0 is DER, more is DER++.
+        batch_size_mem: stored samples per batch; None for the batch size of training.
+    """
+
+    touches_loss = True
+
+    def __init__(
+        self, *, mem_size: int = 200, alpha: float = 0.1, beta: float = 0.5, batch_size_mem: int | None = None
+    ) -> None:
+        super().__init__()
+        self.buffer = ClassBalancedBufferWithLogits(int(in_range("mem_size", mem_size, 1)))
+        self.alpha = in_range("alpha", alpha, 0.0)
+        self.beta = in_range("beta", beta, 0.0)
+        self.batch_size_mem = None if batch_size_mem is None else int(in_range("batch_size_mem", batch_size_mem, 1))
+        self._batches: Iterator[Any] | None = None
+        self._outputs: torch.Tensor | None = None
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Open the memory, if it fills a batch."""
+        stored = self.buffer.buffer
+        size = self.batch_size_mem or strategy.train_mb_size
+        if len(stored) >= size:
+            self._batches = cycle(DataLoader(stored, batch_size=size, shuffle=True, drop_last=True))
+
+    def before_forward(self, strategy: Any, **kwargs: Any) -> None:
+        """Put stored samples in front of the batch."""
+        if self._batches is not None:
+            *stored, outputs = (tensor.to(strategy.device) for tensor in next(self._batches))
+            strategy.mbatch[:3] = [torch.cat(pair) for pair in zip(stored, strategy.mbatch, strict=True)]
+            self._outputs = outputs
+
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        """Replace the loss of the joined batch."""
+        if self._outputs is None:
+            return
+        n = len(self._outputs)
+        output, y = strategy.mb_output, strategy.mb_y
+        loss = strategy._make_empty_loss()
+        loss += strategy._criterion(output[n:], y[n:])
+        loss += self.alpha * functional.mse_loss(output[:n], self._outputs)
+        loss += self.beta * strategy._criterion(output[:n], y[:n])
+        strategy.loss = loss
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Store samples of the experience just trained with the network's outputs."""
+        self._batches, self._outputs = None, None
+        self.buffer.update(strategy)
+
+    def memory(self) -> Memory:
+        """The stored samples; their outputs count as statistics."""
+        samples = memory_of_buffer(self.buffer)
+        stored = self.buffer.buffer
+        outputs = stored[0][-1].nbytes if len(stored) else 0
+        return samples + Memory(statistics_bytes=samples.exemplars * outputs)

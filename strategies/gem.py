@@ -1,0 +1,29 @@
+"""Gradient episodic memory (GEM): Avalanche's plugin, with a clear word about its solver.
+
+Reference: Lopez-Paz & Ranzato 2017 (arXiv 1706.08840).
+"""
+
+import importlib.util
+
+from avalanche.training.plugins import GEMPlugin
+
+from clep.errors import MissingExtraError
+
+
+class GEM(GEMPlugin):
+    """Project gradients so that the loss on stored samples of every earlier experience does not grow.
+
+    Args:
+        patterns_per_experience: number of samples stored per experience.
+        memory_strength: offset of the projection in favour of backward transfer (gamma of the paper).
+
+    Raises:
+        MissingExtraError: if the solver of its quadratic programme is not installed.
+    """
+
+    def __init__(self, patterns_per_experience: int = 20, memory_strength: float = 0.5) -> None:
+        if importlib.util.find_spec("quadprog") is None:
+            raise MissingExtraError(
+                "strategies: gem needs the solver quadprog; install it with: pip install 'clep[gem]'"
+            )
+        super().__init__(patterns_per_experience, memory_strength)

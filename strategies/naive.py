@@ -1,0 +1,10 @@
+"""Naive training: one experience after another, nothing against forgetting. The lower reference of every table."""
+
+from clep.strategy import Strategy
+
+
+class Naive(Strategy):
+    """Do nothing."""
+
+    stands_alone = True
+    touches_loss = False

@@ -1,0 +1,55 @@
+"""Neuronal adaptation: nudged states are pulled back towards the free equilibrium before the weights change.
+
+Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
+"""
+
+from typing import Any
+
+from clep.equilibrium import Adaptation, Network
+from clep.errors import ConfigError
+from clep.strategy import Strategy
+
+
+class NeuronalAdaptation(Strategy):
+    """Take extra steps  s <- (1 - rate) F_beta(s) + rate s*  after each nudged phase; see `clep.equilibrium.Adaptation`.
+
+    Logs the mean norm of the update before and after adaptation.
+
+    Args:
+        steps: number of adaptation steps, >= 0.
+        rate: share of the free equilibrium in each step, in [0, 1].
+        rescale: whether the update keeps the norm it had before adaptation; without, centered nudging turns adaptation
+            into a smaller learning rate.
+    """
+
+    touches_loss = False
+
+    def __init__(self, *, steps: int = 5, rate: float = 0.1, rescale: bool = True) -> None:
+        super().__init__()
+        self.adaptation = Adaptation(steps, rate, rescale)
+        self._norms = [0.0, 0.0]
+        self._updates = 0
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Switch adaptation on for this experience."""
+        if not isinstance(strategy.model, Network):
+            raise ConfigError(
+                "strategies: neuronal_adaptation acts on the nudged phases of an equilibrium `Network`; "
+                f"{type(strategy.model).__name__} has none."
+            )
+        strategy.model.adaptation = self.adaptation
+        self._norms, self._updates = [0.0, 0.0], 0
+
+    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        """Collect the norms of the update."""
+        if strategy.model.contrast_norms is not None:
+            self._norms = [
+                total + float(norm) for total, norm in zip(self._norms, strategy.model.contrast_norms, strict=True)
+            ]
+            self._updates += 1
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Log the norms; switch adaptation off so that what follows sees the plain network."""
+        strategy.model.adaptation = None
+        for name, total in zip(("before", "after"), self._norms, strict=True):
+            self.log(f"adaptation/update_norm_{name}", total / max(1, self._updates))

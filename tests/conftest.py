@@ -1,0 +1,25 @@
+"""Every test: one thread, fixed seeds, its own working folder, data folder and tracking store."""
+
+import os
+
+import pytest
+import torch
+
+os.environ["CLEP_PROGRESS"] = "0"
+
+
+@pytest.fixture(autouse=True)
+def _isolated(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setenv("CLEP_CACHE", str(tmp_path / "cache"))
+    torch.manual_seed(0)
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def double():
+    """float64 for everything that is created in the test: what oracle tests run in."""
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(torch.float32)

@@ -1,0 +1,320 @@
+"""The bridge between Lightning and Avalanche: the same weights, events and penalties as plain Avalanche."""
+
+import copy
+
+import pytest
+import torch
+from avalanche.benchmarks.utils import TransformGroups, make_avalanche_dataset
+from avalanche.core import SupervisedPlugin
+from avalanche.training import DER as AvalancheDER
+from avalanche.training import Naive
+from avalanche.training.plugins import (
+    AGEMPlugin,
+    EWCPlugin,
+    GDumbPlugin,
+    GEMPlugin,
+    LwFPlugin,
+    MIRPlugin,
+    ReplayPlugin,
+    RWalkPlugin,
+    SynapticIntelligencePlugin,
+)
+from torch import nn
+
+import clep
+from clep.errors import ConfigError, DivergenceError
+from clep.randomness import seed_globals
+from clep.strategies.der import DER
+from clep.strategies.si import SI
+from clep.training import LightningTemplate
+
+PLUGINS = {
+    "naive": lambda: [],
+    "ewc": lambda: [EWCPlugin(ewc_lambda=10.0)],
+    "si": lambda: [SI(si_lambda=1000.0)],
+    "avalanche_si": lambda: [SynapticIntelligencePlugin(si_lambda=1000.0)],
+    "lwf": lambda: [LwFPlugin(alpha=1.0, temperature=2.0)],
+    "gem": lambda: [GEMPlugin(patterns_per_experience=10, memory_strength=0.5)],
+    "agem": lambda: [AGEMPlugin(patterns_per_experience=10, sample_size=8)],
+    "replay": lambda: [ReplayPlugin(mem_size=20)],
+    "rwalk": lambda: [RWalkPlugin(ewc_lambda=0.1, ewc_alpha=0.9, delta_t=3)],
+    "mir": lambda: [MIRPlugin(batch_size_mem=8, mem_size=40)],
+    "gdumb": lambda: [GDumbPlugin(mem_size=40)],
+    "two": lambda: [ReplayPlugin(mem_size=20), EWCPlugin(ewc_lambda=10.0)],
+}
+PENALTIES = ["ewc", "si", "lwf", "rwalk"]
+EPOCHS, BATCH = 2, 16
+
+pytestmark = pytest.mark.filterwarnings("ignore:No loggers specified")
+
+
+class Spy(SupervisedPlugin):
+    """Records the order of events, and the loss before and after the other plugins' `before_backward`."""
+
+    def __init__(self):
+        super().__init__()
+        self.events = []
+
+
+def _recorder(event):
+    def record(self, strategy, **kwargs):
+        self.events.append((event, strategy.clock.train_iterations, float(strategy.loss.detach().sum())))
+
+    return record
+
+
+for _event in [name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_"))]:
+    setattr(Spy, _event, _recorder(_event))
+
+
+@pytest.fixture(scope="module")
+def stream():
+    return clep.stream("digits", experiences=3, samples_per_experience=50, class_order="fixed")
+
+
+def mlp():
+    torch.manual_seed(7)
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 20), nn.ReLU(), nn.Linear(20, 10))
+
+
+def plain_avalanche(stream, plugins, *, momentum=0.9, reset=False, template=Naive, **kwargs):
+    model = mlp()
+    strategy = template(
+        model=model,
+        optimizer=torch.optim.SGD(model.parameters(), lr=0.05, momentum=momentum),
+        criterion=nn.CrossEntropyLoss(),
+        train_mb_size=BATCH,
+        train_epochs=EPOCHS,
+        plugins=plugins,
+        evaluator=None,
+        **kwargs,
+    )
+    seed_globals(1)
+    for experience in stream.benchmark.train_stream:
+        strategy.train(experience, reset_optimizer_state=reset)
+    return strategy.model
+
+
+def bridged(stream, plugins, *, network=None, reset=False, lr=0.05, **kwargs):
+    loss = "cross_entropy" if network is None else "mse"
+    learner = clep.Learner(network or mlp(), lr=lr, momentum=0.9, loss=loss)
+    template = LightningTemplate(learner=learner, plugins=plugins, epochs=EPOCHS, batch_size=BATCH, **kwargs)
+    template.samples = stream.samples
+    seed_globals(1)
+    for experience in stream.benchmark.train_stream:
+        template.train(experience, eval_streams=[], reset_optimizer_state=reset)
+    return template
+
+
+def assert_same_weights(first, second):
+    for (name, a), (_, b) in zip(first.state_dict().items(), second.state_dict().items(), strict=True):
+        assert torch.equal(a, b), name
+
+
+@pytest.mark.parametrize("name", PLUGINS)
+def test_final_weights_equal_those_of_plain_avalanche_to_the_bit(name, stream):
+    """Same data, draws, events and arithmetic; a hook called early or late moves at least one bit."""
+    assert_same_weights(plain_avalanche(stream, PLUGINS[name]()), bridged(stream, PLUGINS[name]()).model)
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.5])
+def test_der_plugin_equals_avalanches_der_template_to_the_bit(beta, stream):
+    theirs = plain_avalanche(stream, [], template=AvalancheDER, mem_size=40, alpha=0.2, beta=beta)
+    assert_same_weights(theirs, bridged(stream, [DER(mem_size=40, alpha=0.2, beta=beta)]).model)
+
+
+def test_resetting_the_optimizer_state_equals_avalanches_reset(stream):
+    theirs = plain_avalanche(stream, [], reset=True)
+    assert_same_weights(theirs, bridged(stream, [], reset=True).model)
+    kept = bridged(stream, [], reset=False).model
+    assert any(not torch.equal(a, b) for a, b in zip(theirs.parameters(), kept.parameters(), strict=True))
+
+
+def test_every_event_fires_in_avalanches_order_with_the_same_loss(stream):
+    plain, ours = Spy(), Spy()
+    plain_avalanche(stream, [plain, EWCPlugin(10.0)])
+    bridged(stream, [ours, EWCPlugin(10.0)])
+    assert ours.events == plain.events
+
+
+def test_a_plugin_can_stop_training_in_the_middle_of_an_epoch(stream):
+    class Stopper(SupervisedPlugin):
+        def after_training_iteration(self, strategy, **kwargs):
+            if strategy.clock.train_exp_iterations == 2:
+                strategy.stop_training()
+
+    assert_same_weights(plain_avalanche(stream, [Stopper()]), bridged(stream, [Stopper()]).model)
+
+
+@pytest.mark.parametrize("name", [*PLUGINS, "der"])
+def test_every_plugin_trains_an_equilibrium_network(name, stream):
+    plugins = [DER(mem_size=40)] if name == "der" else PLUGINS[name]()
+    network = clep.Network([64, 20, 10], seed=3)
+    before = copy.deepcopy(network.state_dict())
+    after = bridged(stream, plugins, network=network).model.state_dict()
+    for key, value in after.items():
+        assert torch.isfinite(value).all()
+        assert key.startswith("dt_") or not torch.equal(value, before[key])
+
+
+class LossBefore(SupervisedPlugin):
+    def before_backward(self, strategy, **kwargs):
+        self.loss = float(strategy.loss.detach().sum())
+
+
+class LossAfter(SupervisedPlugin):
+    def __init__(self, first):
+        super().__init__()
+        self.first, self.penalties = first, []
+
+    def before_backward(self, strategy, **kwargs):
+        if strategy.clock.train_exp_counter > 0:
+            self.penalties.append(float(strategy.loss.detach().sum()) - self.first.loss)
+
+
+@pytest.mark.parametrize("name", PENALTIES)
+def test_every_regulariser_adds_a_penalty_on_an_equilibrium_network_and_moves_weights(name, stream):
+    """A dead penalty is the usual silent defect: it is non-zero here, and the final weights differ from naive ones."""
+    first = LossBefore()
+    last = LossAfter(first)
+    regularised = bridged(stream, [first, *PLUGINS[name](), last], network=clep.Network([64, 20, 10], seed=3)).model
+    naive = bridged(stream, [], network=clep.Network([64, 20, 10], seed=3)).model
+    assert max(abs(p) for p in last.penalties) > 1e-6
+    assert any(not torch.equal(a, b) for a, b in zip(regularised.parameters(), naive.parameters(), strict=True))
+
+
+@pytest.mark.parametrize("name", ["ewc", "si", "lwf", "gem", "agem", "rwalk", "mir", "der"])
+def test_cost_nudging_is_refused_with_strategies_that_need_the_loss(name, stream):
+    learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.CostNudging())
+    plugins = [DER()] if name == "der" else PLUGINS[name]()
+    with pytest.raises(ConfigError, match=r"learner\.nudging: `cost` cannot be used with .*Use learner\.nudging=linear"):
+        LightningTemplate(learner=learner, plugins=plugins)
+
+
+@pytest.mark.parametrize("name", ["naive", "replay", "gdumb"])
+def test_cost_nudging_trains_with_strategies_that_leave_the_loss_alone(name, stream):
+    learner = clep.Learner(clep.Network([64, 20, 10], seed=3), gradient=clep.CostNudging(), lr=0.05)
+    before = copy.deepcopy(learner.network.state_dict())
+    template = LightningTemplate(learner=learner, plugins=PLUGINS[name](), epochs=1, batch_size=BATCH)
+    template.train(stream.benchmark.train_stream[0], eval_streams=[])
+    assert not torch.equal(before["connections.0.weight"], template.model.connections[0].weight)
+
+
+def test_lightning_options_reach_the_trainer_gradient_clipping(stream):
+    clipped = clep.Training(clep.Learner(mlp(), lr=1.0, momentum=0.0), epochs=1, trainer={"gradient_clip_val": 1e-6})
+    start = copy.deepcopy(clipped.template.model.state_dict())
+    clipped.run(stream)
+    moved = max((v - start[k]).abs().max() for k, v in clipped.template.model.state_dict().items())
+    assert 0 < moved < 1e-4
+
+
+def test_accumulating_gradients_equals_one_large_batch(stream):
+    """Two batches of 25 accumulated make the update of one batch of 50; zeroing in between would halve it."""
+    weights = []
+    for batch, accumulate in ((50, 1), (25, 2)):
+        learner = clep.Learner(mlp().double(), lr=0.1, momentum=0.0, loss="cross_entropy")
+        training = clep.Training(learner, batch_size=batch, trainer={"accumulate_grad_batches": accumulate})
+        samples = clep.streams.Samples(stream.samples.x.double(), stream.samples.y)
+        experience = stream.train[0]
+        double = clep.streams.Stream(
+            stream.name, stream.class_order, samples, (experience,), stream.validation, stream.test
+        )
+        training.template.samples = samples
+        training.template.train(double.benchmark.train_stream[0], eval_streams=[])
+        weights.append(training.template.model[1].weight.detach())
+    torch.testing.assert_close(weights[0], weights[1], rtol=1e-10, atol=1e-12)
+
+
+def test_the_cosine_schedule_starts_again_in_every_experience(stream):
+    rates = []
+
+    class Rates(SupervisedPlugin):
+        def before_training_epoch(self, strategy, **kwargs):
+            rates.append(strategy.optimizer.param_groups[0]["lr"])
+
+    learner = clep.Learner(mlp(), lr=0.1, schedule="cosine")
+    clep.Training(learner, [Rates()], epochs=2).run(stream)
+    assert rates == pytest.approx([0.1, 0.05] * 3)
+
+
+def test_each_connection_has_its_own_learning_rate():
+    learner = clep.Learner(clep.Network([64, 20, 10]), lr=0.1, lr_scale=[1.0, 0.5])
+    assert [group["lr"] for group in learner.make_optimizer().param_groups] == [0.1, 0.05]
+
+
+def test_divergence_names_experience_epoch_batch_and_the_way_out(stream):
+    training = clep.Training(clep.Learner(mlp(), lr=1e30, loss="cross_entropy"), epochs=2)
+    with pytest.raises(DivergenceError, match=r"diverged at experience 0, epoch 0, .*Lower learner\.lr"):
+        training.run(stream)
+
+
+def test_divergence_in_consolidation_is_found_and_names_the_layer(stream):
+    class Breaks(clep.Strategy):
+        consolidates = True
+
+        def after_training_exp(self, strategy, **kwargs):
+            strategy.model.connections[1].weight.data[0, 0] = float("nan")
+
+    training = clep.Training(clep.Learner(clep.Network([64, 20, 10])), [Breaks()])
+    with pytest.raises(DivergenceError, match=r"consolidation of experience 0: `connections\.1\.weight`"):
+        training.run(stream)
+
+
+def test_a_run_leaves_matrix_rows_curves_times_and_memory(stream):
+    reports = []
+    training = clep.Training(clep.Learner(clep.Network([64, 20, 10]), lr=0.2), [ReplayPlugin(mem_size=20)], epochs=5)
+    result = training.run(stream, lambda report, _: reports.append(report))
+    assert result.matrix.shape == (3, 3)
+    assert (result.matrix >= 0).all()
+    assert (result.matrix <= 1).all()
+    assert [report.index for report in reports] == [0, 1, 2]
+    assert reports[-1].memory.exemplars == 20
+    assert reports[-1].memory.exemplar_bytes == 20 * (64 * 4 + 8)
+    assert all(value >= 0 for report in reports for value in report.seconds.values())
+    updates = [point[0] for report in reports for point in report.curve]
+    assert updates == sorted(set(updates))
+    assert updates[-1] == 3 * 5 * 2  # experiences x epochs x batches
+    assert reports[0].curve[-1][2] > reports[0].curve[0][2]  # training accuracy grows
+
+
+def test_evaluation_counts_every_sample_and_masks_no_output(stream):
+    """A model that always answers one class is right on exactly the samples of that class."""
+
+    class Always(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.zeros(()))
+
+        def forward(self, x):
+            output = torch.zeros(len(x), 10) + self.weight
+            output[:, 4] = 1.0
+            return output
+
+    accuracies = clep.Training(clep.Learner(Always())).evaluate(stream.test)
+    shares = [float((e.samples.y == 4).float().mean()) for e in stream.test]
+    assert accuracies.tolist() == pytest.approx(shares)
+
+
+def test_joint_training_fills_only_the_last_row(stream):
+    from clep.strategies.joint import Joint
+
+    result = clep.Training(clep.Learner(clep.Network([64, 50, 10]), lr=0.2), [Joint()], epochs=20).run(stream)
+    assert torch.isnan(torch.tensor(result.matrix[:-1])).all()
+    assert (result.matrix[-1] > 0.5).all()
+
+
+def test_data_that_a_plugin_transforms_go_through_avalanches_own_loader(stream):
+    """Slices of the stored tensors would skip the transform in silence."""
+
+    class Darken(SupervisedPlugin):
+        seen = None
+
+        def after_train_dataset_adaptation(self, strategy, **kwargs):
+            darken = TransformGroups({"train": (lambda x: 0 * x, None), "eval": (None, None)})
+            strategy.adapted_dataset = make_avalanche_dataset(strategy.adapted_dataset, transform_groups=darken)
+
+        def after_forward(self, strategy, **kwargs):
+            Darken.seen = float(strategy.mb_x.abs().max())
+
+    bridged(stream, [Darken()])
+    assert Darken.seen == 0.0
