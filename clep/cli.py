@@ -5,6 +5,7 @@ import ast
 import importlib.util
 import json
 import os
+import signal
 import sys
 import traceback
 from collections import Counter
@@ -47,8 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         arguments = _parse(argv)
     except SystemExit as stop:  # argparse has printed help, version or what is wrong
         return int(stop.code or OK)
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())  # where `strategies=[my_module:MyStrategy]` is looked for, as in `python -m`
     try:
-        return arguments.command(arguments)
+        with _terminate_as_interrupt():
+            return arguments.command(arguments)
     except KeyboardInterrupt:
         _complain("interrupted; a run that had begun is in MLflow as KILLED, with what it had recorded")
         return INTERRUPTED
@@ -157,6 +161,20 @@ def _stdout_on_stderr() -> Iterator[None]:
         os.close(stdout)
 
 
+@contextmanager
+def _terminate_as_interrupt() -> Iterator[None]:
+    """Let `kill` end a command as Ctrl-C does: with its runs closed."""
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
 def _print(text: str) -> None:
     try:
         print(text, flush=True)
@@ -215,3 +233,7 @@ def _first_docline(entry: metadata.EntryPoint) -> str:
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
     found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == entry.attr]
     return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
+
+
+if __name__ == "__main__":
+    sys.exit(main())

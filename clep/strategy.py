@@ -8,7 +8,8 @@ import importlib
 import inspect
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from typing import Any, ClassVar
@@ -110,6 +111,17 @@ class Strategy(SupervisedPlugin):
         """`k` different indices below `n`, in random order, from this strategy's generator."""
         return torch.randperm(n, generator=self.generator)[:k].tolist()
 
+    @contextmanager
+    def own_draws(self) -> Iterator[None]:
+        """Code within that draws from torch's global generator draws from this strategy's instead."""
+        state = torch.get_rng_state()
+        torch.set_rng_state(self.generator.get_state())
+        try:
+            yield
+        finally:
+            self.generator.set_state(torch.get_rng_state())
+            torch.set_rng_state(state)
+
     def log(self, name: str, value: float) -> None:
         """Record a metric of the experience just trained; it becomes the MLflow metric `name`."""
         self._logged[name] = float(value)
@@ -169,7 +181,7 @@ def find(name: str) -> type[BasePlugin]:
         cls = _import(name)
     else:
         hint = "A strategy of your own is named by its import path, `my_module:MyStrategy`."
-        raise ConfigError(f"strategies: {unknown(name, sorted(registered), 'strategy')} {hint}")
+        raise ConfigError(f"strategies: {unknown(name, sorted(registered), 'strategy')}. {hint}")
     if isinstance(cls, type) and issubclass(cls, BaseTemplate):
         raise ConfigError(
             f"strategies: `{name}` is an Avalanche template, not a plugin: it replaces the training loop, so its loss "
@@ -231,6 +243,8 @@ def build(
             plugin = cls(**values)
         except ConfigError as error:
             raise ConfigError(f"strategy.{name}.{error}") from error
+        except (AssertionError, TypeError, ValueError) as error:  # how Avalanche's plugins refuse a value
+            raise ConfigError(f"strategy.{name}: {cls.__name__} refuses these parameters: {error}") from error
         if isinstance(plugin, Strategy):
             plugin.seed_with(seed_for(seed, f"strategy {name}"))
         built.append(plugin)
@@ -239,16 +253,35 @@ def build(
 
 def _check(name: str, cls: type[BasePlugin], values: Mapping[str, Any]) -> None:
     schema = parameters(cls)
-    types_of = typing.get_type_hints(cls.__init__)
+    types_of = _hints(cls)
     for key, value in values.items():
         if key not in schema:
             raise ConfigError(f"strategy.{name}.{key}: {unknown(key, schema, 'key')}")
         if key in types_of and not _fits(value, types_of[key]):
-            wanted = str(types_of[key]).removeprefix("<class '").removesuffix("'>")
-            raise ConfigError(f"strategy.{name}.{key}: expected {wanted}, got {value!r}.")
+            if typing.get_origin(types_of[key]) is typing.Literal:
+                choices = map(str, typing.get_args(types_of[key]))
+                raise ConfigError(f"strategy.{name}.{key}: {unknown(str(value), choices, 'value')}")
+            raise ConfigError(f"strategy.{name}.{key}: expected {_words(types_of[key])}, got {value!r}.")
     missing = [k for k, p in schema.items() if p.default is inspect.Parameter.empty and k not in values]
     if missing:
         raise ConfigError(f"strategy.{name}.{missing[0]}: a value is required; set strategy.{name}.{missing[0]}=...")
+
+
+def _hints(cls: type[BasePlugin]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls.__init__)
+    except NameError:  # an annotation that only type checkers can see
+        return {}
+
+
+def _words(kind: Any) -> str:
+    """An annotation as an error message says it."""
+    origin, options = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(map(_words, options))
+    if origin in (list, Sequence, tuple):
+        return f"a list of {_words(options[0])}"
+    return "null" if kind is type(None) else getattr(kind, "__name__", str(kind))
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -274,7 +307,7 @@ def touches_loss(plugin: BasePlugin) -> bool:
     declared = getattr(plugin, "touches_loss", None)
     if declared is not None:
         return declared
-    return any(getattr(type(plugin), h, None) is not getattr(SupervisedPlugin, h, None) for h in _LOSS_HOOKS)
+    return any(getattr(type(plugin), h, None) not in (None, getattr(SupervisedPlugin, h)) for h in _LOSS_HOOKS)
 
 
 def memory_of(plugin: BasePlugin) -> Memory:

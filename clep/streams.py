@@ -192,6 +192,15 @@ def stream(
             f"stream.experiences: expected an integer from 1 to {data.classes}, the classes of `{name}`, "
             f"got {experiences}."
         )
+    if not 0.0 <= validation_fraction < 1.0:
+        raise ConfigError(f"stream.validation_fraction: expected a number in [0, 1), got {validation_fraction}.")
+    if samples_per_experience is not None and samples_per_experience < 1:
+        raise ConfigError(
+            f"stream.samples_per_experience: expected an integer of at least 1, or None for all, "
+            f"got {samples_per_experience}."
+        )
+    if evaluate_on not in ("test", "validation"):
+        raise ConfigError(f"stream.evaluate_on: expected `test` or `validation`, got `{evaluate_on}`.")
     if evaluate_on == "validation" and validation_fraction == 0.0:
         raise ConfigError(
             "stream.evaluate_on: `validation` needs a validation part; set stream.validation_fraction above 0."

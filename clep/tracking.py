@@ -11,11 +11,13 @@ import os
 import re
 import shlex
 import sqlite3
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
 from contextlib import closing
+from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
@@ -42,6 +44,7 @@ MEMORY_EXEMPLAR_BYTES = "memory/exemplar_bytes"
 MEMORY_STATISTICS_BYTES = "memory/statistics_bytes"
 TRAIN_LOSS = "train/loss"
 TRAIN_ACCURACY = "train/accuracy"
+RESIDUAL = "train/residual"  # of the relaxation, on the latest batch
 TIME_TRAIN = "time/train_seconds"
 TIME_CONSOLIDATION = "time/consolidation_seconds"
 TIME_EVAL = "time/eval_seconds"
@@ -94,6 +97,7 @@ def prepare(uri: str, experiment: str) -> str:
         # A portable lock, released when its process dies: two processes that create a store at once leave it broken.
         with closing(sqlite3.connect(f"{path}.lock", timeout=120, isolation_level=None)) as lock:
             lock.execute("BEGIN EXCLUSIVE")
+            sqlite3.connect(path).close()  # raises for a file that cannot be opened; MLflow would try for a minute
             return _experiment_id(uri, experiment, str(path.parent / "mlartifacts"))
     except Exception as error:  # whatever stops a store from opening: MLflow, SQLAlchemy, Alembic, the file system
         raise ConfigError(
@@ -158,13 +162,12 @@ class Run:
             _logger.warning("Run %s is incomplete in `%s`: %s", self.run_id, _shown(self._uri), _short(lost))
 
     def _end(self, cause: BaseException | None) -> None:
-        status = "FINISHED"
-        if isinstance(cause, KeyboardInterrupt | SystemExit):
-            status = "KILLED"
-        elif cause is not None:
-            status = "FAILED"
-            self._client.set_tag(self.run_id, "error", f"{type(cause).__name__}: {cause}"[:500])
-        self._client.set_terminated(self.run_id, status)
+        if cause is None:
+            end(self._uri, self.run_id, "FINISHED")
+        elif isinstance(cause, KeyboardInterrupt | SystemExit):
+            end(self._uri, self.run_id, "KILLED")
+        else:
+            end(self._uri, self.run_id, "FAILED", f"{type(cause).__name__}: {cause}")
 
     def log(self, metrics: Mapping[str, float | None], step: int) -> None:
         """Buffer metrics of one step. None, NaN and infinities are left out: MLflow stores infinity as 1.8e308."""
@@ -192,6 +195,27 @@ class Run:
     def text(self, text: str, name: str) -> None:
         """Store a text as the file `name`."""
         self._client.log_text(self.run_id, text, name)
+
+
+def end(uri: str, run_id: str, status: str, error: str = "") -> None:
+    """Give a run its final status and an error its tag; by itself only for a run whose process died."""
+    client = _mlflow().MlflowClient(tracking_uri=uri)
+    if error:
+        client.set_tag(run_id, "error", error[:500])
+    client.set_terminated(run_id, status)
+
+
+def provenance() -> dict[str, str]:
+    """Tags that say which code runs: `version`, and `git_commit` (`-dirty` if changed) in a git checkout of clep."""
+    tags = {"version": metadata.version("clep")}
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:  # the first command fails in a repository that merely surrounds an installed clep
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
+        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        tags["git_commit"] = subprocess.run(describe, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return tags
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str]:

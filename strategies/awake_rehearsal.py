@@ -52,7 +52,8 @@ class AwakeRehearsal(Strategy):
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Store samples of the experience just trained."""
-        self.buffer.update(strategy)
+        with self.own_draws():
+            self.buffer.post_adapt(strategy, strategy.experience)
 
     def memory(self) -> Memory:
         """The stored samples."""

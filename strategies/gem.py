@@ -8,9 +8,10 @@ import importlib.util
 from avalanche.training.plugins import GEMPlugin
 
 from clep.errors import MissingExtraError
+from clep.strategy import Memory, Strategy
 
 
-class GEM(GEMPlugin):
+class GEM(GEMPlugin, Strategy):
     """Project gradients so that the loss on stored samples of every earlier experience does not grow.
 
     Args:
@@ -27,3 +28,12 @@ class GEM(GEMPlugin):
                 "strategies: gem needs the solver quadprog; install it with: pip install 'clep[gem]'"
             )
         super().__init__(patterns_per_experience, memory_strength)
+
+    def memory(self) -> Memory:
+        """The stored samples; the gradients on them of the latest update count as statistics."""
+        samples = [self.memory_x, self.memory_y]
+        return Memory(
+            exemplars=sum(map(len, self.memory_y.values())),
+            exemplar_bytes=sum(tensor.nbytes for stored in samples for tensor in stored.values()),
+            statistics_bytes=self.G.nbytes,
+        )

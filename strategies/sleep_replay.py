@@ -79,6 +79,12 @@ class SleepReplay(Strategy):
         self.maxima: list[float] = []
         self.spread: list[float] = []
 
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Refuse, before it is trained, a model that cannot sleep with these parameters."""
+        depth = len(sleep_layers(strategy.model))
+        for name in ("threshold", "increment", "decrement_ratio"):
+            per_layer(name, getattr(self, name), depth)
+
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Update the statistics with the experience just trained, then sleep."""
         layers = sleep_layers(strategy.model)
@@ -93,7 +99,8 @@ class SleepReplay(Strategy):
         """Mean input and largest pre-activation of each layer, running over the experiences, each on its own data."""
         maxima = [0.0] * len(layers)
         total = 0.0
-        for x, *_ in DataLoader(strategy.experience.dataset.eval(), batch_size=500):
+        # A loader draws a number when it starts, here from a generator that nothing else draws from.
+        for x, *_ in DataLoader(strategy.experience.dataset.eval(), batch_size=500, generator=torch.Generator()):
             total = total + x.sum(0, dtype=torch.float64)
             below = presynaptic(strategy.model, layers, x.to(strategy.device))
             for layer, ((_, weight), state) in enumerate(zip(layers, below, strict=True)):
@@ -184,16 +191,18 @@ def sleep_layers(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     """(name, weight) of the layers that sleep, lowest first.
 
     A model says so itself by a method `sleep_layers()`; otherwise its `nn.Linear` layers are taken in order, which must
-    fit on top of each other.
+    fit on top of each other and hold all its parameters.
 
     Raises:
         ConfigError: if no stack of layers is found.
     """
     if hasattr(model, "sleep_layers"):
         return model.sleep_layers()
-    layers = [(name, module.weight) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    layers = [(name, module.weight) for name, module in linear]
     fits = all(low.shape[0] == high.shape[1] for (_, low), (_, high) in zip(layers, layers[1:], strict=False))
-    if not layers or not fits:
+    inside = {id(parameter) for _, module in linear for parameter in module.parameters()}
+    if not layers or not fits or any(id(parameter) not in inside for parameter in model.parameters()):
         raise ConfigError(
             f"strategies: sleep_replay cannot find a stack of layers in {type(model).__name__}; give it a method "
             "`sleep_layers()` that returns [(name, weight), ...], lowest first."

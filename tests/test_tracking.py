@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from importlib import metadata
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,6 @@ from clep import tracking
 from clep.errors import ConfigError
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 in SQLAlchemy 2.1
-
-
-@pytest.fixture(autouse=True)
-def _own_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
 
 
 @pytest.fixture(scope="module")
@@ -274,6 +269,46 @@ def test_parameters_that_cannot_be_stored_leave_no_run_running(store, experiment
     with pytest.raises(MlflowException, match="Invalid"), new_run(store, experiment, params={"a * name": 1}):
         pytest.fail("the block must not be entered")
     assert [run.info.status for run in client.search_runs([experiment])] == ["FAILED"]
+
+
+def test_a_run_whose_process_died_is_ended_from_outside(store, experiment, client):
+    run = new_run(store, experiment).__enter__()
+    assert client.get_run(run.run_id).info.status == "RUNNING"
+    tracking.end(store, run.run_id, "FAILED", "killed by signal 9")
+    read = client.get_run(run.run_id)
+    assert (read.info.status, read.data.tags["error"]) == ("FAILED", "killed by signal 9")
+
+
+# Provenance
+
+
+def git(folder, *arguments):
+    identity = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    done = subprocess.run(["git", *identity, *arguments], cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout.strip()
+
+
+def test_provenance_names_the_commit_of_clep_and_not_of_a_repository_around_it(tmp_path, monkeypatch):
+    copy = tmp_path / "clep" / "tracking.py"
+    copy.parent.mkdir()
+    copy.write_text("")
+    monkeypatch.setattr(tracking, "__file__", str(copy))
+    assert tracking.provenance() == {"version": metadata.version("clep")}
+    (tmp_path / "other.txt").write_text("")
+    git(tmp_path, "init")
+    git(tmp_path, "add", "other.txt")
+    git(tmp_path, "commit", "-m", "a repository around it")
+    assert "git_commit" not in tracking.provenance()
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-m", "clep")
+    assert tracking.provenance()["git_commit"] == git(tmp_path, "rev-parse", "HEAD")
+    copy.write_text("changed = True")
+    assert tracking.provenance()["git_commit"] == git(tmp_path, "rev-parse", "HEAD") + "-dirty"
+
+
+def test_provenance_needs_no_git(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    assert tracking.provenance() == {"version": metadata.version("clep")}
 
 
 # Stores

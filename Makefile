@@ -1,0 +1,45 @@
+# One door to everything; `make` lists the targets. Each sets up what it needs in .venv.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install run test test-slow check fix wheel clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.venv/installed: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clep needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip setuptools
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[gem,dev]'
+	@touch $@
+
+install: .venv/installed  ## set up .venv with pinned versions (a few minutes, several GB: torch)
+
+run: install  ## the main job: compare strategies on class-incremental digits, results in mlflow.db
+	$(BIN)/clep compare
+
+test: install  ## the tests (no network, under 10 minutes on 2 cores)
+	$(BIN)/python -m pytest
+
+test-slow: install  ## the tests that take minutes or start a server
+	$(BIN)/python -m pytest -m slow
+
+check: install  ## lint and format, read-only
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+fix: install  ## lint fixes first, formatting last
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+wheel: install  ## build the wheel, install it into an empty environment and use it from elsewhere
+	rm -rf build dist
+	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
+	$(PYTHON) -m venv build/venv
+	build/venv/bin/python -m pip install --quiet --constraint constraints.txt dist/clep-*.whl
+	cd build && venv/bin/clep list && venv/bin/clep run learner.epochs=1 strategies=sleep_replay
+
+clean:  ## remove the environment and what was built
+	rm -rf .venv build dist *.egg-info

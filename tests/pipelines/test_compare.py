@@ -1,0 +1,105 @@
+"""`clep compare`: cells over seeds in worker processes; isolated, summarised, interruptible."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import mlflow
+import pytest
+
+import clep
+
+CELLS = [["naive"], ["sleep_replay"], ["joint"]]
+
+
+def children(result):
+    store = mlflow.MlflowClient(tracking_uri=result.tracking_uri)
+    experiment = store.get_experiment_by_name("clep").experiment_id
+    return store.search_runs([experiment], f"tags.`mlflow.parentRunId` = '{result.parent_run_id}'")
+
+
+def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
+    """Alone or among others, first or last in a worker: the same matrix to the bit."""
+    comparison = clep.compare(small | {"cells": CELLS, "seeds": [0, 1], "workers": 2})
+    assert not comparison.failed
+    assert [(run.label, run.seed) for run in comparison.runs] == [
+        (cell[0], seed) for cell in CELLS for seed in (0, 1)
+    ]
+    alone = clep.run(small | {"strategies": ["sleep_replay"], "seed": 1})
+    assert alone.accuracy_matrix == comparison.runs[3].accuracy_matrix
+    row = comparison.table[1]
+    values = [run.accuracy for run in comparison.runs[2:4]]
+    assert row["label"] == "sleep_replay"
+    assert row["accuracy"]["mean"] == pytest.approx(sum(values) / 2)
+    assert row["accuracy"]["std"] == pytest.approx(abs(values[0] - values[1]) / 2**0.5)
+    assert row["accuracy"]["n"] == 2
+    assert comparison.table[2]["forgetting"] == {"mean": None, "std": None, "n": 0}
+    json.dumps(comparison.to_json(), allow_nan=False)
+    found = children(comparison)
+    assert len(found) == 6
+    assert {run.info.status for run in found} == {"FINISHED"}
+    store = mlflow.MlflowClient(tracking_uri=comparison.tracking_uri)
+    artifacts = {a.path for a in store.list_artifacts(comparison.parent_run_id)}
+    assert artifacts == {"config.yaml", "comparison.json", "comparison.txt", "comparison.png"}
+
+
+def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, monkeypatch):
+    """One cell raises, one takes its whole process down; naive still finishes, and MLflow knows each fate."""
+    (tmp_path / "broken.py").write_text(
+        "import os, clep\n"
+        "class Raises(clep.Strategy):\n"
+        "    def after_training_exp(self, strategy, **kwargs):\n"
+        "        strategy.model.connections[0].weight.data.fill_(float('nan'))\n"
+        "class Dies(clep.Strategy):\n"
+        "    def after_training_exp(self, strategy, **kwargs):\n"
+        "        os._exit(9)\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    cells = [["broken:Raises"], ["broken:Dies"], ["naive"]]
+    comparison = clep.compare(small | {"cells": cells, "seeds": [0], "workers": 2})
+    raised, died, naive = comparison.runs
+    assert comparison.failed
+    assert raised.status == "FAILED"
+    assert "diverged at the consolidation of experience 0" in raised.error
+    assert died.status == "FAILED"
+    assert "exit code 9" in died.error
+    assert naive.status == "FINISHED"
+    assert [row["status"] for row in comparison.table] == ["FAILED", "FAILED", "FINISHED"]
+    assert comparison.table[0]["accuracy"]["n"] == 0
+    assert sorted(run.info.status for run in children(comparison)) == ["FAILED", "FAILED", "FINISHED"]
+
+
+def test_a_wrong_cell_is_refused_before_the_first_is_trained(small, tmp_path):
+    with pytest.raises(clep.errors.ConfigError, match=r"strategy\.sleep_replay\.stepz: unknown key `stepz`; did you mean"):
+        clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"stepz": 1}}})
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("to_group", [False, True], ids=["parent only", "whole process group"])
+def test_ctrl_c_ends_parent_and_children_as_killed(to_group, tmp_path):
+    """From a terminal the signal reaches every process, from `kill` the parent alone."""
+    uri = f"sqlite:///{tmp_path}/m.db"
+    command = [sys.executable, "-m", "clep.cli", "compare", "learner.epochs=400", "seeds=[0]", f"tracking.uri={uri}"]
+    process = subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
+    )
+    store = experiment = None
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if (tmp_path / "m.db").exists():
+            store = store or mlflow.MlflowClient(tracking_uri=uri)
+            experiment = store.get_experiment_by_name("clep")
+            runs = store.search_runs([experiment.experiment_id]) if experiment else []
+            if sum("accuracy/seen" in run.data.metrics for run in runs) >= 2:
+                break
+        time.sleep(0.5)
+    (os.killpg if to_group else os.kill)(process.pid, signal.SIGINT)
+    _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 130, stderr
+    runs = store.search_runs([experiment.experiment_id])
+    assert len(runs) == 3
+    assert {run.info.status for run in runs} == {"KILLED"}
+    assert "Traceback" not in stderr
