@@ -28,7 +28,24 @@ _HOMES = {
     "stream": "clep.streams",
 }
 
-__all__ = sorted([*_HOMES, "__version__"])
+__all__ = [
+    "Adaptation",
+    "Comparison",
+    "CostNudging",
+    "Learner",
+    "LinearNudging",
+    "Network",
+    "Result",
+    "Strategy",
+    "TimeStep",
+    "Training",
+    "__version__",
+    "compare",
+    "load",
+    "metrics",
+    "run",
+    "stream",
+]
 
 if TYPE_CHECKING:
     from clep import metrics

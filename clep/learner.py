@@ -1,6 +1,9 @@
-"""A LightningModule around a network: gradient, optimiser, schedule, and one step of training, validation, prediction."""
+"""A LightningModule around a network: gradient, optimiser, schedule, and a step of training, validation, prediction."""
 
-from collections.abc import Mapping, Sequence
+import logging
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,6 +80,15 @@ class Learner(pl.LightningModule):
         super().__init__()
         self.network = _network_from(network) if isinstance(network, Mapping) else network
         gradient = _gradient_from(gradient) if isinstance(gradient, Mapping) else gradient
+        if not isinstance(self.network, nn.Module):
+            raise ConfigError(
+                f"network: expected a module or the arguments of a `Network`, got `{type(network).__name__}`; a "
+                "checkpoint holds no ordinary module: give it to `Learner.load_from_checkpoint` as `network=`."
+            )
+        if not isinstance(gradient, LinearNudging | CostNudging | None):
+            raise ConfigError(
+                f"gradient: expected a `LinearNudging`, a `CostNudging` or None, got `{type(gradient).__name__}`."
+            )
         for key, name, valid in (
             ("loss", loss, LOSSES),
             ("optimizer", optimizer, OPTIMIZERS),
@@ -99,7 +111,8 @@ class Learner(pl.LightningModule):
                 )
         elif gradient is not None or lr_scale:
             raise ConfigError(
-                f"learner.gradient and learner.lr_scale need an equilibrium `Network`, got `{type(self.network).__name__}`."
+                "learner.gradient and learner.lr_scale need an equilibrium `Network`, "
+                f"got `{type(self.network).__name__}`."
             )
         self.cost_nudging = gradient if isinstance(gradient, CostNudging) else None
         self.criterion = LOSSES[loss]()
@@ -183,14 +196,18 @@ class Learner(pl.LightningModule):
     def configure_optimizers(self) -> dict[str, Any]:
         """Optimiser and schedule for Lightning."""
         optimizer = self.make_optimizer()
-        schedule = self.make_schedule(optimizer, self.trainer.max_epochs or 1)
+        epochs = self.trainer.max_epochs or 1
+        if self.hparams.schedule == "cosine" and epochs < 1:
+            raise ConfigError("learner.schedule: `cosine` needs the number of epochs; give the Trainer `max_epochs`.")
+        schedule = self.make_schedule(optimizer, epochs)
         return {"optimizer": optimizer} | ({} if schedule is None else {"lr_scheduler": schedule})
 
     def save(self, path: str | Path) -> None:
         """Write a Lightning checkpoint (weights, time steps, arguments) that `Learner.load_from_checkpoint` reads."""
-        trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
-        trainer.strategy.connect(self)
-        trainer.save_checkpoint(path, weights_only=True)
+        with quiet_lightning():
+            trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+            trainer.strategy.connect(self)
+            trainer.save_checkpoint(path, weights_only=True)
 
     def check_finite(self, loss: Tensor | None, where: str) -> None:
         """Refuse to go on with values that are not finite.
@@ -207,10 +224,30 @@ class Learner(pl.LightningModule):
         layer = next((name for name, p in self.network.named_parameters() if not bool(torch.isfinite(p).all())), None)
         if loss is None and layer is None:
             return
-        what = f"`{layer}` has values that are not finite" if layer else f"the loss is {loss.item()}"
+        if layer is None:
+            sizes = {name: float(p.detach().abs().max()) for name, p in self.network.named_parameters() if p.numel()}
+            largest = max(sizes, key=sizes.__getitem__)
+            what = f"the loss is {loss.item()}, the largest weights are in `{largest}` ({sizes[largest]:.3g})"
+        else:
+            what = f"`{layer}` has values that are not finite"
         raise DivergenceError(
             f"Training diverged at {where}: {what}. Lower learner.lr or learner.beta, or set learner.gradient_clip."
         )
+
+
+@contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Without Lightning's start-up banners, tips and advice about loader workers (batches are slices of tensors)."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on newer torch
+            yield
+    finally:
+        logger.setLevel(level)
 
 
 def accuracy(output: Tensor, y: Tensor) -> Tensor:
@@ -219,7 +256,7 @@ def accuracy(output: Tensor, y: Tensor) -> Tensor:
 
 
 def _network_from(arguments: Mapping[str, Any]) -> Network:
-    return Network(**{**arguments, "time_step": TimeStep(**arguments["time_step"])})
+    return Network(**{**arguments, "time_step": TimeStep(**arguments.get("time_step", {}))})
 
 
 def _gradient_from(arguments: Mapping[str, Any]) -> LinearNudging | CostNudging:

@@ -59,8 +59,10 @@ def spiking_step(
 ) -> None:
     """One step of all layers, bottom up within the step; `weights` and `state` change in place.
 
-    For every layer: v <- decay v + W z_below [+ feedback from the layer above, of the previous step]; z = [v >= threshold];
-    for fired neurons i: W_ij += increment g(W_ij) where z_below_j = 1, W_ij -= decrement g(W_ij) elsewhere, and v_i <- 0.
+    For every layer l, with everything of the layer above (feedback kappa) from the previous step:
+        v <- decay v + W_l z_{l-1} + kappa (threshold_l / threshold_{l+1}) W_{l+1}^T z_{l+1};  z = [v >= threshold_l];
+        for fired neurons i: W_ij += increment g(W_ij) where z_{l-1,j} = 1, W_ij -= decrement g(W_ij) elsewhere,
+        and v_i <- 0.
 
     Args:
         weights: (n_l, n_{l-1}) of each layer, lowest first.

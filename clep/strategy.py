@@ -1,7 +1,8 @@
 """The plug-in API: a thin base for strategies, and the registry that finds and builds them by name.
 
-A strategy is an Avalanche plugin. In a hook, `self` is the strategy and the argument `strategy` is the training template
-(Avalanche's name, kept): `strategy.mb_x`, `mb_y`, `mb_output`, `loss`, `model`, `optimizer`, `dataloader`, `experience`.
+A strategy is an Avalanche plugin. In a hook, `self` is the strategy and the argument `strategy` is the training
+template (Avalanche's name, kept): `strategy.mb_x`, `mb_y`, `mb_output`, `loss`, `model`, `optimizer`, `dataloader`,
+`experience`.
 """
 
 import importlib
@@ -21,9 +22,9 @@ from avalanche.training.storage_policy import ExemplarsBuffer
 from avalanche.training.templates.base import BaseTemplate
 from torch import Tensor, nn
 
-from clep.schema import unknown
 from clep.errors import ConfigError
 from clep.randomness import seed_for
+from clep.schema import unknown
 
 __all__ = [
     "GROUP",
@@ -196,7 +197,7 @@ def _import(path: str) -> Any:
     module, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
         raise ConfigError(
             f"strategies: cannot import `{path}` ({error}). The module must be importable, "
             "e.g. installed or in the folder that Python starts from."
@@ -243,7 +244,7 @@ def build(
             plugin = cls(**values)
         except ConfigError as error:
             raise ConfigError(f"strategy.{name}.{error}") from error
-        except (AssertionError, TypeError, ValueError) as error:  # how Avalanche's plugins refuse a value
+        except (AssertionError, ValueError) as error:  # how Avalanche's plugins refuse a value
             raise ConfigError(f"strategy.{name}: {cls.__name__} refuses these parameters: {error}") from error
         if isinstance(plugin, Strategy):
             plugin.seed_with(seed_for(seed, f"strategy {name}"))

@@ -19,7 +19,7 @@ ROW = "clep_row"
 """Data attribute that says which row of `Stream.samples` a sample of an Avalanche data set is."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Samples:
     """Labelled samples in memory: `x` (N, ...) float32, `y` (N,) int64."""
 
@@ -57,7 +57,7 @@ class _Slices(TorchDataset):
         return [tensor[rows] for tensor in self._tensors]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Experience:
     """One step of a stream: the samples of some classes.
 
@@ -81,7 +81,7 @@ class Experience:
         return self.samples.loader(batch_size, shuffle=shuffle, generator=generator)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Stream:
     """A class-incremental stream: every class belongs to exactly one experience; no task information is given.
 
@@ -196,7 +196,7 @@ def stream(
         raise ConfigError(f"stream.validation_fraction: expected a number in [0, 1), got {validation_fraction}.")
     if samples_per_experience is not None and samples_per_experience < 1:
         raise ConfigError(
-            f"stream.samples_per_experience: expected an integer of at least 1, or None for all, "
+            "stream.samples_per_experience: expected an integer of at least 1, or None for all, "
             f"got {samples_per_experience}."
         )
     if evaluate_on not in ("test", "validation"):
@@ -220,6 +220,12 @@ def stream(
         parts["train"].append(Experience(index, labels, train.rows(rows), tuple(rows.tolist())))
         parts["validation"].append(Experience(index, labels, train.rows(validation)))
         parts["test"].append(Experience(index, labels, test.rows(tested)))
+    for part in ("train", "validation") if evaluate_on == "validation" else ("train",):
+        if empty := [experience.index for experience in parts[part] if not len(experience)]:
+            raise ConfigError(
+                f"stream.validation_fraction: {validation_fraction} leaves experience {empty[0]} of `{name}` without a "
+                f"{part} sample; choose it nearer to 0.5."
+            )
     return Stream(name, tuple(order), train, *(tuple(parts[p]) for p in parts), evaluate_on=evaluate_on)
 
 
@@ -230,9 +236,10 @@ def _class_order(class_order: str | Sequence[int], classes: int, seed: int) -> l
         return torch.randperm(classes, generator=generator_for(seed, "class order")).tolist()
     if isinstance(class_order, str) or sorted(class_order) != list(range(classes)):
         raise ConfigError(
-            f"stream.class_order: expected `shuffled`, `fixed` or a permutation of 0 to {classes - 1}, got {class_order}."
+            f"stream.class_order: expected `shuffled`, `fixed` or a permutation of 0 to {classes - 1}, "
+            f"got {class_order}."
         )
-    return list(class_order)
+    return [int(c) for c in class_order]
 
 
 def _split(y: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

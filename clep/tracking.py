@@ -5,6 +5,7 @@ MLflow's global state (active run, tracking URI) is never used: runs can be nest
 """
 
 import getpass
+import json
 import logging
 import math
 import os
@@ -21,6 +22,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 from typing import Any, Self
+from urllib.parse import urlencode
 
 from clep.errors import ConfigError
 
@@ -54,6 +56,8 @@ FINAL_BACKWARD_TRANSFER = "final/backward_transfer"
 FINAL_LEARNED_ACCURACY = "final/learned_accuracy"
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
+
+_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on traces
 
 # MLflow reads these from the environment only; what the user has set stays.
 _ENVIRONMENT = {
@@ -192,6 +196,10 @@ class Run:
         """Store a copy of a file under its own name."""
         self._client.log_artifact(self.run_id, str(path))
 
+    def describe(self, markdown: str) -> None:
+        """Set the description that the UI shows on the page of this run."""
+        self._client.set_tag(self.run_id, "mlflow.note.content", markdown)
+
     def text(self, text: str, name: str) -> None:
         """Store a text as the file `name`."""
         self._client.log_text(self.run_id, text, name)
@@ -250,6 +258,14 @@ def ui_command(uri: str) -> str:
     return shown if uri.startswith(("http://", "https://")) else f"mlflow ui --backend-store-uri {shlex.quote(shown)}"
 
 
+def curves_link(run_ids: Iterable[str], experiment_id: str, metric: str) -> str:
+    """The address, within the UI, of a page that shows one metric of several runs as curves over its steps."""
+    fields = {"runs": list(run_ids), "experiments": [experiment_id], "metric": metric, "plot_metric_keys": [metric]}
+    fields |= {"plot_layout": {"autosize": True, "xaxis": {}, "yaxis": {}}, "deselected_curves": []}
+    query = {key: json.dumps(value, separators=(",", ":")) for key, value in fields.items()}
+    return f"#/metric?{urlencode(query | {'x_axis': 'step', 'y_axis_scale': 'linear', 'line_smoothness': 1})}"
+
+
 def _mlflow() -> ModuleType:
     """Import MLflow with our settings; only here, because the import takes 2 s and `clep --help` does without it."""
     for key, value in _ENVIRONMENT.items():
@@ -266,7 +282,7 @@ def _experiment_id(uri: str, name: str, artifact_location: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location))
+            return str(client.create_experiment(name, artifact_location, tags=_EXPERIMENT_TAGS))
         except mlflow.MlflowException:
             found = client.get_experiment_by_name(name)  # a server has no lock: another process may have been faster
             if found is None:

@@ -1,15 +1,13 @@
 """The bridge: an Avalanche training template whose inside is Lightning's `Trainer.fit`.
 
-Avalanche's plugins see the events, attributes and order they know; Lightning does the optimisation. One screen holds the
-correspondence (`_Fit`): Lightning hook -> Avalanche event.
+Avalanche's plugins see the events, attributes and order they know; Lightning does the optimisation. One class holds
+the correspondence, `_Fit`: Lightning hook -> Avalanche event.
 """
 
-import logging
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -23,7 +21,7 @@ from torch import Tensor, nn
 
 from clep import progress
 from clep.errors import ConfigError
-from clep.learner import Learner, accuracy
+from clep.learner import Learner, accuracy, quiet_lightning
 from clep.randomness import generator_for
 from clep.strategy import Memory, Strategy, memory_of, touches_loss
 from clep.streams import ROW, Experience, Samples, Stream
@@ -68,8 +66,8 @@ class LightningTemplate(SupervisedTemplate):
             for plugin in plugins:
                 if touches_loss(plugin):
                     raise ConfigError(
-                        f"learner.nudging: `cost` cannot be used with {type(plugin).__name__}, which differentiates the "
-                        "model's output or adds to the loss; cost nudging only follows its own cost. "
+                        f"learner.nudging: `cost` cannot be used with {type(plugin).__name__}, which differentiates "
+                        "the model's output or adds to the loss; cost nudging only follows its own cost. "
                         "Use learner.nudging=linear."
                     )
         learner.to(device)
@@ -129,7 +127,7 @@ class LightningTemplate(SupervisedTemplate):
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts afresh)
         self.curve = []
-        with _quiet_lightning():
+        with quiet_lightning():
             trainer = pl.Trainer(
                 max_epochs=self.train_epochs,
                 accelerator="gpu" if self.device.type == "cuda" else "cpu",
@@ -253,21 +251,6 @@ class _Fit(pl.LightningModule):
                 template.curve.append(point)
         self._losses, self._hits = [], []
         template._after_training_epoch()
-
-
-@contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Without Lightning's start-up banners, tips and advice about loader workers (batches are slices of tensors)."""
-    logger = logging.getLogger("pytorch_lightning")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", message=".*does not have many workers.*")
-            warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on newer torch
-            yield
-    finally:
-        logger.setLevel(level)
 
 
 @dataclass(frozen=True)

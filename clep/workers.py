@@ -1,4 +1,4 @@
-"""Run independent jobs in processes of their own: isolated, interruptible, and none the wiser if a neighbour crashes."""
+"""Run independent jobs in processes of their own: isolated, interruptible, unharmed by a neighbour that crashes."""
 
 import multiprocessing
 import os

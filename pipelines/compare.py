@@ -7,10 +7,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from clep.pipelines import class_incremental
+
 from clep import progress, report, tracking
 from clep.build import build_stream, build_training
-from clep.config import Config, label, replace, to_dict, to_yaml
-from clep.pipelines import class_incremental
+from clep.config import Config, replace, to_dict, to_yaml
 from clep.results import Comparison, Result
 from clep.workers import Message, run_jobs
 
@@ -32,9 +33,10 @@ def compare(config: Config) -> Comparison:
     stream = build_stream(jobs[0])
     for job in jobs[:: len(config.seeds)]:
         build_training(job, stream)  # refuses what cannot be trained, before anything is
+    experiment_id = tracking.prepare(uri, config.tracking.experiment)
     with tracking.Run(
         uri,
-        tracking.prepare(uri, config.tracking.experiment),
+        experiment_id,
         f"compare {config.stream.name}: {len(config.cells)} cells x {len(config.seeds)} seeds",
         tags=tracking.provenance()
         | {"stream": config.stream.name, "network": config.network.name, "comparison": "true"},
@@ -44,7 +46,7 @@ def compare(config: Config) -> Comparison:
         runs = _run_all(config, jobs, uri, parent.run_id, len(stream.evaluation))
         seconds = {"total": time.perf_counter() - started}
         comparison = Comparison(parent.run_id, uri, runs, len(stream.class_order), seconds)
-        _store(parent, comparison)
+        _store(parent, experiment_id, comparison, len(stream.evaluation))
     return comparison
 
 
@@ -91,15 +93,20 @@ def _outcome(message: Message, config: Config, uri: str, run_id: str | None) -> 
     )
 
 
-def _store(parent: tracking.Run, comparison: Comparison) -> None:
-    """Figures and tables of the comparison, and the means as metrics of the parent run."""
-    for row in comparison.table:
-        parent.log({f"{row['label']}/accuracy".replace("+", " "): row["accuracy"]["mean"]}, 0)
+def _store(parent: tracking.Run, experiment_id: str, comparison: Comparison, experiences: int) -> None:
+    """Figures and tables of the comparison, and a description of the parent run that links to the curves."""
+    table = report.format_table(comparison.table)
     parent.text(json.dumps(comparison.to_json(), indent=2), "comparison.json")
-    parent.text(report.format_table(comparison.table), "comparison.txt")
-    finished = [run.to_json() for run in comparison.runs if run.status == "FINISHED"]
-    if finished:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "comparison.png")
-            report.plot_comparison(finished, path, classes=comparison.classes)
-            parent.artifact(path)
+    parent.text(table, "comparison.txt")
+    finished = [run for run in comparison.runs if run.status == "FINISHED"]
+    if not finished:
+        return
+    names = [tracking.ACCURACY_SEEN, tracking.FORGETTING_AVERAGE]
+    names += [tracking.FORGETTING_EXPERIENCE.format(j) for j in range(experiences - 1)]
+    ids = [run.run_id for run in finished if run.run_id]
+    links = [f"- [{name}]({tracking.curves_link(ids, experiment_id, name)})" for name in names]
+    parent.describe("\n".join(["Curves over the strategies:", "", *links, "", "```", table, "```"]))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "comparison.png")
+        report.plot_comparison([run.to_json() for run in finished], path, classes=comparison.classes)
+        parent.artifact(path)

@@ -1,7 +1,7 @@
 """Dark experience replay (DER, DER++): rehearse stored samples together with the outputs the network gave for them.
 
-Reference: Buzzega et al. 2020 (arXiv 2004.07211). Avalanche has DER as a training template, which cannot be combined with
-other strategies; this plugin gives the same weights to the bit.
+Reference: Buzzega et al. 2020 (arXiv 2004.07211). Avalanche has DER as a training template, which cannot be combined
+with other strategies; this plugin gives the same weights to the bit.
 """
 
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from avalanche.training.utils import cycle
 from torch.nn import functional
 from torch.utils.data import DataLoader
 
+from clep.errors import ConfigError
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
 
@@ -46,6 +47,11 @@ class DER(Strategy):
         """Open the memory, if it fills a batch."""
         stored = self.buffer.buffer
         size = self.batch_size_mem or strategy.train_mb_size
+        if self.buffer.max_size < size:
+            raise ConfigError(
+                f"strategy.der.mem_size: {self.buffer.max_size} samples never fill a batch of {size}, and nothing "
+                "would be rehearsed; raise it, or lower strategy.der.batch_size_mem."
+            )
         if len(stored) >= size:
             self._batches = cycle(DataLoader(stored, batch_size=size, shuffle=True, drop_last=True))
 

@@ -11,9 +11,9 @@ from clep.strategy import Strategy
 
 
 class NeuronalAdaptation(Strategy):
-    """Take extra steps  s <- (1 - rate) F_beta(s) + rate s*  after each nudged phase; see `clep.equilibrium.Adaptation`.
+    """Take extra steps  s <- (1 - rate) F_beta(s) + rate s*  after each nudged phase.
 
-    Logs the mean norm of the update before and after adaptation.
+    The steps are those of `clep.equilibrium.Adaptation`. Logs the mean norm of the update before and after adaptation.
 
     Args:
         steps: number of adaptation steps, >= 0.

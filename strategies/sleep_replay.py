@@ -2,11 +2,12 @@
 
 References:
     Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742): the rule, for feed-forward networks.
-    Kubo, Delanois & Bazhenov 2025 (arXiv 2508.14081): SRC for networks trained by equilibrium propagation. Its constants
-    are not public; what the papers leave open is decided here and named in the run's tags.
+    Kubo, Delanois & Bazhenov 2025 (arXiv 2508.14081): SRC for networks trained by equilibrium propagation. Its
+    constants are not public; what the papers leave open is decided here and named in the run's tags.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -25,9 +26,9 @@ _CHUNK = 1000  # steps whose input spikes are drawn at once
 class SleepReplay(Strategy):
     """After each experience, run the network as spiking neurons driven by the mean input of everything seen so far.
 
-    A sleeping neuron that fires strengthens the synapses whose lower neuron fired with it and weakens the others, through
-    a gate that leaves positive weights nearly alone (see `clep.spiking`). Biases are frozen. Sleep sees the weights, the
-    mean input and one activity maximum per layer: no sample of the past.
+    A sleeping neuron that fires strengthens the synapses whose lower neuron fired with it and weakens the others,
+    through a gate that leaves positive weights nearly alone (see `clep.spiking`). Biases are frozen. Sleep sees the
+    weights, the mean input and one activity maximum per layer: no sample of the past.
 
     Parameters "per layer" take one value for all layers, two for the hidden layers and the output layer, or one each.
 
@@ -37,11 +38,12 @@ class SleepReplay(Strategy):
         rate: an input fires with probability `min(1, rate * its mean)` per step, > 0.
         decay: factor on the membrane potential per step, in [0, 1].
         threshold: per layer, the share of the largest pre-activation seen so far at which a neuron fires, > 0.
-        increment: per layer, weight change of a synapse whose two neurons fire, in standard deviations of the layer's weights.
+        increment: per layer, weight change of a synapse whose two neurons fire, before the gate, in standard deviations
+            of the layer's weights at the first sleep, >= 0.
         decrement_ratio: per layer, decrement / increment, >= 0.
-        gate_width: width of the gate in standard deviations of the layer's weights, > 0.
-        patch: side of the random square of the image that drives each step, as a share of its side, in (0, 1]; 1 for the
-            whole image. Vectors are never masked.
+        gate_width: width of the gate in standard deviations of the layer's weights at the first sleep, > 0.
+        patch: side of the random square of the image that drives each step, as a share of its side, in (0, 1]; 1 for
+            the whole image. Vectors are never masked.
         feedback: kappa, strength of top-down input during sleep, >= 0; 0 sleeps bottom-up.
     """
 
@@ -200,7 +202,7 @@ def sleep_layers(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
         return model.sleep_layers()
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     layers = [(name, module.weight) for name, module in linear]
-    fits = all(low.shape[0] == high.shape[1] for (_, low), (_, high) in zip(layers, layers[1:], strict=False))
+    fits = all(low.shape[0] == high.shape[1] for (_, low), (_, high) in pairwise(layers))
     inside = {id(parameter) for _, module in linear for parameter in module.parameters()}
     if not layers or not fits or any(id(parameter) not in inside for parameter in model.parameters()):
         raise ConfigError(

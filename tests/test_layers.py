@@ -5,9 +5,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import clep
 import clep.pipelines
 import clep.strategies
+
+import clep
 
 ROOMS = {
     "clep": Path(clep.__file__).parent,
@@ -63,6 +64,11 @@ def test_strategies_know_neither_each_other_nor_pipelines_nor_tracking():
 def test_nothing_imports_the_other_lightning():
     """`lightning` and `pytorch_lightning` are two packages whose classes do not mix."""
     assert not importers("lightning")
+
+
+def test_every_public_name_is_there():
+    assert all(getattr(clep, name) is not None for name in clep.__all__)
+    assert set(clep.__all__) == {*clep._HOMES, "__version__"}
 
 
 def test_importing_clep_imports_nothing_heavy():

@@ -19,17 +19,17 @@ from avalanche.training.plugins import (
     RWalkPlugin,
     SynapticIntelligencePlugin,
 )
+from clep.strategies.der import DER
+from clep.strategies.si import SI
 from torch import nn
 
 import clep
 from clep.errors import ConfigError, DivergenceError
 from clep.randomness import seed_globals
-from clep.strategies.der import DER
-from clep.strategies.si import SI
 from clep.training import LightningTemplate
 
 PLUGINS = {
-    "naive": lambda: [],
+    "naive": list,
     "ewc": lambda: [EWCPlugin(ewc_lambda=10.0)],
     "si": lambda: [SI(si_lambda=1000.0)],
     "avalanche_si": lambda: [SynapticIntelligencePlugin(si_lambda=1000.0)],
@@ -187,7 +187,9 @@ def test_every_regulariser_adds_a_penalty_on_an_equilibrium_network_and_moves_we
 def test_cost_nudging_is_refused_with_strategies_that_need_the_loss(name, stream):
     learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.CostNudging())
     plugins = [DER()] if name == "der" else PLUGINS[name]()
-    with pytest.raises(ConfigError, match=r"learner\.nudging: `cost` cannot be used with .*Use learner\.nudging=linear"):
+    with pytest.raises(
+        ConfigError, match=r"learner\.nudging: `cost` cannot be used .*Use learner\.nudging=linear"
+    ):
         LightningTemplate(learner=learner, plugins=plugins)
 
 

@@ -21,8 +21,13 @@ class Dense(nn.Module):
     def __init__(self, below: int, above: int, *, bias: bool, generator: torch.Generator) -> None:
         super().__init__()
         bound = 1.0 / math.sqrt(below)
-        self.weight = nn.Parameter(torch.empty(above, below).uniform_(-bound, bound, generator=generator))
-        self.bias = nn.Parameter(torch.empty(above).uniform_(-bound, bound, generator=generator)) if bias else None
+        # Drawn where the generator lives, then moved: the same weights on every default device.
+        weight = torch.empty(above, below, device=generator.device).uniform_(-bound, bound, generator=generator)
+        self.weight = nn.Parameter(weight.to(torch.get_default_device()))
+        self.bias = None
+        if bias:
+            values = torch.empty(above, device=generator.device).uniform_(-bound, bound, generator=generator)
+            self.bias = nn.Parameter(values.to(torch.get_default_device()))
 
     def up(self, below: Tensor, out: Tensor | None = None) -> Tensor:
         """dphi/dabove = W below + b, shape (B, n_above); written to `out` if given."""
@@ -41,13 +46,16 @@ class Dense(nn.Module):
     def phi_difference(self, first: tuple[Tensor, Tensor], second: tuple[Tensor, Tensor]) -> list[Tensor]:
         """dphi/dtheta(first) - dphi/dtheta(second), summed over the batch, in the order of `parameters()`.
 
+        With a above and b below, a1 b1' - a2 b2' is taken as (a1 - a2) b1' + a2 (b1 - b2)': the states differ little,
+        and differences of states keep the digits that a difference of products loses (all, if nothing differs).
+
         Args:
             first: (below, above) of one relaxation.
             second: (below, above) of the other; if `below` is the same tensor, one product serves both.
         """
         (below_1, above_1), (below_2, above_2) = first, second
-        if below_1 is below_2:
-            weight = (above_1 - above_2).T @ below_1
-        else:
-            weight = (above_1.T @ below_1).addmm_(above_2.T, below_2, alpha=-1.0)
-        return [weight] if self.bias is None else [weight, (above_1 - above_2).sum(0)]
+        difference = above_1 - above_2
+        weight = difference.T @ below_1
+        if below_1 is not below_2:
+            weight.addmm_(above_2.T, below_1 - below_2)
+        return [weight] if self.bias is None else [weight, difference.sum(0)]

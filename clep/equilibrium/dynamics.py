@@ -28,6 +28,7 @@ class Dynamics:
     time_steps: Sequence[Tensor | None]
     nudge_outside: bool = False
 
+    @torch.no_grad()
     def relax(
         self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None = None
     ) -> tuple[list[Tensor], Tensor]:
@@ -72,6 +73,11 @@ class Dynamics:
             self.activation(target)
         if nudge is not None and self.nudge_outside:
             output.add_(nudge(states[top]))
+
+
+def full_precision(tensor: Tensor) -> torch.autocast:
+    """Context without autocast on the device of `tensor`: a contrast of half-precision states is mostly rounding."""
+    return torch.autocast(tensor.device.type, enabled=False)
 
 
 def max_abs(tensor: Tensor) -> Tensor:

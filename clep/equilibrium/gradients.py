@@ -1,7 +1,8 @@
 """Equilibrium propagation as one autograd node: the nudged phases are what `loss.backward()` runs.
 
-Because the estimate is delivered by autograd, everything written for PyTorch applies to an equilibrium network unchanged:
-optimisers, gradient clipping, distributed averaging, and regularisers that add to the loss or call the model themselves.
+Because the estimate is delivered by autograd, everything written for PyTorch applies to an equilibrium network
+unchanged: optimisers, gradient clipping, distributed averaging, and regularisers that add to the loss or call the model
+themselves.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from clep.equilibrium.costs import SquaredError
-from clep.equilibrium.dynamics import Nudge, max_abs
+from clep.equilibrium.dynamics import Nudge, full_precision, max_abs
 from clep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -77,8 +78,12 @@ class CostNudging:
     Args:
         beta: as in `LinearNudging`.
         phases: as in `LinearNudging`.
-        nudge: whether the nudge acts `inside` the activation (Laborieux et al. 2021) or `outside` (Ernoult et al. 2019).
-        cost: the cost C of each sample.
+        nudge: whether the nudge acts `inside` the activation (Laborieux et al. 2021) or `outside` it (Ernoult et al.
+            2019).
+        cost: the cost C, with reduction `mean`.
+
+    Raises:
+        ConfigError: for beta = 0, an unknown name, or a cost that is not a mean over the batch.
     """
 
     beta: float = 0.5
@@ -90,9 +95,16 @@ class CostNudging:
         _check(self.beta, self.phases)
         if self.nudge not in ("inside", "outside"):
             raise ConfigError(f"learner.nudge: expected `inside` or `outside`, got `{self.nudge}`.")
+        if self.cost.reduction != "mean":
+            raise ConfigError(
+                "cost: expected reduction `mean` (the gradient of cost nudging is that of the mean over the batch), "
+                f"got `{self.cost.reduction}`; multiply the loss instead."
+            )
 
     def loss(self, network: "Network", free: FreePhase, labels: Tensor) -> Tensor:
         """Mean cost at the free equilibrium; its `backward()` runs the nudged phases.
+
+        The gradient is for the network's parameters; none flows to its input, unlike with `LinearNudging`.
 
         Args:
             network: the network that `free` came from.
@@ -132,9 +144,11 @@ class Equilibrium(torch.autograd.Function):
         if scale == 0.0:
             return _none_if_unused(ctx, None, *(torch.zeros_like(t) for t in (x, *rest[network.depth :])))
         force = -gradient / scale
-        on_input, on_parameters = nudged_gradient(
-            network, free, lambda output: force, network.nudging.beta, network.nudging.phases, ctx.needs_input_grad[1]
-        )
+        beta, phases = network.nudging.beta, network.nudging.phases
+        with full_precision(x):
+            on_input, on_parameters = nudged_gradient(
+                network, free, lambda output: force, beta, phases, wants_input=ctx.needs_input_grad[1]
+            )
         on_input = None if on_input is None else on_input * scale
         return _none_if_unused(ctx, None, on_input, *(g.mul_(scale) for g in on_parameters))
 
@@ -156,14 +170,11 @@ class _CostEquilibrium(torch.autograd.Function):
         network: Network = ctx.network
         nudging: CostNudging = ctx.nudging
         labels = ctx.saved_tensors[0]
-        _, on_parameters = nudged_gradient(
-            network,
-            ctx.free,
-            lambda output: nudging.cost.nudge(output, labels),
-            nudging.beta,
-            nudging.phases,
-            outside=nudging.nudge == "outside",
-        )
+        force = nudging.cost.nudge(ctx.free.output, labels)
+        with full_precision(gradient):
+            _, on_parameters = nudged_gradient(
+                network, ctx.free, force, nudging.beta, nudging.phases, outside=nudging.nudge == "outside"
+            )
         per_sample = gradient / len(labels)
         return _none_if_unused(ctx, None, None, None, None, *(g.mul_(per_sample) for g in on_parameters))
 
@@ -178,6 +189,7 @@ def nudged_gradient(
     force: Nudge,
     beta: float,
     phases: Phases,
+    *,
     wants_input: bool = False,
     outside: bool = False,
 ) -> tuple[Tensor | None, list[Tensor]]:

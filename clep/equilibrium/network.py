@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.connections import Dense
-from clep.equilibrium.dynamics import Dynamics
+from clep.equilibrium.dynamics import Dynamics, full_precision
 from clep.equilibrium.gradients import Equilibrium, FreePhase, LinearNudging
 from clep.equilibrium.neurons import NEURONS
 from clep.equilibrium.time_steps import TimeStep
@@ -22,7 +22,8 @@ class Network(nn.Module):
     `network(x)` is the output of the free equilibrium as a differentiable function: any loss on it can be
     differentiated, and `backward()` runs equilibrium propagation with `nudging`.
 
-    Shapes: input (B, ...) is flattened to (B, sizes[0]); output (B, sizes[-1]). The dtype is that of the parameters.
+    Shapes: input (B, ...) is flattened to (B, sizes[0]); output (B, sizes[-1]). The dtype is that of the parameters,
+    under autocast as well.
 
     Args:
         sizes: units per layer from input to output, at least two layers.
@@ -42,7 +43,8 @@ class Network(nn.Module):
     Attributes:
         residual: distance from the fixed point at the end of the latest free phase, () tensor; see `Dynamics.relax`.
         adaptation: neuronal adaptation in the nudged phases, or None.
-        contrast_norms: norm of the latest update (before, after) adaptation, before any rescaling; None without.
+        contrast_norms: norm over all parameters of the latest contrast, (before, after) adaptation, without
+            the scale of the loss and before any rescaling; None without adaptation.
 
     Example:
         >>> network = Network([64, 32, 10], seed=1)
@@ -88,6 +90,7 @@ class Network(nn.Module):
         )
         dt = self.time_step.draw(sum(self.sizes[1:]), np.random.default_rng(dt_seed))
         self._jumps = bool((dt == 1.0).all())
+        self.register_load_state_dict_post_hook(_note_jumps)
         for layer, steps in enumerate(np.split(dt, np.cumsum(self.sizes[1:-1]))):
             self.register_buffer(f"dt_{layer + 1}", torch.as_tensor(steps, dtype=torch.get_default_dtype()))
         self._signs = np.random.default_rng(sign_seed)
@@ -107,7 +110,7 @@ class Network(nn.Module):
     def dynamics(self) -> Dynamics:
         """The relaxation of this network."""
         time_steps = [None] * self.depth if self._jumps else self.time_steps
-        return Dynamics(self.connections, NEURONS[self.neuron], time_steps)
+        return Dynamics(tuple(self.connections), NEURONS[self.neuron], time_steps)
 
     def forward(self, x: Tensor) -> Tensor:
         """Output of the free equilibrium, (B, K), differentiable in the parameters and in `x`."""
@@ -117,9 +120,12 @@ class Network(nn.Module):
     def free_phase(self, x: Tensor) -> FreePhase:
         """Relax from zero states without a nudge; not differentiable."""
         x = x.flatten(1)
-        drive = self.connections[0].up(x)
-        states = [drive.new_zeros(len(x), size) for size in self.sizes[1:]]
-        states, self.residual = self.dynamics.relax(drive, states, self.free_steps)
+        if torch.is_autocast_enabled(x.device.type):
+            x = x.to(self.connections[0].weight.dtype)
+        with full_precision(x):
+            drive = self.connections[0].up(x)
+            states = [drive.new_zeros(len(x), size) for size in self.sizes[1:]]
+            states, self.residual = self.dynamics.relax(drive, states, self.free_steps)
         return FreePhase(x, drive, tuple(states))
 
     def draw_sign(self) -> float:
@@ -145,3 +151,8 @@ class Network(nn.Module):
             "nudged_steps": self.nudged_steps,
             "time_step": vars(self.time_step).copy(),
         }
+
+
+def _note_jumps(network: Network, incompatible_keys: object = None) -> None:
+    """After loading a state: time steps are part of it, so whether all of them are 1 may have changed."""
+    network._jumps = all(bool((dt == 1.0).all()) for dt in network.time_steps)

@@ -11,6 +11,7 @@ import mlflow
 import pytest
 
 import clep
+from clep import tracking
 
 CELLS = [["naive"], ["sleep_replay"], ["joint"]]
 
@@ -25,9 +26,7 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     """Alone or among others, first or last in a worker: the same matrix to the bit."""
     comparison = clep.compare(small | {"cells": CELLS, "seeds": [0, 1], "workers": 2})
     assert not comparison.failed
-    assert [(run.label, run.seed) for run in comparison.runs] == [
-        (cell[0], seed) for cell in CELLS for seed in (0, 1)
-    ]
+    assert [(run.label, run.seed) for run in comparison.runs] == [(cell[0], seed) for cell in CELLS for seed in (0, 1)]
     alone = clep.run(small | {"strategies": ["sleep_replay"], "seed": 1})
     assert alone.accuracy_matrix == comparison.runs[3].accuracy_matrix
     row = comparison.table[1]
@@ -73,7 +72,9 @@ def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, 
 
 
 def test_a_wrong_cell_is_refused_before_the_first_is_trained(small, tmp_path):
-    with pytest.raises(clep.errors.ConfigError, match=r"strategy\.sleep_replay\.stepz: unknown key `stepz`; did you mean"):
+    with pytest.raises(
+        clep.errors.ConfigError, match=r"strategy\.sleep_replay\.stepz: unknown key `stepz`; did"
+    ):
         clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"stepz": 1}}})
     assert not (tmp_path / "mlflow.db").exists()
 
@@ -82,24 +83,20 @@ def test_a_wrong_cell_is_refused_before_the_first_is_trained(small, tmp_path):
 def test_ctrl_c_ends_parent_and_children_as_killed(to_group, tmp_path):
     """From a terminal the signal reaches every process, from `kill` the parent alone."""
     uri = f"sqlite:///{tmp_path}/m.db"
-    command = [sys.executable, "-m", "clep.cli", "compare", "learner.epochs=400", "seeds=[0]", f"tracking.uri={uri}"]
+    experiment = tracking.prepare(uri, "clep")
+    store = mlflow.MlflowClient(tracking_uri=uri)
+    command = [sys.executable, "-m", "clep.cli", "compare", "learner.epochs=100", "seeds=[0]", f"tracking.uri={uri}"]
     process = subprocess.Popen(
         command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
     )
-    store = experiment = None
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline and process.poll() is None:
-        if (tmp_path / "m.db").exists():
-            store = store or mlflow.MlflowClient(tracking_uri=uri)
-            experiment = store.get_experiment_by_name("clep")
-            runs = store.search_runs([experiment.experiment_id]) if experiment else []
-            if sum("accuracy/seen" in run.data.metrics for run in runs) >= 2:
-                break
+    while process.poll() is None:
+        if sum("accuracy/seen" in run.data.metrics for run in store.search_runs([experiment])) >= 2:
+            break
         time.sleep(0.5)
     (os.killpg if to_group else os.kill)(process.pid, signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    runs = store.search_runs([experiment.experiment_id])
+    runs = store.search_runs([experiment])
     assert len(runs) == 3
     assert {run.info.status for run in runs} == {"KILLED"}
     assert "Traceback" not in stderr

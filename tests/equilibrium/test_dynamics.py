@@ -1,0 +1,167 @@
+"""Relaxation against steps taken by autograd of Phi."""
+
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from torch.testing import assert_close
+
+from clep.equilibrium import DISTRIBUTIONS, NEURONS, Network, SquaredError, TimeStep
+from clep.equilibrium.dynamics import max_abs
+from tests.oracles import bptt, phi
+
+pytestmark = pytest.mark.usefixtures("double")
+
+JUMP = TimeStep("scalar", mean=1.0)
+SLOW = TimeStep("scalar", mean=0.4)
+MIXED = TimeStep("lognormal", mean=0.6, spread=0.6)
+NUDGES = ("none", "inside", "outside")
+SIZES = {1: [4, 3], 2: [4, 5, 3], 3: [4, 6, 5, 3], 4: [4, 3, 6, 5, 2]}
+
+
+def close(actual, expected, tolerance=1e-10):
+    assert_close(actual, expected, rtol=0.0, atol=tolerance)
+
+
+def compare_with_oracle(network, batch, nudging, steps):
+    """Relax from random states, one step at a time and all at once; every state of every step equals the oracle's."""
+    x = torch.rand(batch, network.sizes[0])
+    parts = phi.Parts.of(network)
+    expected = [torch.rand(batch, size) for size in network.sizes[1:]]
+    target = torch.rand(batch, network.sizes[-1])
+    nudge = None if nudging == "none" else lambda output: -0.7 * (target - output)
+    dynamics = network.dynamics
+    dynamics = type(dynamics)(dynamics.connections, dynamics.activation, dynamics.time_steps, nudging == "outside")
+    drive = network.connections[0].up(x).detach()
+    before = drive.clone()
+    states = [state.clone() for state in expected]
+    at_once, _ = dynamics.relax(drive, [state.clone() for state in expected], steps, nudge)
+    for _ in range(steps):
+        force = None if nudge is None else nudge(expected[-1])
+        expected = phi.step(x, expected, parts, force, outside=nudging == "outside")
+        states, _ = dynamics.relax(drive, states, 1, nudge)
+        close(states, expected)
+    close(at_once, expected)
+    close(drive, before, 0.0)
+
+
+@pytest.mark.parametrize("nudging", NUDGES)
+@pytest.mark.parametrize("neuron", NEURONS)
+@pytest.mark.parametrize("depth", SIZES)
+def test_every_step_equals_autograd_of_phi(depth, neuron, nudging):
+    """s_l <- s_l + dt_l (rho(dPhi/ds_l + nudge) - s_l). Without it a forgotten feedback, bias or time step, or a layer
+    that already sees the new state of another, would only show as a network that learns a little worse."""
+    for bias in (True, False):
+        for time_step in (JUMP, SLOW, MIXED):
+            network = Network(SIZES[depth], neuron=neuron, bias=bias, time_step=time_step, seed=depth)
+            compare_with_oracle(network, 3, nudging, steps=4)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    sizes=st.lists(st.integers(1, 6), min_size=2, max_size=6),
+    batch=st.integers(1, 5),
+    steps=st.integers(1, 5),
+    neuron=st.sampled_from(sorted(NEURONS)),
+    bias=st.booleans(),
+    time_step=st.sampled_from([JUMP, SLOW, MIXED]),
+    nudging=st.sampled_from(NUDGES),
+    seed=st.integers(0, 1000),
+)
+def test_every_step_equals_autograd_of_phi_for_any_shape(sizes, batch, steps, neuron, bias, time_step, nudging, seed):
+    """The same identity over shapes: layers of one unit, batches of one, odd and even numbers of steps. Buffers swap
+    at every step; one swap too few would return the states of the step before."""
+    torch.manual_seed(seed)
+    network = Network(sizes, neuron=neuron, bias=bias, time_step=time_step, seed=seed)
+    compare_with_oracle(network, batch, nudging, steps)
+
+
+@pytest.mark.parametrize("depth", SIZES)
+def test_the_two_oracles_agree(depth):
+    """BPTT writes the forces out, the other oracle differentiates Phi: a slip in one would let a wrong network pass."""
+    network = Network(SIZES[depth], neuron="shifted_sigmoid", time_step=MIXED, seed=depth)
+    parts = phi.Parts.of(network)
+    x = torch.rand(3, 4)
+    states = [torch.zeros(3, size) for size in network.sizes[1:]]
+    for _ in range(6):
+        states = phi.step(x, states, parts)
+    close([s.detach() for s in bptt.relax(x, parts, 6)], states)
+
+
+def settled(time_step, neuron):
+    return Network([6, 8, 5, 4], neuron=neuron, free_steps=600, nudged_steps=600, time_step=time_step, seed=5)
+
+
+@pytest.mark.parametrize("neuron", ["shifted_sigmoid", "hard_sigmoid"])
+@pytest.mark.parametrize("distribution", DISTRIBUTIONS)
+def test_time_steps_move_the_path_and_not_the_fixed_point(distribution, neuron):
+    """At a fixed point s = rho(dPhi/ds), whatever dt. Otherwise heterogeneous time steps would change what the network
+    computes and learns, and a comparison with scalar ones would measure that instead of the transients."""
+    x, y = torch.rand(5, 6), torch.tensor([0, 1, 2, 3, 1])
+    jump, mixed = settled(JUMP, neuron), settled(TimeStep(distribution, mean=0.6, spread=0.4, min=0.2), neuron)
+    for network in (jump, mixed):
+        SquaredError()(network(x), y).backward()
+        assert float(network.residual) < 1e-12
+    close(mixed.free_phase(x).states, jump.free_phase(x).states, 1e-9)
+    for p, q in zip(mixed.parameters(), jump.parameters(), strict=True):
+        close(p.grad, q.grad, 1e-6 * float(q.grad.abs().max()))
+    jump.free_steps = mixed.free_steps = 3
+    assert max_abs(jump(x) - mixed(x)) > 1e-3
+
+
+@pytest.mark.parametrize("time_step", [JUMP, SLOW, MIXED])
+def test_residual_is_the_distance_from_the_fixed_point_whatever_the_time_steps(time_step):
+    """max |rho(dPhi/ds) - s| before the last step. Were it multiplied by dt, slow neurons would hide what they lack."""
+    network = Network([4, 6, 3], neuron="shifted_sigmoid", time_step=time_step, seed=1)
+    parts, x = phi.Parts.of(network), torch.rand(3, 4)
+    parts.time_steps = [torch.ones_like(dt) for dt in parts.time_steps]
+    drive = network.connections[0].up(x).detach()
+    states = [torch.rand(3, size) for size in network.sizes[1:]]
+    for steps in (1, 2, 5):
+        before, _ = network.dynamics.relax(drive, [s.clone() for s in states], steps - 1)
+        jumped = phi.step(x, before, parts)
+        expected = max(float(max_abs(t - s)) for t, s in zip(jumped, before, strict=True))
+        _, residual = network.dynamics.relax(drive, [s.clone() for s in states], steps)
+        assert residual.shape == ()
+        assert float(residual) == pytest.approx(expected, abs=1e-14)
+        assert expected > 1e-3
+
+
+def test_residual_is_zero_at_a_fixed_point_and_sees_every_unit_of_every_layer():
+    """A maximum over one layer alone would call a network settled whose other layers still move."""
+    network = settled(MIXED, "shifted_sigmoid")
+    free = network.free_phase(torch.rand(2, 6))
+    assert float(network.residual) < 1e-14
+    for layer, size in enumerate(network.sizes[1:]):
+        states = [s.clone() for s in free.states]
+        states[layer][1, size - 1] += 0.25
+        _, residual = network.dynamics.relax(free.drive, states, 1)
+        assert float(residual) >= 0.25 - 1e-12
+
+
+@pytest.mark.parametrize("neuron", NEURONS)
+def test_residual_shows_states_that_are_not_numbers(neuron):
+    """NaN must not be clamped away, or a diverged network would be reported as settled."""
+    network = Network([4, 6, 3], neuron=neuron, seed=1)
+    x = torch.rand(3, 4)
+    x[1, 2] = torch.nan
+    with torch.no_grad():
+        output = network(x)
+    assert torch.isnan(network.residual)
+    assert torch.isnan(output[1]).all()
+    assert torch.isfinite(output[[0, 2]]).all()
+
+
+def test_relaxing_records_no_graph_although_parameters_require_gradients():
+    """Relaxation writes into buffers, which autograd cannot follow: it has to be off, also for a caller who forgot."""
+    network = Network([4, 6, 3], seed=1)
+    drive = network.connections[0].up(torch.rand(2, 4))
+    assert drive.requires_grad
+    states, residual = network.dynamics.relax(drive, [torch.zeros(2, 6), torch.zeros(2, 3)], 2)
+    assert not any(t.requires_grad for t in (*states, residual))
+
+
+def test_largest_absolute_entry():
+    assert float(max_abs(torch.tensor([[0.5, -2.0], [1.0, 0.0]]))) == 2.0
+    assert float(max_abs(torch.zeros(0, 3))) == 0.0
+    assert torch.isnan(max_abs(torch.tensor([1.0, torch.nan])))

@@ -1,0 +1,1 @@
+"""Slow and obvious computations that the fast ones are compared with."""

@@ -1,0 +1,60 @@
+"""What the tests of strategies share: a short stream of real digits, and a template that only stands there."""
+
+from itertools import pairwise
+from types import SimpleNamespace
+
+import pytest
+import torch
+from torch import nn
+
+import clep
+from clep.streams import Experience, Samples, Stream
+
+
+@pytest.fixture(scope="session")
+def digits():
+    """Three experiences of 40 digits."""
+    return clep.stream("digits", experiences=3, samples_per_experience=40)
+
+
+@pytest.fixture(scope="session")
+def pair():
+    """Two experiences of 40 digits, five classes each."""
+    return clep.stream("digits", experiences=2, samples_per_experience=40)
+
+
+def make_mlp(*sizes, bias=True, seed=7):
+    torch.manual_seed(seed)
+    layers = [nn.Flatten()]
+    for below, above in pairwise(sizes):
+        layers += [nn.Linear(below, above, bias=bias), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+@pytest.fixture
+def mlp():
+    """`mlp(64, 20, 10)`: an ordinary stack of linear layers with ReLU between them, the same in every call."""
+    return make_mlp
+
+
+@pytest.fixture
+def one_experience():
+    """`one_experience(x)`: samples as an experience of Avalanche."""
+
+    def make(x):
+        samples = Samples(x, torch.arange(len(x)) % 2)
+        only = Experience(0, (0, 1), samples, tuple(range(len(x))))
+        return Stream("made", (0, 1), samples, (only,), (), (only,)).benchmark.train_stream[0]
+
+    return make
+
+
+@pytest.fixture
+def finish():
+    """`finish(plugin, model, experience)`: fire the event that ends the training of an experience, untrained."""
+
+    def fire(plugin, model, experience):
+        plugin.after_training_exp(SimpleNamespace(model=model, experience=experience, device=torch.device("cpu")))
+        return plugin
+
+    return fire

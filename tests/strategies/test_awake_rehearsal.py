@@ -1,0 +1,161 @@
+"""Awake rehearsal: what is stored, when it is shown, and that nothing else changes."""
+
+from collections import Counter
+
+import pytest
+import torch
+
+import clep
+from clep.errors import ConfigError
+from clep.strategies.awake_rehearsal import AwakeRehearsal
+from clep.strategy import Memory, Strategy, build
+from clep.streams import ROW
+
+POLICIES = ["class_balanced", "experience_balanced", "reservoir"]
+
+
+class Shown(Strategy):
+    """Records every batch and, after each experience, the weights."""
+
+    touches_loss = False
+
+    def __init__(self):
+        super().__init__()
+        self.epochs, self.weights = [], []
+
+    def before_training_epoch(self, strategy, **kwargs):
+        self.epochs.append((strategy.clock.train_exp_counter, []))
+
+    def after_forward(self, strategy, **kwargs):
+        self.epochs[-1][1].extend(x.numpy().tobytes() for x in strategy.mb_x)
+
+    def after_training_exp(self, strategy, **kwargs):
+        self.weights.append(strategy.model.connections[0].weight.detach().clone())
+
+
+@pytest.fixture(scope="module")
+def stream():
+    """Five experiences of two classes with at least 10 samples of each class."""
+    stream = clep.stream("digits", experiences=5, samples_per_experience=40)
+    assert min(n for e in stream.train for n in Counter(e.samples.y.tolist()).values()) >= 10
+    return stream
+
+
+def rehearse(stream, plugins, epochs=1, on_experience=None, seed=0):
+    training = clep.Training(clep.Learner(clep.Network([64, 8, 10]), lr=0.1), plugins, epochs=epochs, seed=seed)
+    training.run(stream, on_experience)
+    return training
+
+
+def rows(plugin):
+    """Rows of the stream's samples that are in the memory."""
+    return [int(row) for row in getattr(plugin.buffer.buffer, ROW)]
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("size", [1, 7, 19, 1000])
+def test_the_memory_holds_seen_samples_up_to_its_size_and_balanced(size, policy, stream):
+    plugin = AwakeRehearsal(memory_size=size, policy=policy)
+
+    def check(report, _):
+        seen = [row for e in stream.train[: report.index + 1] for row in e.rows]
+        kept = rows(plugin)
+        assert report.memory == plugin.memory() == Memory(len(kept), len(kept) * (64 * 4 + 8))
+        assert len(set(kept)) == len(kept)
+        assert set(kept) <= set(seen)
+        groups = {
+            "class_balanced": [stream.samples.y[row].item() for row in kept],
+            "experience_balanced": [i for i, e in enumerate(stream.train) for row in kept if row in e.rows],
+            "reservoir": [0] * len(kept),
+        }[policy]
+        seen_experiences = report.index + 1
+        parts = {"class_balanced": 2 * seen_experiences, "experience_balanced": seen_experiences, "reservoir": 1}[
+            policy
+        ]
+        if size == 1000:
+            assert len(kept) == len(seen)
+        elif size >= parts:
+            assert len(kept) == size
+            counts = Counter(groups)
+            assert len(counts) == parts
+            assert max(counts.values()) - min(counts.values()) <= 1
+        else:
+            assert len(kept) <= size
+
+    rehearse(stream, [plugin], on_experience=check)
+
+
+def test_each_epoch_shows_every_new_and_every_stored_sample_once(stream):
+    """Not more: a memory shown in every batch would be another method, with more updates per experience."""
+    shown, plugin = Shown(), AwakeRehearsal(memory_size=15)
+    memories = [[]]
+    rehearse(stream, [shown, plugin], epochs=2, on_experience=lambda *_: memories.append(rows(plugin)))
+    assert [experience for experience, _ in shown.epochs] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
+    for experience, images in shown.epochs:
+        expected = stream.samples.rows([*stream.train[experience].rows, *memories[experience]])
+        assert len(images) == 40 + len(memories[experience])
+        assert Counter(images) == Counter(x.numpy().tobytes() for x in expected.x)
+    for (_, first), (_, second) in zip(shown.epochs[::2], shown.epochs[1::2], strict=True):
+        assert first != second  # shuffled together
+    old = {x.numpy().tobytes() for x in stream.samples.rows(memories[1]).x}
+    positions = [i for i, image in enumerate(shown.epochs[2][1]) if image in old]
+    assert positions[0] < 20
+    assert positions[-1] >= 30  # old samples are mixed with new ones, in neither order
+
+
+def test_the_first_experience_is_naive_training_and_the_second_is_not(stream):
+    naive, rehearsed = Shown(), Shown()
+    rehearse(stream, [naive], epochs=2)
+    rehearse(stream, [rehearsed, AwakeRehearsal(memory_size=10)], epochs=2)
+    assert torch.equal(naive.weights[0], rehearsed.weights[0])
+    assert not torch.equal(naive.weights[1], rehearsed.weights[1])
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+def test_it_draws_from_its_own_generator_alone(policy, stream):
+    """What is stored follows from the run's seed, whatever else draws from torch's global generator."""
+
+    def stored(seed, global_seed):
+        plugin = AwakeRehearsal(memory_size=10, policy=policy)
+        plugin.seed_with(seed)
+        torch.manual_seed(global_seed)
+        state = torch.get_rng_state()
+        rehearse(stream, [plugin])
+        assert torch.equal(torch.get_rng_state(), state)
+        return rows(plugin)
+
+    assert stored(1, 5) == stored(1, 6) != stored(2, 5)
+
+
+def test_samples_are_stored_at_random(stream):
+    """Over 20 seeds, each of 40 samples is among the 10 stored ones 5 +- 1.9 times."""
+    counts = Counter()
+    experience = stream.benchmark.train_stream[0]
+    for seed in range(20):
+        plugin = AwakeRehearsal(memory_size=10, policy="reservoir")
+        plugin.seed_with(seed)
+        with plugin.own_draws():
+            plugin.buffer.post_adapt(None, experience)
+        counts.update(rows(plugin))
+    assert sum(counts.values()) == 200
+    assert len(counts) >= 35
+    assert max(counts.values()) <= 13
+
+
+def test_validation_samples_are_never_stored():
+    stream = clep.stream("digits", experiences=2, validation_fraction=0.4)
+    plugin = AwakeRehearsal(memory_size=2000)
+    rehearse(stream, [plugin])
+    assert sorted(rows(plugin)) == sorted(row for e in stream.train for row in e.rows)
+
+
+def test_values_that_cannot_be_are_refused_by_their_key():
+    with pytest.raises(
+        ConfigError, match=r"^strategy\.awake_rehearsal\.memory_size: expected a value of at least 1, got 0"
+    ):
+        build(["awake_rehearsal"], {"awake_rehearsal": {"memory_size": 0}})
+    nearest = r"^strategy\.awake_rehearsal\.policy: unknown value `class_balance`; did you mean `class_balanced`\?"
+    with pytest.raises(ConfigError, match=nearest):
+        build(["awake_rehearsal"], {"awake_rehearsal": {"policy": "class_balance"}})
+    with pytest.raises(ConfigError, match=r"^policy: unknown policy `x`"):
+        AwakeRehearsal(policy="x")

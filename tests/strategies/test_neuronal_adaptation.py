@@ -1,0 +1,125 @@
+"""Neuronal adaptation: on while an experience is trained and at no other time, logged, refused where it cannot be."""
+
+import copy
+
+import numpy as np
+import pytest
+import torch
+from avalanche.core import SupervisedPlugin
+
+import clep
+from clep.errors import ConfigError
+from clep.strategies.neuronal_adaptation import NeuronalAdaptation
+from clep.strategy import build
+
+
+class Watch(SupervisedPlugin):
+    """Records at every event whether adaptation is on, and the norms of every update."""
+
+    def __init__(self):
+        super().__init__()
+        self.on, self.norms = {}, [[]]
+
+
+def _recorder(event):
+    def record(self, strategy, **kwargs):
+        self.on.setdefault(event, set()).add(strategy.model.adaptation is not None)
+        if event == "after_training_iteration":
+            self.norms[-1].append([float(norm) for norm in strategy.model.contrast_norms])
+        if event == "after_training_exp":
+            self.norms.append([])
+
+    return record
+
+
+for _event in [name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_"))]:
+    setattr(Watch, _event, _recorder(_event))
+
+
+def adapt(stream, plugins, model=None, **learner):
+    learner = clep.Learner(model or clep.Network([64, 16, 10], seed=2), **({"lr": 0.1} | learner))
+    training = clep.Training(learner, plugins, epochs=2, batch_size=16)
+    result = training.run(stream)
+    return training.template.model, result
+
+
+def weights_of(model):
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_it_is_on_during_the_training_of_an_experience_only(digits):
+    """Consolidation and evaluation see the plain network."""
+    watch = Watch()
+    model, _ = adapt(digits, [NeuronalAdaptation(), watch])
+    during = {"training_epoch", "training_iteration", "forward", "backward", "update"}
+    for event, states in watch.on.items():
+        within = event.partition("_")[2] in during or event == "before_training_exp"
+        assert states == {within}, event
+    assert {"after_training_exp", "before_training", "after_backward"} <= set(watch.on)
+    assert model.adaptation is None
+
+
+def test_it_logs_the_mean_norms_of_each_experience(digits):
+    watch = Watch()
+    _, result = adapt(digits, [watch, NeuronalAdaptation()])
+    assert [len(norms) for norms in watch.norms] == [6, 6, 6, 0]  # 2 epochs of 3 batches
+    for norms, report in zip(watch.norms, result.reports, strict=False):
+        before, after = np.mean(norms, axis=0)
+        assert report.logged == pytest.approx(
+            {"adaptation/update_norm_before": before, "adaptation/update_norm_after": after}, rel=1e-6
+        )
+        assert 0 < after < before  # pulled towards the free equilibrium
+
+
+def test_without_steps_it_is_naive_training_to_the_bit(digits):
+    naive, _ = adapt(digits, [])
+    idle, result = adapt(digits, [NeuronalAdaptation(steps=0)])
+    assert torch.equal(weights_of(naive), weights_of(idle))
+    logged = result.reports[-1].logged
+    assert logged["adaptation/update_norm_before"] == logged["adaptation/update_norm_after"] > 0
+    for other in (NeuronalAdaptation(), NeuronalAdaptation(rescale=False), NeuronalAdaptation(rate=0.5)):
+        assert not torch.equal(weights_of(adapt(digits, [other])[0]), weights_of(naive))
+
+
+def test_with_cost_nudging_it_adapts_as_well(digits):
+    """It touches no loss; the nudged phases are the same code."""
+    naive, _ = adapt(digits, [], gradient=clep.CostNudging())
+    adapted, result = adapt(digits, [NeuronalAdaptation()], gradient=clep.CostNudging())
+    assert not torch.equal(weights_of(naive), weights_of(adapted))
+    assert result.reports[0].logged["adaptation/update_norm_after"] > 0
+
+
+def test_the_size_of_a_rescaled_update_is_that_of_a_plain_one(digits):
+    """One update by plain gradient descent from the same weights: the directions differ, the lengths do not."""
+    x, y = digits.train[0].samples.x, digits.train[0].samples.y
+    gradients = {}
+    for name, plugin in (
+        ("plain", NeuronalAdaptation(steps=0)),
+        ("rescaled", NeuronalAdaptation()),
+        ("shrunk", NeuronalAdaptation(rescale=False)),
+    ):
+        network = clep.Network([64, 16, 10], seed=2)
+        network.adaptation = plugin.adaptation
+        clep.Learner(network).criterion(network(x), y).backward()
+        gradients[name] = torch.cat([p.grad.flatten() for p in network.parameters()])
+    plain, rescaled, shrunk = gradients.values()
+    torch.testing.assert_close(rescaled.norm(), plain.norm(), rtol=1e-5, atol=0)
+    assert shrunk.norm() < 0.99 * plain.norm()
+    assert not torch.allclose(rescaled, plain, rtol=1e-3)
+    torch.testing.assert_close(rescaled / rescaled.norm(), shrunk / shrunk.norm(), rtol=1e-4, atol=1e-6)
+
+
+def test_an_ordinary_model_is_refused_before_it_is_trained(digits, mlp):
+    model = mlp(64, 20, 10)
+    before = copy.deepcopy(model.state_dict())
+    with pytest.raises(ConfigError, match=r"neuronal_adaptation acts on .* equilibrium `Network`; Sequential has none"):
+        adapt(digits, [NeuronalAdaptation()], model)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"), [("steps", -1, "expected an integer of at least 0"), ("rate", 1.5, r"in \[0, 1\]")]
+)
+def test_values_out_of_range_are_refused_by_their_key(key, value, message):
+    with pytest.raises(ConfigError, match=rf"^strategy\.neuronal_adaptation\.{key}: .*{message}, got {value}"):
+        build(["neuronal_adaptation"], {"neuronal_adaptation": {key: value}})
