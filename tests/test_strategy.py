@@ -14,6 +14,9 @@ from avalanche.core import BasePlugin, SupervisedPlugin
 from avalanche.training import Naive
 from avalanche.training.plugins import EWCPlugin, LRSchedulerPlugin, LwFPlugin, ReplayPlugin
 from avalanche.training.storage_policy import ReservoirSamplingBuffer
+from clep.strategies.der import DER
+from clep.strategies.gem import GEM
+from clep.strategies.sleep_replay import SleepReplay
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
@@ -22,9 +25,6 @@ import clep
 from clep import strategy
 from clep.errors import ConfigError
 from clep.randomness import seed_for
-from clep.strategies.der import DER
-from clep.strategies.gem import GEM
-from clep.strategies.sleep_replay import SleepReplay
 from clep.strategy import Memory, Strategy, memory_of, touches_loss
 
 pytestmark = [

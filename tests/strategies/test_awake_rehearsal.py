@@ -4,10 +4,10 @@ from collections import Counter
 
 import pytest
 import torch
+from clep.strategies.awake_rehearsal import AwakeRehearsal
 
 import clep
 from clep.errors import ConfigError
-from clep.strategies.awake_rehearsal import AwakeRehearsal
 from clep.strategy import Memory, Strategy, build
 from clep.streams import ROW
 

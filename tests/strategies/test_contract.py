@@ -199,3 +199,13 @@ def test_it_leaves_the_first_batches_and_the_draws_of_others_alone(name, first, 
     assert probe.drawn == alone.drawn
     if name in OURS and name not in DRAWS_GLOBALLY:
         assert probe.states == alone.states
+
+
+@pytest.mark.parametrize(("global_seed", "seed", "equal"), [(9, 0, True), (0, 1, False)])
+def test_batches_follow_from_the_seed_of_the_training_alone(global_seed, seed, equal, pair, alone):
+    """Not from torch's global generator, which Avalanche's plugins draw from between experiences."""
+    probe = Probe()
+    seed_globals(global_seed)
+    learner = clep.Learner(clep.Network([64, 12, 10]), lr=0.1)
+    clep.Training(learner, [probe], epochs=2, batch_size=10, seed=seed).run(pair)
+    assert (probe.batches == alone.batches) is equal

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
+from clep.strategies.der import DER
 
 import clep
 from clep.errors import ConfigError
-from clep.strategies.der import DER
 from clep.strategy import Strategy
 
 

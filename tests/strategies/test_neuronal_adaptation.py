@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 from avalanche.core import SupervisedPlugin
+from clep.strategies.neuronal_adaptation import NeuronalAdaptation
 
 import clep
 from clep.errors import ConfigError
-from clep.strategies.neuronal_adaptation import NeuronalAdaptation
 from clep.strategy import build
 
 

@@ -6,14 +6,14 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
+from clep.strategies import sleep_replay
+from clep.strategies.awake_rehearsal import AwakeRehearsal
+from clep.strategies.sleep_replay import SleepReplay, per_layer
 from torch import nn
 
 import clep
 from clep.errors import ConfigError
 from clep.spiking import SpikingParameters, SpikingState, spiking_step
-from clep.strategies import sleep_replay
-from clep.strategies.awake_rehearsal import AwakeRehearsal
-from clep.strategies.sleep_replay import SleepReplay, per_layer
 from clep.strategy import Memory, Strategy, build
 from clep.streams import Samples
 
