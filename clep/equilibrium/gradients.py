@@ -142,7 +142,7 @@ class Equilibrium(torch.autograd.Function):
         free = FreePhase(x, drive, tuple(rest[: network.depth]))
         scale = max_abs(gradient)
         if scale == 0.0:
-            return _none_if_unused(ctx, None, *(torch.zeros_like(t) for t in (x, *rest[network.depth :])))
+            return None, *(torch.zeros_like(t) for t in (x, *rest[network.depth :]))
         force = -gradient / scale
         beta, phases = network.nudging.beta, network.nudging.phases
         with full_precision(x):
@@ -150,7 +150,7 @@ class Equilibrium(torch.autograd.Function):
                 network, free, lambda output: force, beta, phases, wants_input=ctx.needs_input_grad[1]
             )
         on_input = None if on_input is None else on_input * scale
-        return _none_if_unused(ctx, None, on_input, *(g.mul_(scale) for g in on_parameters))
+        return None, on_input, *(g.mul_(scale) for g in on_parameters)
 
 
 class _CostEquilibrium(torch.autograd.Function):
@@ -176,11 +176,7 @@ class _CostEquilibrium(torch.autograd.Function):
                 network, ctx.free, force, nudging.beta, nudging.phases, outside=nudging.nudge == "outside"
             )
         per_sample = gradient / len(labels)
-        return _none_if_unused(ctx, None, None, None, None, *(g.mul_(per_sample) for g in on_parameters))
-
-
-def _none_if_unused(ctx: Any, *gradients: Tensor | None) -> tuple[Tensor | None, ...]:
-    return tuple(g if used else None for g, used in zip(gradients, ctx.needs_input_grad, strict=True))
+        return None, None, None, None, *(g.mul_(per_sample) for g in on_parameters)
 
 
 def nudged_gradient(

@@ -482,6 +482,13 @@ def test_an_input_alone_can_be_differentiated():
     assert all(p.grad is None for p in network.parameters())
 
 
+def test_an_output_may_be_changed_in_place():
+    """As `nn.ReLU(inplace=True)` after the network does: the states that the nudged phases start from are not it."""
+    network, x = Network([5, 7, 4], seed=2), torch.rand(6, 5)
+    expected = gradient(network, lambda output: (3.0 * output).square().sum(), x)
+    assert_close(gradient(network, lambda output: output.mul_(3.0).square().sum(), x), expected, rtol=0.0, atol=0.0)
+
+
 def test_a_gradient_of_the_gradient_is_refused():
     """It would be zero, silently, since the nudged phases record no graph."""
     network = Network([5, 7, 4], seed=2)

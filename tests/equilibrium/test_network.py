@@ -173,6 +173,13 @@ def test_presynaptic_states_are_the_input_and_the_equilibria_below_each_connecti
     assert_close(below[1:], [s.detach() for s in states[:2]], rtol=0.0, atol=1e-12)
 
 
+def test_a_free_phase_records_no_graph():
+    """Cost nudging calls it with gradients on; a graph would be kept alive as long as the states."""
+    network = Network([6, 5, 3])
+    free = network.free_phase(torch.rand(2, 6))
+    assert not any(t.requires_grad for t in (free.drive, *free.states, network.residual, *network.presynaptic(free.x)))
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
