@@ -41,6 +41,8 @@ def build_learner(config: Config, stream: Stream) -> Learner:
         free_steps=n.free_steps,
         nudged_steps=n.nudged_steps,
         time_step=TimeStep(**vars(n.time_step)),
+        relaxation=n.relaxation,
+        tolerance=n.tolerance,
         seed=seed_for(config.seed, "network"),
     )
     gradient = (

@@ -150,6 +150,8 @@ def _config_and_overrides(items: Sequence[str]) -> tuple[str | None, Sequence[st
 @contextmanager
 def _stdout_on_stderr() -> Iterator[None]:
     """Send to stderr what is printed meanwhile, by this process and by those it starts."""
+    if sys.stderr.isatty():
+        print("clep: loading torch, Lightning, Avalanche and MLflow ...", file=sys.stderr)
     sys.stdout.flush()
     stdout = os.dup(1)
     os.dup2(2, 1)

@@ -53,6 +53,8 @@ class NetworkConfig:
     bias: bool = False
     free_steps: int = 20
     nudged_steps: int = 6
+    relaxation: Literal["synchronous", "asynchronous"] = "synchronous"
+    tolerance: float = 0.0  # residual at which the free phase stops before free_steps; 0 never does
     time_step: TimeStepConfig = field(default_factory=TimeStepConfig)
 
 
@@ -115,7 +117,7 @@ class Config:
 _RANGES = {
     "[1, inf)": "stream.experiences stream.samples_per_experience network.hidden network.free_steps "
     "network.nudged_steps learner.batch_size learner.epochs threads workers",
-    "[0, inf)": "network.time_step.spread learner.lr_scale learner.weight_decay seed seeds",
+    "[0, inf)": "network.tolerance network.time_step.spread learner.lr_scale learner.weight_decay seed seeds",
     "(0, inf)": "learner.lr learner.gradient_clip",
     "[0, 1)": "stream.validation_fraction learner.momentum",
     "(0, 1]": "network.time_step.mean network.time_step.min network.time_step.max",

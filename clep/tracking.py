@@ -47,6 +47,7 @@ MEMORY_STATISTICS_BYTES = "memory/statistics_bytes"
 TRAIN_LOSS = "train/loss"
 TRAIN_ACCURACY = "train/accuracy"
 RESIDUAL = "train/residual"  # of the relaxation, on the latest batch
+FREE_STEPS = "train/free_steps"
 TIME_TRAIN = "time/train_seconds"
 TIME_CONSOLIDATION = "time/consolidation_seconds"
 TIME_EVAL = "time/eval_seconds"

@@ -266,6 +266,7 @@ class ExperienceReport:
         logged: what the strategies logged.
         memory: what the strategies keep of the past.
         residual: relaxation residual of the network on its latest batch, where it has one.
+        free_steps: steps that its free phase took there.
         consolidated: whether a strategy consolidates, so that `before` was measured on its own.
     """
 
@@ -277,6 +278,7 @@ class ExperienceReport:
     logged: dict[str, float]
     memory: Memory
     residual: float | None
+    free_steps: int | None
     consolidated: bool
 
 
@@ -410,6 +412,7 @@ class Training:
             logged={k: v for s in self.strategies if isinstance(s, Strategy) for k, v in s.take_log().items()},
             memory=sum((memory_of(strategy) for strategy in self.strategies), Memory()),
             residual=None if residual is None else float(residual),
+            free_steps=getattr(template.model, "steps", None),
             consolidated=consolidates,
         )
 

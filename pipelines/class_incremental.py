@@ -108,7 +108,7 @@ def experience_metrics(experience: ExperienceReport, result: TrainingResult, siz
             tracking.SLEEP_ACCURACY_AFTER: values[tracking.ACCURACY_SEEN],
         }
     if experience.residual is not None:
-        values[tracking.RESIDUAL] = experience.residual
+        values |= {tracking.RESIDUAL: experience.residual, tracking.FREE_STEPS: experience.free_steps}
     return values | experience.logged
 
 

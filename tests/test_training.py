@@ -187,9 +187,7 @@ def test_every_regulariser_adds_a_penalty_on_an_equilibrium_network_and_moves_we
 def test_cost_nudging_is_refused_with_strategies_that_need_the_loss(name, stream):
     learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.CostNudging())
     plugins = [DER()] if name == "der" else PLUGINS[name]()
-    with pytest.raises(
-        ConfigError, match=r"learner\.nudging: `cost` cannot be used .*Use learner\.nudging=linear"
-    ):
+    with pytest.raises(ConfigError, match=r"learner\.nudging: `cost` cannot be used .*Use learner\.nudging=linear"):
         LightningTemplate(learner=learner, plugins=plugins)
 
 

@@ -17,6 +17,7 @@ References:
 from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.connections import Dense
 from clep.equilibrium.costs import SquaredError
+from clep.equilibrium.dynamics import ORDERS
 from clep.equilibrium.gradients import PHASES, CostNudging, LinearNudging
 from clep.equilibrium.network import Network
 from clep.equilibrium.neurons import NEURONS
@@ -25,6 +26,7 @@ from clep.equilibrium.time_steps import DISTRIBUTIONS, TimeStep
 __all__ = [
     "DISTRIBUTIONS",
     "NEURONS",
+    "ORDERS",
     "PHASES",
     "Adaptation",
     "CostNudging",

@@ -212,7 +212,8 @@ def nudged_gradient(
     signs = (beta, -beta) if phases == "centered" else (beta,)
     nudges: list[Nudge] = [lambda output, signed=signed: signed * force(output) for signed in signs]
     nudged = [
-        dynamics.relax(free.drive, [s.clone() for s in free.states], network.nudged_steps, nudge)[0] for nudge in nudges
+        dynamics.relax(free.drive, [s.clone() for s in free.states], network.nudged_steps, nudge).states
+        for nudge in nudges
     ]
 
     def contrast() -> list[Tensor]:
@@ -225,7 +226,7 @@ def nudged_gradient(
         before = _norm(on_parameters)
         for states, nudge in zip(nudged, nudges, strict=True):
             for _ in range(network.adaptation.steps):
-                states[:], _ = dynamics.relax(free.drive, states, 1, nudge)
+                states[:] = dynamics.relax(free.drive, states, 1, nudge).states
                 for state, target in zip(states, free.states, strict=True):
                     state.lerp_(target, network.adaptation.rate)
         on_parameters = contrast()

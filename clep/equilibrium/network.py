@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.connections import Dense
-from clep.equilibrium.dynamics import Dynamics, full_precision
+from clep.equilibrium.dynamics import ORDERS, Dynamics, Order, full_precision
 from clep.equilibrium.gradients import Equilibrium, FreePhase, LinearNudging
 from clep.equilibrium.neurons import NEURONS
 from clep.equilibrium.time_steps import TimeStep
@@ -32,16 +32,20 @@ class Network(nn.Module):
         free_steps: steps of the free phase, from zero states.
         nudged_steps: steps of each nudged phase, from the free equilibrium.
         time_step: how the time steps of hidden and output units are drawn; the same in all phases.
+        relaxation: `synchronous` or `asynchronous`; see `Dynamics`.
+        tolerance: the free phase may stop before `free_steps` once the residual of the whole batch is below it; 0 never
+            stops, so that no sample sees its batch.
         seed: seeds the initial weights, the time steps and the random signs, each by a generator of its own.
 
     Other arguments:
         nudging: how `backward()` nudges.
 
     Raises:
-        ConfigError: for a layer without units, an unknown neuron or a phase without steps.
+        ConfigError: for a layer without units, an unknown name, a phase without steps or a negative tolerance.
 
     Attributes:
-        residual: distance from the fixed point at the end of the latest free phase, () tensor; see `Dynamics.relax`.
+        residual: distance from the fixed point at the end of the latest free phase, () tensor; see `Relaxation`.
+        steps: number of steps that the latest free phase took.
         adaptation: neuronal adaptation in the nudged phases, or None.
         contrast_norms: norm over all parameters of the latest contrast, (before, after) adaptation, without
             the scale of the loss and before any rescaling; None without adaptation.
@@ -61,6 +65,8 @@ class Network(nn.Module):
         free_steps: int = 20,
         nudged_steps: int = 4,
         time_step: TimeStep | None = None,
+        relaxation: Order = "synchronous",
+        tolerance: float = 0.0,
         seed: int = 0,
         nudging: LinearNudging | None = None,
     ) -> None:
@@ -72,12 +78,20 @@ class Network(nn.Module):
         for key, steps in (("free_steps", free_steps), ("nudged_steps", nudged_steps)):
             if steps < 1:
                 raise ConfigError(f"network.{key}: expected an integer of at least 1, got {steps}.")
+        if relaxation not in ORDERS:
+            raise ConfigError(
+                f"network.relaxation: unknown relaxation `{relaxation}`. Valid names: {', '.join(ORDERS)}."
+            )
+        if tolerance < 0.0:
+            raise ConfigError(f"network.tolerance: expected a number of at least 0, got {tolerance}.")
         self.sizes = tuple(sizes)
         self.neuron = neuron
         self.bias = bias
         self.free_steps = free_steps
         self.nudged_steps = nudged_steps
         self.time_step = time_step or TimeStep()
+        self.relaxation = relaxation
+        self.tolerance = tolerance
         self.nudging = nudging or LinearNudging()
         self.adaptation: Adaptation | None = None
         self.contrast_norms: tuple[Tensor, Tensor] | None = None
@@ -95,6 +109,7 @@ class Network(nn.Module):
             self.register_buffer(f"dt_{layer + 1}", torch.as_tensor(steps, dtype=torch.get_default_dtype()))
         self._signs = np.random.default_rng(sign_seed)
         self.residual = torch.zeros(())
+        self.steps = 0
 
     @property
     def depth(self) -> int:
@@ -110,7 +125,7 @@ class Network(nn.Module):
     def dynamics(self) -> Dynamics:
         """The relaxation of this network."""
         time_steps = [None] * self.depth if self._jumps else self.time_steps
-        return Dynamics(tuple(self.connections), NEURONS[self.neuron], time_steps)
+        return Dynamics(tuple(self.connections), NEURONS[self.neuron], time_steps, order=self.relaxation)
 
     def forward(self, x: Tensor) -> Tensor:
         """Output of the free equilibrium, (B, K), differentiable in the parameters and in `x`."""
@@ -125,8 +140,9 @@ class Network(nn.Module):
         with full_precision(x):
             drive = self.connections[0].up(x)
             states = [drive.new_zeros(len(x), size) for size in self.sizes[1:]]
-            states, self.residual = self.dynamics.relax(drive, states, self.free_steps)
-        return FreePhase(x, drive, tuple(states))
+            relaxed = self.dynamics.relax(drive, states, self.free_steps, tolerance=self.tolerance)
+        self.residual, self.steps = relaxed.residual, relaxed.steps
+        return FreePhase(x, drive, tuple(relaxed.states))
 
     def draw_sign(self) -> float:
         """+1 or -1 with equal probability, from this network's own generator."""
@@ -150,6 +166,8 @@ class Network(nn.Module):
             "free_steps": self.free_steps,
             "nudged_steps": self.nudged_steps,
             "time_step": vars(self.time_step).copy(),
+            "relaxation": self.relaxation,
+            "tolerance": self.tolerance,
         }
 
 

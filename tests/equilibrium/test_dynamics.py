@@ -6,8 +6,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from clep.equilibrium import DISTRIBUTIONS, NEURONS, Network, SquaredError, TimeStep
+from clep.equilibrium import DISTRIBUTIONS, NEURONS, ORDERS, Network, SquaredError, TimeStep
 from clep.equilibrium.dynamics import max_abs
+from clep.errors import ConfigError
 from tests.oracles import bptt, phi
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -35,11 +36,11 @@ def compare_with_oracle(network, batch, nudging, steps):
     drive = network.connections[0].up(x).detach()
     before = drive.clone()
     states = [state.clone() for state in expected]
-    at_once, _ = dynamics.relax(drive, [state.clone() for state in expected], steps, nudge)
+    at_once, *_ = dynamics.relax(drive, [state.clone() for state in expected], steps, nudge)
     for _ in range(steps):
         force = None if nudge is None else nudge(expected[-1])
         expected = phi.step(x, expected, parts, force, outside=nudging == "outside")
-        states, _ = dynamics.relax(drive, states, 1, nudge)
+        states, *_ = dynamics.relax(drive, states, 1, nudge)
         close(states, expected)
     close(at_once, expected)
     close(drive, before, 0.0)
@@ -118,10 +119,10 @@ def test_residual_is_the_distance_from_the_fixed_point_whatever_the_time_steps(t
     drive = network.connections[0].up(x).detach()
     states = [torch.rand(3, size) for size in network.sizes[1:]]
     for steps in (1, 2, 5):
-        before, _ = network.dynamics.relax(drive, [s.clone() for s in states], steps - 1)
+        before, *_ = network.dynamics.relax(drive, [s.clone() for s in states], steps - 1)
         jumped = phi.step(x, before, parts)
         expected = max(float(max_abs(t - s)) for t, s in zip(jumped, before, strict=True))
-        _, residual = network.dynamics.relax(drive, [s.clone() for s in states], steps)
+        _, residual, _ = network.dynamics.relax(drive, [s.clone() for s in states], steps)
         assert residual.shape == ()
         assert float(residual) == pytest.approx(expected, abs=1e-14)
         assert expected > 1e-3
@@ -135,7 +136,7 @@ def test_residual_is_zero_at_a_fixed_point_and_sees_every_unit_of_every_layer():
     for layer, size in enumerate(network.sizes[1:]):
         states = [s.clone() for s in free.states]
         states[layer][1, size - 1] += 0.25
-        _, residual = network.dynamics.relax(free.drive, states, 1)
+        _, residual, _ = network.dynamics.relax(free.drive, states, 1)
         assert float(residual) >= 0.25 - 1e-12
 
 
@@ -157,7 +158,7 @@ def test_relaxing_records_no_graph_although_parameters_require_gradients():
     network = Network([4, 6, 3], seed=1)
     drive = network.connections[0].up(torch.rand(2, 4))
     assert drive.requires_grad
-    states, residual = network.dynamics.relax(drive, [torch.zeros(2, 6), torch.zeros(2, 3)], 2)
+    states, residual, _ = network.dynamics.relax(drive, [torch.zeros(2, 6), torch.zeros(2, 3)], 2)
     assert not any(t.requires_grad for t in (*states, residual))
 
 
@@ -165,3 +166,64 @@ def test_largest_absolute_entry():
     assert float(max_abs(torch.tensor([[0.5, -2.0], [1.0, 0.0]]))) == 2.0
     assert float(max_abs(torch.zeros(0, 3))) == 0.0
     assert torch.isnan(max_abs(torch.tensor([1.0, torch.nan])))
+
+
+@pytest.mark.parametrize("nudged", [False, True])
+@pytest.mark.parametrize("time_step", [JUMP, MIXED], ids=["dt 1", "heterogeneous"])
+@pytest.mark.parametrize("depth", SIZES)
+def test_every_asynchronous_sweep_equals_layer_by_layer_autograd_of_phi(depth, time_step, nudged):
+    """Odd layers first, then even ones from the new states. A layer that still reads the old state of its neighbour
+    makes a sweep a synchronous step, which ends in the same place and needs twice as many."""
+    network = Network(SIZES[depth], time_step=time_step, seed=depth, neuron="tanh", relaxation="asynchronous")
+    x = torch.rand(3, network.sizes[0])
+    parts = phi.Parts.of(network)
+    expected = [torch.rand(3, size) for size in network.sizes[1:]]
+    target = torch.rand(3, network.sizes[-1])
+    nudge = (lambda output: 0.7 * (target - output)) if nudged else None
+    drive = network.connections[0].up(x).detach()
+    states = [state.clone() for state in expected]
+    for _ in range(4):
+        expected = phi.sweep(x, expected, parts, nudge)
+        states = network.dynamics.relax(drive, states, 1, nudge).states
+        close(states, expected)
+
+
+def test_asynchronous_relaxation_reaches_the_synchronous_equilibrium_in_about_half_the_steps():
+    """The fixed points depend on Phi alone; the order of updates only sets how fast they are reached."""
+    x = torch.rand(8, 20)
+    networks = {
+        order: Network([20, 30, 30, 5], time_step=JUMP, relaxation=order, free_steps=400, tolerance=1e-9, seed=4)
+        for order in ORDERS
+    }
+    ends = {order: network.free_phase(x).states for order, network in networks.items()}
+    close(ends["asynchronous"], ends["synchronous"], 1e-7)
+    assert networks["asynchronous"].steps <= 0.6 * networks["synchronous"].steps + 5
+
+
+def test_tolerance_stops_once_the_residual_is_below_it_and_not_before():
+    """The state it stops in is the one that as many fixed steps reach, and its residual is the one reported."""
+    x = torch.rand(8, 20)
+    loose = Network([20, 30, 5], time_step=SLOW, free_steps=1000, tolerance=1e-3, seed=4)
+    free = loose.free_phase(x)
+    assert loose.steps < 100
+    assert loose.residual < 1e-3
+    fixed = Network([20, 30, 5], time_step=SLOW, free_steps=loose.steps, seed=4)
+    close(free.states, fixed.free_phase(x).states, 0.0)
+    close(loose.residual, fixed.residual, 0.0)
+    earlier = Network([20, 30, 5], time_step=SLOW, free_steps=loose.steps - 5, seed=4)
+    earlier.free_phase(x)
+    assert earlier.residual >= 1e-3
+
+
+def test_a_tolerance_out_of_reach_takes_every_step():
+    network = Network([20, 30, 5], free_steps=7, tolerance=1e-300)
+    network.free_phase(torch.rand(2, 20))
+    assert network.steps == 7
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"), [({"relaxation": "async"}, "Valid names"), ({"tolerance": -1.0}, "0")]
+)
+def test_an_unknown_relaxation_or_negative_tolerance_is_refused(arguments, message):
+    with pytest.raises(ConfigError, match=rf"network\.{next(iter(arguments))}: .*{message}"):
+        Network([4, 3], **arguments)

@@ -67,9 +67,9 @@ def count_phases(monkeypatch):
     """Records, for every relaxation, whether it was nudged."""
     nudged, relax = [], Dynamics.relax
 
-    def counting(self, drive, states, steps, nudge=None):
+    def counting(self, drive, states, steps, nudge=None, **options):
         nudged.append(nudge is not None)
-        return relax(self, drive, states, steps, nudge)
+        return relax(self, drive, states, steps, nudge, **options)
 
     monkeypatch.setattr(Dynamics, "relax", counting)
     return nudged

@@ -63,3 +63,15 @@ def step(x, states, parts, nudge=None, outside=False):
         targets[-1] = targets[-1] + nudge
     steps = zip(states, targets, parts.time_steps, strict=True)
     return [(s + dt * (t - s)).detach() for s, t, dt in steps]
+
+
+def sweep(x, states, parts, nudge=None):
+    """One asynchronous sweep: the odd layers from the old states, then the even layers from the new odd ones.
+
+    `nudge` is a function of the output state.
+    """
+    states = list(states)
+    for first in (0, 1):
+        moved = step(x, states, parts, None if nudge is None else nudge(states[-1]))
+        states[first::2] = moved[first::2]
+    return states

@@ -72,9 +72,7 @@ def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, 
 
 
 def test_a_wrong_cell_is_refused_before_the_first_is_trained(small, tmp_path):
-    with pytest.raises(
-        clep.errors.ConfigError, match=r"strategy\.sleep_replay\.stepz: unknown key `stepz`; did"
-    ):
+    with pytest.raises(clep.errors.ConfigError, match=r"strategy\.sleep_replay\.stepz: unknown key `stepz`; did"):
         clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"stepz": 1}}})
     assert not (tmp_path / "mlflow.db").exists()
 
