@@ -37,6 +37,7 @@ _EXAMPLES = {
   clep compare
   clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3,4,5] workers=4
   clep compare my.yaml --json > comparison.json""",
+    "bench": "  clep bench\n  clep bench mlp1 --threads 2 --json",
     "list": "  clep list\n  clep list strategies",
     "show": "  clep show\n  clep show mnist network=ep learner.epochs=3 > my.yaml",
 }
@@ -99,6 +100,16 @@ def compare(arguments: argparse.Namespace) -> int:
     return FAILED if comparison.failed else OK
 
 
+def bench(arguments: argparse.Namespace) -> int:
+    """Time whole updates beside an autograd baseline and the machine's matrix products."""
+    with _stdout_on_stderr():
+        from clep import bench as benchmark
+
+        timings = benchmark.bench(arguments.cases, threads=arguments.threads)
+    _print(benchmark.to_json(timings) if arguments.json else benchmark.format_timings(timings))
+    return OK
+
+
 def list_names(arguments: argparse.Namespace) -> int:
     """Print what there is to choose from."""
     if arguments.what:
@@ -118,11 +129,16 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _describe(argparse.ArgumentParser(prog="clep", description="Continual learning in equilibrium networks."))
     parser.add_argument("--version", action="version", version=f"clep {metadata.version('clep')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, command in {"run": run, "compare": compare, "list": list_names, "show": show}.items():
+    for name, command in {"run": run, "compare": compare, "bench": bench, "list": list_names, "show": show}.items():
         sub = _describe(commands.add_parser(name, help=command.__doc__, description=command.__doc__))
         sub.set_defaults(command=command)
         if command is list_names:
             sub.add_argument("what", nargs="?", choices=["strategies", *_LISTED], help="everything if left out")
+            continue
+        if command is bench:
+            sub.add_argument("cases", nargs="*", metavar="CASE", help="mlp1, mlp2, mlp1_long; all if left out")
+            sub.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
+            sub.add_argument("--json", action="store_true", help="print a JSON list")
             continue
         sub.usage = f"clep {name} [-h] {'' if command is show else '[--json] '}[CONFIG] [key=value ...]"
         sub.add_argument("items", nargs="*", metavar="CONFIG, key=value", help=_ITEMS)

@@ -58,6 +58,7 @@ FINAL_LEARNED_ACCURACY = "final/learned_accuracy"
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
 
+DESCRIPTION_LENGTH = 7500  # of a run, in characters; MLflow cuts tags at 8 000
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on traces
 
 # MLflow reads these from the environment only; what the user has set stays.

@@ -17,6 +17,8 @@ from clep.workers import Message, run_jobs
 
 _PRELOAD = ["clep.pipelines.class_incremental", "mlflow", "matplotlib.figure", "clep.strategies.sleep_replay"]
 
+_CURVES = 21
+
 
 def compare(config: Config) -> Comparison:
     """Run every cell of `config.cells` with every seed of `config.seeds`, `config.workers` at a time.
@@ -93,6 +95,20 @@ def _outcome(message: Message, config: Config, uri: str, run_id: str | None) -> 
     )
 
 
+def _description(runs: list[Result], experiment_id: str, experiences: int, table: str) -> str:
+    """Links to the curves of the runs (of one seed, where all would be too many to tell apart) and the table."""
+    if len(runs) > _CURVES:
+        runs = [run for run in runs if run.seed == runs[0].seed][:_CURVES]
+    names = [tracking.ACCURACY_SEEN, tracking.FORGETTING_AVERAGE]
+    names += [tracking.FORGETTING_EXPERIENCE.format(j) for j in range(experiences - 1)]
+    lines = ["Curves over the strategies:", ""]
+    for name in names:
+        link = f"- [{name}]({tracking.curves_link([str(run.run_id) for run in runs], experiment_id, name)})"
+        if sum(map(len, lines)) + len(link) + len(table) < tracking.DESCRIPTION_LENGTH:
+            lines.append(link)
+    return "\n".join([*lines, "", "```", table, "```"])
+
+
 def _store(parent: tracking.Run, experiment_id: str, comparison: Comparison, experiences: int) -> None:
     """Figures and tables of the comparison, and a description of the parent run that links to the curves."""
     table = report.format_table(comparison.table)
@@ -101,11 +117,7 @@ def _store(parent: tracking.Run, experiment_id: str, comparison: Comparison, exp
     finished = [run for run in comparison.runs if run.status == "FINISHED"]
     if not finished:
         return
-    names = [tracking.ACCURACY_SEEN, tracking.FORGETTING_AVERAGE]
-    names += [tracking.FORGETTING_EXPERIENCE.format(j) for j in range(experiences - 1)]
-    ids = [run.run_id for run in finished if run.run_id]
-    links = [f"- [{name}]({tracking.curves_link(ids, experiment_id, name)})" for name in names]
-    parent.describe("\n".join(["Curves over the strategies:", "", *links, "", "```", table, "```"]))
+    parent.describe(_description(finished, experiment_id, experiences, table))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "comparison.png")
         report.plot_comparison([run.to_json() for run in finished], path, classes=comparison.classes)

@@ -1,0 +1,238 @@
+"""How fast one whole update is, beside an autograd baseline and the machine's own matrix products.
+
+An update is a free phase, two nudged phases (centered) and one SGD step on a batch. Timings are interleaved, so that a
+machine that changes its pace changes it for all sides; medians are reported.
+"""
+
+import json
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from functools import partial
+from itertools import pairwise
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it once, when torch is imported
+
+import torch
+from torch import Tensor
+
+from clep import progress
+from clep.equilibrium import CostNudging, Network, TimeStep
+from clep.errors import ConfigError
+from clep.schema import unknown
+
+_ROUNDS = 15
+_LR = 0.05
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and its phases; the settings are those of the public code that the baseline stands for."""
+
+    sizes: tuple[int, ...]
+    batch: int = 200
+    free_steps: int = 20
+    nudged_steps: int = 4
+    beta: float = 0.5
+
+
+CASES = {
+    "mlp1": Case((784, 512, 10)),
+    "mlp2": Case((784, 512, 512, 10)),
+    "mlp1_long": Case((784, 512, 10), free_steps=250, nudged_steps=30),
+}
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One line of `clep bench`; the fields of its JSON.
+
+    Attributes:
+        sweeps: steps of the free phase; asynchronous relaxation takes half as many.
+        ratio: `images_per_second` over `baseline_images_per_second`, which always relaxes synchronously for all steps.
+        floor_fraction: seconds of the matrix products that the algorithm cannot avoid, over the seconds of an update.
+        max_relative_update_difference: largest difference of a parameter's update from the baseline's, relative to the
+            largest update; asynchronous relaxation takes another path, so it differs as far as neither has converged.
+        peak_bytes: memory allocated by one update, beyond what is there before and after it.
+        spread: (smallest, largest) images per second over the rounds.
+    """
+
+    case: str
+    relaxation: str
+    sweeps: int
+    images_per_second: float
+    baseline_images_per_second: float
+    ratio: float
+    floor_fraction: float
+    max_relative_update_difference: float
+    peak_bytes: int
+    spread: tuple[float, float]
+
+
+def bench(cases: Sequence[str] = (), *, threads: int = 1) -> list[Timing]:
+    """Time the cases, synchronous and asynchronous.
+
+    Args:
+        cases: names of `CASES`; none for all.
+        threads: threads of torch.
+
+    Raises:
+        ConfigError: for an unknown case.
+    """
+    for name in cases:
+        if name not in CASES:
+            raise ConfigError(f"bench: {unknown(name, CASES, 'case')}")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        chosen = list(cases) or list(CASES)
+        return [timing for name in progress.bar(chosen, desc="bench", unit="case") for timing in _time(name)]
+    finally:
+        torch.set_num_threads(before)
+
+
+def to_json(timings: Sequence[Timing]) -> str:
+    """The timings as a JSON list."""
+    return json.dumps([asdict(timing) for timing in timings])
+
+
+def format_timings(timings: Sequence[Timing]) -> str:
+    """The timings as a table for terminals."""
+    head = f"{'case':10} {'relaxation':13} {'sweeps':>6} {'images/s':>10} {'autograd':>10} {'ratio':>6} {'floor':>6} "
+    lines = [head + f"{'update diff':>11} {'peak MB':>8}"]
+    for t in timings:
+        lines.append(
+            f"{t.case:10} {t.relaxation:13} {t.sweeps:6d} {t.images_per_second:10.0f} "
+            f"{t.baseline_images_per_second:10.0f} {t.ratio:6.2f} {t.floor_fraction:6.2f} "
+            f"{t.max_relative_update_difference:11.1e} {t.peak_bytes / 1e6:8.1f}"
+        )
+    return "\n".join(lines)
+
+
+def network_of(case: Case, relaxation: str = "synchronous") -> Network:
+    """The network of a case: dt = 1 and biases, as in the public code; asynchronous sweeps half as often."""
+    halve = 2 if relaxation == "asynchronous" else 1
+    return Network(
+        case.sizes,
+        free_steps=case.free_steps // halve,
+        nudged_steps=case.nudged_steps // halve,
+        time_step=TimeStep("scalar", mean=1.0),
+        relaxation=relaxation,
+    )
+
+
+def explicit_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
+    """One update by clep: explicit relaxation with the drive computed once, delivered through autograd."""
+    network.zero_grad()
+    CostNudging(case.beta).loss(network, network.free_phase(x), y).backward()
+    _descend(network)
+
+
+def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
+    """The same update as public code computes it: every step differentiates Phi, which includes the input's product."""
+    target = torch.nn.functional.one_hot(y, case.sizes[-1]).to(x.dtype)
+
+    def phi(states: Sequence[Tensor], beta: float) -> Tensor:
+        layers = zip(network.connections, [x, *states[:-1]], states, strict=True)
+        value = sum((connection.up(below) * above).sum(1) for connection, below, above in layers)
+        return value - beta * 0.5 * (states[-1] - target).square().sum(1) if beta else value
+
+    def relax(states: list[Tensor], steps: int, beta: float) -> list[Tensor]:
+        for _ in range(steps):
+            gradients = torch.autograd.grad(phi(states, beta).sum(), states)
+            states = [gradient.clamp(0.0, 1.0).requires_grad_() for gradient in gradients]
+        return states
+
+    start = [torch.zeros(len(x), size, dtype=x.dtype, requires_grad=True) for size in case.sizes[1:]]
+    free = relax(start, case.free_steps, 0.0)
+    up, down = (relax(list(free), case.nudged_steps, sign * case.beta) for sign in (1, -1))
+    network.zero_grad()
+    difference = phi([s.detach() for s in up], 0.0) - phi([s.detach() for s in down], 0.0)
+    (-difference.sum() / (2.0 * case.beta * len(x))).backward()
+    _descend(network)
+
+
+@torch.no_grad()
+def _descend(network: Network) -> None:
+    for parameter in network.parameters():
+        parameter.sub_(parameter.grad, alpha=_LR)
+
+
+def _products(case: Case, relaxation: str) -> Iterator[tuple[int, Callable[[], Tensor]]]:
+    """(how often, call) of each matrix product that an update cannot avoid, in the layouts that it has."""
+    network = network_of(case, relaxation)
+    steps = network.free_steps + 2 * network.nudged_steps
+    for layer, (below, above) in enumerate(pairwise(case.sizes)):
+        low, high = torch.rand(case.batch, below), torch.rand(case.batch, above)
+        weight, up, down = torch.rand(above, below), torch.empty(case.batch, above), torch.empty(case.batch, below)
+        change = torch.empty(above, below)
+        yield (
+            1 if layer == 0 else steps,
+            lambda low=low, weight=weight, up=up: torch.mm(low, weight.T, out=up),
+        )
+        if layer > 0:
+            yield steps, lambda high=high, weight=weight, down=down: torch.mm(high, weight, out=down)
+        yield (
+            1 if layer == 0 else 2,
+            lambda high=high, low=low, change=change: torch.mm(high.T, low, out=change),
+        )
+
+
+def _time(name: str) -> Iterator[Timing]:
+    case = CASES[name]
+    x, y = torch.rand(case.batch, case.sizes[0]), torch.randint(case.sizes[-1], (case.batch,))
+    for relaxation in ("synchronous", "asynchronous"):
+        ours, theirs = network_of(case, relaxation), network_of(case)
+        update, baseline = partial(explicit_update, ours, case, x, y), partial(autograd_update, theirs, case, x, y)
+        products = list(_products(case, relaxation))
+        seconds: dict[str, list[float]] = {"ours": [], "theirs": [], "floor": []}
+        difference = update_difference(case, relaxation, x, y)
+        for _ in range(_ROUNDS):
+            seconds["ours"].append(_seconds(update))
+            seconds["theirs"].append(_seconds(baseline))
+            seconds["floor"].append(sum(n * _seconds(product) for n, product in products))
+        median = {side: statistics.median(values) for side, values in seconds.items()}
+        ours.zero_grad()
+        yield Timing(
+            case=name,
+            relaxation=relaxation,
+            sweeps=ours.free_steps,
+            images_per_second=case.batch / median["ours"],
+            baseline_images_per_second=case.batch / median["theirs"],
+            ratio=median["theirs"] / median["ours"],
+            floor_fraction=median["floor"] / median["ours"],
+            max_relative_update_difference=difference,
+            peak_bytes=_peak_bytes(update),
+            spread=(case.batch / max(seconds["ours"]), case.batch / min(seconds["ours"])),
+        )
+
+
+def update_difference(case: Case, relaxation: str, x: Tensor, y: Tensor) -> float:
+    """Largest difference between the two sides' updates of equal weights, relative to the largest update."""
+    ours, theirs = network_of(case, relaxation).to(x.dtype), network_of(case).to(x.dtype)
+    start = [p.detach().clone() for p in ours.parameters()]
+    explicit_update(ours, case, x, y)
+    autograd_update(theirs, case, x, y)
+    sides = zip(ours.parameters(), theirs.parameters(), start, strict=True)
+    moves = [(a.detach() - s, b.detach() - s) for a, b, s in sides]
+    return float(max((a - b).abs().max() for a, b in moves) / max(b.abs().max() for _, b in moves))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
+
+
+def _peak_bytes(call: Callable[[], object]) -> int:
+    """Largest sum of live allocations during a call, from the profiler's record of every one."""
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
+        call()
+    events = profile.profiler.kineto_results.events()
+    live = peak = 0
+    for _, size in sorted((e.start_ns(), e.nbytes()) for e in events if e.name() == "[memory]"):
+        live += size
+        peak = max(peak, live)
+    return peak

@@ -1,0 +1,69 @@
+"""`clep bench`: both sides do the same work, and what is printed is what was measured."""
+
+import json
+
+import pytest
+import torch
+
+from clep import bench, cli
+from clep.errors import ConfigError
+
+SMALL = bench.Case((20, 15, 12, 4), batch=6)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(bench, "CASES", {"small": SMALL})
+    monkeypatch.setattr(bench, "_ROUNDS", 2)
+
+
+def batch():
+    return torch.rand(6, 20, dtype=torch.float64), torch.randint(4, (6,))
+
+
+def test_the_explicit_update_equals_the_autograd_baseline():
+    """A ratio between two sides that compute different things says nothing."""
+    assert bench.update_difference(SMALL, "synchronous", *batch()) < 1e-10
+
+
+def test_the_difference_is_one_when_the_updates_have_nothing_in_common(monkeypatch):
+    monkeypatch.setattr(bench, "explicit_update", lambda *_: None)
+    assert bench.update_difference(SMALL, "synchronous", *batch()) == pytest.approx(1.0)
+
+
+def test_the_asynchronous_update_differs_only_as_far_as_neither_has_converged():
+    converged = bench.Case(SMALL.sizes, batch=6, free_steps=400, nudged_steps=400, beta=0.1)
+    assert bench.update_difference(converged, "asynchronous", *batch()) < 1e-6
+
+
+def test_the_products_are_those_of_the_algorithm():
+    """20-15-12-4: the drive once, then up and down per step above it, and the products of the weight changes."""
+    steps = SMALL.free_steps + 2 * SMALL.nudged_steps
+    counts = [n for n, _ in bench._products(SMALL, "synchronous")]
+    assert counts == [1, 1, steps, steps, 2, steps, steps, 2]
+
+
+def test_json_has_the_fields_of_the_contract_and_asynchronous_takes_half_the_sweeps(quick, capsys):
+    assert cli.main(["bench", "small", "--json"]) == 0
+    timings = json.loads(capsys.readouterr().out)
+    assert [(t["case"], t["relaxation"], t["sweeps"]) for t in timings] == [
+        ("small", "synchronous", 20),
+        ("small", "asynchronous", 10),
+    ]
+    for timing in timings:
+        assert timing["ratio"] == pytest.approx(timing["images_per_second"] / timing["baseline_images_per_second"])
+        assert timing["floor_fraction"] > 0
+        states_and_drive = 6 * (15 + 12 + 4 + 15) * 4
+        assert timing["peak_bytes"] > states_and_drive
+    assert timings[0]["max_relative_update_difference"] < 1e-4
+
+
+def test_an_unknown_case_is_refused_with_the_known_ones(quick):
+    with pytest.raises(ConfigError, match=r"bench: unknown case `smal`; did you mean `small`"):
+        bench.bench(["smal"])
+
+
+def test_threads_are_given_back(quick):
+    torch.set_num_threads(2)
+    bench.bench(["small"], threads=1)
+    assert torch.get_num_threads() == 2
