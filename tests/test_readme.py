@@ -21,7 +21,7 @@ def blocks(language):
 COMMANDS = [
     shlex.split(line, comments=True)
     for block in blocks("bash")
-    for line in block.splitlines()
+    for line in block.replace("\\\n", " ").splitlines()
     if line.startswith(("clep run", "clep compare", "clep show"))
 ]
 
