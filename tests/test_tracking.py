@@ -152,8 +152,8 @@ def test_artifacts_lie_next_to_the_store_and_not_in_the_working_directory(store,
 
 
 def test_every_metric_name_is_accepted_by_mlflow(store, experiment, client):
-    names = [value for name, value in vars(tracking).items() if name.isupper() and not name.startswith("_")]
-    names = [name.format(7) for name in names]
+    constants = [value for name, value in vars(tracking).items() if name.isupper() and not name.startswith("_")]
+    names = [value.format(7) for value in constants if isinstance(value, str)]
     assert len(names) > 20
     with new_run(store, experiment) as run:
         run.log(dict.fromkeys(names, 1.0), step=0)
