@@ -388,7 +388,7 @@ def test_six_processes_racing_on_a_fresh_store_all_succeed(tmp_path):
     uri = tracking.tracking_uri(None)
     # A fork server that has imported MLflow: the processes reach the store at the same moment, and cost one import.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", __name__])
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "clep.tracking"])
     barrier, results = context.Barrier(6), context.Queue()
     processes = [context.Process(target=_prepare_and_log, args=(uri, barrier, results)) for _ in range(6)]
     for process in processes:
