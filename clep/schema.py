@@ -75,7 +75,7 @@ class LearnerConfig:
     schedule: Literal["constant", "cosine"] = "constant"  # per experience, as `epochs`
     batch_size: int = 32
     epochs: int = 5
-    reset_optimizer: bool = True  # at each experience, as Avalanche does
+    reset_optimizer: bool = True  # its momentum, at each experience; Avalanche keeps it
     gradient_clip: float | None = None  # the largest norm; null clips nothing
 
 
