@@ -258,11 +258,12 @@ def _check(name: str, cls: type[BasePlugin], values: Mapping[str, Any]) -> None:
     for key, value in values.items():
         if key not in schema:
             raise ConfigError(f"strategy.{name}.{key}: {unknown(key, schema, 'key')}")
-        if key in types_of and not _fits(value, types_of[key]):
-            if typing.get_origin(types_of[key]) is typing.Literal:
-                choices = map(str, typing.get_args(types_of[key]))
+        kind = types_of.get(key, _kind_of_default(schema[key].default))
+        if not _fits(value, kind):
+            if typing.get_origin(kind) is typing.Literal:
+                choices = map(str, typing.get_args(kind))
                 raise ConfigError(f"strategy.{name}.{key}: {unknown(str(value), choices, 'value')}")
-            raise ConfigError(f"strategy.{name}.{key}: expected {_words(types_of[key])}, got {value!r}.")
+            raise ConfigError(f"strategy.{name}.{key}: expected {_words(kind)}, got {value!r}.")
     missing = [k for k, p in schema.items() if p.default is inspect.Parameter.empty and k not in values]
     if missing:
         raise ConfigError(f"strategy.{name}.{missing[0]}: a value is required; set strategy.{name}.{missing[0]}=...")
@@ -273,6 +274,12 @@ def _hints(cls: type[BasePlugin]) -> dict[str, Any]:
         return typing.get_type_hints(cls.__init__)
     except NameError:  # an annotation that only type checkers can see
         return {}
+
+
+def _kind_of_default(default: Any) -> Any:
+    """What a parameter without annotation takes: numbers, or one for each experience, where its default is a number."""
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    return float | list[float] if is_number else Any
 
 
 def _words(kind: Any) -> str:

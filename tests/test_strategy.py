@@ -25,7 +25,7 @@ import clep
 from clep import strategy
 from clep.errors import ConfigError
 from clep.randomness import seed_for
-from clep.strategy import Memory, Strategy, memory_of, touches_loss
+from clep.strategy import Memory, Strategy, build, memory_of, touches_loss
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No loggers specified"),
@@ -420,3 +420,19 @@ def test_a_log_is_taken_once():
     mine.log("c", 1)
     assert mine.take_log() == {"a/b": 2.5, "c": 1.0}
     assert mine.take_log() == {}
+
+
+class Untyped(clep.Strategy):
+    """Parameters without annotations."""
+
+    def __init__(self, share=0.5, name="x"):
+        super().__init__()
+
+
+def test_an_unannotated_parameter_takes_what_its_default_is(monkeypatch):
+    """Otherwise a text reaches the strategy and fails there, without the name of the key."""
+    path = f"{__name__}:Untyped"
+    with pytest.raises(ConfigError, match=r"Untyped\.share: expected float or a list of float, got 'half'"):
+        build([path], {path: {"share": "half"}})
+    build([path], {path: {"share": 1, "name": 3}})
+    build([path], {path: {"share": [0.1, 0.2]}})
