@@ -15,7 +15,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
 from clep.equilibrium import CostNudging, LinearNudging, Network, SquaredError, TimeStep
-from clep.equilibrium.gradients import FreePhase
+from clep.equilibrium.phases import FreePhase
 from clep.errors import ConfigError, DivergenceError
 
 LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}

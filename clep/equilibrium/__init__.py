@@ -15,21 +15,36 @@ References:
 """
 
 from clep.equilibrium.adaptation import Adaptation
-from clep.equilibrium.connections import Dense
-from clep.equilibrium.costs import SquaredError
+from clep.equilibrium.connections import INITIALIZATIONS, POOLINGS, ConvLayer, Convolution, Dense
+from clep.equilibrium.costs import CrossEntropy, SquaredError
 from clep.equilibrium.dynamics import ORDERS
-from clep.equilibrium.gradients import PHASES, CostNudging, LinearNudging
-from clep.equilibrium.network import Network
+from clep.equilibrium.gradients import Backpropagation, Clamping, ContinualNudging, CostNudging, LinearNudging
+from clep.equilibrium.network import DYNAMICS, FEEDBACKS, PRECISIONS, READOUTS, Network
 from clep.equilibrium.neurons import NEURONS
+from clep.equilibrium.phases import PHASES, RULES, STARTS
 from clep.equilibrium.time_steps import DISTRIBUTIONS, TimeStep
 
 __all__ = [
     "DISTRIBUTIONS",
+    "DYNAMICS",
+    "FEEDBACKS",
+    "INITIALIZATIONS",
     "NEURONS",
     "ORDERS",
     "PHASES",
+    "POOLINGS",
+    "PRECISIONS",
+    "READOUTS",
+    "RULES",
+    "STARTS",
     "Adaptation",
+    "Backpropagation",
+    "Clamping",
+    "ContinualNudging",
+    "ConvLayer",
+    "Convolution",
     "CostNudging",
+    "CrossEntropy",
     "Dense",
     "LinearNudging",
     "Network",

@@ -1,7 +1,9 @@
-"""Costs on the output layer: a value to report and the nudge it exerts."""
+"""Costs on the output: a value to report and the nudge it exerts."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -10,11 +12,8 @@ from clep.errors import ConfigError
 REDUCTIONS = ("mean", "sum", "none")
 
 
-class SquaredError(nn.Module):
-    """C(s, y) = 1/2 |s - onehot(y)|^2, the cost of the EP papers (half, summed over outputs).
-
-    A criterion like those of `torch.nn`: `reduction` is `mean`, `sum` or `none` over the batch.
-    """
+class Cost(nn.Module, ABC):
+    """A criterion like those of `torch.nn`: `reduction` is `mean`, `sum` or `none` over the batch."""
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -24,19 +23,52 @@ class SquaredError(nn.Module):
 
     def forward(self, output: Tensor, labels: Tensor) -> Tensor:
         """Cost of `output` (B, K) for class indices `labels` (B,); a scalar, or (B,) if `reduction` is `none`."""
-        cost = 0.5 * (output - self._target(output, labels)).square().sum(1)
+        cost = self.each(output, labels)
         return cost if self.reduction == "none" else cost.mean() if self.reduction == "mean" else cost.sum()
 
+    @abstractmethod
+    def each(self, output: Tensor, labels: Tensor) -> Tensor:
+        """Cost of each sample, (B,)."""
+
+    @abstractmethod
     def nudge(self, output: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
-        """-dC/ds of each sample as a function of the output state, (B, K) -> (B, K): the force towards the target.
+        """-dC/d(output) of each sample as a function of the output, (B, K) -> (B, K), real or complex.
 
         Args:
-            output: any output state (B, K), for its shape and dtype; the target is built once for all steps.
+            output: any output (B, K), for its shape and dtype; the target is built once for all steps.
             labels: class indices (B,).
         """
-        target = self._target(output, labels)
-        return lambda state: target - state
 
     @staticmethod
-    def _target(output: Tensor, labels: Tensor) -> Tensor:
+    def target(output: Tensor, labels: Tensor) -> Tensor:
+        """One-hot `labels`, (B, K), in the dtype of `output`."""
         return functional.one_hot(labels, output.shape[1]).to(output.dtype)
+
+
+class SquaredError(Cost):
+    """C(s, y) = 1/2 |s - onehot(y)|^2, the cost of the EP papers (half, summed over outputs)."""
+
+    def each(self, output: Tensor, labels: Tensor) -> Tensor:
+        return 0.5 * (output - self.target(output, labels)).square().sum(1)
+
+    def nudge(self, output: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        target = self.target(output, labels)
+        return lambda state: target - state
+
+
+class CrossEntropy(Cost):
+    """C(z, y) = -log softmax(z)_y of the read-out z = W s + b, which is outside the dynamics (Laborieux et al. 2021)."""
+
+    def each(self, output: Tensor, labels: Tensor) -> Tensor:
+        return functional.cross_entropy(output, labels, reduction="none")
+
+    def nudge(self, output: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
+        target = self.target(output, labels)
+
+        def towards_target(output: Tensor) -> Tensor:
+            if not output.is_complex():
+                return target - torch.softmax(output, 1)
+            powers = torch.exp(output - output.real.amax(1, keepdim=True))  # analytic, as holomorphic phases need it
+            return target - powers / powers.sum(1, keepdim=True)
+
+        return towards_target

@@ -1,4 +1,4 @@
-"""Relaxation of the layers to an equilibrium: explicit, in place, without autograd."""
+"""Relaxation of the layers to an equilibrium: explicit steps, in place and without autograd, or unrolled with it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,10 +7,11 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from clep.equilibrium.connections import Dense
+from clep.equilibrium.connections import Products, Route
+from clep.equilibrium.neurons import Neuron
 
 Nudge = Callable[[Tensor], Tensor]
-"""Output state (B, K) -> the term added to its dynamics, (B, K)."""
+"""State of the last layer (B, ...) -> the term added to its dynamics, of the same shape."""
 
 Order = Literal["synchronous", "asynchronous"]
 ORDERS: tuple[Order, ...] = ("synchronous", "asynchronous")
@@ -18,94 +19,217 @@ ORDERS: tuple[Order, ...] = ("synchronous", "asynchronous")
 _LOOK_EVERY = 5  # steps between two looks at the residual, each of which waits for the device
 
 
+class Link(NamedTuple):
+    """A connection between layers `below` < `above`; layer 0 is the input and has links to layer 1 alone."""
+
+    below: int
+    above: int
+    connection: Products
+
+
 class Relaxation(NamedTuple):
     """Where a relaxation ended.
 
     Attributes:
-        states: states of the layers above the input, (B, n_l) each.
-        residual: max |rho(dPhi/ds) - s| over all units at the last step, () tensor; zero at a fixed point whatever the
-            time steps.
+        states: states of the layers above the input, (B, ...) each.
+        residual: max |target - s| over all units at the last step, () tensor; zero at a fixed point whatever the time
+            steps.
+        halfway: the same after half of the steps; a relaxation that settles leaves it far behind.
         steps: number of steps taken.
     """
 
     states: list[Tensor]
     residual: Tensor
+    halfway: Tensor
     steps: int
 
 
 @dataclass(frozen=True)
 class Dynamics:
-    """A step moves each layer by  s_l <- s_l + dt_l (rho(dPhi/ds_l + nudge) - s_l).
+    """A step moves each layer by  s_l <- s_l + dt_l (rho(dPhi/ds_l + nudge) - s_l), the prototypical dynamics.
 
     Synchronous: all layers at once, from the old states. Asynchronous: one sweep updates the odd layers, then the even
     ones from the new states of the odd; it has the same fixed points and needs about half the steps, but its path is
     another one.
 
     Args:
-        connections: from the input upwards; connection l joins layers l - 1 and l.
-        activation: rho, in place.
-        time_steps: dt of each layer above the input, (n_l,), or None where every step is 1.
+        links: the connections above the input, and which layers they join.
+        neuron: rho of every layer.
+        time_steps: dt of each layer above the input, shaped as the layer, or None where every step is 1.
         nudge_outside: add the nudge after rho instead of before (Ernoult et al. 2019).
         order: `synchronous` or `asynchronous`.
     """
 
-    connections: Sequence[Dense]
-    activation: Callable[[Tensor], Tensor]
+    links: Sequence[Link]
+    neuron: Neuron
     time_steps: Sequence[Tensor | None]
     nudge_outside: bool = False
     order: Order = "synchronous"
 
     @torch.no_grad()
     def relax(
-        self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None = None, tolerance: float = 0.0
+        self,
+        drive: Tensor,
+        states: list[Tensor],
+        steps: int,
+        nudge: Nudge | None = None,
+        *,
+        tolerance: float = 0.0,
+        clamped: bool = False,
     ) -> Relaxation:
         """Take `steps` steps (asynchronous: sweeps) from `states`, or fewer if the residual falls below `tolerance`.
 
         Args:
-            drive: W_1 x + b_1, (B, n_1), the same at every step and so computed once per batch.
-            states: states of the layers above the input, (B, n_l) each; **overwritten**.
+            drive: W_1 x + b_1, (B, ...), the same at every step and so computed once per batch.
+            states: states of the layers above the input, (B, ...) each; **overwritten**.
             steps: largest number of steps, >= 1.
-            nudge: acts on the output layer at every step; None in the free phase.
+            nudge: acts on the last layer at every step; None in the free phase.
             tolerance: residual at which to stop; it is looked at every few steps. 0 takes all steps.
+            clamped: the last layer keeps its state.
         """
-        layers = range(len(states))
-        groups = (layers,) if self.order == "synchronous" else (layers[::2], layers[1::2])
-        targets = [torch.empty_like(state) for state in states]
-        residual = drive.new_zeros(())
+        groups = self._groups(len(states) - clamped)
+        targets: list[Tensor] = [torch.empty_like(state) for state in states]
+        routes = self._first_routes(states, groups)
+        residual = halfway = torch.zeros((), device=drive.device)
         for step in range(1, steps + 1):
-            look = step == steps or (tolerance > 0.0 and step % _LOOK_EVERY == 0)
+            middle = step == max(1, steps // 2)
+            look = middle or step == steps or (tolerance > 0.0 and step % _LOOK_EVERY == 0)
             changes = []
             for group in groups:
                 for layer in group:
-                    self._evaluate(layer, drive, states, nudge, targets[layer])
+                    targets[layer] = self._target(layer, drive, states, nudge, routes, targets[layer])
                 if look:
-                    changes += [max_abs(targets[layer] - states[layer]) for layer in group]
+                    changes += [max_abs(self._distance(layer, targets, states)) for layer in group]
                 for layer in group:
                     dt = self.time_steps[layer]
-                    if dt is None:
+                    if dt is None and self._jumps:
                         states[layer], targets[layer] = targets[layer], states[layer]
                     else:
-                        states[layer].lerp_(targets[layer], dt)
-            if look:
+                        self._move(states[layer], targets[layer], 1.0 if dt is None else dt, out=states[layer])
+            if look and changes:
                 residual = torch.stack(changes).max()
+                halfway = residual if middle else halfway
                 if residual < tolerance:
-                    return Relaxation(states, residual, step)
-        return Relaxation(states, residual, steps)
+                    return Relaxation(states, residual, halfway, step)
+        return Relaxation(states, residual, halfway, steps)
 
-    def _evaluate(self, layer: int, drive: Tensor, states: list[Tensor], nudge: Nudge | None, target: Tensor) -> None:
-        """Write rho(dPhi/ds_l + nudge) of one layer to `target`."""
-        top = len(states) - 1
-        base = drive if layer == 0 else self.connections[layer].up(states[layer - 1], out=target)
-        if layer < top:
-            self.connections[layer + 1].add_down(base, states[layer + 1], out=target)
-        elif base is not target:
-            target.copy_(base)
-        if layer < top or nudge is None:
-            self.activation(target)
-        elif self.nudge_outside:
-            self.activation(target).add_(nudge(states[top]))
-        else:
-            self.activation(target.add_(nudge(states[top])))
+    def unroll(self, drive: Tensor, states: Sequence[Tensor], steps: int) -> list[Tensor]:
+        """The same free steps as a differentiable computation, for backpropagation through time; new tensors."""
+        states = list(states)
+        groups = self._groups(len(states))
+        routes = self._first_routes(states, groups)
+        for _ in range(steps):
+            for group in groups:
+                targets = {layer: self._target(layer, drive, states, None, routes) for layer in group}
+                for layer, target in targets.items():
+                    dt = self.time_steps[layer]
+                    jump = dt is None and self._jumps
+                    states[layer] = target if jump else self._move(states[layer], target, 1.0 if dt is None else dt)
+        return states
+
+    def signals(self, states: Sequence[Tensor]) -> list[Tensor]:
+        """What the neurons send along the connections: here the states themselves."""
+        return list(states)
+
+    _jumps = True  # with dt = 1 a step replaces the state by its target
+
+    def _signal(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        return states[layer]
+
+    def _finish(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:
+        """Turn dPhi/ds of a layer, in place, into the target that the layer moves to."""
+        if nudge is None or layer < len(states) - 1:
+            return self.neuron(force)
+        if self.nudge_outside:
+            return self.neuron(force).add_(nudge(states[layer]))
+        return self.neuron(force.add_(nudge(states[layer])))
+
+    def _move(self, state: Tensor, target: Tensor, dt: Tensor | float, out: Tensor | None = None) -> Tensor:
+        if isinstance(dt, Tensor) and dt.dtype != state.dtype:
+            dt = dt.to(state.dtype)
+        return torch.lerp(state, target, dt, out=out)
+
+    def _distance(self, layer: int, targets: Sequence[Tensor], states: Sequence[Tensor]) -> Tensor:
+        """How far a layer is from standing still, whatever its time steps."""
+        return targets[layer] - states[layer]
+
+    def _groups(self, layers: int) -> tuple[range, ...]:
+        """Layers that move together, topmost first: a max pooling on the way up decides its way down."""
+        if self.order == "synchronous":
+            return (range(layers)[::-1],)
+        return range(0, layers, 2)[::-1], range(1, layers, 2)[::-1]
+
+    def _first_routes(self, states: Sequence[Tensor], groups: Sequence[range]) -> dict[Link, Route]:
+        """Routes of the links into layers that move after the layers below them; the others are found on the way."""
+        if len(groups) == 1 and len(groups[0]) == len(states):
+            return {}
+        late = [layer for layer in range(len(states)) if layer not in groups[0]]
+        into = [link for link in self.links if link.above - 1 in late]
+        return {link: link.connection.up(self._signal(link.below - 1, states))[1] for link in into if _pools(link)}
+
+    def _target(
+        self,
+        layer: int,
+        drive: Tensor,
+        states: Sequence[Tensor],
+        nudge: Nudge | None,
+        routes: dict[Link, Route],
+        out: Tensor | None = None,
+    ) -> Tensor:
+        """The target of one layer, written to `out` if the connections can."""
+        total = drive if layer == 0 else None
+        for link in self.links:
+            if link.above - 1 == layer:
+                total, route = link.connection.up(self._signal(link.below - 1, states), total, out)
+                if route is not None:
+                    routes[link] = route
+        for link in self.links:
+            if link.below - 1 == layer:
+                above = self._signal(link.above - 1, states)
+                total = link.connection.add_down(total, above, routes.get(link), out)
+        if total is drive:
+            total = drive.clone() if out is None else out.copy_(drive)
+        return self._finish(layer, total, states, nudge)
+
+
+@dataclass(frozen=True)
+class EnergyDynamics(Dynamics):
+    """Leaky integration of the energy E(s) = 1/2 |s|^2 - Phi(rho(s)) with bounded potentials s.
+
+    s_l <- bound(s_l + dt_l (rho'(s_l) dPhi/drho_l - s_l)); the last layer is linear (rho(s) = s between its bounds) and
+    takes the nudge as it is: s_L <- bound(s_L + dt_L (dPhi/ds_L + nudge - s_L)).
+
+    Reference: Scellier & Bengio 2017; Ernoult et al. 2020 (arXiv 2005.04168), the energy-based setting.
+    """
+
+    _jumps = False
+
+    def signals(self, states: Sequence[Tensor]) -> list[Tensor]:
+        """Firing rates rho(s) of the hidden layers, and the last layer as it is."""
+        return [self._signal(layer, states) for layer in range(len(states))]
+
+    def _signal(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        return states[layer] if layer == len(states) - 1 else self.neuron(states[layer].clone())
+
+    def _finish(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:
+        if layer < len(states) - 1:
+            return force.mul_(self.neuron.slope(states[layer]))
+        return force if nudge is None else force.add_(nudge(states[layer]))
+
+    def _move(self, state: Tensor, target: Tensor, dt: Tensor | float, out: Tensor | None = None) -> Tensor:
+        moved = super()._move(state, target, dt, out)
+        if self.neuron.bounds is None:
+            return moved
+        return moved.clamp_(*self.neuron.bounds) if out is not None else moved.clamp(*self.neuron.bounds)
+
+    def _distance(self, layer: int, targets: Sequence[Tensor], states: Sequence[Tensor]) -> Tensor:
+        target = targets[layer] if self.neuron.bounds is None else targets[layer].clamp(*self.neuron.bounds)
+        return target - states[layer]
+
+
+def _pools(link: Link) -> bool:
+    layer = getattr(link.connection, "layer", None)
+    return layer is not None and layer.pooling == "max" and layer.pool > 1
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
@@ -115,4 +239,4 @@ def full_precision(tensor: Tensor) -> torch.autocast:
 
 def max_abs(tensor: Tensor) -> Tensor:
     """Largest absolute entry of `tensor`, a () tensor; zero for an empty one."""
-    return tensor.abs().max() if tensor.numel() else tensor.new_zeros(())
+    return tensor.abs().max() if tensor.numel() else torch.zeros((), device=tensor.device)

@@ -1,11 +1,11 @@
-"""Equilibrium propagation as one autograd node: the nudged phases are what `loss.backward()` runs.
+"""How the gradient of a network is estimated: nudged phases delivered by autograd, or backpropagation through time.
 
 Because the estimate is delivered by autograd, everything written for PyTorch applies to an equilibrium network
 unchanged: optimisers, gradient clipping, distributed averaging, and regularisers that add to the loss or call the model
 themselves.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -13,71 +13,53 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from clep.equilibrium.costs import SquaredError
+from clep.equilibrium.costs import Cost, SquaredError
 from clep.equilibrium.dynamics import Nudge, full_precision, max_abs
+from clep.equilibrium.phases import FreePhase, Nudging, Term, contrast, nudged_terms
 from clep.errors import ConfigError
 
 if TYPE_CHECKING:
     from clep.equilibrium.network import Network
 
-Phases = Literal["one_sided", "random_sign", "centered"]
-PHASES: tuple[Phases, ...] = ("one_sided", "random_sign", "centered")
-
 
 @dataclass(frozen=True)
-class FreePhase:
-    """Result of a free phase: what the nudged phases start from.
-
-    Attributes:
-        x: input (B, n_0).
-        drive: W_1 x + b_1, (B, n_1).
-        states: equilibrium of the layers above the input, (B, n_l) each.
-    """
-
-    x: Tensor
-    drive: Tensor
-    states: tuple[Tensor, ...]
-
-    @property
-    def output(self) -> Tensor:
-        """State of the output layer, (B, K)."""
-        return self.states[-1]
-
-
-@dataclass(frozen=True)
-class LinearNudging:
+class LinearNudging(Nudging):
     """The vector-Jacobian product of the free equilibrium: nudge with the constant -dL/ds* (what `network(x)` uses).
 
     The nudge is divided by its largest absolute entry and the contrast multiplied by it, so the size of the nudge is
     beta whatever the scale of the loss, and the estimate is homogeneous: loss times k gives gradient times k. A zero
     gradient skips the nudged phases.
-
-    Args:
-        beta: size of the nudge, not 0; its bias falls as beta (`one_sided`) or beta squared (`centered`).
-        phases: `one_sided` (contrast with the free state), `random_sign` (the same with the sign of beta drawn for each
-            batch) or `centered` (contrast of +beta and -beta).
-
-    Raises:
-        ConfigError: for beta = 0 or unknown phases.
     """
-
-    beta: float = 0.5
-    phases: Phases = "centered"
-
-    def __post_init__(self) -> None:
-        _check(self.beta, self.phases)
 
 
 @dataclass(frozen=True)
-class CostNudging:
+class Backpropagation:
+    """The BPTT twin: differentiate the free phase itself; the same weights and steps, no nudged phase.
+
+    Args:
+        steps: the last steps of the free phase to differentiate, >= 1; None for all. With the number of nudged steps
+            this is what equilibrium propagation estimates (Ernoult et al. 2019, theorem 1).
+
+    Raises:
+        ConfigError: for fewer than one step.
+    """
+
+    steps: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.steps is not None and self.steps < 1:
+            raise ConfigError(f"learner.bptt_steps: expected an integer of at least 1 or null, got {self.steps}.")
+
+
+@dataclass(frozen=True)
+class CostNudging(Nudging):
     """The papers' form: nudge with -beta dC/ds evaluated along the nudged phase.
 
     Right for plain training and for strategies that leave the loss alone; a strategy that adds to the loss or calls the
-    model itself needs `LinearNudging`.
+    model itself needs `LinearNudging`. With a read-out, the cost is that of its output, whose weights get the gradient at
+    the free equilibrium (Laborieux et al. 2021 take the mean of both nudged states, equal to first order).
 
-    Args:
-        beta: as in `LinearNudging`.
-        phases: as in `LinearNudging`.
+    Other arguments:
         nudge: whether the nudge acts `inside` the activation (Laborieux et al. 2021) or `outside` it (Ernoult et al.
             2019).
         cost: the cost C, with reduction `mean`.
@@ -86,13 +68,11 @@ class CostNudging:
         ConfigError: for beta = 0, an unknown name, or a cost that is not a mean over the batch.
     """
 
-    beta: float = 0.5
-    phases: Phases = "centered"
     nudge: Literal["inside", "outside"] = "inside"
-    cost: SquaredError = field(default_factory=SquaredError)
+    cost: Cost = field(default_factory=SquaredError)
 
     def __post_init__(self) -> None:
-        _check(self.beta, self.phases)
+        super().__post_init__()
         if self.nudge not in ("inside", "outside"):
             raise ConfigError(f"learner.nudge: expected `inside` or `outside`, got `{self.nudge}`.")
         if self.cost.reduction != "mean":
@@ -111,26 +91,114 @@ class CostNudging:
             free: result of `network.free_phase(x)`.
             labels: class indices (B,).
         """
-        return _CostEquilibrium.apply(network, self, free, labels, *network.parameters())
+
+        def gradients() -> list[Tensor]:
+            return nudged_gradient(network, free, self.force(network, free, labels), self, self.nudge == "outside")[1]
+
+        return self.cost(network.read_out(free.output), labels) + _delivered(network, gradients, len(labels))
+
+    def force(self, network: "Network", free: FreePhase, labels: Tensor) -> Nudge:
+        """-dC/ds of each sample as a function of the last state."""
+        towards_target = self.cost.nudge(network.read_out(free.output).detach(), labels)
+        if network.readout is None:
+            return towards_target
+        weight, bias = network.readout.weight.detach(), network.readout.bias
+        bias = None if bias is None else bias.detach()
+
+        def through_read_out(state: Tensor) -> Tensor:
+            output = state.flatten(1) @ weight.T.to(state.dtype)
+            force = towards_target(output if bias is None else output + bias) @ weight.to(state.dtype)
+            return force.view(state.shape)
+
+        return through_read_out
 
 
-def _check(beta: float, phases: str) -> None:
-    if beta == 0.0:
-        raise ConfigError(
-            "learner.beta: expected a float other than 0 (the contrast of the two phases is divided by it), got 0.0; "
-            "published runs use 0.1 to 1."
-        )
-    if phases not in PHASES:
-        raise ConfigError(f"learner.phases: unknown phases `{phases}`. Valid names: {', '.join(PHASES)}.")
+@dataclass(frozen=True)
+class ContinualNudging(CostNudging):
+    """C-EP: the weights move at every nudged step, by the change of dPhi/dtheta in that step.
+
+    The updates of one phase add up to that of `CostNudging` as the learning rate goes to 0. `centered` lets both
+    nudged phases advance side by side under the same weights (ours; the paper draws the sign of beta).
+
+    Reference: Ernoult et al. 2020 (arXiv 2005.04168).
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.phases == "holomorphic" or self.start == "mirrored":
+            raise ConfigError(
+                "learner.phases: C-EP compares a nudged state with the one a step before, so its phases are "
+                f"one_sided, random_sign or centered from the free equilibrium, got {self.phases}, {self.start}."
+            )
+
+    def loss(self, network: "Network", free: FreePhase, labels: Tensor) -> Tensor:
+        """Mean cost at the free equilibrium; it has no gradient, see `updates`."""
+        return self.cost(free.output, labels)
+
+    @torch.no_grad()
+    def updates(self, network: "Network", free: FreePhase, labels: Tensor) -> Iterator[list[Tensor]]:
+        """Yield the gradient of each nudged step, for every parameter; **the caller moves the weights in between**.
+
+        Args:
+            network: the network that `free` came from.
+            free: result of `network.free_phase(x)`.
+            labels: class indices (B,).
+        """
+        force = self.force(network, free, labels)
+        sign = network.draw_sign() if self.phases == "random_sign" else 1.0
+        betas = (self.beta, -self.beta) if self.phases == "centered" else (sign * self.beta,)
+        phases = [[state.clone() for state in free.states] for _ in betas]
+        for _ in range(network.nudged_steps):
+            dynamics = replace(network.dynamics, nudge_outside=self.nudge == "outside")
+            drive = network.drive(free.x)
+            terms = []
+            for i, beta in enumerate(betas):
+                before = [state.clone() for state in phases[i]]
+                phases[i] = dynamics.relax(drive, phases[i], 1, lambda s, beta=beta: beta * force(s)).states
+                terms.append(Term(1.0 / (beta * len(betas)), phases[i], before))
+            yield contrast(network, free, terms, -1.0 / len(labels))
+
+
+@dataclass(frozen=True)
+class Clamping:
+    """Contrastive Hebbian learning (CHL): the output is clamped to the target in the second phase.
+
+    The update is dPhi/dtheta(clamped) - dPhi/dtheta(free); it follows the contrastive function, not exactly the squared
+    error, unless feedback is weak.
+
+    Args:
+        restart: whether the clamped phase starts from zero instead of the free equilibrium.
+
+    References:
+        Movellan 1991; Xie & Seung 2003, who weaken the feedback (`feedback_scale`) and scale updates accordingly.
+    """
+
+    restart: bool = False
+    cost: SquaredError = field(default_factory=SquaredError)
+
+    def loss(self, network: "Network", free: FreePhase, labels: Tensor) -> Tensor:
+        """Mean squared error at the free equilibrium; its `backward()` runs the clamped phase."""
+
+        def gradients() -> list[Tensor]:
+            start = [torch.zeros_like(s) if self.restart else s.clone() for s in free.states]
+            start[-1] = self.cost.target(free.output, labels)
+            dtype = network.relaxation_dtype
+            clamped = free.dynamics.relax(
+                free.drive.to(dtype), [s.to(dtype) for s in start], network.nudged_steps, clamped=True
+            )
+            states = [s.to(free.x.dtype) for s in clamped.states]
+            return contrast(network, free, [Term(1.0, states, free.states)], -1.0)
+
+        return self.cost(free.output, labels) + _delivered(network, gradients, len(labels))
 
 
 class Equilibrium(torch.autograd.Function):
-    """x, parameters -> output of the free equilibrium; backward is `LinearNudging`."""
+    """x, parameters -> last state of the free equilibrium; backward is `LinearNudging`."""
 
     @staticmethod
     def forward(ctx: Any, network: "Network", x: Tensor, *parameters: Tensor) -> Tensor:
         free = network.free_phase(x)
-        ctx.network = network
+        ctx.network, ctx.nudging, ctx.dynamics = network, network.nudging, free.dynamics
         ctx.save_for_backward(free.x, free.drive, *free.states, *parameters)
         return free.output.clone()
 
@@ -139,122 +207,92 @@ class Equilibrium(torch.autograd.Function):
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         network: Network = ctx.network
         x, drive, *rest = ctx.saved_tensors  # raises if a parameter was changed in place since the forward
-        free = FreePhase(x, drive, tuple(rest[: network.depth]))
+        free = FreePhase(x, drive, tuple(rest[: network.depth]), ctx.dynamics)
         scale = max_abs(gradient)
         if scale == 0.0:
             return None, *(torch.zeros_like(t) for t in (x, *rest[network.depth :]))
         force = -gradient / scale
-        beta, phases = network.nudging.beta, network.nudging.phases
         with full_precision(x):
             on_input, on_parameters = nudged_gradient(
-                network, free, lambda output: force, beta, phases, wants_input=ctx.needs_input_grad[1]
+                network, free, lambda output: force, ctx.nudging, wants_input=ctx.needs_input_grad[1]
             )
         on_input = None if on_input is None else on_input * scale
         return None, on_input, *(g.mul_(scale) for g in on_parameters)
 
 
-class _CostEquilibrium(torch.autograd.Function):
-    """free phase, labels, parameters -> mean cost; backward is `CostNudging`."""
+class _Delivered(torch.autograd.Function):
+    """parameters -> 0; backward computes their gradients and multiplies them by the incoming one."""
 
     @staticmethod
-    def forward(
-        ctx: Any, network: "Network", nudging: CostNudging, free: FreePhase, labels: Tensor, *parameters: Tensor
-    ) -> Tensor:
-        ctx.network, ctx.nudging, ctx.free = network, nudging, free
-        ctx.save_for_backward(labels, *parameters)
-        return nudging.cost(free.output, labels)
+    def forward(ctx: Any, gradients: Callable[[], list[Tensor]], batch: int, *parameters: Tensor) -> Tensor:
+        ctx.gradients, ctx.batch = gradients, batch
+        ctx.save_for_backward(*parameters)
+        return parameters[0].new_zeros(())
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        network: Network = ctx.network
-        nudging: CostNudging = ctx.nudging
-        labels = ctx.saved_tensors[0]
-        force = nudging.cost.nudge(ctx.free.output, labels)
+        _ = ctx.saved_tensors  # raises if a parameter was changed in place since the free phase
         with full_precision(gradient):
-            _, on_parameters = nudged_gradient(
-                network, ctx.free, force, nudging.beta, nudging.phases, outside=nudging.nudge == "outside"
-            )
-        per_sample = gradient / len(labels)
-        return None, None, None, None, *(g.mul_(per_sample) for g in on_parameters)
+            gradients = ctx.gradients()
+        return None, None, *(g.mul_(gradient / ctx.batch) for g in gradients)
+
+
+def _delivered(network: "Network", gradients: Callable[[], list[Tensor]], batch: int) -> Tensor:
+    """Zero, whose gradient for the connections' parameters is the mean of `gradients()` over the batch."""
+    return _Delivered.apply(gradients, batch, *network.relaxing_parameters())
 
 
 def nudged_gradient(
     network: "Network",
     free: FreePhase,
     force: Nudge,
-    beta: float,
-    phases: Phases,
+    nudging: Nudging,
+    outside: bool = False,
     *,
     wants_input: bool = False,
-    outside: bool = False,
 ) -> tuple[Tensor | None, list[Tensor]]:
     """Run the nudged phases from the free equilibrium and contrast them.
 
     One-sided: -(1 / beta) [dPhi/dtheta(s^beta) - dPhi/dtheta(s*)]; centered:
-    -(1 / 2 beta) [dPhi/dtheta(s^+beta) - dPhi/dtheta(s^-beta)] (Laborieux et al. 2021, Eq. 6).
+    -(1 / 2 beta) [dPhi/dtheta(s^+beta) - dPhi/dtheta(s^-beta)] (Laborieux et al. 2021, Eq. 6); holomorphic:
+    -(1 / N beta) sum_k exp(-2 pi i k / N) dPhi/dtheta(s^(beta exp(2 pi i k / N))) (Laborieux & Zenke 2022).
 
     Args:
         network: the network; its `adaptation`, if any, acts after the nudged steps.
         free: where the nudged phases start.
-        force: -dC/ds of the output state, (B, K) -> (B, K); multiplied by +-beta.
-        beta: see `LinearNudging`.
-        phases: see `LinearNudging`.
-        wants_input: whether to return the gradient for the input as well.
+        force: -dC/ds of the last state, (B, ...) -> (B, ...); multiplied by beta.
+        nudging: the arrangement of the phases.
         outside: whether the nudge acts outside the activation.
+        wants_input: whether to return the gradient for the input as well.
 
     Returns:
-        The gradient for the input (B, n_0) or None, and for each parameter, summed over the batch.
+        The gradient for the input (B, ...) or None, and for each parameter of the connections, summed over the batch.
     """
-    dynamics = replace(network.dynamics, nudge_outside=outside)
-    if phases == "random_sign":
-        beta *= network.draw_sign()
-    signs = (beta, -beta) if phases == "centered" else (beta,)
-    nudges: list[Nudge] = [lambda output, signed=signed: signed * force(output) for signed in signs]
-    nudged = [
-        dynamics.relax(free.drive, [s.clone() for s in free.states], network.nudged_steps, nudge).states
-        for nudge in nudges
-    ]
-
-    def contrast() -> list[Tensor]:
-        reference, distance = (nudged[1], 2.0 * beta) if phases == "centered" else (free.states, beta)
-        return _phi_gradients(network, free.x, nudged[0], reference, -1.0 / distance)
-
-    on_parameters = contrast()
-    rescaling = 1.0
+    plain, adapted = nudged_terms(network, free, force, nudging, outside=outside)
+    rescaling: Tensor | float = 1.0
+    on_parameters = contrast(network, free, adapted, -1.0)
     if network.adaptation is not None:
-        before = _norm(on_parameters)
-        for states, nudge in zip(nudged, nudges, strict=True):
-            for _ in range(network.adaptation.steps):
-                states[:] = dynamics.relax(free.drive, states, 1, nudge).states
-                for state, target in zip(states, free.states, strict=True):
-                    state.lerp_(target, network.adaptation.rate)
-        on_parameters = contrast()
-        after = _norm(on_parameters)
+        before, after = _norm(contrast(network, free, plain, -1.0)), _norm(on_parameters)
         network.contrast_norms = (before, after)
         if network.adaptation.rescale and after > 0.0:
             rescaling = before / after
             on_parameters = [g.mul_(rescaling) for g in on_parameters]
     on_input = None
     if wants_input:
-        if phases == "centered":
-            difference, distance = nudged[0][0] - nudged[1][0], 2.0 * beta
-        else:
-            difference, distance = nudged[0][0] - free.states[0], beta
-        on_input = network.connections[0].down(difference) * (-rescaling / distance)
+        change = sum(_change(term, network) for term in adapted)
+        connection = network.links[0].connection
+        pulled = connection.pull_back(change, connection.route(free.x))
+        on_input = pulled * (-rescaling * network.gains[0])
     return on_input, on_parameters
 
 
-def _phi_gradients(
-    network: "Network", x: Tensor, first: Sequence[Tensor], second: Sequence[Tensor], factor: float
-) -> list[Tensor]:
-    """`factor` * [dPhi/dtheta(first) - dPhi/dtheta(second)] for every parameter, summed over the batch."""
-    gradients = []
-    for layer, connection in enumerate(network.connections):
-        below = (x, x) if layer == 0 else (first[layer - 1], second[layer - 1])
-        gradients += connection.phi_difference((below[0], first[layer]), (below[1], second[layer]))
-    return [g.mul_(factor) for g in gradients]
+def _change(term: Term, network: "Network") -> Tensor:
+    """d/dbeta of what the first layer sends."""
+    first, second = (network.dynamics.signals(states)[0] for states in (term.first, term.second))
+    change = term.coefficient * (first - second)
+    return change.real if change.is_complex() else change
 
 
-def _norm(tensors: Sequence[Tensor]) -> Tensor:
+def _norm(tensors: list[Tensor]) -> Tensor:
     return torch.stack([t.norm() for t in tensors]).norm()

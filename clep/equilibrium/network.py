@@ -1,32 +1,41 @@
 """A layered equilibrium network with heterogeneous time steps (HTS-EP)."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from clep.equilibrium.adaptation import Adaptation
-from clep.equilibrium.connections import Dense
-from clep.equilibrium.dynamics import ORDERS, Dynamics, Order, full_precision
-from clep.equilibrium.gradients import Equilibrium, FreePhase, LinearNudging
+from clep.equilibrium.connections import INITIALIZATIONS, ConvLayer, Dense, Initialization, Shape, Wiring, connect
+from clep.equilibrium.dynamics import ORDERS, Dynamics, EnergyDynamics, Link, Order, full_precision
+from clep.equilibrium.gradients import Backpropagation, Equilibrium, LinearNudging
 from clep.equilibrium.neurons import NEURONS
+from clep.equilibrium.phases import RULES, FreePhase, Nudging, Rule
 from clep.equilibrium.time_steps import TimeStep
 from clep.errors import ConfigError
 
+DYNAMICS: dict[str, type[Dynamics]] = {"prototypical": Dynamics, "energy": EnergyDynamics}
+READOUTS = ("state", "linear")
+FEEDBACKS = ("tied", "untied")
+PRECISIONS: dict[str, torch.dtype | None] = {"full": None, "bfloat16": torch.bfloat16}
+
 
 class Network(nn.Module):
-    """Layers of neurons joined by tied dense connections, each neuron with its own time step.
+    """Layers of neurons joined by two-way connections, each neuron with its own time step.
 
     `network(x)` is the output of the free equilibrium as a differentiable function: any loss on it can be
     differentiated, and `backward()` runs equilibrium propagation with `nudging`.
 
-    Shapes: input (B, ...) is flattened to (B, sizes[0]); output (B, sizes[-1]). The dtype is that of the parameters,
-    under autocast as well.
+    Shapes: input (B, ...) is read as (B, *sizes[0]); output (B, sizes[-1]). The dtype is that of the parameters, under
+    autocast as well.
 
     Args:
-        sizes: units per layer from input to output, at least two layers.
+        sizes: layers from input to output, at least two: the number of units, or a `ConvLayer`; the input of a
+            convolutional layer is a shape (C, H, W).
         neuron: activation, one of `NEURONS`.
         bias: whether layers above the input have biases.
         free_steps: steps of the free phase, from zero states.
@@ -38,13 +47,26 @@ class Network(nn.Module):
         seed: seeds the initial weights, the time steps and the random signs, each by a generator of its own.
 
     Other arguments:
-        nudging: how `backward()` nudges.
+        nudging: how `backward()` estimates the gradient: `LinearNudging`, or `Backpropagation` for the BPTT twin.
+        dynamics: `prototypical`, or `energy` for leaky potentials (see `EnergyDynamics`).
+        readout: `state`, the last layer relaxes and is the output, or `linear`, the output is a linear map of the last
+            relaxing layer, outside the dynamics.
+        feedback: `tied`, the transpose of the forward weights, or `untied`, weights of its own: a vector field.
+        feedback_scale: factor on all feedback, > 0; below 1 the network settles in fewer steps. Gradients are divided
+            by it once per layer, so that they stay those of the loss (FRE-RNN; Liu & Chen, arXiv 2508.11659, leave
+            that to Adam).
+        rule: `contrast` or `vector_field`; see `clep.equilibrium.phases.contrast`.
+        residual_links: if n > 0, a dense link without biases from every n-th hidden layer to the one n above it.
+        init: `fan_in` or `glorot`; see `Wiring`.
+        precision: `full`, or `bfloat16` for states and weights during relaxation; updates stay in full precision.
 
     Raises:
-        ConfigError: for a layer without units, an unknown name, a phase without steps or a negative tolerance.
+        ConfigError: for a layer without units, an unknown name, a phase without steps, a negative tolerance, or a
+            combination without meaning.
 
     Attributes:
-        residual: distance from the fixed point at the end of the latest free phase, () tensor; see `Relaxation`.
+        settled_at: distance from the fixed point at the end of the latest free phase and halfway, () tensors; see
+            `Relaxation`.
         steps: number of steps that the latest free phase took.
         adaptation: neuronal adaptation in the nudged phases, or None.
         contrast_norms: norm over all parameters of the latest contrast, (before, after) adaptation, without
@@ -54,11 +76,14 @@ class Network(nn.Module):
         >>> network = Network([64, 32, 10], seed=1)
         >>> network(torch.rand(5, 64)).shape
         torch.Size([5, 10])
+        >>> network = Network([(1, 28, 28), ConvLayer(8, kernel=5), 10])
+        >>> network(torch.rand(5, 1, 28, 28)).shape
+        torch.Size([5, 10])
     """
 
     def __init__(
         self,
-        sizes: Sequence[int],
+        sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]],
         *,
         neuron: str = "hard_sigmoid",
         bias: bool = True,
@@ -68,23 +93,42 @@ class Network(nn.Module):
         relaxation: Order = "synchronous",
         tolerance: float = 0.0,
         seed: int = 0,
-        nudging: LinearNudging | None = None,
+        nudging: LinearNudging | Backpropagation | None = None,
+        dynamics: Literal["prototypical", "energy"] = "prototypical",
+        readout: Literal["state", "linear"] = "state",
+        feedback: Literal["tied", "untied"] = "tied",
+        feedback_scale: float = 1.0,
+        rule: Rule = "contrast",
+        residual_links: int = 0,
+        init: Initialization = "fan_in",
+        precision: Literal["full", "bfloat16"] = "full",
     ) -> None:
         super().__init__()
-        if len(sizes) < 2 or min(sizes) < 1:
-            raise ConfigError(f"network.hidden: expected at least two layers of at least one unit, got {list(sizes)}.")
-        if neuron not in NEURONS:
-            raise ConfigError(f"network.neuron: unknown neuron `{neuron}`. Valid names: {', '.join(NEURONS)}.")
+        for key, value, valid in (
+            ("neuron", neuron, NEURONS),
+            ("relaxation", relaxation, ORDERS),
+            ("dynamics", dynamics, DYNAMICS),
+            ("readout", readout, READOUTS),
+            ("feedback", feedback, FEEDBACKS),
+            ("rule", rule, RULES),
+            ("init", init, INITIALIZATIONS),
+            ("precision", precision, PRECISIONS),
+        ):
+            if value not in valid:
+                raise ConfigError(f"network.{key}: unknown {key} `{value}`. Valid names: {', '.join(valid)}.")
         for key, steps in (("free_steps", free_steps), ("nudged_steps", nudged_steps)):
             if steps < 1:
                 raise ConfigError(f"network.{key}: expected an integer of at least 1, got {steps}.")
-        if relaxation not in ORDERS:
-            raise ConfigError(
-                f"network.relaxation: unknown relaxation `{relaxation}`. Valid names: {', '.join(ORDERS)}."
-            )
         if tolerance < 0.0:
             raise ConfigError(f"network.tolerance: expected a number of at least 0, got {tolerance}.")
-        self.sizes = tuple(sizes)
+        if not feedback_scale > 0.0:
+            raise ConfigError(f"network.feedback_scale: expected a number above 0, got {feedback_scale}.")
+        if dynamics == "energy" and (feedback == "untied" or feedback_scale != 1.0):
+            raise ConfigError(
+                "network.dynamics: `energy` needs the symmetric feedback of an energy, got "
+                f"feedback={feedback}, feedback_scale={feedback_scale}; use dynamics=prototypical."
+            )
+        self.sizes = _checked_sizes(sizes, readout)
         self.neuron = neuron
         self.bias = bias
         self.free_steps = free_steps
@@ -93,63 +137,154 @@ class Network(nn.Module):
         self.relaxation = relaxation
         self.tolerance = tolerance
         self.nudging = nudging or LinearNudging()
+        self.dynamics_name = dynamics
+        self.feedback = feedback
+        self.feedback_scale = feedback_scale
+        self.rule = rule
+        self.residual_links = residual_links
+        self.init = init
+        self.precision = precision
         self.adaptation: Adaptation | None = None
         self.contrast_norms: tuple[Tensor, Tensor] | None = None
 
-        weights = torch.Generator().manual_seed(seed)
-        dt_seed, sign_seed = np.random.SeedSequence(seed).spawn(2)
-        self.connections = nn.ModuleList(
-            Dense(below, above, bias=bias, generator=weights)
-            for below, above in zip(self.sizes, self.sizes[1:], strict=False)
+        dt_seed, sign_seed, feedback_seed = np.random.SeedSequence(seed).spawn(3)
+        wiring = Wiring(
+            bias,
+            init,
+            feedback == "untied",
+            feedback_scale,
+            generator=torch.Generator().manual_seed(seed),
+            feedback_generator=torch.Generator().manual_seed(int(feedback_seed.generate_state(1)[0])),
         )
-        dt = self.time_step.draw(sum(self.sizes[1:]), np.random.default_rng(dt_seed))
+        relaxing = self.sizes if readout == "state" else self.sizes[:-1]
+        first = relaxing[0]
+        self.shapes: list[Shape] = [(first,) if isinstance(first, int) else first]
+        self.connections = nn.ModuleList()
+        for layer in relaxing[1:]:
+            self.connections.append(connect(self.shapes[-1], layer, wiring))
+            self.shapes.append(self.connections[-1].above)
+        self.readout: nn.Linear | None = None
+        if readout == "linear":
+            self.readout = _linear(math.prod(self.shapes[-1]), self.sizes[-1], wiring)
+        self._ends = [(layer, layer + 1) for layer in range(self.depth)]
+        self._add_residual_links(wiring)
+        self.gains = _gains(self._ends, self.depth, feedback_scale)
+
+        counts = [math.prod(shape) for shape in self.shapes[1:]]
+        dt = self.time_step.draw(sum(counts), np.random.default_rng(dt_seed))
         self._jumps = bool((dt == 1.0).all())
         self.register_load_state_dict_post_hook(_note_jumps)
-        for layer, steps in enumerate(np.split(dt, np.cumsum(self.sizes[1:-1]))):
-            self.register_buffer(f"dt_{layer + 1}", torch.as_tensor(steps, dtype=torch.get_default_dtype()))
+        for layer, (steps, shape) in enumerate(zip(np.split(dt, np.cumsum(counts[:-1])), self.shapes[1:], strict=True)):
+            values = torch.as_tensor(steps, dtype=torch.get_default_dtype()).reshape(shape)
+            self.register_buffer(f"dt_{layer + 1}", values)
         self._signs = np.random.default_rng(sign_seed)
-        self.residual = torch.zeros(())
+        self.settled_at = (torch.zeros(()), torch.zeros(()))
         self.steps = 0
 
     @property
     def depth(self) -> int:
-        """Number of layers above the input."""
-        return len(self.connections)
+        """Number of layers that relax: those above the input, without a linear read-out."""
+        return len(self.shapes) - 1
+
+    @property
+    def residual(self) -> Tensor:
+        """Distance from the fixed point at the end of the latest free phase, () tensor; see `Relaxation`."""
+        return self.settled_at[0]
 
     @property
     def time_steps(self) -> list[Tensor]:
-        """dt of each layer above the input, (n_l,)."""
+        """dt of each layer above the input, shaped as the layer."""
         return [self.get_buffer(f"dt_{layer + 1}") for layer in range(self.depth)]
+
+    @property
+    def links(self) -> list[Link]:
+        """The connections and the layers that they join, in the order of their parameters."""
+        return [Link(*ends, connection) for ends, connection in zip(self._ends, self.connections, strict=True)]
 
     @property
     def dynamics(self) -> Dynamics:
         """The relaxation of this network."""
         time_steps = [None] * self.depth if self._jumps else self.time_steps
-        return Dynamics(tuple(self.connections), NEURONS[self.neuron], time_steps, order=self.relaxation)
+        kind = DYNAMICS[self.dynamics_name]
+        return kind(self.links[1:], NEURONS[self.neuron], time_steps, order=self.relaxation)
+
+    @property
+    def relaxation_dtype(self) -> torch.dtype:
+        """Of states and weights during relaxation."""
+        return PRECISIONS[self.precision] or self.connections[0].weight.dtype
+
+    def relaxing_parameters(self) -> list[nn.Parameter]:
+        """The parameters of the connections: those whose gradient the nudged phases estimate."""
+        return list(self.connections.parameters())
+
+    def layer_parameters(self) -> list[list[nn.Parameter]]:
+        """Parameters of each layer above the input, lowest first, residual links with the layer above, read-out last."""
+        layers: list[list[nn.Parameter]] = [[] for _ in range(self.depth)]
+        for (_, above), connection in zip(self._ends, self.connections, strict=True):
+            layers[above - 1] += connection.parameters()
+        return layers if self.readout is None else [*layers, list(self.readout.parameters())]
 
     def forward(self, x: Tensor) -> Tensor:
         """Output of the free equilibrium, (B, K), differentiable in the parameters and in `x`."""
-        return Equilibrium.apply(self, x.flatten(1), *self.parameters())
+        x = self._shaped(x)
+        if isinstance(self.nudging, Backpropagation):
+            return self.read_out(self._unrolled(x, self.nudging))
+        return self.read_out(Equilibrium.apply(self, x, *self.relaxing_parameters()))
+
+    def read_out(self, state: Tensor) -> Tensor:
+        """Output (B, K) of the last state (B, ...)."""
+        return state if self.readout is None else self.readout(state.flatten(1))
+
+    def drive(self, x: Tensor) -> Tensor:
+        """W_1 x + b_1, (B, ...), shaped as layer 1."""
+        return self.connections[0].up(x)[0]
 
     @torch.no_grad()
     def free_phase(self, x: Tensor) -> FreePhase:
         """Relax from zero states without a nudge; not differentiable."""
-        x = x.flatten(1)
+        x = self._shaped(x)
         if torch.is_autocast_enabled(x.device.type):
             x = x.to(self.connections[0].weight.dtype)
         with full_precision(x):
-            drive = self.connections[0].up(x)
-            states = [drive.new_zeros(len(x), size) for size in self.sizes[1:]]
-            relaxed = self.dynamics.relax(drive, states, self.free_steps, tolerance=self.tolerance)
-        self.residual, self.steps = relaxed.residual, relaxed.steps
-        return FreePhase(x, drive, tuple(relaxed.states))
+            drive = self.drive(x)
+            dtype = self.relaxation_dtype
+            dynamics = self._prepared(len(x), dtype)
+            relaxed = dynamics.relax(drive.to(dtype), self._rest(drive, dtype), self.free_steps, tolerance=self.tolerance)
+        self.settled_at, self.steps = (relaxed.residual, relaxed.halfway), relaxed.steps
+        return FreePhase(x, drive, tuple(state.to(drive.dtype) for state in relaxed.states), dynamics)
+
+    def unsettled(self) -> str | None:
+        """What is wrong with the latest free phase, or None: whether it oscillates or diverges instead of settling.
+
+        A relaxation that settles leaves the residual of its first half behind; one whose residual is more than a
+        hundredth of a unit's range and not smaller than halfway never will, for at least one sample of the batch.
+        """
+        residual, halfway = (float(value) for value in self.settled_at)
+        if not math.isfinite(residual):
+            return "diverges"
+        if residual <= _SETTLED or self.free_steps < 2 or residual < _SHRINKS * halfway:
+            return None
+        return "diverges" if residual > 2.0 * halfway else "oscillates"
 
     def draw_sign(self) -> float:
         """+1 or -1 with equal probability, from this network's own generator."""
         return float(self._signs.choice((-1.0, 1.0)))
 
+    def feedback_angles(self) -> list[float]:
+        """Angle between forward and feedback weights of each connection above the input, in degrees; [] if tied."""
+        return [] if self.feedback == "tied" else [connection.angle() for connection in self.connections[1:]]
+
     def sleep_layers(self) -> list[tuple[str, nn.Parameter]]:
-        """(name, weight (n_l, n_{l-1})) of each connection, lowest first: what sleep replay works on."""
+        """(name, weight (n_l, n_{l-1})) of each connection, lowest first: what sleep replay works on.
+
+        Raises:
+            ConfigError: if the layers are no chain of dense ones.
+        """
+        if self.readout is not None or self.residual_links or not all(isinstance(c, Dense) for c in self.connections):
+            raise ConfigError(
+                "strategies: sleep_replay needs a chain of dense layers that all relax; this network has convolutions, "
+                "residual links or a linear read-out."
+            )
         return [(f"connections.{layer}", connection.weight) for layer, connection in enumerate(self.connections)]
 
     def presynaptic(self, x: Tensor) -> list[Tensor]:
@@ -160,7 +295,7 @@ class Network(nn.Module):
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights and dt are state)."""
         return {
-            "sizes": list(self.sizes),
+            "sizes": [_plain(layer) for layer in self.sizes],
             "neuron": self.neuron,
             "bias": self.bias,
             "free_steps": self.free_steps,
@@ -168,7 +303,123 @@ class Network(nn.Module):
             "time_step": vars(self.time_step).copy(),
             "relaxation": self.relaxation,
             "tolerance": self.tolerance,
+            "dynamics": self.dynamics_name,
+            "readout": "state" if self.readout is None else "linear",
+            "feedback": self.feedback,
+            "feedback_scale": self.feedback_scale,
+            "rule": self.rule,
+            "residual_links": self.residual_links,
+            "init": self.init,
+            "precision": self.precision,
         }
+
+    def check(self, gradient: Nudging) -> None:
+        """Refuse a gradient estimate that has no meaning in this network.
+
+        Raises:
+            ConfigError: with the reason.
+        """
+        if gradient.phases == "holomorphic":
+            if not NEURONS[self.neuron].analytic:
+                analytic = ", ".join(name for name, neuron in NEURONS.items() if neuron.analytic)
+                raise ConfigError(
+                    f"learner.phases: `holomorphic` needs an analytic activation, got network.neuron={self.neuron}; "
+                    f"use one of {analytic}."
+                )
+            if any(isinstance(layer, ConvLayer) and layer.pooling == "max" for layer in self.sizes):
+                raise ConfigError(
+                    "learner.phases: `holomorphic` cannot follow max pooling, which is not analytic; use "
+                    "network.pooling=average."
+                )
+        if getattr(gradient, "nudge", "inside") == "outside" and self.dynamics_name == "energy":
+            raise ConfigError("learner.nudge: energy-based dynamics have no inside and outside; leave it `inside`.")
+
+    def _shaped(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), *self.shapes[0])
+
+    def _rest(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
+        """Zero states; images in the channels-last layout."""
+        states = [torch.zeros(len(drive), *shape, dtype=dtype, device=drive.device) for shape in self.shapes[1:]]
+        return [state.contiguous(memory_format=torch.channels_last) if state.dim() == 4 else state for state in states]
+
+    def _prepared(self, batch: int, dtype: torch.dtype) -> Dynamics:
+        """The relaxation with each connection's fastest products."""
+        dynamics = self.dynamics
+        links = [Link(b, a, c.prepared(batch, self.free_steps, dtype)) for b, a, c in dynamics.links]
+        return replace(dynamics, links=links)
+
+    def _unrolled(self, x: Tensor, gradient: Backpropagation) -> Tensor:
+        """Last state of the free phase, whose last steps autograd follows."""
+        followed = min(gradient.steps or self.free_steps, self.free_steps)
+        dynamics, drive = self.dynamics, self.drive(x)
+        states = self._rest(drive, drive.dtype)
+        if followed < self.free_steps:
+            states = dynamics.relax(drive.detach(), states, self.free_steps - followed).states
+        return dynamics.unroll(drive, states, followed)[-1]
+
+    def _add_residual_links(self, wiring: Wiring) -> None:
+        """Dense links without biases between hidden layers `residual_links` apart."""
+        span, hidden = self.residual_links, self.depth - (self.readout is None)
+        if span == 0:
+            return
+        if span < 2 or span >= hidden:
+            raise ConfigError(
+                f"network.residual_links: expected 0, or a span from 2 to {hidden - 1} between the {hidden} hidden "
+                f"layers, got {span}."
+            )
+        if any(len(shape) != 1 for shape in self.shapes[1 : hidden + 1]):
+            raise ConfigError("network.residual_links: they join dense layers; this network has convolutional ones.")
+        bare = replace(wiring, bias=False)
+        for below in range(1, hidden - span + 1, span):
+            self._ends.append((below, below + span))
+            self.connections.append(Dense(self.shapes[below], self.shapes[below + span][0], bare))
+
+
+_SETTLED = 0.01  # residual, in units of the activation's range, below which nobody need be told
+_SHRINKS = 0.95  # a residual that falls by less over half a phase is not falling
+
+
+def _checked_sizes(
+    sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]], readout: str
+) -> tuple[Any, ...]:
+    """The layers as ints, a shape and `ConvLayer`s."""
+    layers = [ConvLayer(**layer) if isinstance(layer, Mapping) else layer for layer in sizes]
+    layers = [tuple(layer) if isinstance(layer, list | tuple) else layer for layer in layers]
+    units = [math.prod(layer) if isinstance(layer, tuple) else layer for layer in layers]
+    least = 2 if readout == "state" else 3
+    if len(layers) < least or any(isinstance(n, int) and n < 1 for n in units):
+        raise ConfigError(
+            f"network.hidden: expected at least {'two' if least == 2 else 'three'} layers of at least one unit, got "
+            f"{list(sizes)}."
+        )
+    if any(isinstance(layer, tuple) for layer in layers[1:]) or isinstance(layers[-1], ConvLayer):
+        raise ConfigError(f"network.hidden: a shape is for the input alone and the output is dense, got {list(sizes)}.")
+    return tuple(layers)
+
+
+def _linear(below: int, above: int, wiring: Wiring) -> nn.Linear:
+    """A read-out whose initial weights are drawn as those of the connections."""
+    drawn = Dense((below,), above, wiring)
+    linear = nn.Linear(below, above, bias=drawn.bias is not None)
+    linear.weight, linear.bias = drawn.weight, drawn.bias
+    return linear
+
+
+def _gains(ends: Sequence[tuple[int, int]], depth: int, scale: float) -> list[float]:
+    """What undoes scaled feedback in each link's gradient: scale^-(links from its upper layer to the last one).
+
+    With s_l = rho(W_l s_{l-1} + scale W_{l+1}^T s_{l+1}), sum_l scale^l (s_l . W_l s_{l-1} - R(s_l)) is stationary, so the
+    contrast of layer l counts scale^l against scale^depth of the nudge. Exact for chains; of residual links the shortest
+    way counts, which sets the order of magnitude.
+    """
+    hops = {depth: 0}
+    for below, above in sorted(ends, key=lambda pair: -pair[1]):
+        hops[below] = min(hops.get(below, depth), hops[above] + 1)
+    return [scale ** -hops[above] for _, above in ends]
+
+
+def _plain(layer: Any) -> Any:
+    return asdict(layer) if isinstance(layer, ConvLayer) else list(layer) if isinstance(layer, tuple) else layer
 
 
 def _note_jumps(network: Network, incompatible_keys: object = None) -> None:

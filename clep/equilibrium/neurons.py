@@ -1,31 +1,56 @@
-"""Activations rho, in place on a pre-activation, by the names a config uses."""
+"""Activations rho by the names a config uses."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 
-def hard_sigmoid(u: Tensor) -> Tensor:
-    """rho(u) = min(max(u, 0), 1), in place. Its states are read as firing rates in [0, 1]."""
-    return u.clamp_(0.0, 1.0)
+@dataclass(frozen=True)
+class Neuron:
+    """An activation.
+
+    Attributes:
+        rho: the activation, in place on a pre-activation of any shape; where `analytic`, complex ones too.
+        slope: rho' as a function of the potential (a new tensor), for energy-based dynamics.
+        bounds: smallest and largest potential that energy-based dynamics keep, where rho is flat beyond them.
+        analytic: whether rho is analytic, which holomorphic phases need.
+    """
+
+    rho: Callable[[Tensor], Tensor]
+    slope: Callable[[Tensor], Tensor]
+    bounds: tuple[float, float] | None
+    analytic: bool
+
+    def __call__(self, u: Tensor) -> Tensor:
+        """rho(u), in place."""
+        return self.rho(u)
 
 
-def half_hard_sigmoid(u: Tensor) -> Tensor:
-    """rho(u) = min(max(u / 2, 0), 1), in place (Laborieux et al. 2021, `my_hard_sig`)."""
-    return u.mul_(0.5).clamp_(0.0, 1.0)
+def _logistic(u: Tensor) -> Tensor:
+    return u.neg_().exp_().add_(1.0).reciprocal_() if u.is_complex() else u.sigmoid_()
 
 
-def shifted_sigmoid(u: Tensor) -> Tensor:
-    """rho(u) = 1 / (1 + exp(-4 (u - 1/2))), in place (Ernoult et al. 2019, `mysig`); smooth, slope 1 at u = 1/2."""
-    return u.sub_(0.5).mul_(4.0).sigmoid_()
+def _shifted_sigmoid_slope(u: Tensor) -> Tensor:
+    rate = torch.sigmoid(4.0 * (u - 0.5))
+    return 4.0 * rate * (1.0 - rate)
 
 
-def tanh(u: Tensor) -> Tensor:
-    """rho(u) = tanh(u), in place; states in [-1, 1]."""
-    return u.tanh_()
-
-
-NEURONS: dict[str, Callable[[Tensor], Tensor]] = {
-    function.__name__: function for function in (hard_sigmoid, half_hard_sigmoid, shifted_sigmoid, tanh)
+NEURONS: dict[str, Neuron] = {
+    # rho(u) = min(max(u, 0), 1); its states are read as firing rates in [0, 1].
+    "hard_sigmoid": Neuron(lambda u: u.clamp_(0.0, 1.0), torch.ones_like, (0.0, 1.0), analytic=False),
+    # rho(u) = min(max(u / 2, 0), 1), `my_hard_sig` of Laborieux et al. 2021.
+    "half_hard_sigmoid": Neuron(
+        lambda u: u.mul_(0.5).clamp_(0.0, 1.0), lambda u: torch.full_like(u, 0.5), (0.0, 2.0), analytic=False
+    ),
+    # rho(u) = min(max(u, -1/2), 1/2), `ctrd_hard_sig` of Laborieux et al. 2021.
+    "centered_hard_sigmoid": Neuron(lambda u: u.clamp_(-0.5, 0.5), torch.ones_like, (-0.5, 0.5), analytic=False),
+    # rho(u) = 1 / (1 + exp(-4 (u - 1/2))), `mysig` of Ernoult et al. 2019; slope 1 at u = 1/2.
+    "shifted_sigmoid": Neuron(
+        lambda u: _logistic(u.sub_(0.5).mul_(4.0)), _shifted_sigmoid_slope, bounds=None, analytic=True
+    ),
+    # rho(u) = tanh(u); states in [-1, 1].
+    "tanh": Neuron(lambda u: u.tanh_(), lambda u: 1.0 - torch.tanh(u).square(), bounds=None, analytic=True),
 }
-"""Activation name -> in-place function."""
+"""Activation name -> neuron."""

@@ -1,5 +1,7 @@
 """Relaxation against steps taken by autograd of Phi."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
@@ -32,8 +34,8 @@ def compare_with_oracle(network, batch, nudging, steps):
     target = torch.rand(batch, network.sizes[-1])
     nudge = None if nudging == "none" else lambda output: -0.7 * (target - output)
     dynamics = network.dynamics
-    dynamics = type(dynamics)(dynamics.connections, dynamics.activation, dynamics.time_steps, nudging == "outside")
-    drive = network.connections[0].up(x).detach()
+    dynamics = replace(dynamics, nudge_outside=nudging == "outside")
+    drive = network.drive(x).detach()
     before = drive.clone()
     states = [state.clone() for state in expected]
     at_once, *_ = dynamics.relax(drive, [state.clone() for state in expected], steps, nudge)
@@ -116,7 +118,7 @@ def test_residual_is_the_distance_from_the_fixed_point_whatever_the_time_steps(t
     network = Network([4, 6, 3], neuron="shifted_sigmoid", time_step=time_step, seed=1)
     parts, x = phi.Parts.of(network), torch.rand(3, 4)
     parts.time_steps = [torch.ones_like(dt) for dt in parts.time_steps]
-    drive = network.connections[0].up(x).detach()
+    drive = network.drive(x).detach()
     states = [torch.rand(3, size) for size in network.sizes[1:]]
     for steps in (1, 2, 5):
         before, *_ = network.dynamics.relax(drive, [s.clone() for s in states], steps - 1)
@@ -156,7 +158,7 @@ def test_residual_shows_states_that_are_not_numbers(neuron):
 def test_relaxing_records_no_graph_although_parameters_require_gradients():
     """Relaxation writes into buffers, which autograd cannot follow: it has to be off, also for a caller who forgot."""
     network = Network([4, 6, 3], seed=1)
-    drive = network.connections[0].up(torch.rand(2, 4))
+    drive = network.drive(torch.rand(2, 4))
     assert drive.requires_grad
     states, residual, _ = network.dynamics.relax(drive, [torch.zeros(2, 6), torch.zeros(2, 3)], 2)
     assert not any(t.requires_grad for t in (*states, residual))
@@ -180,7 +182,7 @@ def test_every_asynchronous_sweep_equals_layer_by_layer_autograd_of_phi(depth, t
     expected = [torch.rand(3, size) for size in network.sizes[1:]]
     target = torch.rand(3, network.sizes[-1])
     nudge = (lambda output: 0.7 * (target - output)) if nudged else None
-    drive = network.connections[0].up(x).detach()
+    drive = network.drive(x).detach()
     states = [state.clone() for state in expected]
     for _ in range(4):
         expected = phi.sweep(x, expected, parts, nudge)
