@@ -1,16 +1,44 @@
 """From a configuration to objects: the stream, the learner and the strategies that it describes."""
 
+import math
+from typing import Any
+
 import torch
 from avalanche.core import BasePlugin
 
 from clep import strategy, streams
-from clep.config import Config, label, replace
-from clep.equilibrium import CostNudging, LinearNudging, Network, TimeStep
+from clep.config import Config, NetworkConfig, label, replace
+from clep.equilibrium import ConvLayer, Network, TimeStep
 from clep.errors import ConfigError
-from clep.learner import Learner
+from clep.learner import Learner, gradient_from
 from clep.randomness import seed_for
 from clep.streams import Stream
 from clep.training import Training
+
+_NETWORK_KEYS = [
+    "neuron",
+    "bias",
+    "init",
+    "dynamics",
+    "readout",
+    "feedback",
+    "feedback_scale",
+    "rule",
+    "residual_links",
+    "free_steps",
+    "nudged_steps",
+    "relaxation",
+    "tolerance",
+    "precision",
+]
+_PHASES = ["beta", "phases", "points", "start"]
+_GRADIENT_KEYS = {
+    "linear": _PHASES,
+    "cost": [*_PHASES, "nudge"],
+    "continual": [*_PHASES, "nudge"],
+    "clamped": [],
+    "bptt": [],
+}
 
 
 def build_stream(config: Config) -> Stream:
@@ -34,20 +62,18 @@ def build_stream(config: Config) -> Stream:
 def build_learner(config: Config, stream: Stream) -> Learner:
     """The learner of `config.learner` around the network of `config.network`, sized for the stream."""
     c, n = config.learner, config.network
+    shape, classes = tuple(stream.samples.x[0].shape), len(stream.class_order)
+    layers: list[Any] = [shape, *_convolutions(n)] if n.channels else [math.prod(shape)]
     network = Network(
-        [stream.samples.x[0].numel(), *n.hidden, len(stream.class_order)],
-        neuron=n.neuron,
-        bias=n.bias,
-        free_steps=n.free_steps,
-        nudged_steps=n.nudged_steps,
+        [*layers, *n.hidden, classes],
         time_step=TimeStep(**vars(n.time_step)),
-        relaxation=n.relaxation,
-        tolerance=n.tolerance,
         seed=seed_for(config.seed, "network"),
+        **{key: getattr(n, key) for key in _NETWORK_KEYS},
     )
-    gradient = (
-        LinearNudging(c.beta, c.phases) if c.nudging == "linear" else CostNudging(c.beta, c.phases, nudge=c.nudge)
-    )
+    arguments = {key: getattr(c, key) for key in _GRADIENT_KEYS[c.nudging]}
+    if c.nudging == "bptt":
+        arguments = {"steps": c.bptt_steps}
+    gradient = gradient_from({"nudging": c.nudging, **arguments}, c.loss)
     return Learner(
         network,
         gradient=gradient,
@@ -59,6 +85,16 @@ def build_learner(config: Config, stream: Stream) -> Learner:
         lr_scale=c.lr_scale,
         schedule=c.schedule,
     )
+
+
+def _convolutions(network: NetworkConfig) -> list[ConvLayer]:
+    """The convolutional layers; a list of one value serves all of them."""
+    n, given = len(network.channels), (network.kernel, network.stride, network.padding, network.pool)
+    lists = (values * n if len(values) == 1 else values for values in given)
+    return [
+        ConvLayer(channels, kernel, stride, padding, network.pooling, pool)
+        for channels, kernel, stride, padding, pool in zip(network.channels, *lists, strict=True)
+    ]
 
 
 def resolved(config: Config) -> Config:

@@ -14,8 +14,18 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from clep.equilibrium import CostNudging, LinearNudging, Network, SquaredError, TimeStep
-from clep.equilibrium.phases import FreePhase
+from clep.equilibrium import (
+    Backpropagation,
+    Clamping,
+    ContinualNudging,
+    CostNudging,
+    CrossEntropy,
+    LinearNudging,
+    Network,
+    SquaredError,
+    TimeStep,
+)
+from clep.equilibrium.phases import FreePhase, Nudging
 from clep.errors import ConfigError, DivergenceError
 
 LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
@@ -27,12 +37,22 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adamw": torch.optim.AdamW,
 }
 SCHEDULES = ("constant", "cosine")
-_GRADIENTS = {"linear": LinearNudging, "cost": CostNudging}
+
+Gradient = LinearNudging | Backpropagation | CostNudging | Clamping
+"""How the gradient is estimated; `ContinualNudging` is a `CostNudging`."""
+GRADIENTS: dict[str, type[Gradient]] = {
+    "linear": LinearNudging,
+    "cost": CostNudging,
+    "continual": ContinualNudging,
+    "clamped": Clamping,
+    "bptt": Backpropagation,
+}
+_COSTS = {"mse": SquaredError, "cross_entropy": CrossEntropy}
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """Output of a network on one batch, with the free phase it came from when the loss needs it (cost nudging)."""
+    """Output of a network on one batch, with the free phase it came from when the loss needs it."""
 
     output: Tensor
     free: FreePhase | None = None
@@ -44,7 +64,8 @@ class Learner(pl.LightningModule):
     Args:
         network: an equilibrium `Network`, or any module that maps (B, ...) to (B, K): ordinary modules are trained by
             backpropagation. A mapping is read as the arguments of a `Network` (this is how checkpoints are loaded).
-        gradient: `LinearNudging` (the network's own, if None) or `CostNudging`; None for an ordinary module.
+        gradient: None for an ordinary module and for the network's own; `LinearNudging` or `Backpropagation`, which take
+            any loss; `CostNudging`, `ContinualNudging` (C-EP) or `Clamping` (CHL), which follow their own cost.
         lr: learning rate, > 0.
         loss: `mse` (half the summed squared error, batch mean) or `cross_entropy`.
         optimizer: `sgd`, `adam` or `adamw`.
@@ -52,7 +73,7 @@ class Learner(pl.LightningModule):
         weight_decay: L2 penalty of the optimiser, >= 0.
 
     Other arguments:
-        lr_scale: one factor on `lr` per connection of the network, lowest first; empty for 1 everywhere.
+        lr_scale: one factor on `lr` per layer of the network, lowest first; empty for 1 everywhere.
         schedule: `constant`, or `cosine` from `lr` to 0 over the epochs of one `fit` (in a stream, of one experience).
 
     Raises:
@@ -68,7 +89,7 @@ class Learner(pl.LightningModule):
         self,
         network: nn.Module | Mapping[str, Any],
         *,
-        gradient: LinearNudging | CostNudging | Mapping[str, Any] | None = None,
+        gradient: Gradient | Mapping[str, Any] | None = None,
         lr: float = 0.01,
         loss: str = "mse",
         optimizer: str = "sgd",
@@ -79,16 +100,15 @@ class Learner(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.network = _network_from(network) if isinstance(network, Mapping) else network
-        gradient = _gradient_from(gradient) if isinstance(gradient, Mapping) else gradient
+        gradient = gradient_from(gradient, loss) if isinstance(gradient, Mapping) else gradient
         if not isinstance(self.network, nn.Module):
             raise ConfigError(
                 f"network: expected a module or the arguments of a `Network`, got `{type(network).__name__}`; a "
                 "checkpoint holds no ordinary module: give it to `Learner.load_from_checkpoint` as `network=`."
             )
-        if not isinstance(gradient, LinearNudging | CostNudging | None):
-            raise ConfigError(
-                f"gradient: expected a `LinearNudging`, a `CostNudging` or None, got `{type(gradient).__name__}`."
-            )
+        if not isinstance(gradient, Gradient | None):
+            names = ", ".join(f"`{kind.__name__}`" for kind in GRADIENTS.values())
+            raise ConfigError(f"gradient: expected one of {names} or None, got `{type(gradient).__name__}`.")
         for key, name, valid in (
             ("loss", loss, LOSSES),
             ("optimizer", optimizer, OPTIMIZERS),
@@ -97,24 +117,24 @@ class Learner(pl.LightningModule):
             if name not in valid:
                 raise ConfigError(f"learner.{key}: unknown {key} `{name}`. Valid names: {', '.join(valid)}.")
         if isinstance(self.network, Network):
-            if isinstance(gradient, LinearNudging):
+            _check(self.network, gradient, loss, optimizer, momentum, weight_decay)
+            if isinstance(gradient, LinearNudging | Backpropagation):
                 self.network.nudging = gradient
-            if isinstance(gradient, CostNudging) and loss != "mse":
+            layers = len(self.network.layer_parameters())
+            if lr_scale and len(lr_scale) != layers:
                 raise ConfigError(
-                    f"learner.loss: cost nudging needs the nudge of its cost and has it for `mse` only, got `{loss}`. "
-                    "Use learner.nudging=linear, which takes any loss."
-                )
-            if lr_scale and len(lr_scale) != self.network.depth:
-                raise ConfigError(
-                    f"learner.lr_scale: expected one factor for each of the {self.network.depth} connections of the "
-                    f"network, got {len(lr_scale)}."
+                    f"learner.lr_scale: expected one factor for each of the {layers} layers of the network, got "
+                    f"{len(lr_scale)}."
                 )
         elif gradient is not None or lr_scale:
             raise ConfigError(
                 "learner.gradient and learner.lr_scale need an equilibrium `Network`, "
                 f"got `{type(self.network).__name__}`."
             )
-        self.cost_nudging = gradient if isinstance(gradient, CostNudging) else None
+        self.own_cost = gradient if isinstance(gradient, CostNudging | Clamping) else None
+        self.continual = gradient if isinstance(gradient, ContinualNudging) else None
+        self.automatic_optimization = self.continual is None
+        self.unsettled = Unsettled()
         self.criterion = LOSSES[loss]()
         self.save_hyperparameters(
             {
@@ -136,15 +156,19 @@ class Learner(pl.LightningModule):
 
     def predict(self, x: Tensor) -> Prediction:
         """The prediction that `loss` differentiates; the free phase of one training step."""
-        if self.cost_nudging is None:
-            return Prediction(self.network(x))
-        free = self.network.free_phase(x)
-        return Prediction(free.output, free)
+        if self.own_cost is None:
+            prediction = Prediction(self.network(x))
+        else:
+            free = self.network.free_phase(x)
+            prediction = Prediction(self.network.read_out(free.output), free)
+        if isinstance(self.network, Network):
+            self.unsettled.look(self.network)
+        return prediction
 
     def loss(self, prediction: Prediction, y: Tensor) -> Tensor:
         """Mean loss of a prediction for class indices `y` (B,), a () tensor; `backward()` runs the nudged phases."""
-        if self.cost_nudging is not None and prediction.free is not None:
-            return self.cost_nudging.loss(self.network, prediction.free, y)
+        if self.own_cost is not None and prediction.free is not None:
+            return self.own_cost.loss(self.network, prediction.free, y)
         return self.criterion(prediction.output, y)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -155,7 +179,29 @@ class Learner(pl.LightningModule):
         self.check_finite(loss, f"epoch {self.current_epoch}, batch {batch_idx}")
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(y))
         self.log("train/accuracy", accuracy(prediction.output, y), on_step=False, on_epoch=True, batch_size=len(y))
+        if self.continual is not None:
+            self.update_continually(prediction, y, self.optimizers())
         return loss
+
+    def update_continually(self, prediction: Prediction, y: Tensor, optimizer: Any) -> None:
+        """C-EP: let the nudged phase run and move the weights after each of its steps."""
+        assert self.continual is not None
+        parameters = list(self.network.parameters())
+        for gradients in self.continual.updates(self.network, prediction.free, y):
+            for parameter, gradient in zip(parameters, gradients, strict=True):
+                parameter.grad = gradient
+            optimizer.step()
+        optimizer.zero_grad()
+
+    def on_train_epoch_end(self) -> None:
+        """Log the share of batches whose free phase did not settle, and the angles of untied feedback."""
+        if isinstance(self.network, Network):
+            self.log("train/unsettled", self.unsettled.take())
+            for layer, angle in enumerate(self.network.feedback_angles(), start=2):
+                self.log(f"train/feedback_angle_layer_{layer}", angle)
+        schedule = self.lr_schedulers()
+        if self.continual is not None and schedule is not None:
+            schedule.step()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch without learning; logs `validation/loss` and `validation/accuracy`."""
@@ -172,14 +218,12 @@ class Learner(pl.LightningModule):
         return self(x).argmax(1)
 
     def make_optimizer(self) -> Optimizer:
-        """A fresh optimiser over the network's parameters, one group per connection if `lr_scale` is given."""
+        """A fresh optimiser over the network's parameters, one group per layer if `lr_scale` is given."""
         hp = self.hparams
         groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "lr": hp.lr}]
         if hp.lr_scale:
-            groups = [
-                {"params": list(connection.parameters()), "lr": hp.lr * scale}
-                for connection, scale in zip(self.network.connections, hp.lr_scale, strict=True)
-            ]
+            layers = zip(self.network.layer_parameters(), hp.lr_scale, strict=True)
+            groups = [{"params": parameters, "lr": hp.lr * scale} for parameters, scale in layers]
         for group in groups:
             group["base_lr"] = group["lr"]
         momentum = {"momentum": hp.momentum} if hp.optimizer == "sgd" else {}
@@ -259,13 +303,80 @@ def _network_from(arguments: Mapping[str, Any]) -> Network:
     return Network(**{**arguments, "time_step": TimeStep(**arguments.get("time_step", {}))})
 
 
-def _gradient_from(arguments: Mapping[str, Any]) -> LinearNudging | CostNudging:
+def gradient_from(arguments: Mapping[str, Any], loss: str) -> Gradient:
+    """The gradient estimate named by `nudging`, with the other arguments as its fields and the cost of `loss`."""
     values = dict(arguments)
-    return _GRADIENTS[values.pop("nudging")](**values)
+    kind = GRADIENTS[values.pop("nudging")]
+    if issubclass(kind, CostNudging) and loss in _COSTS:
+        values["cost"] = _COSTS[loss]()
+    return kind(**values)
 
 
-def _plain_gradient(gradient: LinearNudging | CostNudging | None) -> dict[str, Any] | None:
+def _plain_gradient(gradient: Gradient | None) -> dict[str, Any] | None:
     if gradient is None:
         return None
-    nudging = next(name for name, cls in _GRADIENTS.items() if type(gradient) is cls)
+    nudging = next(name for name, kind in GRADIENTS.items() if type(gradient) is kind)
     return {"nudging": nudging} | {key: value for key, value in vars(gradient).items() if key != "cost"}
+
+
+def _check(
+    network: Network, gradient: Gradient | None, loss: str, optimizer: str, momentum: float, weight_decay: float
+) -> None:
+    """Refuse what has no meaning together, with the reason."""
+    if isinstance(gradient, Nudging):
+        network.check(gradient)
+    linear = network.readout is not None
+    if isinstance(gradient, CostNudging):
+        name = next(name for name, kind in _COSTS.items() if type(gradient.cost) is kind)
+        if name != loss:
+            raise ConfigError(f"learner.loss: the cost of the nudging is `{name}`, the loss is `{loss}`.")
+        if loss == "cross_entropy" and not linear:
+            raise ConfigError(
+                "learner.loss: `cross_entropy` with cost nudging needs logits, which states between fixed bounds are "
+                "not; set network.readout=linear, or learner.nudging=linear, which takes any loss."
+            )
+    if isinstance(gradient, Clamping) and (loss != "mse" or linear):
+        raise ConfigError(
+            "learner.nudging: `clamped` fixes the output layer at the one-hot target: it needs learner.loss=mse and "
+            "network.readout=state."
+        )
+    if isinstance(gradient, ContinualNudging):
+        if linear or isinstance(network.nudging, Backpropagation):
+            raise ConfigError("learner.nudging: `continual` has no update for a read-out; use network.readout=state.")
+        if optimizer != "sgd" or momentum or weight_decay:
+            raise ConfigError(
+                "learner.optimizer: `continual` (C-EP) moves the weights at every nudged step, by plain SGD alone; set "
+                "learner.optimizer=sgd, learner.momentum=0 and learner.weight_decay=0."
+            )
+
+
+class Unsettled:
+    """Counts the free phases of training that oscillate or diverge, and says so once."""
+
+    def __init__(self) -> None:
+        self.batches = self.bad = 0
+        self._told = False
+
+    def look(self, network: Network) -> None:
+        """Count the latest free phase of a network."""
+        self.batches += 1
+        problem = network.unsettled()
+        if problem is None:
+            return
+        self.bad += 1
+        if not self._told:
+            self._told = True
+            residual, halfway = (float(value) for value in network.settled_at)
+            warnings.warn(
+                f"The free phase {problem}: its residual is {residual:.2g} after {network.steps} steps and was "
+                f"{halfway:.2g} halfway. Smaller steps (network.time_step.mean), weaker feedback "
+                "(network.feedback_scale), asynchronous relaxation or a lower learner.lr let it settle; "
+                "`train/unsettled` is the share of such batches.",
+                stacklevel=2,
+            )
+
+    def take(self) -> float:
+        """Share of bad batches since the last call."""
+        share = self.bad / max(1, self.batches)
+        self.batches = self.bad = 0
+        return share

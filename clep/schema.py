@@ -48,13 +48,27 @@ class NetworkConfig:
     """The equilibrium network between the inputs and the classes of the stream."""
 
     name: str = "hts_ep"  # a file of configs/network/
-    hidden: list[int] = field(default_factory=lambda: [256])
+    channels: list[int] = field(default_factory=list)  # feature maps of convolutional layers, lowest first
+    kernel: list[int] = field(default_factory=lambda: [3])  # of these layers: one value for all, or one each
+    stride: list[int] = field(default_factory=lambda: [1])
+    padding: list[int] = field(default_factory=lambda: [0])
+    pooling: Literal["max", "average", "none"] = "max"
+    pool: list[int] = field(default_factory=lambda: [2])
+    hidden: list[int] = field(default_factory=lambda: [256])  # units of dense layers, above the convolutional ones
     neuron: str = "hard_sigmoid"
     bias: bool = False
+    init: Literal["fan_in", "glorot"] = "fan_in"
+    dynamics: Literal["prototypical", "energy"] = "prototypical"
+    readout: Literal["state", "linear"] = "state"  # linear: outside the dynamics
+    feedback: Literal["tied", "untied"] = "tied"
+    feedback_scale: float = 1.0
+    rule: Literal["contrast", "vector_field"] = "contrast"
+    residual_links: int = 0  # n: a further link from every n-th hidden layer to the one n above it
     free_steps: int = 20
     nudged_steps: int = 6
     relaxation: Literal["synchronous", "asynchronous"] = "synchronous"
     tolerance: float = 0.0  # residual at which the free phase stops before free_steps; 0 never does
+    precision: Literal["full", "bfloat16"] = "full"  # of relaxation; updates are always in full precision
     time_step: TimeStepConfig = field(default_factory=TimeStepConfig)
 
 
@@ -62,10 +76,13 @@ class NetworkConfig:
 class LearnerConfig:
     """How equilibrium propagation estimates the gradient, and the optimiser that follows it."""
 
-    nudging: Literal["linear", "cost"] = "linear"
+    nudging: Literal["linear", "cost", "continual", "clamped", "bptt"] = "linear"  # C-EP, CHL, the BPTT twin
     nudge: Literal["inside", "outside"] = "inside"  # of the activation
-    phases: Literal["one_sided", "random_sign", "centered"] = "centered"
+    phases: Literal["one_sided", "random_sign", "centered", "holomorphic"] = "centered"
+    points: int = 4  # betas on the circle of `holomorphic`
+    start: Literal["free", "mirrored"] = "free"  # of the second of two centered phases
     beta: float = 0.5
+    bptt_steps: int | None = None  # the last free steps that bptt differentiates; null for all
     loss: Literal["mse", "cross_entropy"] = "mse"
     optimizer: Literal["sgd", "adam", "adamw"] = "sgd"
     lr: float = 0.01
@@ -116,9 +133,10 @@ class Config:
 
 _RANGES = {
     "[1, inf)": "stream.experiences stream.samples_per_experience network.hidden network.free_steps "
-    "network.nudged_steps learner.batch_size learner.epochs threads workers",
-    "[0, inf)": "network.tolerance network.time_step.spread learner.lr_scale learner.weight_decay seed seeds",
-    "(0, inf)": "learner.lr learner.gradient_clip",
+    "network.channels network.kernel network.stride network.pool network.nudged_steps learner.bptt_steps learner.batch_size learner.epochs threads workers",
+    "[0, inf)": "network.tolerance network.padding network.residual_links network.time_step.spread learner.lr_scale learner.weight_decay seed seeds",
+    "(0, inf)": "learner.lr learner.gradient_clip network.feedback_scale",
+    "[2, inf)": "learner.points",
     "[0, 1)": "stream.validation_fraction learner.momentum",
     "(0, 1]": "network.time_step.mean network.time_step.min network.time_step.max",
     "(-inf, inf)": "learner.beta",
@@ -206,7 +224,7 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
                     yield key, f"expected a number in {interval}, got {number}"
     yield from _stream_problems(config.stream)
     yield from _network_problems(config.network)
-    yield from _learner_problems(config.learner, len(config.network.hidden) + 1)
+    yield from _learner_problems(config.learner, config.network)
     yield from _set_problems("strategies", config.strategies)
     for i, cell in enumerate(config.cells):
         yield from _set_problems(f"cells[{i}]", cell)
@@ -243,22 +261,31 @@ def _stream_problems(stream: StreamConfig) -> Iterator[tuple[str, str]]:
 
 def _network_problems(network: NetworkConfig) -> Iterator[tuple[str, str]]:
     step = network.time_step
-    if not network.hidden:
+    if not (network.hidden or network.channels):
         yield "network.hidden", "expected the size of at least one hidden layer, as in [256], got []"
+    for key in ("kernel", "stride", "padding", "pool") if network.channels else ():
+        if len(values := getattr(network, key)) not in (1, len(network.channels)):
+            text = f"expected 1 value for all layers, or {len(network.channels)}, one for each of network.channels"
+            yield f"network.{key}", f"{text}, got {values}"
     if not step.min <= step.mean <= step.max:
         yield "network.time_step.mean", f"expected min <= mean <= max, got {step.min} <= {step.mean} <= {step.max}"
 
 
-def _learner_problems(learner: LearnerConfig, layers: int) -> Iterator[tuple[str, str]]:
+def _learner_problems(learner: LearnerConfig, network: NetworkConfig) -> Iterator[tuple[str, str]]:
+    layers = len(network.channels) + len(network.hidden) + 1
     if learner.beta == 0:
         text = "expected a number other than 0 (the contrast of the two phases is divided by it)"
         yield "learner.beta", f"{text}, got {learner.beta}; published runs use 0.1 to 1"
     if learner.nudge == "outside" and learner.nudging == "linear":
         text = "`outside` cannot be had with learner.nudging=linear: outside the activation the nudged phase is not the"
         yield "learner.nudge", f"{text} vector-Jacobian product, it loses rho'; use `inside`, or learner.nudging=cost"
-    if learner.nudging == "cost" and learner.loss != "mse":
-        text = f"cost nudging supports only `mse`, got `{learner.loss}`"
-        yield "learner.loss", f"{text}; learner.nudging=linear takes any loss"
+    if learner.nudging == "cost" and learner.loss != "mse" and network.readout != "linear":
+        text = f"cost nudging of the states supports only `mse`, got `{learner.loss}`"
+        yield "learner.loss", f"{text}; set network.readout=linear, or learner.nudging=linear, which takes any loss"
+    if learner.nudging == "continual" and (learner.optimizer, learner.momentum, learner.weight_decay) != ("sgd", 0, 0):
+        text = "`continual` (C-EP) moves the weights at every nudged step, by plain SGD alone"
+        text += "; set learner.optimizer=sgd learner.momentum=0 learner.weight_decay=0"
+        yield "learner.nudging", text
     if len(learner.lr_scale) not in (0, layers):
         text = f"expected {layers} factors, one per layer (those of network.hidden and the output), lowest first"
         yield "learner.lr_scale", f"{text}, or [] for all 1, got {learner.lr_scale}"

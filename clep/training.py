@@ -20,6 +20,7 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
 from clep import progress
+from clep.equilibrium import Network
 from clep.errors import ConfigError
 from clep.learner import Learner, accuracy, quiet_lightning
 from clep.randomness import generator_for
@@ -47,7 +48,7 @@ class LightningTemplate(SupervisedTemplate):
         trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `precision`, ...).
 
     Raises:
-        ConfigError: if a plugin needs the loss or the gradients and the learner uses cost nudging.
+        ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost.
     """
 
     def __init__(
@@ -62,14 +63,18 @@ class LightningTemplate(SupervisedTemplate):
         generator: torch.Generator | None = None,
         trainer: dict[str, Any] | None = None,
     ) -> None:
-        if learner.cost_nudging is not None:
+        if learner.own_cost is not None:
             for plugin in plugins:
                 if touches_loss(plugin):
                     raise ConfigError(
-                        f"learner.nudging: `cost` cannot be used with {type(plugin).__name__}, which differentiates "
-                        "the model's output or adds to the loss; cost nudging only follows its own cost. "
-                        "Use learner.nudging=linear."
+                        f"learner.nudging: {type(learner.own_cost).__name__} cannot be used with "
+                        f"{type(plugin).__name__}, which differentiates the model's output, adds to the loss or changes "
+                        "gradients; it only follows its own cost. Use learner.nudging=linear."
                     )
+        if learner.continual is not None and (trainer or {}).get("gradient_clip_val"):
+            raise ConfigError(
+                "learner.gradient_clip: C-EP (learner.nudging=continual) has no one gradient to clip; leave it null."
+            )
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -175,6 +180,7 @@ class _Fit(pl.LightningModule):
     def __init__(self, template: LightningTemplate) -> None:
         super().__init__()
         self.learner = template.learner
+        self.automatic_optimization = self.learner.automatic_optimization
         self._template = template
         self._losses: list[Tensor] = []
         self._hits: list[Tensor] = []
@@ -216,7 +222,16 @@ class _Fit(pl.LightningModule):
         self.learner.check_finite(template.loss, where)
         self._losses.append(template.loss.detach().mean())
         self._hits.append(accuracy(template.mb_output.detach(), template.mb_y))
+        if self.learner.continual is not None:
+            self._update_continually()
         return template.loss
+
+    def _update_continually(self) -> None:
+        """The events of one batch around the many updates of C-EP."""
+        self.on_after_backward()
+        self._template._before_update()
+        self.learner.update_continually(self._template._prediction, self._template.mb_y, self._template.optimizer)
+        self._template._after_update()
 
     def backward(self, loss: Tensor) -> None:
         loss.backward(retain_graph=self._template.retain_graph)
@@ -250,6 +265,9 @@ class _Fit(pl.LightningModule):
                 point = (first + int(part[-1]) + 1, float(losses[part].mean()), float(hits[part].mean()))
                 template.curve.append(point)
         self._losses, self._hits = [], []
+        schedule = self.lr_schedulers()
+        if not self.automatic_optimization and schedule is not None:
+            schedule.step()
         template._after_training_epoch()
 
 
@@ -267,6 +285,8 @@ class ExperienceReport:
         memory: what the strategies keep of the past.
         residual: relaxation residual of the network on its latest batch, where it has one.
         free_steps: steps that its free phase took there.
+        unsettled: share of the experience's batches whose free phase oscillated or diverged.
+        feedback_angles: degrees between forward and feedback weights, lowest connection first; [] where they are tied.
         consolidated: whether a strategy consolidates, so that `before` was measured on its own.
     """
 
@@ -279,6 +299,8 @@ class ExperienceReport:
     memory: Memory
     residual: float | None
     free_steps: int | None
+    unsettled: float | None
+    feedback_angles: list[float]
     consolidated: bool
 
 
@@ -398,7 +420,7 @@ class Training:
         times["consolidated"] = time.perf_counter()
         after = self.evaluate(stream.evaluation)
         times["end"] = time.perf_counter()
-        residual = getattr(template.model, "residual", None)
+        network = template.model if isinstance(template.model, Network) else None
         return ExperienceReport(
             index=experience.index,
             before=before[0] if before else after,
@@ -411,8 +433,10 @@ class Training:
             },
             logged={k: v for s in self.strategies if isinstance(s, Strategy) for k, v in s.take_log().items()},
             memory=sum((memory_of(strategy) for strategy in self.strategies), Memory()),
-            residual=None if residual is None else float(residual),
-            free_steps=getattr(template.model, "steps", None),
+            residual=None if network is None else float(network.residual),
+            free_steps=None if network is None else network.steps,
+            unsettled=None if network is None else template.learner.unsettled.take(),
+            feedback_angles=[] if network is None else network.feedback_angles(),
             consolidated=consolidates,
         )
 

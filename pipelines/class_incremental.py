@@ -109,6 +109,9 @@ def experience_metrics(experience: ExperienceReport, result: TrainingResult, siz
         }
     if experience.residual is not None:
         values |= {tracking.RESIDUAL: experience.residual, tracking.FREE_STEPS: experience.free_steps}
+        values |= {tracking.UNSETTLED: experience.unsettled}
+        angles = enumerate(experience.feedback_angles, start=2)
+        values |= {tracking.FEEDBACK_ANGLE.format(layer): angle for layer, angle in angles}
     return values | experience.logged
 
 

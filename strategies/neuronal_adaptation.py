@@ -5,7 +5,8 @@ Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
 
 from typing import Any
 
-from clep.equilibrium import Adaptation, Network
+from clep.equilibrium import Adaptation, ContinualNudging, Network
+from clep.equilibrium.phases import Nudging
 from clep.errors import ConfigError
 from clep.strategy import Strategy
 
@@ -36,6 +37,13 @@ class NeuronalAdaptation(Strategy):
             raise ConfigError(
                 "strategies: neuronal_adaptation acts on the nudged phases of an equilibrium `Network`; "
                 f"{type(strategy.model).__name__} has none."
+            )
+        learner = getattr(strategy, "learner", None)  # a plain Avalanche strategy has none
+        gradient = getattr(learner, "own_cost", None) or strategy.model.nudging
+        if not isinstance(gradient, Nudging) or isinstance(gradient, ContinualNudging):
+            raise ConfigError(
+                f"strategies: neuronal_adaptation acts between nudged phases and their contrast, which "
+                f"{type(gradient).__name__} has not; use learner.nudging=linear or learner.nudging=cost."
             )
         strategy.model.adaptation = self.adaptation
         self._norms, self._updates = [0.0, 0.0], 0

@@ -322,9 +322,7 @@ class ConvLayer:
 
     def __post_init__(self) -> None:
         if self.pooling not in POOLINGS:
-            raise ConfigError(
-                f"network.pooling: unknown pooling `{self.pooling}`. Valid names: {', '.join(POOLINGS)}."
-            )
+            raise ConfigError(f"network.pooling: unknown pooling `{self.pooling}`. Valid names: {', '.join(POOLINGS)}.")
         for name, least in {"channels": 1, "kernel": 1, "stride": 1, "pool": 1, "padding": 0}.items():
             value = getattr(self, name)
             if value < least:

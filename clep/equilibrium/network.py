@@ -249,7 +249,9 @@ class Network(nn.Module):
             drive = self.drive(x)
             dtype = self.relaxation_dtype
             dynamics = self._prepared(len(x), dtype)
-            relaxed = dynamics.relax(drive.to(dtype), self._rest(drive, dtype), self.free_steps, tolerance=self.tolerance)
+            relaxed = dynamics.relax(
+                drive.to(dtype), self._rest(drive, dtype), self.free_steps, tolerance=self.tolerance
+            )
         self.settled_at, self.steps = (relaxed.residual, relaxed.halfway), relaxed.steps
         return FreePhase(x, drive, tuple(state.to(drive.dtype) for state in relaxed.states), dynamics)
 
@@ -379,9 +381,7 @@ _SETTLED = 0.01  # residual, in units of the activation's range, below which nob
 _SHRINKS = 0.95  # a residual that falls by less over half a phase is not falling
 
 
-def _checked_sizes(
-    sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]], readout: str
-) -> tuple[Any, ...]:
+def _checked_sizes(sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]], readout: str) -> tuple[Any, ...]:
     """The layers as ints, a shape and `ConvLayer`s."""
     layers = [ConvLayer(**layer) if isinstance(layer, Mapping) else layer for layer in sizes]
     layers = [tuple(layer) if isinstance(layer, list | tuple) else layer for layer in layers]

@@ -125,7 +125,10 @@ def nudged_terms(
             return [Term(1.0 / beta, ends[0], free.states)]
         n = nudging.points
         opposite = ends.pop() if n % 2 == 0 else free.states
-        around = [Term(2.0 * cmath.rect(1.0, -math.tau * k / n) / (n * beta), ends[k], free.states) for k in range(1, len(ends))]
+        around = [
+            Term(2.0 * cmath.rect(1.0, -math.tau * k / n) / (n * beta), ends[k], free.states)
+            for k in range(1, len(ends))
+        ]
         return [Term(1.0 / (n * beta), ends[0], opposite), *around]
 
     if nudging.phases == "centered":

@@ -124,7 +124,7 @@ def test_residual_is_the_distance_from_the_fixed_point_whatever_the_time_steps(t
         before, *_ = network.dynamics.relax(drive, [s.clone() for s in states], steps - 1)
         jumped = phi.step(x, before, parts)
         expected = max(float(max_abs(t - s)) for t, s in zip(jumped, before, strict=True))
-        _, residual, _ = network.dynamics.relax(drive, [s.clone() for s in states], steps)
+        residual = network.dynamics.relax(drive, [s.clone() for s in states], steps).residual
         assert residual.shape == ()
         assert float(residual) == pytest.approx(expected, abs=1e-14)
         assert expected > 1e-3
@@ -138,7 +138,7 @@ def test_residual_is_zero_at_a_fixed_point_and_sees_every_unit_of_every_layer():
     for layer, size in enumerate(network.sizes[1:]):
         states = [s.clone() for s in free.states]
         states[layer][1, size - 1] += 0.25
-        _, residual, _ = network.dynamics.relax(free.drive, states, 1)
+        residual = network.dynamics.relax(free.drive, states, 1).residual
         assert float(residual) >= 0.25 - 1e-12
 
 
@@ -160,8 +160,8 @@ def test_relaxing_records_no_graph_although_parameters_require_gradients():
     network = Network([4, 6, 3], seed=1)
     drive = network.drive(torch.rand(2, 4))
     assert drive.requires_grad
-    states, residual, _ = network.dynamics.relax(drive, [torch.zeros(2, 6), torch.zeros(2, 3)], 2)
-    assert not any(t.requires_grad for t in (*states, residual))
+    ended = network.dynamics.relax(drive, [torch.zeros(2, 6), torch.zeros(2, 3)], 2)
+    assert not any(t.requires_grad for t in (*ended.states, ended.residual, ended.halfway))
 
 
 def test_largest_absolute_entry():

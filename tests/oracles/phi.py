@@ -11,6 +11,7 @@ import torch
 NEURONS = {
     "hard_sigmoid": lambda u: torch.minimum(torch.maximum(u, torch.zeros(())), torch.ones(())),
     "half_hard_sigmoid": lambda u: torch.minimum(torch.maximum(u / 2, torch.zeros(())), torch.ones(())),
+    "centered_hard_sigmoid": lambda u: torch.minimum(torch.maximum(u, torch.tensor(-0.5)), torch.tensor(0.5)),
     "shifted_sigmoid": lambda u: 1 / (1 + torch.exp(-4 * (u - 0.5))),
     "tanh": lambda u: (torch.exp(2 * u) - 1) / (torch.exp(2 * u) + 1),
 }
