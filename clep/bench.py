@@ -11,15 +11,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from itertools import pairwise
+from typing import Any
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it once, when torch is imported
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from clep import progress
-from clep.equilibrium import CostNudging, Network, TimeStep
+from clep.equilibrium import ConvLayer, Convolution, CostNudging, Network, TimeStep
 from clep.errors import ConfigError
 from clep.schema import unknown
 
@@ -31,17 +32,19 @@ _LR = 0.05
 class Case:
     """A network and its phases; the settings are those of the public code that the baseline stands for."""
 
-    sizes: tuple[int, ...]
+    sizes: tuple[Any, ...]
     batch: int = 200
     free_steps: int = 20
     nudged_steps: int = 4
     beta: float = 0.5
 
 
+_CONV4 = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (32, 64, 128, 128))
 CASES = {
     "mlp1": Case((784, 512, 10)),
     "mlp2": Case((784, 512, 512, 10)),
     "mlp1_long": Case((784, 512, 10), free_steps=250, nudged_steps=30),
+    "conv4": Case(((3, 32, 32), *_CONV4, 10), batch=64),
 }
 
 
@@ -136,7 +139,7 @@ def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
 
     def phi(states: Sequence[Tensor], beta: float) -> Tensor:
         layers = zip(network.connections, [x, *states[:-1]], states, strict=True)
-        value = sum((connection.up(below) * above).sum(1) for connection, below, above in layers)
+        value = sum((_up(connection, below) * above).flatten(1).sum(1) for connection, below, above in layers)
         return value - beta * 0.5 * (states[-1] - target).square().sum(1) if beta else value
 
     def relax(states: list[Tensor], steps: int, beta: float) -> list[Tensor]:
@@ -145,7 +148,7 @@ def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
             states = [gradient.clamp(0.0, 1.0).requires_grad_() for gradient in gradients]
         return states
 
-    start = [torch.zeros(len(x), size, dtype=x.dtype, requires_grad=True) for size in case.sizes[1:]]
+    start = [torch.zeros(len(x), *shape, dtype=x.dtype, requires_grad=True) for shape in network.shapes[1:]]
     free = relax(start, case.free_steps, 0.0)
     up, down = (relax(list(free), case.nudged_steps, sign * case.beta) for sign in (1, -1))
     network.zero_grad()
@@ -154,45 +157,56 @@ def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
     _descend(network)
 
 
+def _up(connection: torch.nn.Module, below: Tensor) -> Tensor:
+    """dphi/dabove by torch's functions alone, in torch's default memory layout, as public code has it."""
+    if isinstance(connection, Convolution):
+        layer, weight = connection.layer, connection.weight.contiguous()
+        convolved = functional.conv2d(below, weight, connection.bias, layer.stride, layer.padding)
+        return functional.max_pool2d(convolved, layer.pool)
+    return functional.linear(below.flatten(1), connection.weight, connection.bias)
+
+
 @torch.no_grad()
 def _descend(network: Network) -> None:
     for parameter in network.parameters():
         parameter.sub_(parameter.grad, alpha=_LR)
 
 
-def _products(case: Case, relaxation: str) -> Iterator[tuple[int, Callable[[], Tensor]]]:
-    """(how often, call) of each matrix product that an update cannot avoid, in the layouts that it has."""
+def _products(case: Case, relaxation: str) -> Iterator[tuple[int, Callable[[], object]]]:
+    """(how often, call) of each product that an update cannot avoid, in the layouts and by the kernels that it uses."""
     network = network_of(case, relaxation)
     steps = network.free_steps + 2 * network.nudged_steps
-    for layer, (below, above) in enumerate(pairwise(case.sizes)):
-        low, high = torch.rand(case.batch, below), torch.rand(case.batch, above)
-        weight, up, down = torch.rand(above, below), torch.empty(case.batch, above), torch.empty(case.batch, below)
-        change = torch.empty(above, below)
-        yield (
-            1 if layer == 0 else steps,
-            lambda low=low, weight=weight, up=up: torch.mm(low, weight.T, out=up),
-        )
-        if layer > 0:
-            yield steps, lambda high=high, weight=weight, down=down: torch.mm(high, weight, out=down)
-        yield (
-            1 if layer == 0 else 2,
-            lambda high=high, low=low, change=change: torch.mm(high.T, low, out=change),
-        )
+    states = [torch.rand(case.batch, *shape) for shape in network.shapes]
+    for i, link in enumerate(network.links):
+        low, high = states[link.below], states[link.above]
+        if low.dim() == 4:
+            low = low.contiguous(memory_format=torch.channels_last)
+        connection = link.connection
+        value, route = connection.up(low)
+        spread = connection.spread(torch.rand_like(value), route)
+        base = torch.zeros_like(low)
+        yield 1 if i == 0 else steps, partial(connection.up, low)
+        if i > 0:
+            yield steps, partial(connection.add_down, base, high, route, base)
+        yield 1 if i == 0 else 2, partial(connection.outer, low, spread)
 
 
 def _time(name: str) -> Iterator[Timing]:
     case = CASES[name]
-    x, y = torch.rand(case.batch, case.sizes[0]), torch.randint(case.sizes[-1], (case.batch,))
+    shape = (case.sizes[0],) if isinstance(case.sizes[0], int) else case.sizes[0]
+    x, y = torch.rand(case.batch, *shape), torch.randint(case.sizes[-1], (case.batch,))
     for relaxation in ("synchronous", "asynchronous"):
         ours, theirs = network_of(case, relaxation), network_of(case)
         update, baseline = partial(explicit_update, ours, case, x, y), partial(autograd_update, theirs, case, x, y)
-        products = list(_products(case, relaxation))
+        with torch.no_grad():
+            products = list(_products(case, relaxation))
         seconds: dict[str, list[float]] = {"ours": [], "theirs": [], "floor": []}
         difference = update_difference(case, relaxation, x, y)
         for _ in range(_ROUNDS):
             seconds["ours"].append(_seconds(update))
             seconds["theirs"].append(_seconds(baseline))
-            seconds["floor"].append(sum(n * _seconds(product) for n, product in products))
+            with torch.no_grad():
+                seconds["floor"].append(sum(n * _seconds(product) for n, product in products))
         median = {side: statistics.median(values) for side, values in seconds.items()}
         ours.zero_grad()
         yield Timing(

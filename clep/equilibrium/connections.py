@@ -5,17 +5,17 @@ pooling. Its feedback is dphi/dbelow = K^T P^T above, or, untied, the same with 
 """
 
 import copy
-import functools
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from clep.equilibrium.products import times_transposed
 from clep.errors import ConfigError
 
 Pooling = Literal["none", "max", "average"]
@@ -25,9 +25,6 @@ INITIALIZATIONS: tuple[Initialization, ...] = ("fan_in", "glorot")
 Shape = tuple[int, ...]
 Route = Tensor | None
 """What the way down must know of the way up: the winners of max pooling; None elsewhere."""
-
-_PACKING_PAYS = 256  # batch size times steps from which packed weights repay their packing
-_PACKING_SIZE = 64  # smallest side of a weight matrix that is worth packing
 
 
 @dataclass(frozen=True)
@@ -49,18 +46,6 @@ class Wiring:
     feedback_scale: float
     generator: torch.Generator
     feedback_generator: torch.Generator
-
-
-class Products(Protocol):
-    """The two products that a relaxation takes of a connection."""
-
-    def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
-        """`base` + dphi/dabove."""
-        ...
-
-    def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
-        """`base` + feedback to the layer below."""
-        ...
 
 
 class Connection(nn.Module, ABC):
@@ -109,10 +94,6 @@ class Connection(nn.Module, ABC):
         """P^T above: the identity without pooling."""
         return above
 
-    def prepared(self, batch: int, steps: int, dtype: torch.dtype) -> Products:
-        """What a relaxation of `steps` steps of a batch should use: the same products, in `dtype`, maybe faster."""
-        return self if dtype == self.weight.dtype else self.cast(dtype)
-
     def cast(self, dtype: torch.dtype) -> "Connection":
         """A copy for relaxation alone whose parameters are rounded to `dtype`."""
         other = copy.copy(self)
@@ -149,11 +130,9 @@ class Dense(Connection):
         below = below.flatten(1)
         if below.is_complex():
             return _real_map(lambda part: part @ self.weight.T, below).add_(_or_zero(self.bias, base)), None
-        if base is None and self.bias is None:
-            return torch.mm(below, self.weight.T, out=out), None
         if base is None:
-            return torch.addmm(self.bias, below, self.weight.T, out=out), None
-        total = torch.addmm(base, below, self.weight.T, out=out)
+            return times_transposed(below, self.weight, self.bias, out=out), None
+        total = times_transposed(below, self.weight, base, out=out)
         return (total if self.bias is None else total.add_(self.bias)), None
 
     def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
@@ -161,57 +140,16 @@ class Dense(Connection):
             down = _real_map(lambda part: part @ self.downward, above).unflatten(1, self.below)
             return torch.add(base, down, alpha=self.feedback_scale, out=out)
         if len(self.below) == 1:
-            return torch.addmm(base, above, self.downward, alpha=self.feedback_scale, out=out)
-        down = torch.mm(above, self.downward).unflatten(1, self.below)
+            above = above if self.feedback_scale == 1.0 else above * self.feedback_scale
+            return times_transposed(above, self.downward.T, base, out=out)
+        down = times_transposed(above, self.downward.T).unflatten(1, self.below)
         return torch.add(base, down, alpha=self.feedback_scale, out=out)
 
     def pull_back(self, above: Tensor, route: Route = None) -> Tensor:
-        return (above @ self.weight).unflatten(1, self.below)
+        return times_transposed(above, self.weight.T).unflatten(1, self.below)
 
     def outer(self, below: Tensor, spread: Tensor) -> Tensor:
-        return spread.T @ below.flatten(1)
-
-    def prepared(self, batch: int, steps: int, dtype: torch.dtype) -> Products:
-        pays = batch * steps >= _PACKING_PAYS and min(self.weight.shape) >= _PACKING_SIZE and len(self.below) == 1
-        if pays and dtype == self.weight.dtype == torch.float32 and self.weight.device.type == "cpu" and _can_pack():
-            return _PackedDense(self, batch)
-        return super().prepared(batch, steps, dtype)
-
-
-class _PackedDense:
-    """The products of a `Dense` by oneDNN with weights packed once per phase: about twice as fast as torch's default.
-
-    oneDNN returns a new tensor: `out` is not used.
-    """
-
-    def __init__(self, dense: Dense, batch: int) -> None:
-        pack = torch.ops.mkldnn._reorder_linear_weight
-        with torch.no_grad():
-            self._up = pack(dense.weight.detach(), batch)
-            self._down = pack((dense.downward.detach() * dense.feedback_scale).T.contiguous(), batch)
-        self._bias = None if dense.bias is None else dense.bias.detach()
-
-    def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
-        if base is None:
-            return torch.ops.mkldnn._linear_pointwise(below, self._up, self._bias, "none", [], ""), None
-        return torch.ops.mkldnn._linear_pointwise.binary(below, base, self._up, self._bias, "add"), None
-
-    def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
-        return torch.ops.mkldnn._linear_pointwise.binary(above, base, self._down, None, "add")
-
-
-@functools.cache
-def _can_pack() -> bool:
-    """Whether this build of torch offers packed products; the operators are those that its compiler uses."""
-    if not torch.backends.mkldnn.is_available():
-        return False
-    x, weight = torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
-    try:
-        packed = torch.ops.mkldnn._reorder_linear_weight(weight, 2)
-        product = torch.ops.mkldnn._linear_pointwise.binary(x, x, packed, None, "add")
-        return torch.equal(product, x + weight.T)
-    except (AttributeError, NotImplementedError, RuntimeError, TypeError):
-        return False
+        return times_transposed(spread.T, below.flatten(1).T)
 
 
 class Convolution(Connection):
@@ -267,15 +205,16 @@ class Convolution(Connection):
         )
 
     def route(self, below: Tensor) -> Route:
-        pools = self.layer.pooling == "max" and self.layer.pool > 1
-        return self._pooled(self._convolve(below, None))[1] if pools else None
+        return self._pooled(self._convolve(below, None))[1] if self.layer.routes else None
 
     def spread(self, above: Tensor, route: Route = None) -> Tensor:
         pool = self.layer.pool
-        if self.layer.pooling == "none" or pool == 1:
+        if not self.layer.pools:
             return above
-        if self.layer.pooling == "max":
+        if self.layer.routes:
             return functional.max_unpool2d(above, route, pool, output_size=self.convolved)
+        if above.is_complex():
+            return _real_map(self.spread, above)
         spread = functional.interpolate(above, scale_factor=pool, mode="nearest") / pool**2
         bottom, right = (side - new for side, new in zip(self.convolved, spread.shape[2:], strict=True))
         return functional.pad(spread, (0, right, 0, bottom)) if bottom or right else spread
@@ -286,9 +225,9 @@ class Convolution(Connection):
 
     def _pooled(self, convolved: Tensor) -> tuple[Tensor, Route]:
         pool = self.layer.pool
-        if self.layer.pooling == "none" or pool == 1:
+        if not self.layer.pools:
             return convolved, None
-        if self.layer.pooling == "max":
+        if self.layer.routes:
             return functional.max_pool2d(convolved, pool, return_indices=True)
         return functional.avg_pool2d(convolved, pool), None
 
@@ -328,6 +267,16 @@ class ConvLayer:
             if value < least:
                 raise ConfigError(f"network.{name}: expected an integer of at least {least}, got {value}.")
 
+    @property
+    def pools(self) -> bool:
+        """Whether there is anything to pool."""
+        return self.pooling != "none" and self.pool > 1
+
+    @property
+    def routes(self) -> bool:
+        """Whether feedback must follow the winners of the way up."""
+        return self.pooling == "max" and self.pool > 1
+
     def shape_above(self, below: Shape) -> Shape:
         """(channels, H, W) of this layer above one of shape `below`.
 
@@ -338,7 +287,7 @@ class ConvLayer:
             raise ConfigError(
                 f"network.channels: a convolutional layer needs images (C, H, W) below it, got a layer of {below}."
             )
-        pool = 1 if self.pooling == "none" else self.pool
+        pool = self.pool if self.pools else 1
         sides = [((side + 2 * self.padding - self.kernel) // self.stride + 1) // pool for side in below[1:]]
         if min(sides) < 1:
             raise ConfigError(

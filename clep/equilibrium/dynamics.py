@@ -7,7 +7,7 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from clep.equilibrium.connections import Products, Route
+from clep.equilibrium.connections import Connection, Convolution, Route
 from clep.equilibrium.neurons import Neuron
 
 Nudge = Callable[[Tensor], Tensor]
@@ -24,7 +24,7 @@ class Link(NamedTuple):
 
     below: int
     above: int
-    connection: Products
+    connection: Connection
 
 
 class Relaxation(NamedTuple):
@@ -33,7 +33,7 @@ class Relaxation(NamedTuple):
     Attributes:
         states: states of the layers above the input, (B, ...) each.
         residual: max |target - s| over all units at the last step, () tensor; zero at a fixed point whatever the time
-            steps.
+            steps. NaN in nudged phases, where nobody looks.
         halfway: the same after half of the steps; a relaxation that settles leaves it far behind.
         steps: number of steps taken.
     """
@@ -90,16 +90,17 @@ class Dynamics:
         groups = self._groups(len(states) - clamped)
         targets: list[Tensor] = [torch.empty_like(state) for state in states]
         routes = self._first_routes(states, groups)
-        residual = halfway = torch.zeros((), device=drive.device)
+        free = nudge is None and not clamped
+        residual = halfway = torch.full((), 0.0 if free else torch.nan, device=drive.device)
         for step in range(1, steps + 1):
             middle = step == max(1, steps // 2)
-            look = middle or step == steps or (tolerance > 0.0 and step % _LOOK_EVERY == 0)
+            look = free and (middle or step == steps or (tolerance > 0.0 and step % _LOOK_EVERY == 0))
             changes = []
             for group in groups:
                 for layer in group:
                     targets[layer] = self._target(layer, drive, states, nudge, routes, targets[layer])
                 if look:
-                    changes += [max_abs(self._distance(layer, targets, states)) for layer in group]
+                    changes += [max_abs(self._distance(layer, targets, states), overwrite=True) for layer in group]
                 for layer in group:
                     dt = self.time_steps[layer]
                     if dt is None and self._jumps:
@@ -228,8 +229,7 @@ class EnergyDynamics(Dynamics):
 
 
 def _pools(link: Link) -> bool:
-    layer = getattr(link.connection, "layer", None)
-    return layer is not None and layer.pooling == "max" and layer.pool > 1
+    return isinstance(link.connection, Convolution) and link.connection.layer.routes
 
 
 def full_precision(tensor: Tensor) -> torch.autocast:
@@ -237,6 +237,8 @@ def full_precision(tensor: Tensor) -> torch.autocast:
     return torch.autocast(tensor.device.type, enabled=False)
 
 
-def max_abs(tensor: Tensor) -> Tensor:
+def max_abs(tensor: Tensor, *, overwrite: bool = False) -> Tensor:
     """Largest absolute entry of `tensor`, a () tensor; zero for an empty one."""
-    return tensor.abs().max() if tensor.numel() else torch.zeros((), device=tensor.device)
+    if not tensor.numel():
+        return torch.zeros((), device=tensor.device)
+    return (tensor.abs_() if overwrite and not tensor.is_complex() else tensor.abs()).max()

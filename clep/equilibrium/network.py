@@ -248,7 +248,7 @@ class Network(nn.Module):
         with full_precision(x):
             drive = self.drive(x)
             dtype = self.relaxation_dtype
-            dynamics = self._prepared(len(x), dtype)
+            dynamics = self.dynamics if dtype == drive.dtype else self._rounded(dtype)
             relaxed = dynamics.relax(
                 drive.to(dtype), self._rest(drive, dtype), self.free_steps, tolerance=self.tolerance
             )
@@ -344,11 +344,10 @@ class Network(nn.Module):
         states = [torch.zeros(len(drive), *shape, dtype=dtype, device=drive.device) for shape in self.shapes[1:]]
         return [state.contiguous(memory_format=torch.channels_last) if state.dim() == 4 else state for state in states]
 
-    def _prepared(self, batch: int, dtype: torch.dtype) -> Dynamics:
-        """The relaxation with each connection's fastest products."""
+    def _rounded(self, dtype: torch.dtype) -> Dynamics:
+        """The relaxation with parameters rounded to `dtype`."""
         dynamics = self.dynamics
-        links = [Link(b, a, c.prepared(batch, self.free_steps, dtype)) for b, a, c in dynamics.links]
-        return replace(dynamics, links=links)
+        return replace(dynamics, links=[link._replace(connection=link.connection.cast(dtype)) for link in dynamics.links])
 
     def _unrolled(self, x: Tensor, gradient: Backpropagation) -> Tensor:
         """Last state of the free phase, whose last steps autograd follows."""

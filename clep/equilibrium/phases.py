@@ -210,16 +210,16 @@ def _differences(
 
     if rule == "contrast":
         low, high = spread(above_2, below_2), spread(above_1, below_1)
-        change = coefficient * (high - low)
+        change = _scaled(high - low, coefficient)
         weight = _real_outer(connection, below_1, change)
         if not fixed:
-            weight.add_(_real_outer(connection, coefficient * (below_1 - below_2), low))
+            weight.add_(_real_outer(connection, _scaled(below_1 - below_2, coefficient), low))
         down = weight
     else:
-        change = spread(coefficient * (above_1 - above_2), free[0])
+        change = spread(_scaled(above_1 - above_2, coefficient), free[0])
         weight = _real_outer(connection, free[0], change)
         if connection.feedback is not None:
-            moved = torch.zeros_like(free[0]) if fixed else coefficient * (below_1 - below_2)
+            moved = torch.zeros_like(free[0]) if fixed else _scaled(below_1 - below_2, coefficient)
             down = _real_outer(connection, moved, spread(free[1], free[0]))
     gradients = [weight]
     if connection.bias is not None:
@@ -228,6 +228,11 @@ def _differences(
     if connection.feedback is not None:
         gradients.append(down if down is not weight else weight.clone())
     return gradients
+
+
+def _scaled(difference: Tensor, coefficient: complex) -> Tensor:
+    """`coefficient` times a difference that nobody else needs."""
+    return difference * coefficient if isinstance(coefficient, complex) else difference.mul_(coefficient)
 
 
 def _real_outer(connection: Connection, below: Tensor, spread: Tensor) -> Tensor:

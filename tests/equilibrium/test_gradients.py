@@ -184,7 +184,9 @@ def test_cost_nudging_approaches_bptt_at_the_rate_of_its_phases(phases, nudge):
             return (output * error).sum()
 
     expected = flat(bptt.gradients(loss, x, parts, network.free_steps)[:-1])
-    errors = [relative_error(flat(cost_gradient(network, CostNudging(b, phases, nudge), x)), expected) for b in BETAS[phases]]
+    errors = [
+        relative_error(flat(cost_gradient(network, CostNudging(b, phases, nudge), x)), expected) for b in BETAS[phases]
+    ]
     assert slope(errors, BETAS[phases]) == pytest.approx(SLOPES[phases], abs=0.02)
     assert errors[-1] < SMALLEST[phases]
 

@@ -1,0 +1,281 @@
+"""The limit of small beta in every architecture: the gradient of BPTT through steps by autograd of Phi."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from torch.testing import assert_close
+
+from clep.equilibrium import (
+    PHASES,
+    ConvLayer,
+    CostNudging,
+    CrossEntropy,
+    LinearNudging,
+    Network,
+    SquaredError,
+    TimeStep,
+)
+from tests.oracles.graph import Graph
+
+pytestmark = pytest.mark.usefixtures("double")
+
+MIXED = TimeStep("lognormal", mean=0.8, spread=0.3, min=0.4)
+SLOW = TimeStep("lognormal", mean=0.4, spread=0.3, min=0.2)
+STEPS = 150
+LABELS = torch.tensor([0, 1, 2, 3, 1])
+SMALL = [2.0**-k for k in (8, 10, 12)]
+BETAS = {"one_sided": SMALL, "random_sign": SMALL, "centered": SMALL, "holomorphic": [2.0**-k for k in (3, 4, 5, 6)]}
+SLOPES = {"one_sided": 1.0, "random_sign": 1.0, "centered": 2.0, "holomorphic": 4.0}
+SMALLEST = {"one_sided": 2e-3, "random_sign": 2e-3, "centered": 2e-6, "holomorphic": 2e-5}
+
+AVERAGE, MAX = ConvLayer(3, 3, padding=1, pooling="average"), ConvLayer(3, 3, padding=1, pooling="max")
+ARCHITECTURES = {
+    "dense": {"sizes": [5, 7, 4]},
+    "residual links": {"sizes": [5, 6, 5, 6, 4], "residual_links": 2},
+    "average pool": {"sizes": [(2, 6, 7), AVERAGE, 4]},
+    "max pool": {"sizes": [(2, 6, 7), MAX, 4]},
+    "two max pools": {"sizes": [(1, 9, 8), MAX, ConvLayer(2, 2), 4]},
+    "stride and dense": {"sizes": [(1, 8, 7), ConvLayer(3, 3, stride=2, pooling="none"), 5, 4]},
+    "energy": {"sizes": [5, 7, 6, 4], "dynamics": "energy", "time_step": SLOW, "neuron": "tanh"},
+    "energy, average pool": {"sizes": [(2, 6, 7), AVERAGE, 4], "dynamics": "energy", "time_step": SLOW},
+    "asynchronous": {"sizes": [5, 7, 6, 4], "relaxation": "asynchronous"},
+    "dense read-out": {"sizes": [5, 7, 6, 4], "readout": "linear"},
+    "read-out of images": {"sizes": [(1, 6, 7), AVERAGE, 4], "readout": "linear"},
+    "read-out of max pool": {"sizes": [(1, 6, 7), MAX, 4], "readout": "linear"},
+    "read-out of an energy": {"sizes": [5, 7, 6, 4], "readout": "linear", "dynamics": "energy", "time_step": SLOW},
+}
+READ_OUTS = [name for name, arguments in ARCHITECTURES.items() if "readout" in arguments]
+ANALYTIC = [name for name in ARCHITECTURES if "max pool" not in name]
+
+
+def settled(sizes, **arguments):
+    """A smooth network whose phases converge to the last digit."""
+    arguments = {"neuron": "shifted_sigmoid", "time_step": MIXED, "seed": 2} | arguments
+    steps = 2 * STEPS if arguments["time_step"] is SLOW else STEPS
+    return Network(sizes, free_steps=steps, nudged_steps=steps, **arguments)
+
+
+def images_of(network):
+    return torch.rand(len(LABELS), *network.shapes[0])
+
+
+def cross_entropy(output):
+    return functional.cross_entropy(output, LABELS)
+
+
+def squared(output):
+    return SquaredError()(output, LABELS)
+
+
+def flat(tensors):
+    return torch.cat([t.detach().reshape(-1) for t in tensors])
+
+
+def relative_error(actual, expected):
+    return float((actual - expected).norm() / expected.norm())
+
+
+def slope(errors, betas):
+    return np.polyfit(np.log2(betas), np.log2(errors), 1)[0]
+
+
+def linear_gradient(network, nudging, loss, x):
+    """For the parameters and, last, the input."""
+    network.nudging = nudging
+    x = x.clone().requires_grad_()
+    return list(torch.autograd.grad(loss(network(x)), [*network.parameters(), x]))
+
+
+def cost_gradient(network, nudging, x):
+    return list(torch.autograd.grad(nudging.loss(network, network.free_phase(x), LABELS), list(network.parameters())))
+
+
+def converges(estimate, expected, phases, scale=1.0):
+    """The error of `estimate(beta)` falls as the power of beta that belongs to `phases`, to nearly nothing."""
+    betas = [scale * beta for beta in BETAS[phases]]
+    errors = [relative_error(flat(estimate(beta)), expected) for beta in betas]
+    assert slope(errors, betas) == pytest.approx(SLOPES[phases], abs=0.06), errors
+    assert errors[-1] < SMALLEST[phases] * scale ** SLOPES[phases]
+
+
+@pytest.mark.parametrize("phases", PHASES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_linear_nudging_approaches_bptt_in_every_architecture(name, phases):
+    """For all parameters, those of a linear read-out too, and the input; the loss is one that no cost of ours knows. A
+    contrast with the winners of another state, or without rho of an energy's states, would be off by a constant."""
+    if phases == "holomorphic" and name not in ANALYTIC:
+        pytest.skip("max pooling is not analytic")
+    network = settled(**ARCHITECTURES[name])
+    x = images_of(network)
+    expected = flat(Graph.of(network).bptt(cross_entropy, x, network.free_steps))
+    converges(lambda beta: linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x), expected, phases)
+
+
+@pytest.mark.parametrize("phases", PHASES)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_cost_nudging_approaches_bptt_in_every_architecture(name, phases):
+    """The squared error on the last state; with a read-out the cross-entropy of what is read, whose weights get their
+    gradient too."""
+    if phases == "holomorphic" and name not in ANALYTIC:
+        pytest.skip("max pooling is not analytic")
+    network = settled(**ARCHITECTURES[name])
+    x = images_of(network)
+    loss, cost = (cross_entropy, CrossEntropy()) if name in READ_OUTS else (squared, SquaredError())
+    expected = flat(Graph.of(network).bptt(loss, x, network.free_steps)[:-1])
+    converges(lambda beta: cost_gradient(network, CostNudging(beta, phases, cost=cost), x), expected, phases)
+
+
+@pytest.mark.parametrize("points", [2, 3, 4, 5, 6])
+@pytest.mark.parametrize("form", ["linear", "cost"])
+def test_the_bias_of_n_points_on_a_circle_falls_as_the_nth_power_of_beta(form, points):
+    """The sum of f(beta w^k) w^-k over the roots w^k of one keeps the powers 1, N + 1, 2 N + 1, ... of beta. A point
+    counted once instead of with its conjugate would leave a bias of lower order."""
+    network = settled(**ARCHITECTURES["dense read-out"])
+    x = images_of(network)
+    expected = flat(Graph.of(network).bptt(cross_entropy, x, network.free_steps)[:-1])
+    betas = [2.0**-k for k in {2: (4, 6, 8), 3: (3, 4, 5), 4: (2, 3, 4), 5: (1, 2, 3), 6: (1, 2, 3)}[points]]
+    errors = []
+    for beta in betas:
+        if form == "linear":
+            nudging = LinearNudging(beta, "holomorphic", points=points)
+            estimate = linear_gradient(network, nudging, cross_entropy, x)[:-1]
+        else:
+            estimate = cost_gradient(network, CostNudging(beta, "holomorphic", points=points, cost=CrossEntropy()), x)
+        errors.append(relative_error(flat(estimate), expected))
+    assert slope(errors, betas) == pytest.approx(points, abs=0.1), errors
+
+
+@pytest.mark.parametrize("name", ["dense", "average pool", "energy"])
+def test_two_points_are_the_centered_phases(name):
+    """Whatever beta: both contrast +beta and -beta."""
+    network = settled(**ARCHITECTURES[name])
+    network.nudged_steps = 7
+    x = images_of(network)
+    pairs = [
+        [linear_gradient(network, LinearNudging(0.4, *how[:1], **how[1]), squared, x) for how in HOWS],
+        [cost_gradient(network, CostNudging(0.4, *how[:1], **how[1]), x) for how in HOWS],
+    ]
+    for circle, centered in pairs:
+        assert_close(circle, centered, rtol=0.0, atol=0.0)
+
+
+HOWS = [("holomorphic", {"points": 2}), ("centered", {})]
+
+
+@pytest.mark.parametrize("scale", [0.3, 1.7])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"sizes": [5, 4]},
+        {"sizes": [5, 7, 6, 4]},
+        {"sizes": [(1, 6, 7), MAX, 5, 4]},
+        {"sizes": [5, 7, 6, 4], "readout": "linear"},
+    ],
+    ids=["no hidden layer", "dense", "max pool", "read-out"],
+)
+@pytest.mark.parametrize("phases", ["one_sided", "centered"])
+def test_scaled_feedback_keeps_the_gradient_that_of_the_loss(phases, arguments, scale):
+    """BPTT of the scaled network itself. Each layer of feedback scales the contrast below it once more; without the
+    gains the lower layers would learn 3, 11, ... times too slowly, which only an adaptive optimiser hides."""
+    network = settled(feedback_scale=scale, **arguments)
+    x = images_of(network)
+    expected = Graph.of(network).bptt(cross_entropy, x, network.free_steps)
+    for beta in SMALL[-1:]:
+        actual = linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x)
+        for a, e in zip(actual, expected, strict=True):
+            assert relative_error(a, e) < (1e-2 if phases == "one_sided" else 1e-5)
+    converges(
+        lambda beta: linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x), flat(expected), phases
+    )
+
+
+def with_feedback_equal_to_the_weights(arguments, **more):
+    network = settled(feedback="untied", **arguments, **more)
+    with torch.no_grad():
+        for connection in network.connections:
+            connection.feedback.copy_(connection.weight)
+    return network
+
+
+UNTIED = {
+    "dense": {"sizes": [5, 7, 6, 4]},
+    "max pool": {"sizes": [(2, 6, 7), MAX, 4]},
+    "average pool": {"sizes": [(2, 6, 7), AVERAGE, 5, 4]},
+    "residual links": {"sizes": [5, 6, 5, 6, 4], "residual_links": 2},
+}
+
+
+@pytest.mark.parametrize("scale", [1.0, 0.5])
+@pytest.mark.parametrize("phases", ["one_sided", "centered"])
+@pytest.mark.parametrize("name", UNTIED)
+def test_the_vector_field_rule_is_bptt_of_weights_and_feedback_apart_where_they_are_equal(name, phases, scale):
+    """Then the Jacobian is symmetric (up to the scale) and the nudged response is the adjoint: each set of weights
+    gets the gradient it has as a parameter of its own. The feedback of the input connection acts on nothing."""
+    if scale != 1.0 and name == "residual links":
+        pytest.skip("the gains of scaled residual links are no more than an order of magnitude")
+    network = with_feedback_equal_to_the_weights(UNTIED[name], rule="vector_field", feedback_scale=scale)
+    x = images_of(network)
+    graph = Graph.of(network)
+    loss = cross_entropy(graph.out(graph.unrolled(x, network.free_steps)))
+    expected = torch.autograd.grad(loss, graph.parameters, allow_unused=True, materialize_grads=True)
+    names = [key for key, _ in network.named_parameters()]
+    actual = linear_gradient(network, LinearNudging(SMALL[-1], phases), cross_entropy, x)[:-1]
+    for key, a, e in zip(names, actual, expected, strict=True):
+        if key == "connections.0.feedback":
+            assert not a.any()
+            assert not e.any()
+        else:
+            assert relative_error(a, e) < (5e-3 if phases == "one_sided" else 1e-5), key
+    converges(
+        lambda beta: linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x)[:-1],
+        flat(expected),
+        phases,
+    )
+
+
+@pytest.mark.parametrize("name", UNTIED)
+def test_the_contrast_rule_gives_both_sets_the_gradient_of_tied_weights(name):
+    """So that weights and feedback that start equal stay equal, and those that do not are drawn together by decay."""
+    network = with_feedback_equal_to_the_weights(UNTIED[name], rule="contrast")
+    tied = settled(**UNTIED[name])
+    x = images_of(network)
+    nudging = LinearNudging(SMALL[-1], "centered")
+    expected = dict(zip(dict(tied.named_parameters()), linear_gradient(tied, nudging, cross_entropy, x), strict=False))
+    exact = dict(zip(expected, Graph.of(tied).bptt(cross_entropy, x, network.free_steps), strict=False))
+    actual = linear_gradient(network, nudging, cross_entropy, x)
+    for key, gradient in zip(dict(network.named_parameters()), actual, strict=False):
+        assert_close(gradient, expected[key.replace("feedback", "weight")], rtol=1e-9, atol=1e-12)
+        assert relative_error(gradient, exact[key.replace("feedback", "weight")]) < 1e-5
+
+
+@pytest.mark.parametrize("loss", [squared, lambda z: (z.sin() * torch.arange(1.0, 5.0)).sum().exp() + z.std()])
+def test_any_loss_of_a_read_out_reaches_its_weights_the_layers_below_and_the_input(loss):
+    """The read-out is an ordinary module after the equilibrium: its gradient is exact, the others' to order beta^2."""
+    network = settled(**ARCHITECTURES["read-out of max pool"])
+    x = images_of(network)
+    expected = Graph.of(network).bptt(loss, x, network.free_steps)
+    actual = linear_gradient(network, LinearNudging(SMALL[-1], "centered"), loss, x)
+    assert_close(actual[-3:-1], expected[-3:-1], rtol=1e-9, atol=1e-12)
+    for a, e in zip(actual, expected, strict=True):
+        assert relative_error(a, e) < 1e-5
+
+
+@pytest.mark.parametrize("form", ["linear", "cost"])
+@pytest.mark.parametrize("name", ["dense", "max pool", "energy"])
+def test_a_mirrored_start_has_the_same_limit_and_is_nearer_to_it_after_few_steps(name, form):
+    """The second phase begins at 2 s* - s^beta, where to first order it ends. Converged phases forget where they
+    began; after a few steps a phase from s* is as far behind as the first, one from the mirror is ahead of it."""
+    network = settled(**ARCHITECTURES[name])
+    x = images_of(network)
+    expected = flat(Graph.of(network).bptt(squared, x, network.free_steps)[:-1])
+
+    def estimate(start):
+        if form == "cost":
+            return flat(cost_gradient(network, CostNudging(2.0**-6, "centered", start=start), x))
+        return flat(linear_gradient(network, LinearNudging(2.0**-6, "centered", start=start), squared, x)[:-1])
+
+    assert relative_error(estimate("mirrored"), estimate("free")) < 1e-8
+    for steps in (2, 3, 5):
+        network.nudged_steps = steps
+        assert relative_error(estimate("mirrored"), expected) < 0.9 * relative_error(estimate("free"), expected)
