@@ -12,12 +12,18 @@ __version__ = version("clep")
 
 _HOMES = {
     "Adaptation": "clep.equilibrium",
+    "Backpropagation": "clep.equilibrium",
+    "Clamping": "clep.equilibrium",
     "Comparison": "clep.results",
+    "ContinualNudging": "clep.equilibrium",
+    "ConvLayer": "clep.equilibrium",
     "CostNudging": "clep.equilibrium",
+    "CrossEntropy": "clep.equilibrium",
     "Learner": "clep.learner",
     "LinearNudging": "clep.equilibrium",
     "Network": "clep.equilibrium",
     "Result": "clep.results",
+    "SquaredError": "clep.equilibrium",
     "Strategy": "clep.strategy",
     "TimeStep": "clep.equilibrium",
     "Training": "clep.training",
@@ -30,12 +36,18 @@ _HOMES = {
 
 __all__ = [
     "Adaptation",
+    "Backpropagation",
+    "Clamping",
     "Comparison",
+    "ContinualNudging",
+    "ConvLayer",
     "CostNudging",
+    "CrossEntropy",
     "Learner",
     "LinearNudging",
     "Network",
     "Result",
+    "SquaredError",
     "Strategy",
     "TimeStep",
     "Training",
@@ -50,7 +62,19 @@ __all__ = [
 if TYPE_CHECKING:
     from clep import metrics
     from clep.api import compare, load, run
-    from clep.equilibrium import Adaptation, CostNudging, LinearNudging, Network, TimeStep
+    from clep.equilibrium import (
+        Adaptation,
+        Backpropagation,
+        Clamping,
+        ContinualNudging,
+        ConvLayer,
+        CostNudging,
+        CrossEntropy,
+        LinearNudging,
+        Network,
+        SquaredError,
+        TimeStep,
+    )
     from clep.learner import Learner
     from clep.results import Comparison, Result
     from clep.strategy import Strategy

@@ -37,6 +37,10 @@ _EXAMPLES = {
   clep compare
   clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3,4,5] workers=4
   clep compare my.yaml --json > comparison.json""",
+    "steps": """\
+  clep steps
+  clep steps network=ep network.hidden=[256,256] learner.epochs=20
+  clep steps mnist_ep --json > steps.json""",
     "bench": "  clep bench\n  clep bench mlp1 --threads 2 --json",
     "list": "  clep list\n  clep list strategies",
     "show": "  clep show\n  clep show mnist network=ep learner.epochs=3 > my.yaml",
@@ -100,6 +104,17 @@ def compare(arguments: argparse.Namespace) -> int:
     return FAILED if comparison.failed else OK
 
 
+def steps(arguments: argparse.Namespace) -> int:
+    """Train a network, then measure how many relaxation steps its gradient needs."""
+    composed = config.compose(*_config_and_overrides(arguments.items))
+    with _stdout_on_stderr():
+        from clep.pipelines import steps as pipeline
+
+        measured = pipeline.run(composed)
+    _print(json.dumps(measured.to_json(), allow_nan=False) if arguments.json else pipeline.format_steps(measured))
+    return OK
+
+
 def bench(arguments: argparse.Namespace) -> int:
     """Time whole updates beside an autograd baseline and the machine's matrix products."""
     with _stdout_on_stderr():
@@ -129,14 +144,15 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _describe(argparse.ArgumentParser(prog="clep", description="Continual learning in equilibrium networks."))
     parser.add_argument("--version", action="version", version=f"clep {metadata.version('clep')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for name, command in {"run": run, "compare": compare, "bench": bench, "list": list_names, "show": show}.items():
+    named = {"run": run, "compare": compare, "steps": steps, "bench": bench, "list": list_names, "show": show}
+    for name, command in named.items():
         sub = _describe(commands.add_parser(name, help=command.__doc__, description=command.__doc__))
         sub.set_defaults(command=command)
         if command is list_names:
             sub.add_argument("what", nargs="?", choices=["strategies", *_LISTED], help="everything if left out")
             continue
         if command is bench:
-            sub.add_argument("cases", nargs="*", metavar="CASE", help="mlp1, mlp2, mlp1_long; all if left out")
+            sub.add_argument("cases", nargs="*", metavar="CASE", help="mlp1, mlp2, mlp1_long, conv4; all if left out")
             sub.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
             sub.add_argument("--json", action="store_true", help="print a JSON list")
             continue

@@ -64,8 +64,8 @@ class Learner(pl.LightningModule):
     Args:
         network: an equilibrium `Network`, or any module that maps (B, ...) to (B, K): ordinary modules are trained by
             backpropagation. A mapping is read as the arguments of a `Network` (this is how checkpoints are loaded).
-        gradient: None for an ordinary module and for the network's own; `LinearNudging` or `Backpropagation`, which take
-            any loss; `CostNudging`, `ContinualNudging` (C-EP) or `Clamping` (CHL), which follow their own cost.
+        gradient: None for an ordinary module and for the network's own; `LinearNudging` or `Backpropagation`, which
+            take any loss; `CostNudging`, `ContinualNudging` (C-EP) or `Clamping` (CHL), which follow their own cost.
         lr: learning rate, > 0.
         loss: `mse` (half the summed squared error, batch mean) or `cross_entropy`.
         optimizer: `sgd`, `adam` or `adamw`.

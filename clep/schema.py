@@ -132,9 +132,11 @@ class Config:
 
 
 _RANGES = {
-    "[1, inf)": "stream.experiences stream.samples_per_experience network.hidden network.free_steps "
-    "network.channels network.kernel network.stride network.pool network.nudged_steps learner.bptt_steps learner.batch_size learner.epochs threads workers",
-    "[0, inf)": "network.tolerance network.padding network.residual_links network.time_step.spread learner.lr_scale learner.weight_decay seed seeds",
+    "[1, inf)": "stream.experiences stream.samples_per_experience network.channels network.kernel network.stride "
+    "network.pool network.hidden network.free_steps network.nudged_steps learner.bptt_steps learner.batch_size "
+    "learner.epochs threads workers",
+    "[0, inf)": "network.padding network.residual_links network.tolerance network.time_step.spread learner.lr_scale "
+    "learner.weight_decay seed seeds",
     "(0, inf)": "learner.lr learner.gradient_clip network.feedback_scale",
     "[2, inf)": "learner.points",
     "[0, 1)": "stream.validation_fraction learner.momentum",

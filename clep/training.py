@@ -68,8 +68,8 @@ class LightningTemplate(SupervisedTemplate):
                 if touches_loss(plugin):
                     raise ConfigError(
                         f"learner.nudging: {type(learner.own_cost).__name__} cannot be used with "
-                        f"{type(plugin).__name__}, which differentiates the model's output, adds to the loss or changes "
-                        "gradients; it only follows its own cost. Use learner.nudging=linear."
+                        f"{type(plugin).__name__}, which differentiates the model's output, adds to the loss or "
+                        "changes gradients; it only follows its own cost. Use learner.nudging=linear."
                     )
         if learner.continual is not None and (trainer or {}).get("gradient_clip_val"):
             raise ConfigError(

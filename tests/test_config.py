@@ -54,7 +54,7 @@ def message(source, *overrides: str) -> str:
         # unknown names
         ("stream=mnst", "stream.name: unknown stream `mnst`; did you mean `mnist`?", "Valid streams: cifar10, digits"),
         ("network.name=hts", "network.name: unknown network `hts`", "Valid networks: ep, hts_ep, or a path"),
-        ("learner.phases=centred", "learner.phases: ", "did you mean `centered`? Valid values: centered, one"),
+        ("learner.phases=centred", "learner.phases: ", "did you mean `centered`? Valid values: centered, holomorphic"),
         ("device=gpu", "device: unknown value `gpu`", "Valid values: auto, cpu, cuda"),
         ("stream.class_order=shufled", "stream.class_order: ", "did you mean `shuffled`? Valid values: fixed"),
         # wrong types
@@ -70,7 +70,7 @@ def message(source, *overrides: str) -> str:
         ("network.hidden=256", "network.hidden: expected a list of integers", "got 256"),
         ("network.hidden=[256,1.5]", "network.hidden[1]: expected an integer, got 1.5", ""),
         ("network.time_step=0.5", "network.time_step: expected a mapping with keys of distribution, mean", "got 0.5"),
-        ("learner.phases=3", "learner.phases: expected one of one_sided, random_sign, centered, got 3", ""),
+        ("learner.phases=3", "learner.phases: expected one of one_sided, random_sign, centered, holomorphic, got 3", ""),
         ("stream.path=3", "stream.path: expected a string or null, got 3", ""),
         ("stream.samples_per_experience=1.5", "stream.samples_per_experience: expected an integer or null", ""),
         ("stream=5", "stream: expected a mapping", "got 5"),
@@ -115,7 +115,16 @@ def message(source, *overrides: str) -> str:
         ("cells=[[],[naive]]", "cells: expected each entry once, got `naive` 2 times", ""),
         # values that do not go together
         ("learner.nudge=outside", "learner.nudge: `outside`", "not the vector-Jacobian product, it loses rho'"),
-        ("learner={nudging: cost, loss: cross_entropy}", "learner.loss: cost nudging supports only `mse`", ""),
+        (
+            "learner={nudging: cost, loss: cross_entropy}",
+            "learner.loss: cost nudging of the states supports only `mse`",
+            "readout",
+        ),
+        ("learner.nudging=continual", "learner.nudging: `continual` (C-EP)", "learner.momentum=0"),
+        ("learner.points=1", "learner.points: ", "[2, inf)"),
+        ("network.hidden=[]", "network.hidden: expected the size of at least one hidden layer", ""),
+        ("network={channels: [4,4,4], kernel: [3,5]}", "network.kernel: expected 1 value for all layers, or 3", ""),
+        ("network.feedback_scale=0", "network.feedback_scale: ", "(0, inf)"),
         ("stream.evaluate_on=validation", "stream.evaluate_on: ", "stream.validation_fraction"),
         ("stream=npz", "stream.path: ", "stream.path=FILE.npz"),
         ("strategies=[naive,ewc]", "strategies: `naive` stands alone, got naive+ewc", ""),
@@ -153,6 +162,10 @@ def test_what_goes_together_is_accepted():
         {}, ["learner={nudging: cost, nudge: outside}", "stream={name: npz, path: x.npz}", "strategies=[naive]"]
     )
     assert (composed.learner.nudge, composed.stream.path) == ("outside", "x.npz")
+    composed = compose({}, ["learner={nudging: cost, loss: cross_entropy}", "network.readout=linear"])
+    assert composed.learner.loss == "cross_entropy"
+    composed = compose({}, ["network={channels: [4,8], hidden: [], kernel: [5,3]}", "learner.lr_scale=[1,1,2]"])
+    assert composed.network.kernel == [5, 3]
     composed = compose({}, ["stream={evaluate_on: validation, validation_fraction: 0.1}", "network.hidden=[9,8]"])
     assert composed.stream.evaluate_on == "validation"
     assert len(compose({}, ["network.hidden=[9,8]", "learner.lr_scale=[1,1,2]"]).learner.lr_scale) == 3

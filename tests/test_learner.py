@@ -11,7 +11,17 @@ from torch import nn
 from torch.testing import assert_close
 from torch.utils.data import DataLoader, TensorDataset
 
-from clep.equilibrium import CostNudging, LinearNudging, Network, SquaredError, TimeStep
+from clep.equilibrium import (
+    Backpropagation,
+    Clamping,
+    ContinualNudging,
+    CostNudging,
+    CrossEntropy,
+    LinearNudging,
+    Network,
+    SquaredError,
+    TimeStep,
+)
 from clep.errors import ConfigError, DivergenceError
 from clep.learner import LOSSES, OPTIMIZERS, SCHEDULES, Learner, Prediction, accuracy
 
@@ -58,14 +68,19 @@ GRADIENTS = {
     "cost": CostNudging(0.5),
     "cost outside": CostNudging(0.2, nudge="outside"),
     "the network's own": None,
+    "C-EP": ContinualNudging(0.5),
+    "CHL": Clamping(),
+    "BPTT": Backpropagation(),
 }
+PLAIN = {"momentum": 0.0}  # what C-EP insists on
 
 
 @pytest.mark.parametrize("name", GRADIENTS)
 def test_plain_lightning_trains_the_network(name, digits):
     """A `Trainer`, a `DataLoader` and nothing else: the loss falls and unseen digits are read."""
     train, test = digits
-    learner, losses = Learner(network(), gradient=GRADIENTS[name], lr=0.1), Losses()
+    lr = {"lr": 0.2, **PLAIN} if name == "C-EP" else {"lr": {"CHL": 0.02, "BPTT": 0.03}.get(name, 0.1)}
+    learner, losses = Learner(network(), gradient=GRADIENTS[name], **lr), Losses()
     trainer(4, callbacks=[losses]).fit(learner, DataLoader(train, batch_size=32, shuffle=True))
     assert losses.losses == sorted(losses.losses, reverse=True)
     assert losses.losses[-1] < 0.5 * losses.losses[0]
@@ -173,6 +188,8 @@ def test_a_prediction_holds_what_its_loss_needs(gradient, phases_of_forward):
 SAVED = [
     LinearNudging(0.3, "random_sign"),
     CostNudging(-0.7, "one_sided", nudge="outside"),
+    Backpropagation(steps=3),
+    Clamping(restart=True),
     None,
 ]
 
@@ -190,12 +207,14 @@ def test_a_saved_learner_comes_back_with_the_same_numbers_and_arguments(gradient
     x, y = test.tensors
     assert torch.equal(loaded(x), learner(x))
     assert loaded.network.arguments() == original.arguments()
-    assert type(loaded.cost_nudging) is type(learner.cost_nudging)
-    if not isinstance(gradient, CostNudging):
+    assert type(loaded.own_cost) is type(learner.own_cost)
+    if isinstance(gradient, LinearNudging | Backpropagation | None):
         assert loaded.network.nudging == (gradient or LinearNudging(0.8))
+    elif isinstance(gradient, Clamping):
+        assert loaded.own_cost.restart
     else:
-        assert loaded.cost_nudging.nudge == "outside"
-        assert (loaded.cost_nudging.beta, loaded.cost_nudging.phases) == (-0.7, "one_sided")
+        assert loaded.own_cost.nudge == "outside"
+        assert (loaded.own_cost.beta, loaded.own_cost.phases) == (-0.7, "one_sided")
     assert loaded.hparams == learner.hparams
     assert {key: loaded.hparams[key] for key in arguments} == arguments
     if not isinstance(gradient, LinearNudging):  # random signs are drawn, and not part of a checkpoint
@@ -204,6 +223,22 @@ def test_a_saved_learner_comes_back_with_the_same_numbers_and_arguments(gradient
             one.loss(one.predict(x), y).backward()
         for p, q in zip(learner.parameters(), loaded.parameters(), strict=True):
             assert torch.equal(p.grad, q.grad)
+
+
+def test_a_convolutional_network_with_a_read_out_comes_back_from_its_checkpoint(digits, tmp_path):
+    """Its layers are plain values in the checkpoint, and its cost is the one that the loss names."""
+    x, y = digits[1].tensors
+    layers = [(1, 8, 8), {"channels": 4, "kernel": 3, "pooling": "average"}, 20, 10]
+    original = Network(layers, neuron="tanh", readout="linear", feedback="untied", rule="vector_field", seed=2)
+    gradient = CostNudging(0.4, "holomorphic", points=3, cost=CrossEntropy())
+    learner = Learner(original, gradient=gradient, loss="cross_entropy")
+    learner.save(tmp_path / "learner.ckpt")
+    loaded = Learner.load_from_checkpoint(tmp_path / "learner.ckpt")
+    assert loaded.network.arguments() == original.arguments()
+    for one in (learner, loaded):
+        one.loss(one.predict(x), y).backward()
+    for p, q in zip(learner.parameters(), loaded.parameters(), strict=True):
+        assert torch.equal(p.grad, q.grad)
 
 
 def test_saving_does_not_disturb_training(digits, tmp_path):
@@ -248,7 +283,57 @@ def test_a_network_can_be_given_by_its_arguments():
     learner = Learner({"sizes": [64, 32, 10], "seed": 5}, gradient={"nudging": "cost", "beta": 0.3})
     x = torch.rand(2, 64)
     assert torch.equal(learner(x), Network([64, 32, 10], seed=5)(x))
-    assert learner.cost_nudging.beta == 0.3
+    assert learner.own_cost.beta == 0.3
+
+
+# ---------------------------------------------------------------- C-EP and what does not settle
+
+
+@pytest.mark.parametrize("schedule", SCHEDULES)
+def test_c_ep_moves_the_weights_after_every_nudged_step(schedule, digits):
+    """By hand: p <- p - lr g for each gradient that `updates` yields, which the next one already sees. Updates added up
+    and applied at the end would be ordinary EP."""
+    gradient, loader = ContinualNudging(0.5, "centered"), DataLoader(digits[0], batch_size=200)
+    learner = Learner(network(), gradient=gradient, lr=0.3, schedule=schedule, **PLAIN)
+    by_hand = copy.deepcopy(learner.network)
+    trainer(2).fit(learner, loader)
+    for lr in (0.3, 0.3 if schedule == "constant" else 0.15):
+        for x, y in loader:
+            for gradients in gradient.updates(by_hand, by_hand.free_phase(x), y):
+                for p, g in zip(by_hand.parameters(), gradients, strict=True):
+                    p.data.add_(g, alpha=-lr)
+    for p, q in zip(learner.network.parameters(), by_hand.parameters(), strict=True):
+        assert_close(p, q, rtol=0.0, atol=1e-6)
+
+
+def test_free_phases_that_oscillate_are_counted_and_reported_once(digits):
+    """Two mutually exciting layers in turn: at dt = 1 they swap for ever, in every batch. An average over units or over
+    epochs would hide it."""
+    restless = Network([64, 32, 10], time_step=TimeStep("scalar", mean=1.0), seed=1)
+    with torch.no_grad():
+        restless.connections[1].weight.fill_(-3.0)
+        restless.connections[0].bias.fill_(1.0)
+        restless.connections[1].bias.fill_(1.0)
+    learner, run = Learner(restless, lr=1e-6), trainer()
+    with pytest.warns(UserWarning, match=r"The free phase oscillates: .*network\.time_step\.mean") as told:
+        run.fit(learner, DataLoader(digits[0], batch_size=200))
+    assert sum("oscillates" in str(w.message) for w in told) == 1
+    assert float(run.callback_metrics["train/unsettled"]) == 1.0
+    calm = trainer()
+    calm.fit(Learner(network(), lr=0.01), DataLoader(digits[0], batch_size=200))
+    assert float(calm.callback_metrics["train/unsettled"]) == 0.0
+
+
+def test_the_angle_between_forward_and_feedback_weights_is_logged(digits):
+    """Untied weights start at a right angle, and under the contrast rule, where both take the same update, turn towards
+    each other."""
+    untied, run = Learner(network(feedback="untied"), lr=0.1), trainer(3)
+    assert untied.network.feedback_angles() == pytest.approx([90.0], abs=10.0)
+    run.fit(untied, DataLoader(digits[0], batch_size=32))
+    w, b = untied.network.connections[1].weight, untied.network.connections[1].feedback
+    by_hand = math.degrees(torch.acos((w * b).sum() / (w.norm() * b.norm())))
+    assert float(run.callback_metrics["train/feedback_angle_layer_2"]) == pytest.approx(by_hand, abs=1e-3)
+    assert by_hand < 80.0
 
 
 # ---------------------------------------------------------------- optimisers and schedules
@@ -265,7 +350,7 @@ def test_the_optimizer_is_the_one_asked_for(name):
         assert group["momentum"] == 0.7
 
 
-def test_each_connection_has_its_learning_rate():
+def test_each_layer_has_its_learning_rate():
     """A factor at the wrong layer, or a parameter left out of all groups, would only show as worse learning."""
     learner = Learner(network(), lr=0.2, lr_scale=[1.0, 0.25])
     groups = learner.make_optimizer().param_groups
@@ -310,9 +395,33 @@ def test_a_schedule_starts_afresh_on_an_optimizer_that_is_kept():
         (lambda: Learner(network(), schedule="linear"), ["learner.schedule", "`linear`", *SCHEDULES]),
         (
             lambda: Learner(network(), gradient=CostNudging(), loss="cross_entropy"),
-            ["learner.loss", "`mse`", "`cross_entropy`", "learner.nudging=linear"],
+            ["learner.loss", "`mse`", "`cross_entropy`"],
         ),
-        (lambda: Learner(network(), lr_scale=[1.0]), ["learner.lr_scale", "2 connections", "got 1"]),
+        (
+            lambda: Learner(network(), gradient=CostNudging(cost=CrossEntropy()), loss="cross_entropy"),
+            ["learner.loss", "`cross_entropy`", "network.readout=linear", "learner.nudging=linear"],
+        ),
+        (
+            lambda: Learner(network(readout="linear"), gradient=Clamping()),
+            ["learner.nudging", "`clamped`", "network.readout=state"],
+        ),
+        (
+            lambda: Learner(network(), gradient=Clamping(), loss="cross_entropy"),
+            ["learner.nudging", "`clamped`", "learner.loss=mse"],
+        ),
+        (
+            lambda: Learner(network(readout="linear"), gradient=ContinualNudging(), **PLAIN),
+            ["learner.nudging", "`continual`", "network.readout=state"],
+        ),
+        (
+            lambda: Learner(network(), gradient=ContinualNudging()),
+            ["learner.optimizer", "`continual`", "learner.momentum=0"],
+        ),
+        (
+            lambda: Learner(network(), gradient=LinearNudging(phases="holomorphic")),
+            ["learner.phases", "`holomorphic`", "network.neuron=hard_sigmoid", "tanh"],
+        ),
+        (lambda: Learner(network(), lr_scale=[1.0]), ["learner.lr_scale", "2 layers", "got 1"]),
         (lambda: Learner(nn.Linear(4, 2), gradient=LinearNudging()), ["learner.gradient", "`Network`", "`Linear`"]),
         (lambda: Learner(nn.Linear(4, 2), lr_scale=[1.0]), ["learner.lr_scale", "`Network`", "`Linear`"]),
         (lambda: Learner(None), ["network", "`NoneType`"]),

@@ -3,6 +3,7 @@
 import copy
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from avalanche.benchmarks.utils import TransformGroups, make_avalanche_dataset
 from avalanche.core import SupervisedPlugin
@@ -183,21 +184,72 @@ def test_every_regulariser_adds_a_penalty_on_an_equilibrium_network_and_moves_we
     assert any(not torch.equal(a, b) for a, b in zip(regularised.parameters(), naive.parameters(), strict=True))
 
 
+OWN_COST = {"cost": clep.CostNudging(), "continual": clep.ContinualNudging(), "clamped": clep.Clamping()}
+
+
+@pytest.mark.parametrize("gradient", OWN_COST)
 @pytest.mark.parametrize("name", ["ewc", "si", "lwf", "gem", "agem", "rwalk", "mir", "der"])
-def test_cost_nudging_is_refused_with_strategies_that_need_the_loss(name, stream):
-    learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.CostNudging())
+def test_an_estimate_of_its_own_cost_is_refused_with_strategies_that_need_the_loss(name, gradient, stream):
+    learner = clep.Learner(clep.Network([64, 20, 10]), gradient=OWN_COST[gradient], momentum=0.0)
     plugins = [DER()] if name == "der" else PLUGINS[name]()
-    with pytest.raises(ConfigError, match=r"learner\.nudging: `cost` cannot be used .*Use learner\.nudging=linear"):
+    message = r"learner\.nudging: (Cost|Continual|Clamp)\w* cannot be used .*Use learner\.nudging=linear"
+    with pytest.raises(ConfigError, match=message):
         LightningTemplate(learner=learner, plugins=plugins)
 
 
+@pytest.mark.parametrize("gradient", OWN_COST)
 @pytest.mark.parametrize("name", ["naive", "replay", "gdumb"])
-def test_cost_nudging_trains_with_strategies_that_leave_the_loss_alone(name, stream):
-    learner = clep.Learner(clep.Network([64, 20, 10], seed=3), gradient=clep.CostNudging(), lr=0.05)
+def test_an_estimate_of_its_own_cost_trains_with_strategies_that_leave_the_loss_alone(name, gradient, stream):
+    network = clep.Network([64, 20, 10], seed=3)
+    learner = clep.Learner(network, gradient=OWN_COST[gradient], lr=0.05, momentum=0.0)
     before = copy.deepcopy(learner.network.state_dict())
     template = LightningTemplate(learner=learner, plugins=PLUGINS[name](), epochs=1, batch_size=BATCH)
     template.train(stream.benchmark.train_stream[0], eval_streams=[])
     assert not torch.equal(before["connections.0.weight"], template.model.connections[0].weight)
+
+
+def test_c_ep_takes_the_same_steps_in_a_stream_as_in_plain_lightning(stream):
+    """Events surround the updates of a batch; none of them may be lost, repeated or made with a stale learning rate."""
+
+    def learner():
+        network = clep.Network([64, 20, 10], seed=3)
+        return clep.Learner(network, gradient=clep.ContinualNudging(), lr=0.5, momentum=0.0, schedule="cosine")
+
+    class Events(SupervisedPlugin):
+        def __init__(self):
+            super().__init__()
+            self.fired = []
+
+        def after_backward(self, strategy, **kwargs):
+            self.fired.append("after_backward")
+
+        def before_update(self, strategy, **kwargs):
+            self.fired.append("before_update")
+
+        def after_update(self, strategy, **kwargs):
+            self.fired.append("after_update")
+
+    events = Events()
+    events.touches_loss = False
+    bridged_one, plain = learner(), learner()
+    experience = stream.benchmark.train_stream[0]
+    template = LightningTemplate(
+        learner=bridged_one, plugins=[events], epochs=2, batch_size=BATCH, generator=torch.Generator().manual_seed(1)
+    )
+    template.samples = stream.samples
+    template.train(experience, eval_streams=[])
+    loader = stream.train[0].samples.loader(BATCH, shuffle=True, generator=torch.Generator().manual_seed(1))
+    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
+    pl.Trainer(max_epochs=2, accelerator="cpu", enable_model_summary=False, **quiet).fit(plain, loader)
+    for p, q in zip(bridged_one.parameters(), plain.parameters(), strict=True):
+        assert torch.equal(p, q)
+    assert events.fired == ["after_backward", "before_update", "after_update"] * 2 * len(loader)
+
+
+def test_c_ep_refuses_to_clip_a_gradient_that_it_has_not():
+    learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.ContinualNudging(), momentum=0.0)
+    with pytest.raises(ConfigError, match=r"learner\.gradient_clip: C-EP"):
+        clep.Training(learner, trainer={"gradient_clip_val": 1.0})
 
 
 def test_lightning_options_reach_the_trainer_gradient_clipping(stream):

@@ -1,7 +1,7 @@
 """Connections between two layers: the terms of Phi that hold parameters.
 
-A connection is phi(below, above) = above . P(K below + b): K is linear (a matrix, a convolution), P is the identity or a
-pooling. Its feedback is dphi/dbelow = K^T P^T above, or, untied, the same with weights of its own in K.
+A connection is phi(below, above) = above . P(K below + b): K is linear (a matrix, a convolution), P is the identity or
+a pooling. Its feedback is dphi/dbelow = K^T P^T above, or, untied, the same with weights of its own in K.
 """
 
 import copy

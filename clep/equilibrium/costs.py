@@ -57,7 +57,7 @@ class SquaredError(Cost):
 
 
 class CrossEntropy(Cost):
-    """C(z, y) = -log softmax(z)_y of the read-out z = W s + b, which is outside the dynamics (Laborieux et al. 2021)."""
+    """C(z, y) = -log softmax(z)_y of a read-out z = W s + b outside the dynamics (Laborieux et al. 2021)."""
 
     def each(self, output: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(output, labels, reduction="none")

@@ -56,8 +56,8 @@ class CostNudging(Nudging):
     """The papers' form: nudge with -beta dC/ds evaluated along the nudged phase.
 
     Right for plain training and for strategies that leave the loss alone; a strategy that adds to the loss or calls the
-    model itself needs `LinearNudging`. With a read-out, the cost is that of its output, whose weights get the gradient at
-    the free equilibrium (Laborieux et al. 2021 take the mean of both nudged states, equal to first order).
+    model itself needs `LinearNudging`. With a read-out, the cost is that of its output, whose weights get the gradient
+    at the free equilibrium (Laborieux et al. 2021 take the mean of both nudged states, equal to first order).
 
     Other arguments:
         nudge: whether the nudge acts `inside` the activation (Laborieux et al. 2021) or `outside` it (Ernoult et al.
@@ -106,8 +106,9 @@ class CostNudging(Nudging):
         bias = None if bias is None else bias.detach()
 
         def through_read_out(state: Tensor) -> Tensor:
-            output = state.flatten(1) @ weight.T.to(state.dtype)
-            force = towards_target(output if bias is None else output + bias) @ weight.to(state.dtype)
+            dtype = torch.promote_types(state.dtype, weight.dtype)  # complex, or that of the read-out
+            output = state.flatten(1).to(dtype) @ weight.T.to(dtype)
+            force = towards_target(output if bias is None else output + bias) @ weight.to(dtype)
             return force.view(state.shape)
 
         return through_read_out

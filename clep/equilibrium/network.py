@@ -218,7 +218,7 @@ class Network(nn.Module):
         return list(self.connections.parameters())
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
-        """Parameters of each layer above the input, lowest first, residual links with the layer above, read-out last."""
+        """Parameters of each layer above the input, lowest first; residual links with the upper layer; read-out."""
         layers: list[list[nn.Parameter]] = [[] for _ in range(self.depth)]
         for (_, above), connection in zip(self._ends, self.connections, strict=True):
             layers[above - 1] += connection.parameters()
@@ -347,7 +347,9 @@ class Network(nn.Module):
     def _rounded(self, dtype: torch.dtype) -> Dynamics:
         """The relaxation with parameters rounded to `dtype`."""
         dynamics = self.dynamics
-        return replace(dynamics, links=[link._replace(connection=link.connection.cast(dtype)) for link in dynamics.links])
+        return replace(
+            dynamics, links=[link._replace(connection=link.connection.cast(dtype)) for link in dynamics.links]
+        )
 
     def _unrolled(self, x: Tensor, gradient: Backpropagation) -> Tensor:
         """Last state of the free phase, whose last steps autograd follows."""
@@ -407,9 +409,9 @@ def _linear(below: int, above: int, wiring: Wiring) -> nn.Linear:
 def _gains(ends: Sequence[tuple[int, int]], depth: int, scale: float) -> list[float]:
     """What undoes scaled feedback in each link's gradient: scale^-(links from its upper layer to the last one).
 
-    With s_l = rho(W_l s_{l-1} + scale W_{l+1}^T s_{l+1}), sum_l scale^l (s_l . W_l s_{l-1} - R(s_l)) is stationary, so the
-    contrast of layer l counts scale^l against scale^depth of the nudge. Exact for chains; of residual links the shortest
-    way counts, which sets the order of magnitude.
+    With s_l = rho(W_l s_{l-1} + scale W_{l+1}^T s_{l+1}), sum_l scale^l (s_l . W_l s_{l-1} - R(s_l)) is stationary, so
+    the contrast of layer l counts scale^l against scale^depth of the nudge. Exact for chains; of residual links the
+    shortest way counts, which sets the order of magnitude.
     """
     hops = {depth: 0}
     for below, above in sorted(ends, key=lambda pair: -pair[1]):

@@ -12,8 +12,8 @@ _INNER = 64  # and the smallest inner size
 def times_transposed(a: Tensor, b: Tensor, base: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """`base` + a b^T, (m, n), for `a` (m, k), `b` (n, k) and `base` (m, n), (n,) or None; may be written to `out`.
 
-    Outside autograd, large products in single precision on a CPU go to oneDNN instead of the BLAS of torch, which on AMD
-    processors is about twice as slow. oneDNN returns a new tensor.
+    Outside autograd, large products in single precision on a CPU go to oneDNN instead of the BLAS of torch, which on
+    AMD processors is about twice as slow. oneDNN returns a new tensor.
     """
     if _suits_onednn(a, b) and _has_onednn():
         if base is None or base.dim() == 1:

@@ -153,8 +153,9 @@ def test_gradient_equals_the_equations_relaxed_by_the_oracle(form, phases, adapt
 @pytest.mark.parametrize("loss", LOSSES)
 @pytest.mark.parametrize("phases", PHASES)
 def test_linear_nudging_approaches_bptt_at_the_rate_of_its_phases(phases, loss):
-    """error ~ beta (one-sided, random sign), beta^2 (centered) or beta^4 (holomorphic), for parameters and input. A biased estimator, say one
-    that lost rho' at the output, would still train, at a constant distance from the gradient."""
+    """error ~ beta (one-sided, random sign), beta^2 (centered) or beta^4 (holomorphic), for parameters and input. A
+    biased estimator, say one that lost rho' at the output, would still train, at a constant distance from the
+    gradient."""
     network, x = settled(), torch.rand(6, 5)
     expected = flat(bptt.gradients(LOSSES[loss], x, phi.Parts.of(network), network.free_steps))
     errors = []

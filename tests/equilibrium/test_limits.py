@@ -25,7 +25,7 @@ SLOW = TimeStep("lognormal", mean=0.4, spread=0.3, min=0.2)
 STEPS = 150
 LABELS = torch.tensor([0, 1, 2, 3, 1])
 SMALL = [2.0**-k for k in (8, 10, 12)]
-BETAS = {"one_sided": SMALL, "random_sign": SMALL, "centered": SMALL, "holomorphic": [2.0**-k for k in (3, 4, 5, 6)]}
+BETAS = {"one_sided": SMALL, "random_sign": SMALL, "centered": SMALL, "holomorphic": [2.0**-k for k in (4, 5, 6)]}
 SLOPES = {"one_sided": 1.0, "random_sign": 1.0, "centered": 2.0, "holomorphic": 4.0}
 SMALLEST = {"one_sided": 2e-3, "random_sign": 2e-3, "centered": 2e-6, "holomorphic": 2e-5}
 
@@ -46,7 +46,7 @@ ARCHITECTURES = {
     "read-out of an energy": {"sizes": [5, 7, 6, 4], "readout": "linear", "dynamics": "energy", "time_step": SLOW},
 }
 READ_OUTS = [name for name, arguments in ARCHITECTURES.items() if "readout" in arguments]
-ANALYTIC = [name for name in ARCHITECTURES if "max pool" not in name]
+CASES = [(n, p) for n in ARCHITECTURES for p in PHASES if not (p == "holomorphic" and "max pool" in n)]
 
 
 def settled(sizes, **arguments):
@@ -91,34 +91,27 @@ def cost_gradient(network, nudging, x):
     return list(torch.autograd.grad(nudging.loss(network, network.free_phase(x), LABELS), list(network.parameters())))
 
 
-def converges(estimate, expected, phases, scale=1.0):
+def converges(estimate, expected, phases):
     """The error of `estimate(beta)` falls as the power of beta that belongs to `phases`, to nearly nothing."""
-    betas = [scale * beta for beta in BETAS[phases]]
-    errors = [relative_error(flat(estimate(beta)), expected) for beta in betas]
-    assert slope(errors, betas) == pytest.approx(SLOPES[phases], abs=0.06), errors
-    assert errors[-1] < SMALLEST[phases] * scale ** SLOPES[phases]
+    errors = [relative_error(flat(estimate(beta)), expected) for beta in BETAS[phases]]
+    assert slope(errors, BETAS[phases]) == pytest.approx(SLOPES[phases], abs=0.06), errors
+    assert errors[-1] < SMALLEST[phases]
 
 
-@pytest.mark.parametrize("phases", PHASES)
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(("name", "phases"), CASES)
 def test_linear_nudging_approaches_bptt_in_every_architecture(name, phases):
     """For all parameters, those of a linear read-out too, and the input; the loss is one that no cost of ours knows. A
     contrast with the winners of another state, or without rho of an energy's states, would be off by a constant."""
-    if phases == "holomorphic" and name not in ANALYTIC:
-        pytest.skip("max pooling is not analytic")
     network = settled(**ARCHITECTURES[name])
     x = images_of(network)
     expected = flat(Graph.of(network).bptt(cross_entropy, x, network.free_steps))
     converges(lambda beta: linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x), expected, phases)
 
 
-@pytest.mark.parametrize("phases", PHASES)
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize(("name", "phases"), CASES)
 def test_cost_nudging_approaches_bptt_in_every_architecture(name, phases):
     """The squared error on the last state; with a read-out the cross-entropy of what is read, whose weights get their
     gradient too."""
-    if phases == "holomorphic" and name not in ANALYTIC:
-        pytest.skip("max pooling is not analytic")
     network = settled(**ARCHITECTURES[name])
     x = images_of(network)
     loss, cost = (cross_entropy, CrossEntropy()) if name in READ_OUTS else (squared, SquaredError())
@@ -152,15 +145,12 @@ def test_two_points_are_the_centered_phases(name):
     network = settled(**ARCHITECTURES[name])
     network.nudged_steps = 7
     x = images_of(network)
-    pairs = [
-        [linear_gradient(network, LinearNudging(0.4, *how[:1], **how[1]), squared, x) for how in HOWS],
-        [cost_gradient(network, CostNudging(0.4, *how[:1], **how[1]), x) for how in HOWS],
-    ]
-    for circle, centered in pairs:
-        assert_close(circle, centered, rtol=0.0, atol=0.0)
-
-
-HOWS = [("holomorphic", {"points": 2}), ("centered", {})]
+    circle, centered = {"phases": "holomorphic", "points": 2}, {"phases": "centered"}
+    for estimate in (
+        lambda how: linear_gradient(network, LinearNudging(0.4, **how), squared, x),
+        lambda how: cost_gradient(network, CostNudging(0.4, **how), x),
+    ):
+        assert_close(estimate(circle), estimate(centered), rtol=0.0, atol=0.0)
 
 
 @pytest.mark.parametrize("scale", [0.3, 1.7])
@@ -181,10 +171,6 @@ def test_scaled_feedback_keeps_the_gradient_that_of_the_loss(phases, arguments, 
     network = settled(feedback_scale=scale, **arguments)
     x = images_of(network)
     expected = Graph.of(network).bptt(cross_entropy, x, network.free_steps)
-    for beta in SMALL[-1:]:
-        actual = linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x)
-        for a, e in zip(actual, expected, strict=True):
-            assert relative_error(a, e) < (1e-2 if phases == "one_sided" else 1e-5)
     converges(
         lambda beta: linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x), flat(expected), phases
     )
@@ -206,32 +192,29 @@ UNTIED = {
 }
 
 
-@pytest.mark.parametrize("scale", [1.0, 0.5])
 @pytest.mark.parametrize("phases", ["one_sided", "centered"])
-@pytest.mark.parametrize("name", UNTIED)
+@pytest.mark.parametrize(
+    ("name", "scale"), [(name, 1.0) for name in UNTIED] + [(name, 0.5) for name in UNTIED if name != "residual links"]
+)
 def test_the_vector_field_rule_is_bptt_of_weights_and_feedback_apart_where_they_are_equal(name, phases, scale):
     """Then the Jacobian is symmetric (up to the scale) and the nudged response is the adjoint: each set of weights
     gets the gradient it has as a parameter of its own. The feedback of the input connection acts on nothing."""
-    if scale != 1.0 and name == "residual links":
-        pytest.skip("the gains of scaled residual links are no more than an order of magnitude")
     network = with_feedback_equal_to_the_weights(UNTIED[name], rule="vector_field", feedback_scale=scale)
     x = images_of(network)
     graph = Graph.of(network)
     loss = cross_entropy(graph.out(graph.unrolled(x, network.free_steps)))
     expected = torch.autograd.grad(loss, graph.parameters, allow_unused=True, materialize_grads=True)
-    names = [key for key, _ in network.named_parameters()]
-    actual = linear_gradient(network, LinearNudging(SMALL[-1], phases), cross_entropy, x)[:-1]
-    for key, a, e in zip(names, actual, expected, strict=True):
+
+    def estimate(beta):
+        return linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x)[:-1]
+
+    converges(estimate, flat(expected), phases)
+    for key, a, e in zip(dict(network.named_parameters()), estimate(SMALL[-1]), expected, strict=True):
         if key == "connections.0.feedback":
             assert not a.any()
             assert not e.any()
         else:
             assert relative_error(a, e) < (5e-3 if phases == "one_sided" else 1e-5), key
-    converges(
-        lambda beta: linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x)[:-1],
-        flat(expected),
-        phases,
-    )
 
 
 @pytest.mark.parametrize("name", UNTIED)

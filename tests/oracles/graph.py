@@ -54,6 +54,11 @@ class Edge:
         return (above * self.sent(below, feedback)).sum()
 
 
+def _apart(states):
+    """The same states, as tensors of which none depends on another: derivatives by them are partial."""
+    return [s.clone() if s.requires_grad else s.detach().requires_grad_() for s in states]
+
+
 @dataclass(frozen=True)
 class Graph:
     """What defines a network; layer 0 is the input."""
@@ -134,7 +139,7 @@ class Graph:
 
     def forces(self, x, states, create_graph=False):
         """dPhi/ds of every layer, or what stands for it where there is no Phi."""
-        states = [s if s.requires_grad else s.detach().requires_grad_() for s in states]
+        states = _apart(states)
         symmetric = self.scale == 1.0 and all(edge.feedback is None for edge in self.edges)
         if symmetric:
             return list(torch.autograd.grad(self.phi(x, states), states, create_graph=create_graph))
@@ -153,7 +158,7 @@ class Graph:
         with torch.enable_grad():
             push = 0.0 if nudge is None else nudge(states[-1])
             if self.energy:
-                leaves = [s if s.requires_grad else s.detach().requires_grad_() for s in states]
+                leaves = _apart(states)
                 slopes = torch.autograd.grad(self.energy_of(x, leaves), leaves, create_graph=create_graph)
                 moves = [-slope for slope in slopes]
                 moves[-1] = moves[-1] + push
@@ -219,7 +224,8 @@ class Graph:
         for _ in range(followed):
             copies.append([p.detach().clone().requires_grad_() for p in self.parameters])
             states = self.with_parameters(copies[-1]).step(x, states, create_graph=True)
-        every = torch.autograd.grad(loss(self.out(states[-1])), [p for step in copies for p in step])
+        value, wanted = loss(self.out(states[-1])), [p for step in copies for p in step]
+        every = torch.autograd.grad(value, wanted, allow_unused=True, materialize_grads=True)
         count = len(copies[0])
         return [list(every[i : i + count]) for i in range(0, len(every), count)][::-1]
 
