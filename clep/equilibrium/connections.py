@@ -160,6 +160,7 @@ class Convolution(Connection):
     """
 
     def __init__(self, below: Shape, layer: "ConvLayer", wiring: Wiring) -> None:
+        above = layer.shape_above(below)
         channels, height, width = below
         self.layer = layer
         self.convolved = tuple(
@@ -170,7 +171,7 @@ class Convolution(Connection):
         area = layer.kernel**2
         super().__init__(
             below,
-            layer.shape_above(below),
+            above,
             (layer.channels, channels, layer.kernel, layer.kernel),
             (channels * area, layer.channels * area),
             wiring,

@@ -264,7 +264,7 @@ class Network(nn.Module):
         residual, halfway = (float(value) for value in self.settled_at)
         if not math.isfinite(residual):
             return "diverges"
-        if residual <= _SETTLED or self.free_steps < 2 or residual < _SHRINKS * halfway:
+        if residual <= max(_SETTLED, self.tolerance) or self.free_steps < 2 or residual < _SHRINKS * halfway:
             return None
         return "diverges" if residual > 2.0 * halfway else "oscillates"
 
@@ -393,8 +393,12 @@ def _checked_sizes(sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]],
             f"network.hidden: expected at least {'two' if least == 2 else 'three'} layers of at least one unit, got "
             f"{list(sizes)}."
         )
-    if any(isinstance(layer, tuple) for layer in layers[1:]) or isinstance(layers[-1], ConvLayer):
-        raise ConfigError(f"network.hidden: a shape is for the input alone and the output is dense, got {list(sizes)}.")
+    ends = (layers[0], layers[-1])
+    if any(isinstance(layer, tuple) for layer in layers[1:]) or any(isinstance(layer, ConvLayer) for layer in ends):
+        raise ConfigError(
+            "network.hidden: the input is a number of units or a shape, a shape is for the input alone and the output "
+            f"is dense, got {list(sizes)}."
+        )
     return tuple(layers)
 
 

@@ -46,7 +46,9 @@ ARCHITECTURES = {
     "read-out of an energy": {"sizes": [5, 7, 6, 4], "readout": "linear", "dynamics": "energy", "time_step": SLOW},
 }
 READ_OUTS = [name for name, arguments in ARCHITECTURES.items() if "readout" in arguments]
+# Max pooling is not analytic; a random sign draws between two one-sided estimates, which other tests compare.
 CASES = [(n, p) for n in ARCHITECTURES for p in PHASES if not (p == "holomorphic" and "max pool" in n)]
+CASES = [(name, phases) for name, phases in CASES if phases != "random_sign" or name in ("dense", "max pool", "energy")]
 
 
 def settled(sizes, **arguments):

@@ -48,7 +48,7 @@ IMAGE = (1, 8, 8)
             lambda: Network([(1, 5, 9), ConvLayer(4, kernel=5, pool=3, pooling="average"), 10]),
             ["network.kernel", "5 x 9", "too small", "kernel 5", "padding 0", "stride 1", "pool 3"],
         ),
-        (lambda: Network([IMAGE, *[ConvLayer(4)] * 3, 10]), ["network.kernel", "1 x 1", "too small", "fewer layers"]),
+        (lambda: Network([IMAGE, *[ConvLayer(4)] * 3, 10]), ["network.kernel", "3 x 3", "too small", "fewer layers"]),
         (lambda: Network([(1, 2, 8), ConvLayer(4, pooling="none"), 10]), ["network.kernel", "2 x 8", "too small"]),
     ],
 )
