@@ -15,11 +15,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from clep import config
+from clep import claims, config
 from clep.errors import ClepError, ConfigError, DataError, MissingExtraError
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-_LISTED = {"streams": "stream", "networks": "network", "configs": "pipeline"}  # folders of configs/
+_LISTED = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
 _ITEMS = "a name of `clep list configs` or a YAML file; the values to change, as `clep show` prints them"
 _OPEN = "Open the results: "
 _INDENT = 18
@@ -37,6 +37,10 @@ _EXAMPLES = {
   clep compare
   clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3,4,5] workers=4
   clep compare my.yaml --json > comparison.json""",
+    "reproduce": """\
+  clep reproduce forgetting --small                   the cells on digits, a quick look
+  clep reproduce forgetting workers=4 data.root=DATA  the whole table; started again, it goes on where it stopped
+  clep reproduce my_claim.yaml --output results""",
     "steps": """\
   clep steps
   clep steps network=ep network.hidden=[256,256] learner.epochs=20
@@ -104,6 +108,24 @@ def compare(arguments: argparse.Namespace) -> int:
     return FAILED if comparison.failed else OK
 
 
+def reproduce(arguments: argparse.Namespace) -> int:
+    """Run the cells of a claim over its seeds and write its table; goes on where it stopped."""
+    name, changes = _config_and_overrides(arguments.items)
+    if name is None:
+        raise ConfigError(
+            f"reproduce: name a claim: {', '.join(config.builtin('claim'))}, or a path that ends in .yaml"
+        )
+    with _stdout_on_stderr():
+        from clep.pipelines import reproduce as pipeline
+        from clep.tracking import ui_command
+
+        claim = claims.read(config.find("claim", name), name)
+        table = pipeline.run(claim, changes, small=arguments.small, output=arguments.output)
+    lines = f"{table.markdown}\nWritten to {', '.join(map(str, table.files))}\n{_OPEN}{ui_command(table.tracking_uri)}"
+    _print(json.dumps(table.rows, allow_nan=False) if arguments.json else lines)
+    return FAILED if table.failed else OK
+
+
 def steps(arguments: argparse.Namespace) -> int:
     """Train a network, then measure how many relaxation steps its gradient needs."""
     composed = config.compose(*_config_and_overrides(arguments.items))
@@ -144,7 +166,8 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _describe(argparse.ArgumentParser(prog="clep", description="Continual learning in equilibrium networks."))
     parser.add_argument("--version", action="version", version=f"clep {metadata.version('clep')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    named = {"run": run, "compare": compare, "steps": steps, "bench": bench, "list": list_names, "show": show}
+    named = {"run": run, "compare": compare, "reproduce": reproduce, "steps": steps, "bench": bench}
+    named |= {"list": list_names, "show": show}
     for name, command in named.items():
         sub = _describe(commands.add_parser(name, help=command.__doc__, description=command.__doc__))
         sub.set_defaults(command=command)
@@ -156,7 +179,14 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             sub.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
             sub.add_argument("--json", action="store_true", help="print a JSON list")
             continue
-        sub.usage = f"clep {name} [-h] {'' if command is show else '[--json] '}[CONFIG] [key=value ...]"
+        if command is reproduce:
+            sub.add_argument(
+                "--small", action="store_true", help="with the changes that the claim names for a quick look"
+            )
+            sub.add_argument("--output", default="docs/results", metavar="FOLDER", help="of the tables (docs/results)")
+        options = "" if command is show else "[--json] "
+        what = "[--small] [--output FOLDER] CLAIM" if command is reproduce else "[CONFIG]"
+        sub.usage = f"clep {name} [-h] {options}{what} [key=value ...]"
         sub.add_argument("items", nargs="*", metavar="CONFIG, key=value", help=_ITEMS)
         if command is not show:
             sub.add_argument("--json", action="store_true", help="print one JSON object")

@@ -44,6 +44,7 @@ __all__ = [
     "TrackingConfig",
     "builtin",
     "compose",
+    "find",
     "label",
     "replace",
     "to_dict",
@@ -107,6 +108,20 @@ def builtin(group: str) -> dict[str, str]:
     files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
     texts = {file.name[:-5]: file.read_text(encoding="utf-8") for file in files if file.name.endswith(".yaml")}
     return {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
+
+
+def find(group: str, name: str) -> Path:
+    """The file of a built-in name or of a path that ends in .yaml, of a group that is no part of a configuration.
+
+    Raises:
+        ConfigError: for an unknown name.
+    """
+    if _is_path(name):
+        return Path(name)
+    if name not in builtin(group):
+        raise ConfigError(f"{group}: {unknown(name, builtin(group), group)}, or a path that ends in .yaml")
+    with resources.as_file(resources.files("clep.configs") / group / f"{name}.yaml") as path:
+        return path
 
 
 def _source(config: str | Path | Mapping[str, Any] | Config | None) -> _Layer:

@@ -25,6 +25,7 @@ class Result:
         accuracy_matrix: R[i][j], accuracy on experience j after experience i, n x n.
         accuracy_seen: accuracy on the samples of the classes seen so far, after each experience.
         seconds: `train`, `consolidation`, `eval`, `total`.
+        memory: what was kept of the past in the end: `exemplars`, `exemplar_bytes`, `statistics_bytes`.
         error: why it failed.
     """
 
@@ -42,6 +43,7 @@ class Result:
     accuracy_matrix: list[list[float | None]] = field(default_factory=list)
     accuracy_seen: list[float | None] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
+    memory: dict[str, int] = field(default_factory=dict)
     error: str | None = None
 
     @property

@@ -256,6 +256,25 @@ def artifacts(uri: str, run_id: str, name: str) -> Path:
         ) from error
 
 
+def finished(uri: str, experiment_id: str, tag: str) -> dict[str, str]:
+    """Value of a tag -> id of the latest finished run that has it."""
+    client = _mlflow().MlflowClient(tracking_uri=uri)
+    found: dict[str, str] = {}
+    token = None
+    while True:
+        page = client.search_runs(
+            [experiment_id],
+            f"attributes.status = 'FINISHED' AND tags.`{tag}` != ''",
+            order_by=["attributes.start_time DESC"],
+            page_token=token,
+        )
+        for run in page:
+            found.setdefault(run.data.tags[tag], run.info.run_id)
+        token = page.token
+        if not token:
+            return found
+
+
 def ui_command(uri: str) -> str:
     """The shell command that shows the runs, in any working directory; for a server its address."""
     shown = _shown(uri)

@@ -1,10 +1,12 @@
 """Train one composed set of strategies on a class-incremental stream and record the run in MLflow."""
 
+import json
 import random
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -21,16 +23,23 @@ from clep.training import ExperienceReport, Training, TrainingResult
 
 CHECKPOINT = "learner.ckpt"
 """Name of the artifact that `clep.load` reads."""
+RESULT = "result.json"
+"""Name of the artifact with the fields of the `Result`."""
 
 
 def run(
-    config: Config, *, parent_run_id: str | None = None, on_progress: Callable[[dict[str, Any]], None] | None = None
+    config: Config,
+    *,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    on_progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
     """Run the pipeline of a configuration.
 
     Args:
         config: what to run; `cells`, `seeds` and `workers` are not looked at.
         parent_run_id: MLflow run that this one belongs to.
+        tags: further tags of the MLflow run.
         on_progress: called with `{"run_id": ...}` at the start and `{"experience": i}` after each experience.
 
     Raises:
@@ -50,7 +59,7 @@ def run(
             uri,
             tracking.prepare(uri, config.tracking.experiment),
             f"{label(config.strategies)} seed {config.seed}",
-            tags=_tags(config, stream),
+            tags=_tags(config, stream) | dict(tags or {}),
             params=tracking.flatten(to_dict(config)),
             parent_run_id=parent_run_id,
         ) as record:
@@ -137,6 +146,7 @@ def _result(config: Config, run_id: str, uri: str, trained: TrainingResult, size
         accuracy_matrix=plain_matrix(matrix),
         accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i) for i in range(len(sizes))]),
         seconds={p: sum(e.seconds[p] for e in trained.reports) for p in phases} | {"total": total},
+        memory=asdict(trained.reports[-1].memory),
     )
 
 
@@ -158,6 +168,7 @@ def _store(record: tracking.Run, training: Training, result: Result) -> None:
         training.template.learner.save(files[2])
         for file in files:
             record.artifact(file)
+    record.text(json.dumps(asdict(result)), RESULT)
 
 
 def _tags(config: Config, stream: Stream) -> dict[str, Any]:

@@ -3,19 +3,14 @@
 import json
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from clep.pipelines import class_incremental
+from clep.pipelines.cells import run_cells
 
-from clep import progress, report, tracking
+from clep import report, tracking
 from clep.build import build_stream, build_training
 from clep.config import Config, replace, to_dict, to_yaml
 from clep.results import Comparison, Result
-from clep.workers import Message, run_jobs
-
-_PRELOAD = ["clep.pipelines.class_incremental", "mlflow", "matplotlib.figure", "clep.strategies.sleep_replay"]
 
 _CURVES = 21
 
@@ -45,54 +40,15 @@ def compare(config: Config) -> Comparison:
         params=tracking.flatten(to_dict(config)),
     ) as parent:
         parent.text(to_yaml(config), "config.yaml")
-        runs = _run_all(config, jobs, uri, parent.run_id, len(stream.evaluation))
+        experiences = len(stream.evaluation)
+        ended = dict(
+            run_cells(jobs, workers=config.workers, uri=uri, parent_run_id=parent.run_id, experiences=experiences)
+        )
+        runs = [ended[index] for index in range(len(jobs))]
         seconds = {"total": time.perf_counter() - started}
         comparison = Comparison(parent.run_id, uri, runs, len(stream.class_order), seconds)
-        _store(parent, experiment_id, comparison, len(stream.evaluation))
+        _store(parent, experiment_id, comparison, experiences)
     return comparison
-
-
-def _run_all(config: Config, jobs: list[Config], uri: str, parent_run_id: str, experiences: int) -> list[Result]:
-    run_ids: dict[int, str] = {}
-    results: dict[int, Result] = {}
-    messages = run_jobs(_run_cell, [(job, parent_run_id) for job in jobs], workers=config.workers, preload=_PRELOAD)
-    with progress.bar(total=len(jobs) * experiences, desc="starting", unit="exp") as bar:
-        try:
-            for message in messages:
-                if message.kind == "progress":
-                    run_ids.update({message.job: message.value["run_id"]} if "run_id" in message.value else {})
-                    bar.update("experience" in message.value)
-                else:
-                    results[message.job] = _outcome(message, jobs[message.job], uri, run_ids.get(message.job))
-                bar.set_description(f"{len(results)}/{len(jobs)} runs")
-        finally:
-            messages.close()
-    return [results[index] for index in range(len(jobs))]
-
-
-def _run_cell(job: tuple[Config, str], tell: Callable[[Any], None]) -> Result:
-    config, parent_run_id = job
-    return class_incremental.run(config, parent_run_id=parent_run_id, on_progress=tell)
-
-
-def _outcome(message: Message, config: Config, uri: str, run_id: str | None) -> Result:
-    if message.kind == "done":
-        return message.value
-    error = message.value
-    if message.kind == "died":
-        error = f"the worker process ended with exit code {message.value} (out of memory, or killed)"
-        if run_id is not None:
-            tracking.end(uri, run_id, "FAILED", error)
-    return Result(
-        run_id=run_id,
-        status="FAILED",
-        tracking_uri=uri,
-        stream=config.stream.name,
-        network=config.network.name,
-        strategies=list(config.strategies),
-        seed=config.seed,
-        error=error,
-    )
 
 
 def _description(runs: list[Result], experiment_id: str, experiences: int, table: str) -> str:

@@ -70,7 +70,7 @@ def message(source, *overrides: str) -> str:
         ("network.hidden=256", "network.hidden: expected a list of integers", "got 256"),
         ("network.hidden=[256,1.5]", "network.hidden[1]: expected an integer, got 1.5", ""),
         ("network.time_step=0.5", "network.time_step: expected a mapping with keys of distribution, mean", "got 0.5"),
-        ("learner.phases=3", "learner.phases: expected one of one_sided, random_sign, centered, holomorphic, got 3", ""),
+        ("learner.phases=3", "learner.phases: expected one of one_sided, random_sign, centered, holomorphic, ", "3"),
         ("stream.path=3", "stream.path: expected a string or null, got 3", ""),
         ("stream.samples_per_experience=1.5", "stream.samples_per_experience: expected an integer or null", ""),
         ("stream=5", "stream: expected a mapping", "got 5"),

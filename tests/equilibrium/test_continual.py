@@ -31,6 +31,7 @@ ARCHITECTURES = {
     "no hidden layer": {"sizes": [5, 4]},
     "residual links": {"sizes": [5, 6, 5, 6, 4], "residual_links": 2},
     "max pool": {"sizes": [(2, 6, 7), MAX, 5, 4]},
+    "two max pools": {"sizes": [(1, 9, 8), MAX, ConvLayer(3, 2), 4], "neuron": "hard_sigmoid"},
     "average pool": {"sizes": [(2, 6, 7), AVERAGE, 4]},
     "energy": {"sizes": [5, 7, 6, 4], "dynamics": "energy"},
 }
@@ -38,7 +39,7 @@ ARCHITECTURES = {
 
 def made(name, **more):
     arguments = {"neuron": "shifted_sigmoid", "time_step": MIXED, "free_steps": 150, "nudged_steps": 6, "seed": 2}
-    return Network(**arguments | ARCHITECTURES[name] | more)
+    return Network(**{**arguments, **ARCHITECTURES[name], **more})
 
 
 def images_of(network):

@@ -178,62 +178,6 @@ def test_scaled_feedback_keeps_the_gradient_that_of_the_loss(phases, arguments, 
     )
 
 
-def with_feedback_equal_to_the_weights(arguments, **more):
-    network = settled(feedback="untied", **arguments, **more)
-    with torch.no_grad():
-        for connection in network.connections:
-            connection.feedback.copy_(connection.weight)
-    return network
-
-
-UNTIED = {
-    "dense": {"sizes": [5, 7, 6, 4]},
-    "max pool": {"sizes": [(2, 6, 7), MAX, 4]},
-    "average pool": {"sizes": [(2, 6, 7), AVERAGE, 5, 4]},
-    "residual links": {"sizes": [5, 6, 5, 6, 4], "residual_links": 2},
-}
-
-
-@pytest.mark.parametrize("phases", ["one_sided", "centered"])
-@pytest.mark.parametrize(
-    ("name", "scale"), [(name, 1.0) for name in UNTIED] + [(name, 0.5) for name in UNTIED if name != "residual links"]
-)
-def test_the_vector_field_rule_is_bptt_of_weights_and_feedback_apart_where_they_are_equal(name, phases, scale):
-    """Then the Jacobian is symmetric (up to the scale) and the nudged response is the adjoint: each set of weights
-    gets the gradient it has as a parameter of its own. The feedback of the input connection acts on nothing."""
-    network = with_feedback_equal_to_the_weights(UNTIED[name], rule="vector_field", feedback_scale=scale)
-    x = images_of(network)
-    graph = Graph.of(network)
-    loss = cross_entropy(graph.out(graph.unrolled(x, network.free_steps)))
-    expected = torch.autograd.grad(loss, graph.parameters, allow_unused=True, materialize_grads=True)
-
-    def estimate(beta):
-        return linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x)[:-1]
-
-    converges(estimate, flat(expected), phases)
-    for key, a, e in zip(dict(network.named_parameters()), estimate(SMALL[-1]), expected, strict=True):
-        if key == "connections.0.feedback":
-            assert not a.any()
-            assert not e.any()
-        else:
-            assert relative_error(a, e) < (5e-3 if phases == "one_sided" else 1e-5), key
-
-
-@pytest.mark.parametrize("name", UNTIED)
-def test_the_contrast_rule_gives_both_sets_the_gradient_of_tied_weights(name):
-    """So that weights and feedback that start equal stay equal, and those that do not are drawn together by decay."""
-    network = with_feedback_equal_to_the_weights(UNTIED[name], rule="contrast")
-    tied = settled(**UNTIED[name])
-    x = images_of(network)
-    nudging = LinearNudging(SMALL[-1], "centered")
-    expected = dict(zip(dict(tied.named_parameters()), linear_gradient(tied, nudging, cross_entropy, x), strict=False))
-    exact = dict(zip(expected, Graph.of(tied).bptt(cross_entropy, x, network.free_steps), strict=False))
-    actual = linear_gradient(network, nudging, cross_entropy, x)
-    for key, gradient in zip(dict(network.named_parameters()), actual, strict=False):
-        assert_close(gradient, expected[key.replace("feedback", "weight")], rtol=1e-9, atol=1e-12)
-        assert relative_error(gradient, exact[key.replace("feedback", "weight")]) < 1e-5
-
-
 @pytest.mark.parametrize("loss", [squared, lambda z: (z.sin() * torch.arange(1.0, 5.0)).sum().exp() + z.std()])
 def test_any_loss_of_a_read_out_reaches_its_weights_the_layers_below_and_the_input(loss):
     """The read-out is an ordinary module after the equilibrium: its gradient is exact, the others' to order beta^2."""

@@ -23,8 +23,8 @@ def quick(monkeypatch):
 
 @pytest.mark.usefixtures("double", "quick")
 def test_the_cheapest_steps_reach_the_cosine_that_they_are_listed_for():
-    """Each listed setting is run again and compared with the oracle's gradient; a cosine of the wrong pair of gradients,
-    or a cheaper setting overlooked, would be believed by whoever sets `free_steps` from the table."""
+    """Each listed setting is run again and compared with the oracle's gradient; a cosine of the wrong pair of
+    gradients would be believed by whoever sets `free_steps` from the table."""
     network = Network([6, 12, 4], neuron="shifted_sigmoid", time_step=TimeStep("scalar", mean=1.0), seed=1)
     x, y = torch.rand(20, 6), torch.arange(20) % 4
     expected = bptt.gradients(lambda output: SquaredError()(output, y), x, phi.Parts.of(network), 300)[:-1]

@@ -1,0 +1,223 @@
+"""Claims: what a paper or we ourselves say about strategies, as cells to run and comparisons to judge.
+
+A claim is a YAML file (`configs/claim/` or anybody's own):
+
+    claim: one sentence
+    config: mnist                      # the pipeline that every cell starts from
+    set: [stream.samples_per_experience=null]       # changes for every cell
+    small: [stream=digits]             # further changes of `--small`, for a quick look
+    seeds: [0, 1, 2, 3, 4]
+    cells:
+      naive: {set: [strategies=naive], published: 0.195}
+      sleep: {set: [strategies=sleep_replay], published: 0.48, source: Tadros et al. 2022, at_least: 0.65}
+    compare: [[sleep, naive]]          # the first is expected above the second
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from scipy import stats
+
+from clep.errors import ConfigError
+from clep.metrics import mean_std
+from clep.schema import unknown
+
+_CONFIDENCE = 0.95
+_KEYS = ("claim", "config", "set", "small", "seeds", "cells", "compare")
+_CELL_KEYS = ("set", "config", "published", "source", "at_least", "note")
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of a claim's table.
+
+    Attributes:
+        label: its name.
+        set: `key=value` changes.
+        config: the pipeline that this cell starts from; empty for that of the claim.
+        published: the number of a paper, a fraction, where one is known.
+        source: where that number is from.
+        at_least: accuracy that the claim promises.
+        note: why it is not run, if it is not, e.g. data that cannot be had.
+    """
+
+    label: str
+    set: tuple[str, ...]
+    config: str = ""
+    published: float | None = None
+    source: str = ""
+    at_least: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Claim:
+    """A claim; see the module."""
+
+    name: str
+    claim: str
+    config: str
+    set: tuple[str, ...]
+    small: tuple[str, ...]
+    seeds: tuple[int, ...]
+    cells: tuple[Cell, ...]
+    compare: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A comparison of two cells over the seeds that both have.
+
+    Attributes:
+        difference: mean of the paired differences of final accuracy, None without seeds in common.
+        interval: its 95 % t interval, None for fewer than two seeds.
+        words: what that says.
+    """
+
+    above: str
+    below: str
+    difference: float | None
+    interval: tuple[float, float] | None
+    words: str
+
+
+def read(path: Path, name: str) -> Claim:
+    """Read a claim.
+
+    Raises:
+        ConfigError: for an unknown key, a comparison of unknown cells, or a file that is no claim.
+    """
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, yaml.YAMLError) as error:
+        raise ConfigError(f"{name}: cannot be read as YAML: {error}") from error
+    if not isinstance(values, Mapping) or not isinstance(values.get("cells"), Mapping):
+        raise ConfigError(f"{name}: expected a claim with `claim`, `config`, `seeds` and `cells`.")
+    _refuse_unknown(values, _KEYS, name)
+    cells = []
+    for label, cell in values["cells"].items():
+        cell = cell or {}
+        _refuse_unknown(cell, _CELL_KEYS, f"{name}: cells.{label}")
+        cells.append(Cell(str(label), **{**cell, "set": tuple(cell.get("set", ()))}))
+    claim = Claim(
+        name=Path(name).stem,
+        claim=str(values.get("claim", "")),
+        config=str(values.get("config", "class_incremental")),
+        set=tuple(values.get("set") or ()),
+        small=tuple(values.get("small") or ()),
+        seeds=tuple(values.get("seeds") or (0, 1, 2, 3, 4)),
+        cells=tuple(cells),
+        compare=tuple((str(a), str(b)) for a, b in values.get("compare") or ()),
+    )
+    labels = [cell.label for cell in claim.cells]
+    for pair in claim.compare:
+        for label in pair:
+            if label not in labels:
+                raise ConfigError(f"{name}: compare: {unknown(label, labels, 'cell')}")
+    return claim
+
+
+def judge(claim: Claim, accuracies: Mapping[str, Mapping[int, float]]) -> list[Verdict]:
+    """The comparisons of a claim.
+
+    Args:
+        claim: with its comparisons.
+        accuracies: label -> seed -> final accuracy.
+    """
+    return [_verdict(a, b, accuracies.get(a, {}), accuracies.get(b, {})) for a, b in claim.compare]
+
+
+def _verdict(a: str, b: str, first: Mapping[int, float], second: Mapping[int, float]) -> Verdict:
+    differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
+    n = len(differences)
+    if n == 0:
+        return Verdict(a, b, None, None, f"{a} against {b}: not run")
+    mean, better = float(differences.mean()), int((differences > 0).sum())
+    text = f"{a} - {b} = {mean:+.3f}"
+    if n == 1:
+        return Verdict(a, b, mean, None, f"{text} (one seed)")
+    half = float(stats.t.ppf(0.5 + _CONFIDENCE / 2.0, n - 1) * differences.std(ddof=1) / n**0.5)
+    low, high = mean - half, mean + half
+    judged = "above" if low > 0.0 else "below" if high < 0.0 else "no difference shown"
+    words = f"{text} [{low:+.3f}, {high:+.3f}], higher in {better} of {n} seeds: {judged}"
+    return Verdict(a, b, mean, (low, high), words)
+
+
+def summarise(
+    claim: Claim, results: Mapping[str, Sequence[Mapping[str, Any]]], measured: str
+) -> tuple[list[dict[str, Any]], str]:
+    """The rows of a claim's table, and the table with its verdicts as Markdown.
+
+    Args:
+        claim: the claim.
+        results: label -> the `Result`s of its seeds as mappings.
+        measured: how the numbers were made: command, commit, data.
+    """
+    rows = [_row(cell, results.get(cell.label, ())) for cell in claim.cells]
+    accuracies = {row["label"]: row["by_seed"] for row in rows}
+    promises = [
+        f"{cell.label}: promised at least {cell.at_least:.3f}, measured {row['mean']:.3f}: "
+        + ("reached" if row["mean"] >= cell.at_least else "**not reached**")
+        for cell, row in zip(claim.cells, rows, strict=True)
+        if cell.at_least is not None and row["mean"] is not None
+    ]
+    lines = [
+        f"# {claim.name}",
+        "",
+        claim.claim,
+        "",
+        "| cell | accuracy | each seed | forgetting | learned | published | bytes of the past | seconds |",
+        "|---|---|---|---|---|---|---|---|",
+        *(_markdown(row) for row in rows),
+        "",
+        *(f"- {verdict.words}" for verdict in judge(claim, accuracies)),
+        *(f"- {promise}" for promise in promises),
+        "",
+        "Final accuracy over all classes, mean ± standard deviation over seeds; differences are paired by seed, with "
+        f"their 95 % t interval. {measured}",
+        "",
+    ]
+    return rows, "\n".join(lines)
+
+
+def _row(cell: Cell, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    done = [result for result in results if result["status"] == "FINISHED" and result["accuracy"] is not None]
+    failed = len(results) - len(done)
+    memory = done[0].get("memory") or {} if done else {}
+    return {
+        "label": cell.label,
+        "by_seed": {result["seed"]: result["accuracy"] for result in done},
+        **mean_std(r["accuracy"] for r in done),
+        "forgetting": mean_std(r["forgetting"] for r in done)["mean"],
+        "learned_accuracy": mean_std(r["learned_accuracy"] for r in done)["mean"],
+        "seconds": mean_std(r["seconds"]["total"] for r in done)["mean"],
+        "published": cell.published,
+        "source": cell.source,
+        "bytes": memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0) if done else None,
+        "remark": cell.note or (f"{failed} failed" if failed else "" if done else "not run"),
+    }
+
+
+def _markdown(row: Mapping[str, Any]) -> str:
+    def number(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    accuracy = number(row["mean"]) + ("" if row["std"] is None else f" ± {row['std']:.3f}")
+    seeds = " ".join(number(value) for value in row["by_seed"].values()) or row["remark"]
+    published = number(row["published"]) + (f" ({row['source']})" if row["source"] else "")
+    kept = "-" if row["bytes"] is None else f"{row['bytes']:,}".replace(",", " ")
+    label = f"{row['label']} ({row['remark']})" if row["remark"] and row["by_seed"] else row["label"]
+    seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
+    others = [number(row["forgetting"]), number(row["learned_accuracy"]), published, kept, seconds]
+    cells = [label, accuracy, seeds, *others]
+    return f"| {' | '.join(cells)} |"
+
+
+def _refuse_unknown(values: Mapping[str, Any], valid: Sequence[str], where: str) -> None:
+    for key in values:
+        if key not in valid:
+            raise ConfigError(f"{where}: {unknown(str(key), valid, 'key')}")

@@ -1,0 +1,136 @@
+"""Run the cells of a claim over its seeds, each as a run in MLflow, and write one table; resumes where it stopped."""
+
+import csv
+import hashlib
+import json
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from clep.pipelines import class_incremental
+from clep.pipelines.cells import run_cells
+
+from clep import tracking
+from clep.build import build_stream, build_training, resolved
+from clep.claims import Claim, summarise
+from clep.config import Config, compose, replace, to_dict
+
+_TAG = "claim_job"
+# What a result does not depend on.
+_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells"}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Result of the pipeline.
+
+    Attributes:
+        rows: one per cell; see `clep.claims.summarise`.
+        markdown: the table and the verdicts.
+        files: where they were written.
+        tracking_uri: where MLflow has the runs.
+        failed: whether any run failed.
+    """
+
+    rows: list[dict[str, Any]]
+    markdown: str
+    files: list[Path]
+    tracking_uri: str
+    failed: bool
+
+
+def run(
+    claim: Claim, changes: Sequence[str] = (), *, small: bool = False, output: str | Path = "docs/results"
+) -> Table:
+    """Run what has not been run, then write `<claim>.md` and `<claim>.csv` into `output`.
+
+    A run counts as done if the store has a finished one of the same resolved configuration and version; what is done
+    elsewhere than in the configuration (a changed method) needs a new store.
+
+    Args:
+        claim: what to run.
+        changes: further `key=value` changes for every cell, e.g. `data.root=...` or `workers=4`.
+        small: with the claim's changes for a quick look; the table is then called `<claim>_small`.
+        output: folder of the tables; created if it is not there.
+
+    Raises:
+        ConfigError, DataError: for anything wrong with a cell, before the first is trained.
+        KeyboardInterrupt: on Ctrl-C; what has finished is kept and found again.
+    """
+    shared = [*claim.set, *(claim.small if small else ()), *changes]
+    base = compose(claim.config, shared)
+    seeds = [seed for seed in claim.seeds if not small or seed in claim.seeds[:2]]
+    chosen = [cell for cell in claim.cells if not cell.note]
+    cells = [(cell, compose(cell.config or claim.config, [*shared, *cell.set])) for cell in chosen]
+    for _, config in cells:
+        build_training(config, build_stream(config))  # refuses what cannot be trained, before anything is
+    jobs = [(cell.label, resolved(replace(config, seed=seed))) for seed in seeds for cell, config in cells]
+    keys = [_key(config) for _, config in jobs]
+
+    name = f"{claim.name}_small" if small else claim.name
+    uri = tracking.tracking_uri(base.tracking.uri)
+    experiment_id = tracking.prepare(uri, base.tracking.experiment)
+    command = f"clep reproduce {claim.name}{' --small' if small else ''} {shlex.join(_told(changes))}".strip()
+    provenance = tracking.provenance()
+    with tracking.Run(
+        uri, experiment_id, f"reproduce {name}", tags=provenance | {"claim": name}, params={"command": command}
+    ) as parent:
+        done = tracking.finished(uri, experiment_id, _TAG)
+        results = {i: _stored(uri, done[key]) for i, key in enumerate(keys) if key in done}
+        todo = [i for i in range(len(jobs)) if i not in results]
+        for position, result in run_cells(
+            [jobs[i][1] for i in todo],
+            workers=base.workers,
+            uri=uri,
+            parent_run_id=parent.run_id,
+            experiences=base.stream.experiences,
+            tags=[{_TAG: keys[i], "cell": jobs[i][0], "claim": name} for i in todo],
+        ):
+            results[todo[position]] = result.to_json()
+        by_cell = {
+            cell.label: [results[i] for i, (label, _) in enumerate(jobs) if label == cell.label] for cell, _ in cells
+        }
+        measured = f"Measured with `{command}`, version {provenance['version']}"
+        measured += f", commit {provenance['git_commit'][:12]}." if "git_commit" in provenance else "."
+        rows, markdown = summarise(claim, by_cell, measured)
+        files = list(_write(Path(output), name, rows, markdown))
+        for file in files:
+            parent.artifact(file)
+        parent.describe(markdown[: tracking.DESCRIPTION_LENGTH])
+    return Table(rows, markdown, files, uri, any(r["status"] != "FINISHED" for r in results.values()))
+
+
+def _key(config: Config) -> str:
+    """What identifies the result of a configuration."""
+    values = {key: value for key, value in to_dict(config).items() if key not in _IRRELEVANT}
+    text = json.dumps([values, tracking.provenance()["version"]], sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _told(changes: Sequence[str]) -> list[str]:
+    """The changes that a reader of the table needs: not those of the machine."""
+    return [change for change in changes if not change.startswith(("data.", "tracking.", "workers="))]
+
+
+def _stored(uri: str, run_id: str) -> dict[str, Any]:
+    return json.loads(tracking.artifacts(uri, run_id, class_incremental.RESULT).read_text(encoding="utf-8"))
+
+
+def _write(folder: Path, name: str, rows: Sequence[dict[str, Any]], markdown: str) -> Iterator[Path]:
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{name}.md"
+    path.write_text(markdown, encoding="utf-8")
+    yield path
+    path = folder / f"{name}.csv"
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(
+            ["cell", "seed", "accuracy", "mean", "std", "forgetting", "learned_accuracy", "published", "bytes"]
+        )
+        for row in rows:
+            shared = [row[key] for key in ("mean", "std", "forgetting", "learned_accuracy", "published", "bytes")]
+            for seed, accuracy in row["by_seed"].items() or [("", "")]:
+                writer.writerow([row["label"], seed, accuracy, *shared])
+    yield path

@@ -1,0 +1,131 @@
+"""Feedback weights of their own: what each of the two rules gives them."""
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+from torch.testing import assert_close
+
+from clep.equilibrium import ConvLayer, CostNudging, LinearNudging, Network, TimeStep
+from tests.oracles.graph import Graph
+
+pytestmark = pytest.mark.usefixtures("double")
+
+STEPS = 150
+BETAS = [2.0**-k for k in (8, 10, 12)]
+LABELS = torch.tensor([0, 1, 2, 3, 1])
+TARGET = functional.one_hot(LABELS, 4).double()
+AVERAGE, MAX = ConvLayer(3, 3, padding=1, pooling="average"), ConvLayer(3, 3, padding=1, pooling="max")
+ARCHITECTURES = {
+    "dense": {"sizes": [5, 7, 6, 4]},
+    "max pool": {"sizes": [(2, 6, 7), MAX, 4]},
+    "two max pools": {"sizes": [(1, 9, 8), MAX, ConvLayer(2, 2), 4]},
+    "average pool": {"sizes": [(2, 6, 7), AVERAGE, 5, 4]},
+    "residual links": {"sizes": [5, 6, 5, 6, 4], "residual_links": 2},
+}
+# Of residual links under scaled feedback the gains are no more than an order of magnitude.
+CASES = [(name, scale) for name in ARCHITECTURES for scale in (1.0, 0.5) if (name, scale) != ("residual links", 0.5)]
+
+
+def made(name, **more):
+    arguments = {"neuron": "shifted_sigmoid", "time_step": TimeStep("lognormal", mean=0.8, spread=0.3, min=0.4)}
+    steps = {"free_steps": STEPS, "nudged_steps": STEPS, "seed": 2}
+    return Network(**{**arguments, **steps, **ARCHITECTURES[name], **more})
+
+
+def equal(network):
+    """Feedback set to the weights, but for that into the input, which acts on nothing."""
+    with torch.no_grad():
+        for connection in list(network.connections)[1:]:
+            connection.feedback.copy_(connection.weight)
+    return network
+
+
+def images_of(network):
+    return torch.rand(len(LABELS), *network.shapes[0])
+
+
+def gradient(network, nudging, x):
+    """Of the cross-entropy, for the parameters by their names and the input as `x`."""
+    network.nudging = nudging
+    x = x.clone().requires_grad_()
+    named = {**dict(network.named_parameters()), "x": x}
+    loss = functional.cross_entropy(network(x), LABELS)
+    return dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
+
+
+def flat(tensors):
+    return torch.cat([t.detach().reshape(-1) for t in tensors])
+
+
+def relative_error(actual, expected):
+    return float((actual - expected).norm() / expected.norm())
+
+
+@pytest.mark.parametrize("phases", ["one_sided", "centered"])
+@pytest.mark.parametrize(("name", "scale"), CASES)
+def test_the_vector_field_rule_is_bptt_of_weights_and_feedback_apart_where_they_are_equal(name, scale, phases):
+    """Then the Jacobian is symmetric (up to the scale) and the nudged response is the adjoint: each set of weights, and
+    the input, gets the gradient it has as a parameter of its own, in a chain of scaled layers too."""
+    network = equal(made(name, feedback="untied", rule="vector_field", feedback_scale=scale))
+    graph, x = Graph.of(network), images_of(network).requires_grad_()
+    loss = functional.cross_entropy(graph.unrolled(x, STEPS), LABELS)
+    wanted = [*graph.parameters, x]
+    expected = torch.autograd.grad(loss, wanted, allow_unused=True, materialize_grads=True)
+    errors = []
+    for beta in BETAS:
+        actual = gradient(network, LinearNudging(beta, phases), x.detach())
+        errors.append(relative_error(flat(actual.values()), flat(expected)))
+    power = 1.0 if phases == "one_sided" else 2.0
+    assert np.polyfit(np.log2(BETAS), np.log2(errors), 1)[0] == pytest.approx(power, abs=0.06), errors
+    for (key, a), e in zip(actual.items(), expected, strict=True):
+        if key == "connections.0.feedback":
+            assert not a.any()
+            assert not e.any()
+        else:
+            assert relative_error(a, e) < (5e-3 if phases == "one_sided" else 1e-5), key
+
+
+@pytest.mark.parametrize("centered", [False, True])
+@pytest.mark.parametrize(("name", "scale"), CASES)
+def test_the_vector_field_rule_is_the_change_above_times_the_free_state_below(name, scale, centered):
+    """For feedback the change below times the free state above. Large beta, few steps and weights of any angle, so that
+    winners, signs and factors show to the last digit; what a layer changes is divided by the scale of the feedback
+    once for each layer above it."""
+    network = made(name, feedback="untied", rule="vector_field", feedback_scale=scale, neuron="hard_sigmoid")
+    network.free_steps, network.nudged_steps = 6, 4
+    graph, x, beta = Graph.of(network), images_of(network), 0.7
+    free = graph.relax(x, 6)
+    first = graph.relax(x, 4, free, lambda s: beta * (TARGET - s))
+    second = graph.relax(x, 4, free, lambda s: -beta * (TARGET - s)) if centered else free
+    ends = [[x, *states] for states in (first, second, free)]
+    expected = []
+    for edge in graph.edges:
+        a, b, rest = ends
+        factor = -1.0 / ((2 * beta if centered else beta) * len(x) * scale ** (network.depth - edge.above))
+        below, above = rest[edge.below].clone().requires_grad_(), rest[edge.above]
+        forward = (edge.sent(below.detach()) * (a[edge.above] - b[edge.above])).sum()
+        forces = torch.autograd.grad(edge.phi(below, above, feedback=True), below, create_graph=True)[0]
+        backward = (forces * (a[edge.below] - b[edge.below])).sum()
+        leaves = [p for p in (edge.weight, edge.bias) if p is not None]
+        expected += [factor * g for g in torch.autograd.grad(forward, leaves)]
+        expected += [factor * g for g in torch.autograd.grad(backward, [edge.feedback])]
+    nudging = CostNudging(beta, "centered" if centered else "one_sided")
+    loss = nudging.loss(network, network.free_phase(x), LABELS)
+    actual = torch.autograd.grad(loss, list(network.parameters()))
+    assert_close(list(actual), expected, rtol=1e-9, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_contrast_rule_gives_both_sets_the_gradient_of_tied_weights(name):
+    """So that weights and feedback that start equal stay equal, and those that do not are drawn together by decay."""
+    network, tied = equal(made(name, feedback="untied", rule="contrast")), made(name)
+    x = images_of(network)
+    nudging = LinearNudging(BETAS[-1], "centered")
+    expected, actual = gradient(tied, nudging, x), gradient(network, nudging, x)
+    loss = [*Graph.of(tied).bptt(lambda output: functional.cross_entropy(output, LABELS), x, STEPS)]
+    exact = dict(zip(expected, loss, strict=True))
+    for key, found in actual.items():
+        same = key.replace("feedback", "weight")
+        assert_close(found, expected[same], rtol=1e-9, atol=1e-12)
+        assert relative_error(found, exact[same]) < 1e-5
