@@ -19,10 +19,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clep import progress
+from clep import progress, sleep_bench
 from clep.equilibrium import ConvLayer, Convolution, CostNudging, Network, TimeStep
 from clep.errors import ConfigError
 from clep.schema import unknown
+from clep.sleep_bench import SleepTiming
 
 _ROUNDS = 15
 _LR = 0.05
@@ -74,35 +75,42 @@ class Timing:
     spread: tuple[float, float]
 
 
-def bench(cases: Sequence[str] = (), *, threads: int = 1) -> list[Timing]:
-    """Time the cases, synchronous and asynchronous.
+def bench(cases: Sequence[str] = (), *, threads: int = 1) -> list[Timing | SleepTiming]:
+    """Time the cases, updates synchronous and asynchronous.
 
     Args:
-        cases: names of `CASES`; none for all.
+        cases: names of `CASES`, none for all of them; or of `sleep_bench.CASES`.
         threads: threads of torch.
 
     Raises:
         ConfigError: for an unknown case.
     """
     for name in cases:
-        if name not in CASES:
-            raise ConfigError(f"bench: {unknown(name, CASES, 'case')}")
+        if name not in (known := [*CASES, *sleep_bench.CASES]):
+            raise ConfigError(f"bench: {unknown(name, known, 'case')}")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         chosen = list(cases) or list(CASES)
-        return [timing for name in progress.bar(chosen, desc="bench", unit="case") for timing in _time(name)]
+        bar = progress.bar(chosen, desc="bench", unit="case")
+        return [t for name in bar for t in (_time(name) if name in CASES else [sleep_bench.time_sleep(name)])]
     finally:
         torch.set_num_threads(before)
 
 
-def to_json(timings: Sequence[Timing]) -> str:
+def to_json(timings: Sequence[Timing | SleepTiming]) -> str:
     """The timings as a JSON list."""
     return json.dumps([asdict(timing) for timing in timings])
 
 
-def format_timings(timings: Sequence[Timing]) -> str:
-    """The timings as a table for terminals."""
+def format_timings(timings: Sequence[Timing | SleepTiming]) -> str:
+    """The timings for terminals: updates as a table, sleeps in words."""
+    updates = [t for t in timings if isinstance(t, Timing)]
+    sleeps = [sleep_bench.format_sleep(t) for t in timings if isinstance(t, SleepTiming)]
+    return "\n".join([_table(updates), *sleeps] if updates else sleeps)
+
+
+def _table(timings: Sequence[Timing]) -> str:
     head = f"{'case':10} {'relaxation':13} {'sweeps':>6} {'images/s':>10} {'autograd':>10} {'ratio':>6} {'floor':>6} "
     lines = [head + f"{'update diff':>11} {'peak MB':>8}"]
     for t in timings:

@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from clep import claims, config
+from clep import config
 from clep.errors import ClepError, ConfigError, DataError, MissingExtraError
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
@@ -41,11 +41,15 @@ _EXAMPLES = {
   clep reproduce forgetting --small                   the cells on digits, a quick look
   clep reproduce forgetting workers=4 data.root=DATA  the whole table; started again, it goes on where it stopped
   clep reproduce my_claim.yaml --output results""",
+    "tune": """\
+  clep tune strategies=sleep_replay
+  clep tune mnist strategies=[ewc] tune.trials=30 workers=3 --output ewc.yaml
+  clep tune strategies=naive tune.space='{learner.lr: {low: 0.001, high: 0.1, log: true}}'""",
     "steps": """\
   clep steps
   clep steps network=ep network.hidden=[256,256] learner.epochs=20
   clep steps mnist_ep --json > steps.json""",
-    "bench": "  clep bench\n  clep bench mlp1 --threads 2 --json",
+    "bench": "  clep bench\n  clep bench mlp1 --threads 2 --json\n  clep bench sleep",
     "list": "  clep list\n  clep list strategies",
     "show": "  clep show\n  clep show mnist network=ep learner.epochs=3 > my.yaml",
 }
@@ -116,6 +120,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
             f"reproduce: name a claim: {', '.join(config.builtin('claim'))}, or a path that ends in .yaml"
         )
     with _stdout_on_stderr():
+        from clep import claims
         from clep.pipelines import reproduce as pipeline
         from clep.tracking import ui_command
 
@@ -124,6 +129,22 @@ def reproduce(arguments: argparse.Namespace) -> int:
     lines = f"{table.markdown}\nWritten to {', '.join(map(str, table.files))}\n{_OPEN}{ui_command(table.tracking_uri)}"
     _print(json.dumps(table.rows, allow_nan=False) if arguments.json else lines)
     return FAILED if table.failed else OK
+
+
+def tune(arguments: argparse.Namespace) -> int:
+    """Search a strategy set's hyperparameters on validation data; goes on where it stopped."""
+    composed = config.compose(*_config_and_overrides(arguments.items))
+    with _stdout_on_stderr():
+        from clep.pipelines import tune as pipeline
+        from clep.tracking import ui_command
+
+        tuned = pipeline.run(composed)
+        pipeline.write(tuned, arguments.output)
+    lines = [f"{'trial':>5}  accuracy", *(f"{number:5d}  {accuracy:.4f}" for number, accuracy, _ in tuned.trials[:10])]
+    lines += ["", *(f"{key}: {value}" for key, value in tuned.values.items())]
+    lines += ["", f"Use the best: clep run {arguments.output}", _OPEN + ui_command(tuned.tracking_uri)]
+    _print(json.dumps(tuned.to_json(), allow_nan=False) if arguments.json else "\n".join(lines))
+    return OK
 
 
 def steps(arguments: argparse.Namespace) -> int:
@@ -138,7 +159,7 @@ def steps(arguments: argparse.Namespace) -> int:
 
 
 def bench(arguments: argparse.Namespace) -> int:
-    """Time whole updates beside an autograd baseline and the machine's matrix products."""
+    """Time whole updates beside an autograd baseline and the machine's matrix products, or a sleep beside torch."""
     with _stdout_on_stderr():
         from clep import bench as benchmark
 
@@ -166,35 +187,43 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = _describe(argparse.ArgumentParser(prog="clep", description="Continual learning in equilibrium networks."))
     parser.add_argument("--version", action="version", version=f"clep {metadata.version('clep')}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    named = {"run": run, "compare": compare, "reproduce": reproduce, "steps": steps, "bench": bench}
-    named |= {"list": list_names, "show": show}
+    named = {"run": run, "compare": compare, "reproduce": reproduce, "tune": tune}
+    named |= {"steps": steps, "bench": bench, "list": list_names, "show": show}
     for name, command in named.items():
         sub = _describe(commands.add_parser(name, help=command.__doc__, description=command.__doc__))
         sub.set_defaults(command=command)
-        if command is list_names:
-            sub.add_argument("what", nargs="?", choices=["strategies", *_LISTED], help="everything if left out")
-            continue
-        if command is bench:
-            sub.add_argument("cases", nargs="*", metavar="CASE", help="mlp1, mlp2, mlp1_long, conv4; all if left out")
-            sub.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
-            sub.add_argument("--json", action="store_true", help="print a JSON list")
-            continue
+        _ARGUMENTS.get(command, _add_config)(sub)
+        if command in (reproduce, tune):
+            folder = "FOLDER" if command is reproduce else "FILE"
+            default, of = ("docs/results", "the tables") if command is reproduce else ("tuned.yaml", "the best config")
+            sub.add_argument("--output", default=default, metavar=folder, help=f"of {of} ({default})")
         if command is reproduce:
-            sub.add_argument(
-                "--small", action="store_true", help="with the changes that the claim names for a quick look"
-            )
-            sub.add_argument("--output", default="docs/results", metavar="FOLDER", help="of the tables (docs/results)")
-        options = "" if command is show else "[--json] "
-        what = "[--small] [--output FOLDER] CLAIM" if command is reproduce else "[CONFIG]"
-        sub.usage = f"clep {name} [-h] {options}{what} [key=value ...]"
-        sub.add_argument("items", nargs="*", metavar="CONFIG, key=value", help=_ITEMS)
-        if command is not show:
-            sub.add_argument("--json", action="store_true", help="print one JSON object")
+            sub.add_argument("--small", action="store_true", help="a quick look: small data, two seeds")
+        if command not in (show, list_names):
+            sub.add_argument("--json", action="store_true", help="print JSON instead of text")
     arguments, rest = parser.parse_known_args(argv)
     if rest and ("items" not in arguments or any(word.startswith("-") for word in rest)):
         parser.error(f"unrecognized arguments: {' '.join(rest)}")
     arguments.items = [*getattr(arguments, "items", []), *rest]  # argparse stops collecting at the first option
     return arguments
+
+
+def _add_config(sub: argparse.ArgumentParser) -> None:
+    claim = sub.prog.endswith(" reproduce")
+    sub.usage = f"{sub.prog} [-h] [options] {'CLAIM' if claim else '[CONFIG]'} [key=value ...]"
+    sub.add_argument("items", nargs="*", metavar="CLAIM, key=value" if claim else "CONFIG, key=value", help=_ITEMS)
+
+
+def _add_cases(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("cases", nargs="*", metavar="CASE", help="mlp1, mlp2, mlp1_long, conv4 (these if left out), sleep")
+    sub.add_argument("--threads", type=int, default=1, help="threads of torch (1)")
+
+
+def _add_what(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("what", nargs="?", choices=["strategies", *_LISTED], help="everything if left out")
+
+
+_ARGUMENTS = {bench: _add_cases, list_names: _add_what}
 
 
 def _describe(parser: argparse.ArgumentParser) -> argparse.ArgumentParser:

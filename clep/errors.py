@@ -19,3 +19,7 @@ class DivergenceError(ClepError, ArithmeticError):
 
 class MissingExtraError(ClepError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
+
+
+class TrialsFailedError(ClepError):
+    """Every trial of a search failed."""

@@ -113,6 +113,18 @@ class TrackingConfig:
 
 
 @dataclass(frozen=True)
+class TuneConfig:
+    """The search of `clep tune`, on validation data."""
+
+    trials: int = 40
+    seeds: list[int] = field(default_factory=lambda: [100, 101, 102])  # class orders that no report uses
+    space: dict[str, Any] = field(
+        default_factory=dict
+    )  # more keys: {learner.lr: {low: 0.001, high: 0.1, log: true}}
+    storage: str | None = None  # of Optuna; null is optuna.db beside MLflow's store
+
+
+@dataclass(frozen=True)
 class Config:
     """Everything that a pipeline reads; the fields are the keys of the YAML."""
 
@@ -129,14 +141,15 @@ class Config:
     cells: list[list[str]] = field(default_factory=lambda: [cell.split("+") for cell in _CELLS.split()])  # of compare
     seeds: list[int] = field(default_factory=lambda: [0, 1, 2])  # of compare, for each cell
     workers: int = 2
+    tune: TuneConfig = field(default_factory=TuneConfig)
 
 
 _RANGES = {
     "[1, inf)": "stream.experiences stream.samples_per_experience network.channels network.kernel network.stride "
     "network.pool network.hidden network.free_steps network.nudged_steps learner.bptt_steps learner.batch_size "
-    "learner.epochs threads workers",
+    "learner.epochs threads workers tune.trials",
     "[0, inf)": "network.padding network.residual_links network.tolerance network.time_step.spread learner.lr_scale "
-    "learner.weight_decay seed seeds",
+    "learner.weight_decay seed seeds tune.seeds",
     "(0, inf)": "learner.lr learner.gradient_clip network.feedback_scale",
     "[2, inf)": "learner.points",
     "[0, 1)": "stream.validation_fraction learner.momentum",
@@ -231,6 +244,7 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
     for i, cell in enumerate(config.cells):
         yield from _set_problems(f"cells[{i}]", cell)
     lists: dict[str, list[Any]] = {"cells": ["+".join(cell) or "naive" for cell in config.cells], "seeds": config.seeds}
+    lists["tune.seeds"] = config.tune.seeds
     for key, entries in lists.items():
         if not entries:
             yield key, "expected at least one entry, got []"

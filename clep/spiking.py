@@ -233,10 +233,9 @@ class CompiledSimulation:
             self.rng,
         )
 
-    @staticmethod
-    def is_compiled(dtype: np.dtype) -> bool:
-        """Whether this process has the loops for a dtype; if not, the first steps take some seconds more."""
-        return any(numba.from_dtype(np.dtype(dtype)) == signature[3].dtype for signature in _run.signatures)
+    def is_compiled(self) -> bool:
+        """Whether this process has the loops for this dtype; if not, the first steps take some seconds more."""
+        return any(signature[3].dtype == numba.from_dtype(self._weights.dtype) for signature in _run.signatures)
 
 
 class TorchSimulation:

@@ -84,6 +84,7 @@ class Strategy(SupervisedPlugin):
         trains_jointly: learns all experiences at once instead of one after another.
         consolidates: changes weights after an experience was trained (accuracy is then measured before and after).
         touches_loss: adds to the loss or calls the model in the training iteration; None: found out from its hooks.
+        search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
     """
 
@@ -91,6 +92,7 @@ class Strategy(SupervisedPlugin):
     trains_jointly: ClassVar[bool] = False
     consolidates: ClassVar[bool] = False
     touches_loss: ClassVar[bool | None] = None
+    search_space: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)

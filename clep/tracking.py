@@ -256,6 +256,12 @@ def artifacts(uri: str, run_id: str, name: str) -> Path:
         ) from error
 
 
+def beside(uri: str, name: str) -> str:
+    """Address of an SQLite file next to the store, or in the working directory if the store is a server."""
+    path, _ = _sqlite_path(uri)
+    return f"sqlite:///{(Path.cwd() if path is None else path.parent) / name}"
+
+
 def finished(uri: str, experiment_id: str, tag: str) -> dict[str, str]:
     """Value of a tag -> id of the latest finished run that has it."""
     client = _mlflow().MlflowClient(tracking_uri=uri)

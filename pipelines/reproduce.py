@@ -19,7 +19,7 @@ from clep.config import Config, compose, replace, to_dict
 
 _TAG = "claim_job"
 # What a result does not depend on.
-_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells"}
+_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ with other strategies; this plugin gives the same weights to the bit.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from avalanche.training.supervised.der import ClassBalancedBufferWithLogits
@@ -31,6 +31,7 @@ class DER(Strategy):
     """
 
     touches_loss = True
+    search_space: ClassVar = {"alpha": {"low": 0.01, "high": 3.0, "log": True}, "beta": {"low": 0.0, "high": 3.0}}
 
     def __init__(
         self, *, mem_size: int = 200, alpha: float = 0.1, beta: float = 0.5, batch_size_mem: int | None = None

@@ -3,7 +3,7 @@
 Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from clep.equilibrium import Adaptation, ContinualNudging, Network
 from clep.equilibrium.phases import Nudging
@@ -24,6 +24,7 @@ class NeuronalAdaptation(Strategy):
     """
 
     touches_loss = False
+    search_space: ClassVar = {"steps": {"low": 1, "high": 20}, "rate": {"low": 0.01, "high": 0.5, "log": True}}
 
     def __init__(self, *, steps: int = 5, rate: float = 0.1, rescale: bool = True) -> None:
         super().__init__()

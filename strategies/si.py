@@ -3,7 +3,7 @@
 Reference: Zenke, Poole & Ganguli 2017 (arXiv 1703.04200).
 """
 
-from typing import Any
+from typing import Any, ClassVar
 
 from avalanche.training.plugins import SynapticIntelligencePlugin
 
@@ -19,6 +19,8 @@ class SI(SynapticIntelligencePlugin):
         si_lambda: strength of the penalty.
         eps: damping of the importance, in squared weight change (xi of the paper).
     """
+
+    search_space: ClassVar = {"si_lambda": {"low": 1.0, "high": 1e6, "log": True}}
 
     def __init__(self, si_lambda: float = 100.0, eps: float = 1e-3) -> None:
         super().__init__(si_lambda=si_lambda, eps=eps)

@@ -6,9 +6,10 @@ References:
     constants are not public; what the papers leave open is decided here and named in the run's tags.
 """
 
+import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -17,10 +18,12 @@ from torch.utils.data import DataLoader
 
 from clep.errors import ConfigError
 from clep.progress import bar as progress_bar
-from clep.spiking import SpikingParameters, SpikingState, spiking_step
-from clep.strategy import Memory, Strategy, in_range
+from clep.spiking import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes, patched, simulation
+from clep.strategy import Memory, Strategy, in_range, one_of
 
-_CHUNK = 1000  # steps whose input spikes are drawn at once
+GATES = ("matlab", "none")
+STATISTICS = ("seen", "current", "poisson")
+_CHUNK = 1000  # steps between two signs of life
 
 
 class SleepReplay(Strategy):
@@ -28,13 +31,15 @@ class SleepReplay(Strategy):
 
     A sleeping neuron that fires strengthens the synapses whose lower neuron fired with it and weakens the others,
     through a gate that leaves positive weights nearly alone (see `clep.spiking`). Biases are frozen. Sleep sees the
-    weights, the mean input and one activity maximum per layer: no sample of the past.
+    weights, the mean input and one activity maximum per layer: no sample of the past. In a network with convolutions
+    the dense layers above them sleep, driven by the mean activity below them; the convolutions are frozen.
 
     Parameters "per layer" take one value for all layers, two for the hidden layers and the output layer, or one each.
+    Where no source is named, the parameter is this package's own.
 
     Args:
         steps: steps of the sleep after the first experience, >= 0.
-        steps_per_experience: further steps for each later experience, >= 0.
+        steps_per_experience: further steps for each later experience, >= 0 (Tadros 2022: 15 000 and 5 000).
         rate: an input fires with probability `min(1, rate * its mean)` per step, > 0.
         decay: factor on the membrane potential per step, in [0, 1].
         threshold: per layer, the share of the largest pre-activation seen so far at which a neuron fires, > 0.
@@ -45,6 +50,20 @@ class SleepReplay(Strategy):
         patch: side of the random square of the image that drives each step, as a share of its side, in (0, 1]; 1 for
             the whole image. Vectors are never masked.
         feedback: kappa, strength of top-down input during sleep, >= 0; 0 sleeps bottom-up.
+
+    Other arguments:
+        gate: `matlab`, g(w) = 2 / (1 + exp(w / width)) as in the code of Tadros 2022, or `none`, g = 1, which diverges
+            and is therefore allowed with `bounds` alone.
+        bounds: largest absolute value that sleep gives to a weight, in standard deviations of the layer's weights at
+            the first sleep, > 0; null for none.
+        symmetric: whether a synapse between two hidden or output neurons, whose weight works in both directions,
+            changes by the mean of the rules at its two ends. Synapses of the input have one end that learns.
+        statistics: what drives the input. `seen`: the mean over all experiences (Tadros 2022); `current`: mean and
+            maxima of the latest experience only, so that sleep knows nothing of the past but the weights; `poisson`: as
+            `seen`, with Poisson counts clipped to one spike, of probability 1 - exp(-rate * mean).
+        every: sleep after every so many experiences, >= 0; 0: only after the last one of the stream.
+        shuffled: control for what the replayed patterns matter: neurons fire as ever, but the rule sees as many lower
+            neurons at random positions instead of those that fired.
     """
 
     consolidates = True
@@ -63,6 +82,12 @@ class SleepReplay(Strategy):
         gate_width: float = 0.2,
         patch: float = 1.0,
         feedback: float = 0.0,
+        gate: Literal["matlab", "none"] = "matlab",
+        bounds: float | None = None,
+        symmetric: bool = False,
+        statistics: Literal["seen", "current", "poisson"] = "seen",
+        every: int = 1,
+        shuffled: bool = False,
     ) -> None:
         super().__init__()
         self.steps = int(in_range("steps", steps, 0))
@@ -75,97 +100,125 @@ class SleepReplay(Strategy):
         self.gate_width = in_range("gate_width", gate_width, 1e-12)
         self.patch = in_range("patch", patch, 1e-12, 1.0)
         self.feedback = in_range("feedback", feedback, 0.0)
-        self.sleeps = 0
+        self.gate = one_of("gate", gate, GATES)
+        self.bounds = math.inf if bounds is None else in_range("bounds", bounds, 1e-12)
+        if self.gate == "none" and bounds is None:
+            raise ConfigError(
+                "gate: without a gate weights grow without limit; set `bounds`, e.g. to 3, or gate=matlab."
+            )
+        self.symmetric = symmetric
+        self.statistics = one_of("statistics", statistics, STATISTICS)
+        self.every = int(in_range("every", every, 0))
+        self.shuffled = shuffled
+        self.experiences = 0
         self.mean: Tensor | None = None  # (C, H, W) or (features,)
         self.count = 0
         self.maxima: list[float] = []
         self.spread: list[float] = []
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Refuse, before it is trained, a model that cannot sleep with these parameters."""
+        """Refuse, before it is trained, what cannot sleep with these parameters."""
         depth = len(sleep_layers(strategy.model))
         for name in ("threshold", "increment", "decrement_ratio"):
             per_layer(name, getattr(self, name), depth)
+        if self.every == 0:
+            is_last(strategy.experience)
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Update the statistics with the experience just trained, then sleep."""
+        """Update the statistics with the experience just trained, then sleep, if it is time to."""
         layers = sleep_layers(strategy.model)
-        self._observe(strategy, layers)
+        first = self._observe(strategy, layers)
+        self.experiences += 1
+        if self.experiences % self.every if self.every else not is_last(strategy.experience):
+            return
         if not self.spread:
-            self.spread = [float(weight.detach().std()) for _, weight in layers]
+            self.spread = [max(float(weight.detach().std()), 1e-12) for _, weight in layers]
+        self._log_residual("before", strategy.model, first)
         self._sleep([weight for _, weight in layers])
-        self.sleeps += 1
+        self._log_residual("after", strategy.model, first)
 
     @torch.no_grad()
-    def _observe(self, strategy: Any, layers: list[tuple[str, Tensor]]) -> None:
-        """Mean input and largest pre-activation of each layer, running over the experiences, each on its own data."""
+    def _observe(self, strategy: Any, layers: list[tuple[str, Tensor]]) -> Tensor:
+        """Mean input and largest pre-activation of each layer, of the experience on its own or of all so far.
+
+        Returns:
+            The first batch, on the device of the model.
+        """
         maxima = [0.0] * len(layers)
-        total = 0.0
+        total: Tensor | float = 0.0
+        first = None
         # A loader draws a number when it starts, here from a generator that nothing else draws from.
-        for x, *_ in DataLoader(strategy.experience.dataset.eval(), batch_size=500, generator=torch.Generator()):
-            total = total + x.sum(0, dtype=torch.float64)
-            below = presynaptic(strategy.model, layers, x.to(strategy.device))
+        for images, *_ in DataLoader(strategy.experience.dataset.eval(), batch_size=500, generator=torch.Generator()):
+            x = images.to(strategy.device)
+            first = x if first is None else first
+            below = presynaptic(strategy.model, layers, x)
+            total = total + pictured(below[0], x).sum(0, dtype=torch.float64).cpu()
             for layer, ((_, weight), state) in enumerate(zip(layers, below, strict=True)):
                 maxima[layer] = max(maxima[layer], float((state @ weight.T).max()))
+        if self.statistics == "current":
+            self.mean, self.count, self.maxima = None, 0, []
         n = len(strategy.experience.dataset)
         old = 0.0 if self.mean is None else self.mean.double() * self.count
         self.count += n
         self.mean = ((old + total) / self.count).float()
         self.maxima = [max(pair) for pair in zip(self.maxima or maxima, maxima, strict=True)]
+        return first
+
+    def _log_residual(self, when: str, model: nn.Module, x: Tensor) -> None:
+        """How far an equilibrium network is from its fixed point after a free phase: weights that grow may end it."""
+        if hasattr(model, "free_phase") and hasattr(model, "residual"):
+            model.free_phase(x)
+            self.log(f"sleep/residual_{when}", model.residual)
 
     @torch.no_grad()
     def _sleep(self, weights: list[nn.Parameter]) -> None:
-        arrays = [weight.detach().cpu().numpy().copy() for weight in weights]
-        before = [array.copy() for array in arrays]
-        parameters = self._parameters(len(arrays))
-        state = SpikingState.rest([len(array) for array in arrays], arrays[0].dtype)
-        steps = self.steps + self.sleeps * self.steps_per_experience
-        counts = [np.zeros(len(array)) for array in arrays]
+        seed = int(torch.randint(2**62, (1,), generator=self.generator))
+        draws, shuffles = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+        parameters = self._parameters(len(weights))
+        asleep = simulation(weights, parameters, symmetric=self.symmetric, shuffled=self.shuffled, rng=shuffles)
+        steps = self.steps + (self.experiences - 1) * self.steps_per_experience
         with progress_bar(total=steps, desc="sleep", unit="step", delay=2) as bar:
+            if isinstance(asleep, CompiledSimulation) and not asleep.is_compiled():
+                bar.set_description("sleep (compiling, some seconds, the first time only)")
             for start in range(0, steps, _CHUNK):
                 chunk = min(_CHUNK, steps - start)
-                for spikes in self._input_spikes(chunk).numpy().astype(arrays[0].dtype):
-                    spiking_step(arrays, state, spikes, parameters)
-                    for count, z in zip(counts, state.z, strict=True):
-                        count += z
+                asleep.run(self._input_spikes(chunk, draws))
+                bar.set_description("sleep", refresh=False)
                 bar.update(chunk)
-        for layer, (weight, array, old) in enumerate(zip(weights, arrays, before, strict=True), start=1):
-            weight.copy_(torch.from_numpy(array))
-            self.log(f"sleep/firing_rate_layer_{layer}", counts[layer - 1].mean() / max(1, steps))
-            self.log(f"sleep/weight_change_layer_{layer}", np.linalg.norm(array - old) / np.linalg.norm(old))
+        for layer, (weight, new) in enumerate(zip(weights, asleep.weights, strict=True), start=1):
+            change = torch.as_tensor(new, device=weight.device) - weight
+            self.log(f"sleep/firing_rate_layer_{layer}", asleep.counts[layer - 1].mean() / max(1, steps))
+            self.log(f"sleep/weight_change_layer_{layer}", float(change.norm() / weight.norm()))
+            weight.copy_(torch.as_tensor(new))
 
     def _parameters(self, depth: int) -> list[SpikingParameters]:
         """Constants of each layer in units of its weights."""
         threshold = per_layer("threshold", self.threshold, depth)
         increment = per_layer("increment", self.increment, depth)
         ratio = per_layer("decrement_ratio", self.decrement_ratio, depth)
+        width = math.inf if self.gate == "none" else self.gate_width
         return [
             SpikingParameters(
                 decay=self.decay,
                 threshold=threshold[layer] * max(self.maxima[layer], 1e-12),
                 increment=increment[layer] * self.spread[layer],
                 decrement=increment[layer] * ratio[layer] * self.spread[layer],
-                gate_width=self.gate_width * self.spread[layer],
+                gate_width=width * self.spread[layer],
                 feedback=self.feedback,
+                bound=self.bounds * self.spread[layer],
             )
             for layer in range(depth)
         ]
 
-    def _input_spikes(self, steps: int) -> Tensor:
-        """Bernoulli spikes of the inputs, (steps, n_0) bool, inside one random patch per step."""
+    def _input_spikes(self, steps: int, rng: np.random.Generator) -> Spikes:
+        """Bernoulli spikes of the inputs, inside one random patch per step."""
         assert self.mean is not None
-        shape = self.mean.shape
-        probability = (self.rate * self.mean).clamp(0.0, 1.0)
-        spikes = torch.rand((steps, *shape), generator=self.generator) < probability
-        if self.patch < 1.0 and len(shape) == 3:
-            height, width = shape[1:]
-            sides = [max(1, round(self.patch * side)) for side in (height, width)]
-            for axis, (side, length) in enumerate(zip((height, width), sides, strict=True), start=2):
-                corner = torch.randint(side - length + 1, (steps, 1), generator=self.generator)
-                position = torch.arange(side)
-                inside = (position >= corner) & (position < corner + length)  # (steps, side)
-                spikes &= inside[:, None, :, None] if axis == 2 else inside[:, None, None, :]
-        return spikes.flatten(1)
+        expected = (self.rate * self.mean.double()).clamp_min(0.0)
+        probability = -torch.expm1(-expected) if self.statistics == "poisson" else expected.clamp_max(1.0)
+        spikes = bernoulli_spikes(probability.flatten().numpy(), steps, rng)
+        if self.patch < 1.0 and self.mean.dim() == 3:
+            return patched(spikes, self.mean.shape, self.patch, rng)
+        return spikes
 
     def memory(self) -> Memory:
         """The mean input with its count, and two numbers per layer."""
@@ -220,3 +273,25 @@ def presynaptic(model: nn.Module, layers: list[tuple[str, Tensor]], x: Tensor) -
     for _, weight in layers[:-1]:
         states.append(torch.relu(states[-1] @ weight.T))
     return states
+
+
+def pictured(activity: Tensor, x: Tensor) -> Tensor:
+    """The activity below the first layer, (B, n) or (B, C, H, W): in the shape of `x` where it is `x` itself."""
+    same = activity.shape == x.flatten(1).shape and bool((activity == x.flatten(1)).all())
+    return x if same else activity
+
+
+def is_last(experience: Any) -> bool:
+    """Whether an experience is the last one of its stream.
+
+    Raises:
+        ConfigError: if it belongs to no stream, or to one without a length.
+    """
+    try:
+        with experience.no_attribute_masking():
+            return experience.current_experience == len(experience.origin_stream) - 1
+    except (AttributeError, TypeError, AssertionError) as error:
+        raise ConfigError(
+            "strategy.sleep_replay.every: 0 sleeps after the last experience, and this one does not know how many its "
+            "stream has; use a benchmark of Avalanche whose train_stream has a length, or every=1."
+        ) from error

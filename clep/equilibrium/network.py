@@ -228,7 +228,11 @@ class Network(nn.Module):
         """Output of the free equilibrium, (B, K), differentiable in the parameters and in `x`."""
         x = self._shaped(x)
         if isinstance(self.nudging, Backpropagation):
-            return self.read_out(self._unrolled(x, self.nudging))
+            if torch.is_autocast_enabled(x.device.type):
+                x = x.to(self.connections[0].weight.dtype)
+            with full_precision(x):
+                state = self._unrolled(x, self.nudging)
+            return self.read_out(state)
         return self.read_out(Equilibrium.apply(self, x, *self.relaxing_parameters()))
 
     def read_out(self, state: Tensor) -> Tensor:
@@ -277,22 +281,31 @@ class Network(nn.Module):
         return [] if self.feedback == "tied" else [connection.angle() for connection in self.connections[1:]]
 
     def sleep_layers(self) -> list[tuple[str, nn.Parameter]]:
-        """(name, weight (n_l, n_{l-1})) of each connection, lowest first: what sleep replay works on.
+        """(name, weight (n_l, n_{l-1})) of each dense layer, lowest first: what sleep replay works on.
+
+        The dense layers are those above the convolutions, if there are any, and a linear read-out.
 
         Raises:
-            ConfigError: if the layers are no chain of dense ones.
+            ConfigError: if they are no chain.
         """
-        if self.readout is not None or self.residual_links or not all(isinstance(c, Dense) for c in self.connections):
+        if self.residual_links:
             raise ConfigError(
-                "strategies: sleep_replay needs a chain of dense layers that all relax; this network has convolutions, "
-                "residual links or a linear read-out."
+                "strategies: sleep_replay needs a chain of dense layers; this network has residual links."
             )
-        return [(f"connections.{layer}", connection.weight) for layer, connection in enumerate(self.connections)]
+        first = self._first_dense
+        dense = [(f"connections.{i}", connection.weight) for i, connection in enumerate(self.connections) if i >= first]
+        return dense if self.readout is None else [*dense, ("readout", self.readout.weight)]
 
     def presynaptic(self, x: Tensor) -> list[Tensor]:
-        """Free equilibrium below each connection, (B, n_{l-1}), lowest (the input) first."""
+        """Free equilibrium below each layer of `sleep_layers`, (B, n_{l-1}), lowest first."""
         free = self.free_phase(x)
-        return [free.x, *free.states[:-1]]
+        below = [free.x, *free.states][self._first_dense :]
+        return [state.flatten(1) for state in (below[:-1] if self.readout is None else below)]
+
+    @property
+    def _first_dense(self) -> int:
+        """Index of the lowest dense connection; none is below a convolution."""
+        return sum(not isinstance(connection, Dense) for connection in self.connections)
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights and dt are state)."""

@@ -9,6 +9,7 @@ from clep.equilibrium import (
     ORDERS,
     POOLINGS,
     Adaptation,
+    Backpropagation,
     Clamping,
     ConvLayer,
     CostNudging,
@@ -126,6 +127,18 @@ def test_autocast_changes_no_digit_of_the_update_of_any_network(cost, arguments)
     if network.readout is None:
         assert_close(actual, expected, rtol=0.0, atol=0.0)
     assert cosine(actual, expected) > (0.999 if network.readout else 1.0 - 1e-12)
+
+
+def test_autocast_changes_no_digit_of_the_bptt_twin():
+    """Or the twin would be compared in half precision with a network that is not."""
+    network, x = Network([64, 32, 10], nudging=Backpropagation(), seed=1), torch.rand(32, 64)
+    output, expected = network(x), gradient(network, x)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        assert_close(network(x), output, rtol=0.0, atol=0.0)
+        loss = functional.cross_entropy(network(x), LABELS)
+        assert network(x.bfloat16()).dtype == torch.float32
+    actual = torch.autograd.grad(loss, list(network.parameters()))  # outside, as torch asks of every module
+    assert_close(actual, expected, rtol=0.0, atol=0.0)
 
 
 # ---------------------------------------------------------------- fast products

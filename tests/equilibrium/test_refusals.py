@@ -159,17 +159,9 @@ def test_gradients_with_a_meaning_pass_the_check(layer):
     Network([IMAGE, ConvLayer(2), 3]).check(LinearNudging())
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"sizes": [IMAGE, ConvLayer(2), 3]},
-        {"sizes": [5, 4, 3], "readout": "linear"},
-        {"sizes": [5, 4, 4, 4, 3], "residual_links": 2},
-    ],
-)
-def test_sleep_refuses_what_is_no_chain_of_dense_layers(arguments):
+def test_sleep_refuses_what_is_no_chain_of_layers():
     with pytest.raises(ConfigError, match="sleep_replay needs a chain of dense layers"):
-        Network(**arguments).sleep_layers()
+        Network([5, 4, 4, 4, 3], residual_links=2).sleep_layers()
 
 
 # ---------------------------------------------------------------- what a checkpoint holds

@@ -12,7 +12,7 @@ from tests.oracles.graph import Graph
 pytestmark = pytest.mark.usefixtures("double")
 
 STEPS = 150
-BETAS = [2.0**-k for k in (8, 10, 12)]
+BETAS = [2.0**-k for k in (8, 12)]
 LABELS = torch.tensor([0, 1, 2, 3, 1])
 TARGET = functional.one_hot(LABELS, 4).double()
 AVERAGE, MAX = ConvLayer(3, 3, padding=1, pooling="average"), ConvLayer(3, 3, padding=1, pooling="max")
@@ -89,13 +89,13 @@ def test_the_vector_field_rule_is_bptt_of_weights_and_feedback_apart_where_they_
 @pytest.mark.parametrize("centered", [False, True])
 @pytest.mark.parametrize(("name", "scale"), CASES)
 def test_the_vector_field_rule_is_the_change_above_times_the_free_state_below(name, scale, centered):
-    """For feedback the change below times the free state above. Large beta, few steps and weights of any angle, so that
-    winners, signs and factors show to the last digit; what a layer changes is divided by the scale of the feedback
-    once for each layer above it."""
-    network = made(name, feedback="untied", rule="vector_field", feedback_scale=scale, neuron="hard_sigmoid")
-    network.free_steps, network.nudged_steps = 6, 4
+    """For feedback the change below times the free state above. Large beta, a free phase cut short and weights of any
+    angle, so that winners, signs and factors show to the last digit; what a layer changes is divided by
+    the scale of the feedback once for each layer above it."""
+    arguments = {"feedback": "untied", "rule": "vector_field", "feedback_scale": scale, "init": "glorot"}
+    network = made(name, neuron="hard_sigmoid", free_steps=2, nudged_steps=4, **arguments)
     graph, x, beta = Graph.of(network), images_of(network), 0.7
-    free = graph.relax(x, 6)
+    free = graph.relax(x, 2)
     first = graph.relax(x, 4, free, lambda s: beta * (TARGET - s))
     second = graph.relax(x, 4, free, lambda s: -beta * (TARGET - s)) if centered else free
     ends = [[x, *states] for states in (first, second, free)]

@@ -1,0 +1,116 @@
+"""Search spaces of hyperparameters: what a strategy declares about its parameters, as Optuna suggestions.
+
+A space maps a parameter (`rate`, or `threshold[0]` for one entry of a list) to a range: `{low, high}`, with `log: true`
+for a logarithmic one, integers if both ends are; or to `{choices: [...]}`.
+"""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import optuna
+import yaml
+
+from clep import strategy
+from clep.config import Config, builtin, find
+from clep.errors import ConfigError
+from clep.schema import unknown
+
+Space = Mapping[str, Mapping[str, Any]]
+_RANGE_KEYS = ("low", "high", "log", "choices")
+
+
+def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
+    """Key of the configuration -> range, for all strategies of a set and what `tune.space` adds or replaces.
+
+    Raises:
+        ConfigError: for a range that is none, or if there is nothing to search.
+    """
+    space: dict[str, Mapping[str, Any]] = {}
+    for name in config.strategies:
+        space |= {f"strategy.{name}.{key}": value for key, value in declared(name).items()}
+    space |= config.tune.space
+    for key, value in list(space.items()):
+        if value is None:
+            del space[key]
+        else:
+            _check(key, value)
+    if not space:
+        raise ConfigError(
+            "tune.space: nothing to search: the strategies declare no space; name keys and ranges, as in "
+            "tune.space={learner.lr: {low: 0.001, high: 0.1, log: true}}."
+        )
+    return space
+
+
+def declared(name: str) -> Space:
+    """The space that a strategy declares: its `search_space`, or for foreign plugins a file of configs/search/."""
+    own = getattr(strategy.find(name), "search_space", None)
+    if own is not None:
+        return own
+    if name in builtin("search"):
+        return yaml.safe_load(find("search", name).read_text(encoding="utf-8"))
+    return {}
+
+
+def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
+    """Draw a value for every key."""
+    return {key: _suggest(trial, key, value) for key, value in space.items()}
+
+
+def changes(values: Mapping[str, Any], config: Config) -> dict[str, Any]:
+    """The values as nested changes of a resolved configuration; entries of lists leave the others as they are."""
+    nested: dict[str, Any] = {}
+    for key, value in values.items():
+        path, index = re.fullmatch(r"(.*?)(?:\[(\d+)\])?", key).groups()  # type: ignore[union-attr]
+        parts = re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", path)
+        inner = nested
+        for part in parts[:-1]:
+            inner = inner.setdefault(part, {})
+        if index is None:
+            inner[parts[-1]] = value
+        else:
+            entries = inner.setdefault(parts[-1], list(_current(config, parts, key)))
+            entries[int(index)] = value
+    return nested
+
+
+def _suggest(trial: optuna.Trial, key: str, value: Mapping[str, Any]) -> Any:
+    if "choices" in value:
+        return trial.suggest_categorical(key, value["choices"])
+    low, high, log = value["low"], value["high"], bool(value.get("log"))
+    if isinstance(low, int) and isinstance(high, int):
+        return trial.suggest_int(key, low, high, log=log)
+    return trial.suggest_float(key, low, high, log=log)
+
+
+def _current(config: Config, parts: Sequence[str], key: str) -> list[Any]:
+    value: Any = config
+    for part in parts:
+        value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
+    match = re.search(r"\[(\d+)\]$", key)
+    if not isinstance(value, list | tuple) or match is None or int(match[1]) >= len(value):
+        raise ConfigError(f"tune.space: `{key}` names an entry of a list, but the value there is {value!r}.")
+    return list(value)
+
+
+def _check(key: str, value: Any) -> None:
+    for problem in _problems(value):
+        raise ConfigError(f"tune.space: `{key}`: {problem}")
+
+
+def _problems(value: Any) -> Iterator[str]:
+    expected = "expected {low: ..., high: ...}, with log: true if wanted, or {choices: [...]}"
+    if not isinstance(value, Mapping):
+        yield f"{expected}, got {value!r}"
+        return
+    for name in value:
+        if name not in _RANGE_KEYS:
+            yield unknown(str(name), _RANGE_KEYS, "key")
+    if "choices" in value:
+        if not value["choices"]:
+            yield "expected at least one choice"
+    elif "low" not in value or "high" not in value or not value["low"] < value["high"]:
+        yield f"{expected} and low < high, got {dict(value)}"
+    elif value.get("log") and value["low"] <= 0:
+        yield f"a logarithmic range begins above 0, got {value['low']}"

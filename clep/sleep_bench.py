@@ -1,0 +1,168 @@
+"""How fast a sleep is, beside a torch loop whose cost follows the sizes of the matrices.
+
+The network has the sizes and the activity of the published ones (784-1200-1200-10, some 13 input spikes and up to a
+tenth of a spike of a hidden layer per step). Both sides start from the same weights, get the same input spikes and run
+in turn, on one thread, so that a machine that changes its pace changes it for both; medians are reported.
+"""
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clep.spiking import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
+
+_ROUNDS = 5
+
+
+@dataclass(frozen=True)
+class SleepCase:
+    """A network with random weights U(-1, 1) / sqrt(n_below), and a sleep.
+
+    Attributes:
+        sizes: layers from input to output.
+        input_spikes: expected number of input spikes per step.
+        thresholds: of each layer above the input.
+        change: increment of the rule in standard deviations of a layer's weights; the decrement is a third of it.
+        steps: steps of the sleep.
+        torch_steps: steps of the torch loop, whose time is scaled to `steps`.
+    """
+
+    sizes: tuple[int, ...] = (784, 1200, 1200, 10)
+    input_spikes: float = 13.0
+    thresholds: tuple[float, ...] = (2.0, 0.1, 0.04)
+    change: float = 0.0005
+    steps: int = 25_000
+    torch_steps: int = 2_000
+
+
+CASES = {"sleep": SleepCase()}
+
+
+@dataclass(frozen=True)
+class SleepTiming:
+    """One sleep; the fields of the JSON of `clep bench sleep`.
+
+    Attributes:
+        seconds: of the event-driven sleep, with the drawing of its input, without compiling.
+        torch_seconds: of the torch loop for as many steps: measured on `torch_steps` and scaled.
+        ratio: `torch_seconds` over `seconds`.
+        spikes_per_step: of each layer, the input first.
+        max_weight_difference: largest difference of a weight between the two sides after `torch_steps`.
+        max_weight_change: largest change of a weight in these steps, to compare it with.
+        spread: (smallest, largest) seconds over the rounds.
+    """
+
+    case: str
+    steps: int
+    seconds: float
+    torch_seconds: float
+    torch_steps: int
+    ratio: float
+    spikes_per_step: list[float]
+    max_weight_difference: float
+    max_weight_change: float
+    spread: tuple[float, float] = field(default=(0.0, 0.0))
+
+
+def time_sleep(name: str) -> SleepTiming:
+    """Time one of `CASES`, on as many threads as torch has; the event-driven side always uses one."""
+    case = CASES[name]
+    rng = np.random.default_rng(0)
+    weights = [
+        (rng.uniform(-1.0, 1.0, (high, low)) / np.sqrt(low)).astype(np.float32) for low, high in pairwise(case.sizes)
+    ]
+    parameters = parameters_of(case, weights)
+    probability = rng.random(case.sizes[0])
+    probability *= case.input_spikes / probability.sum()
+
+    def events() -> CompiledSimulation:
+        asleep = CompiledSimulation(weights, parameters)
+        asleep.run(bernoulli_spikes(probability, case.steps, np.random.default_rng(1)))
+        return asleep
+
+    spikes = bernoulli_spikes(probability, case.steps, np.random.default_rng(1))
+    CompiledSimulation(weights, parameters).run(spikes[:1])  # compiles
+    few = spikes[: case.torch_steps]
+    ours, theirs = [], []
+    for _ in range(_ROUNDS):
+        ours.append(_seconds(events))
+        theirs.append(_seconds(lambda: torch_loop(weights, parameters, few)))
+    seconds, torch_seconds = statistics.median(ours), statistics.median(theirs) * case.steps / case.torch_steps
+    asleep = CompiledSimulation(weights, parameters)
+    asleep.run(few)
+    dense = torch_loop(weights, parameters, few)
+    counts = [len(spikes.index), *(int(count.sum()) for count in events().counts)]
+    return SleepTiming(
+        case=name,
+        steps=case.steps,
+        seconds=seconds,
+        torch_seconds=torch_seconds,
+        torch_steps=case.torch_steps,
+        ratio=torch_seconds / seconds,
+        spikes_per_step=[count / case.steps for count in counts],
+        max_weight_difference=_largest(asleep.weights, [w.numpy() for w in dense]),
+        max_weight_change=_largest(asleep.weights, weights),
+        spread=(min(ours), max(ours)),
+    )
+
+
+def format_sleep(timing: SleepTiming) -> str:
+    """A timing as lines for terminals."""
+    rates = ", ".join(f"{rate:.3g}" for rate in timing.spikes_per_step)
+    return (
+        f"{timing.case}: {timing.steps} steps in {timing.seconds:.3f} s ({timing.spread[0]:.3f} to "
+        f"{timing.spread[1]:.3f}); a torch loop {timing.torch_seconds:.1f} s (scaled from {timing.torch_steps} steps), "
+        f"ratio {timing.ratio:.0f}\n"
+        f"spikes per step and layer: {rates}; largest weight difference of the two after {timing.torch_steps} steps "
+        f"{timing.max_weight_difference:.1e}, largest weight change {timing.max_weight_change:.1e}"
+    )
+
+
+def parameters_of(case: SleepCase, weights: Sequence[np.ndarray]) -> list[SpikingParameters]:
+    """Constants of each layer of a case."""
+    return [
+        SpikingParameters(
+            decay=0.98,
+            threshold=threshold,
+            increment=case.change * float(w.std()),
+            decrement=case.change / 3.0 * float(w.std()),
+            gate_width=0.5 * float(w.std()),
+        )
+        for w, threshold in zip(weights, case.thresholds, strict=True)
+    ]
+
+
+@torch.no_grad()
+def torch_loop(weights: Sequence[np.ndarray], parameters: Sequence[SpikingParameters], spikes: Spikes) -> list[Tensor]:
+    """The weights after the same sleep step by step: whole matrices times vectors, and only rows that fired change."""
+    matrices = [torch.from_numpy(w.copy()) for w in weights]
+    potentials = [w.new_zeros(len(w)) for w in matrices]
+    for z in torch.from_numpy(spikes.dense()).to(matrices[0].dtype):
+        below = z
+        for w, v, p in zip(matrices, potentials, parameters, strict=True):
+            torch.addmv(v, w, below, beta=p.decay, out=v)
+            above = v >= p.threshold
+            if above.any():
+                rows = w[above]
+                w[above] = rows + (below * (p.increment + p.decrement) - p.decrement) * 2.0 * torch.sigmoid(
+                    -rows / p.gate_width
+                )
+                v[above] = 0.0
+            below = above.to(w.dtype)
+    return matrices
+
+
+def _largest(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
+    return float(max(abs(a - b).max() for a, b in zip(some, others, strict=True)))
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start

@@ -1,0 +1,203 @@
+"""Search the hyperparameters of a strategy set on validation data; every trial a child run in MLflow, resumable."""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import torch
+from optuna.trial import FrozenTrial, TrialState
+
+from clep import metrics, progress, search, tracking
+from clep.build import build_stream, build_training, resolved
+from clep.config import Config, label, replace, to_dict, to_yaml
+from clep.errors import TrialsFailedError
+from clep.metrics import mean_std
+from clep.randomness import seed_globals
+from clep.workers import run_jobs
+
+_VALIDATION = 0.2
+_ACCURACY = "tune/accuracy"
+_PRELOAD = ["clep.build", "clep.strategies.sleep_replay"]
+_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "seed"}
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """Result of a search.
+
+    Attributes:
+        accuracy: `{"mean", "std", "n"}` of the best trial over the seeds, on validation data. The best of many is
+            biased upwards: report test accuracy on other seeds.
+        values: its hyperparameters, by their keys.
+        trials: (number, accuracy, values) of all finished trials, best first.
+        config: the configuration with these values, evaluated on test data.
+        tracking_uri, parent_run_id: where MLflow has the trials.
+    """
+
+    accuracy: dict[str, Any]
+    values: dict[str, Any]
+    trials: list[tuple[int, float, dict[str, Any]]]
+    config: Config
+    tracking_uri: str
+    parent_run_id: str
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers, without the configuration."""
+        return {
+            "accuracy": self.accuracy,
+            "values": self.values,
+            "trials": [{"number": n, "accuracy": a, "values": v} for n, a, v in self.trials],
+            "tracking_uri": self.tracking_uri,
+            "parent_run_id": self.parent_run_id,
+        }
+
+
+def run(config: Config) -> Tuned:
+    """Search until `tune.trials` trials have finished; a search of the same configuration goes on where it stopped.
+
+    Trains on the training part alone and scores the final accuracy on the validation part (20 % if the configuration
+    names none), averaged over `tune.seeds`. It looks at the accuracy over all experiences, i.e. ahead in the stream.
+
+    Raises:
+        ConfigError, DataError: before anything is trained.
+        TrialsFailedError: if every trial failed.
+        KeyboardInterrupt: on Ctrl-C; finished trials are kept and found again.
+    """
+    stream = {"evaluate_on": "validation", "validation_fraction": config.stream.validation_fraction or _VALIDATION}
+    base = resolved(replace(config, stream=stream))
+    space = search.space_of(base)
+    build_training(base, build_stream(base))  # refuses what cannot be trained, before anything is
+    uri = tracking.tracking_uri(config.tracking.uri)
+    experiment_id = tracking.prepare(uri, config.tracking.experiment)
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study = optuna.create_study(
+        study_name=_study_name(base, space),
+        storage=config.tune.storage or tracking.beside(uri, "optuna.db"),
+        sampler=optuna.samplers.TPESampler(seed=config.seed, multivariate=True),
+        direction="maximize",
+        load_if_exists=True,
+    )
+    for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        study.tell(left.number, state=TrialState.FAIL)  # interrupted
+    if not study.trials:
+        study.enqueue_trial({key: value for key, value in _present(base, space).items() if value is not None})
+    name = f"tune {label(base.strategies)} on {base.stream.name}"
+    tags = tracking.provenance() | {"tune": study.study_name, "strategies": label(base.strategies)}
+    with tracking.Run(
+        uri, experiment_id, name, tags=tags, params=tracking.flatten({"space": space, "trials": config.tune.trials})
+    ) as parent:
+        done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
+        with progress.bar(total=config.tune.trials, initial=done, desc="trials", unit="trial") as bar:
+            failed = 0
+            while done < config.tune.trials and failed < max(5, config.tune.trials):
+                if _trial(study, base, space, uri, experiment_id, parent.run_id):
+                    done += 1
+                    bar.update()
+                    bar.set_postfix(best=f"{study.best_value:.3f}")
+                else:
+                    failed += 1
+        tuned = _result(study, base, uri, parent.run_id)
+        parent.log({_ACCURACY: tuned.accuracy["mean"]}, 0)
+        parent.text(to_yaml(tuned.config), "best.yaml")
+    return tuned
+
+
+def _trial(
+    study: optuna.Study, base: Config, space: search.Space, uri: str, experiment_id: str, parent_run_id: str
+) -> bool:
+    """Run one trial; say whether it finished."""
+    trial = study.ask()
+    state = TrialState.FAIL
+    mean = None
+    try:
+        values = search.suggest(trial, space)
+        changed = replace(base, **search.changes(values, base))
+        with tracking.Run(
+            uri, experiment_id, f"trial {trial.number}", tags={}, params=values, parent_run_id=parent_run_id
+        ) as record:
+            scores = list(_scores(changed))
+            record.log_series("tune/accuracy_per_seed", scores, range(len(scores)))
+            if None not in scores:
+                mean, state = float(np.mean(scores)), TrialState.COMPLETE
+                trial.set_user_attr("accuracies", scores)
+                record.log({_ACCURACY: mean}, 0)
+    finally:
+        study.tell(trial, mean, state=state)
+    return mean is not None
+
+
+def _scores(config: Config) -> Iterator[float | None]:
+    """Final validation accuracy of each of `tune.seeds`, None where training failed."""
+    jobs = [replace(config, seed=seed) for seed in config.tune.seeds]
+    scores: dict[int, float | None] = {}
+    messages = run_jobs(_score, jobs, workers=config.workers, preload=_PRELOAD)
+    try:
+        for message in messages:
+            if message.kind != "progress":
+                scores[message.job] = message.value if message.kind == "done" else None
+    finally:
+        messages.close()
+    return iter([scores[index] for index in range(len(jobs))])
+
+
+def _score(config: Config, tell: Callable[[Any], None]) -> float:
+    torch.set_num_threads(config.threads)
+    seed_globals(config.seed)
+    stream = build_stream(config)
+    result = build_training(config, stream).run(stream)
+    return metrics.seen_accuracy(result.matrix, [len(experience) for experience in stream.evaluation])
+
+
+def _present(config: Config, space: search.Space) -> dict[str, Any]:
+    """The values that the configuration has now, where they lie in the space: the first trial."""
+    flat = {}
+    for key, value in space.items():
+        current: Any = to_dict(config)
+        path, _, index = key.rstrip("]").partition("[")
+        try:
+            for part in path.split("."):
+                current = current[part]
+            current = current[int(index)] if index else current
+        except (KeyError, IndexError, TypeError, ValueError):
+            continue
+        inside = current in value["choices"] if "choices" in value else value["low"] <= current <= value["high"]
+        flat[key] = current if inside else None
+    return flat
+
+
+def _study_name(config: Config, space: search.Space) -> str:
+    values = {key: value for key, value in to_dict(config).items() if key not in _IRRELEVANT}
+    values["tune"] = config.tune.seeds
+    text = json.dumps([values, space, tracking.provenance()["version"]], sort_keys=True, default=str)
+    return f"{label(config.strategies)}-{config.stream.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+
+
+def _result(study: optuna.Study, base: Config, uri: str, parent_run_id: str) -> Tuned:
+    complete: Sequence[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+    if not complete:
+        raise TrialsFailedError(
+            "tune: every trial failed; run one by hand (`clep run`) to see why, or narrow tune.space."
+        )
+    ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))
+    best = ranked[0]
+    config = replace(base, stream={"evaluate_on": "test", "validation_fraction": 0.0})
+    return Tuned(
+        accuracy=mean_std(best.user_attrs["accuracies"]),
+        values=dict(best.params),
+        trials=[(trial.number, float(trial.value or 0.0), dict(trial.params)) for trial in ranked],
+        config=replace(config, **search.changes(best.params, base)),
+        tracking_uri=uri,
+        parent_run_id=parent_run_id,
+    )
+
+
+def write(tuned: Tuned, path: str | Path) -> None:
+    """Write the configuration of the best trial; its first line says where it is from."""
+    mean, n = tuned.accuracy["mean"], len(tuned.trials)
+    head = f"# Best of {n} trials of `clep tune`, {mean:.3f} on validation data (biased upwards: the best of {n})\n"
+    Path(path).write_text(head + to_yaml(tuned.config), encoding="utf-8")

@@ -1,0 +1,67 @@
+"""`clep reproduce`: the cells of a claim in workers, found again when it is started again, one table."""
+
+import csv
+import json
+
+import mlflow
+import pytest
+
+from clep import cli
+
+CLAIM = """
+claim: Sleep restores.
+config: class_incremental
+set: [stream.samples_per_experience=40, "network.hidden=[24]", learner.epochs=1]
+small: [stream.samples_per_experience=20]
+seeds: [0, 1, 2]
+cells:
+  naive: {set: [strategies=naive]}
+  sleep: {set: [strategies=sleep_replay, strategy.sleep_replay.steps=100]}
+compare: [[sleep, naive]]
+"""
+
+
+@pytest.fixture
+def claim(tmp_path):
+    (tmp_path / "mine.yaml").write_text(CLAIM)
+    return "mine.yaml"
+
+
+def runs(tmp_path):
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("clep").experiment_id
+    return [run for run in client.search_runs([experiment]) if "cell" in run.data.tags]
+
+
+def test_a_claim_is_run_written_and_found_again(claim, tmp_path, capsys):
+    """The second start trains nothing and writes the same table; a further seed or a changed cell is trained."""
+    assert cli.main(["reproduce", claim, "--small", "--output", "out", "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["label"] for row in rows] == ["naive", "sleep"]
+    assert all(len(row["by_seed"]) == 2 for row in rows)
+    table = (tmp_path / "out" / "mine_small.md").read_text()
+    assert "sleep - naive = " in table
+    with (tmp_path / "out" / "mine_small.csv").open() as file:
+        by_seed = {(row["cell"], row["seed"]): float(row["accuracy"]) for row in csv.DictReader(file)}
+    assert by_seed["sleep", "1"] == rows[1]["by_seed"]["1"]
+    first = {run.info.run_id for run in runs(tmp_path)}
+    assert len(first) == 4
+    assert cli.main(["reproduce", claim, "--small", "--output", "again", "workers=1"]) == 0
+    assert {run.info.run_id for run in runs(tmp_path)} == first
+    assert (tmp_path / "again" / "mine_small.md").read_text() == table
+    (tmp_path / "mine.yaml").write_text(CLAIM.replace("steps=100", "steps=50"))
+    assert cli.main(["reproduce", claim, "--small", "--output", "out"]) == 0
+    assert len(runs(tmp_path)) == 6
+
+
+def test_a_cell_that_cannot_be_trained_is_refused_before_anything_is(claim, tmp_path):
+    (tmp_path / "mine.yaml").write_text(CLAIM.replace("steps=100", "steps=-1"))
+    assert cli.main(["reproduce", claim, "--small"]) == 2
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_claim_has_to_be_named(capsys):
+    assert cli.main(["reproduce"]) == 2
+    assert "reproduce: name a claim: " in capsys.readouterr().err
+    assert cli.main(["reproduce", "forgeting_digits"]) == 2
+    assert "did you mean `forgetting_digits`" in capsys.readouterr().err

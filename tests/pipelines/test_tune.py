@@ -1,0 +1,83 @@
+"""`clep tune`: trials on validation data, recorded, resumed, and the best one ready to run."""
+
+import json
+
+import mlflow
+import optuna
+import pytest
+from clep.pipelines import tune
+
+import clep
+from clep import cli
+from clep.build import build_stream, build_training
+from clep.config import compose
+from clep.errors import TrialsFailedError
+
+SMALL = ["stream.samples_per_experience=40", "network.hidden=[24]", "learner.epochs=1", "strategies=naive"]
+SPACE = "tune.space={learner.lr: {low: 0.001, high: 0.1, log: true}}"
+
+
+def command(*further):
+    return ["tune", *SMALL, SPACE, "tune.seeds=[100,101]", *further]
+
+
+def children(tmp_path):
+    client = mlflow.MlflowClient(tracking_uri=f"sqlite:///{tmp_path}/mlflow.db")
+    experiment = client.get_experiment_by_name("clep").experiment_id
+    return [run for run in client.search_runs([experiment]) if run.info.run_name.startswith("trial")]
+
+
+def test_a_search_records_its_trials_goes_on_where_it_stopped_and_leaves_a_config(tmp_path, capsys):
+    assert cli.main([*command("tune.trials=2"), "--json"]) == 0
+    first = json.loads(capsys.readouterr().out)
+    assert len(first["trials"]) == len(children(tmp_path)) == 2
+    assert 0.011 in {trial["values"]["learner.lr"] for trial in first["trials"]}  # the present value is tried first
+    assert cli.main([*command("tune.trials=3"), "--json"]) == 0
+    second = json.loads(capsys.readouterr().out)
+    assert len(second["trials"]) == len(children(tmp_path)) == 3
+    assert all(trial in second["trials"] for trial in first["trials"])
+    best = max(trial["accuracy"] for trial in second["trials"])
+    assert second["trials"][0]["accuracy"] == pytest.approx(best)
+    assert second["accuracy"]["mean"] == pytest.approx(best)
+    assert second["accuracy"]["n"] == 2
+    tuned = compose("tuned.yaml")
+    assert tuned.learner.lr == second["values"]["learner.lr"]
+    assert (tuned.stream.evaluate_on, tuned.stream.validation_fraction) == ("test", 0.0)
+    assert clep.run("tuned.yaml").status == "FINISHED"
+
+
+def test_the_score_is_the_final_accuracy_on_validation_samples_of_the_training_data():
+    """Scored on test data, every number chosen by it would be one that has seen the test."""
+    config = compose({}, [*SMALL, SPACE, "tune.seeds=[100]", "tune.trials=1", "workers=1"])
+    tuned = tune.run(config)
+    by_hand = compose(
+        {}, [*SMALL, "stream.validation_fraction=0.2", "stream.evaluate_on=validation", "seed=100", "learner.lr=0.01"]
+    )
+    stream = build_stream(by_hand)
+    expected = clep.run(by_hand).accuracy
+    assert tuned.accuracy["mean"] == pytest.approx(expected, abs=1e-12)
+    assert sum(map(len, stream.evaluation)) == round(0.2 * 1437)
+    assert build_training(by_hand, stream)
+
+
+def test_interrupted_trials_are_closed_and_failing_ones_reported(monkeypatch, tmp_path):
+    config = compose({}, [*SMALL, SPACE, "tune.trials=1", "tune.seeds=[100]"])
+
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tune, "_scores", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        tune.run(config)
+    monkeypatch.setattr(tune, "_scores", lambda config: iter([None]))
+    with pytest.raises(TrialsFailedError, match=r"tune: every trial failed; run one by hand"):
+        tune.run(config)
+    monkeypatch.setattr(tune, "_scores", lambda config: iter([0.5]))
+    assert tune.run(config).accuracy["mean"] == 0.5
+    (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/optuna.db")
+    states = [
+        t.state.name
+        for t in optuna.load_study(study_name=study.study_name, storage=f"sqlite:///{tmp_path}/optuna.db").trials
+    ]
+    assert states[-1] == "COMPLETE"
+    assert set(states[:-1]) == {"FAIL"}

@@ -1,0 +1,112 @@
+"""Claims: what their files may say, and what a table says about the numbers."""
+
+import math
+
+import pytest
+
+from clep import claims, config
+from clep.errors import ConfigError
+
+TEXT = """
+claim: Sleep restores.
+config: class_incremental
+set: [learner.epochs=1]
+small: [stream.samples_per_experience=20]
+seeds: [0, 1, 2]
+cells:
+  naive: {set: [strategies=naive]}
+  sleep: {set: [strategies=sleep_replay], published: 0.5, source: Somebody 2020, at_least: 0.7}
+  kmnist: {set: [stream=kmnist], note: not run}
+compare: [[sleep, naive]]
+"""
+
+
+def claim(tmp_path, text=TEXT):
+    path = tmp_path / "restore.yaml"
+    path.write_text(text)
+    return claims.read(path, path.name)
+
+
+def result(seed, accuracy, status="FINISHED"):
+    return {
+        "seed": seed,
+        "accuracy": accuracy,
+        "status": status,
+        "forgetting": 0.1,
+        "learned_accuracy": 0.9,
+        "memory": {"exemplars": 2, "exemplar_bytes": 100, "statistics_bytes": 23},
+        "seconds": {"total": 4.0},
+    }
+
+
+def test_a_claim_is_read_with_its_cells_and_comparisons(tmp_path):
+    read = claim(tmp_path)
+    assert (read.name, read.seeds, read.compare) == ("restore", (0, 1, 2), (("sleep", "naive"),))
+    assert [cell.label for cell in read.cells] == ["naive", "sleep", "kmnist"]
+    assert read.cells[1] == claims.Cell("sleep", ("strategies=sleep_replay",), "", 0.5, "Somebody 2020", 0.7)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds:", "seed:", r"restore\.yaml: unknown key `seed`; did you mean `seeds`"),
+        ("published", "publishd", r"restore\.yaml: cells\.sleep: unknown key `publishd`; did you mean `published`"),
+        ("[[sleep, naive]]", "[[sleep, naif]]", r"restore\.yaml: compare: unknown cell `naif`; did you mean `naive`"),
+        ("cells:", "cells: [", r"restore\.yaml: cannot be read as YAML"),
+        (TEXT, "claim: nothing", r"restore\.yaml: expected a claim with"),
+    ],
+)
+def test_a_file_that_is_no_claim_is_refused_with_what_is_wrong(old, new, message, tmp_path):
+    with pytest.raises(ConfigError, match=message):
+        claim(tmp_path, TEXT.replace(old, new))
+
+
+def test_differences_are_paired_by_seed_with_the_t_interval_of_the_textbook(tmp_path):
+    """Differences 0.1, 0.2, 0.3: mean 0.2, std 0.1, t(0.975, 2) = 4.3027: half width 0.2484. Seeds in another order, or
+    missing in one cell, must not pair a seed with another one."""
+    accuracies = {"sleep": {2: 0.8, 0: 0.3, 1: 0.5, 7: 0.0}, "naive": {0: 0.2, 1: 0.3, 2: 0.5}}
+    (verdict,) = claims.judge(claim(tmp_path), accuracies)
+    half = 4.302653 * 0.1 / math.sqrt(3)
+    assert verdict.difference == pytest.approx(0.2)
+    assert verdict.interval == pytest.approx((0.2 - half, 0.2 + half), abs=1e-6)
+    assert verdict.words.endswith("higher in 3 of 3 seeds: no difference shown")
+
+
+@pytest.mark.parametrize(
+    ("sleep", "words"),
+    [
+        ({0: 0.7, 1: 0.71, 2: 0.72}, "higher in 3 of 3 seeds: above"),
+        ({0: 0.1, 1: 0.11, 2: 0.12}, "higher in 0 of 3 seeds: below"),
+        ({1: 0.7}, "(one seed)"),
+        ({}, "not run"),
+    ],
+)
+def test_the_words_follow_the_interval(sleep, words, tmp_path):
+    (verdict,) = claims.judge(claim(tmp_path), {"sleep": sleep, "naive": {0: 0.2, 1: 0.21, 2: 0.22}})
+    assert verdict.words.endswith(words)
+
+
+def test_the_table_shows_every_seed_what_failed_and_what_was_promised(tmp_path):
+    results = {
+        "naive": [result(0, 0.2), result(1, 0.3)],
+        "sleep": [result(0, 0.6), result(1, 0.7), result(2, None, "FAILED")],
+    }
+    rows, text = claims.summarise(claim(tmp_path), results, "Measured by hand.")
+    assert rows[1]["mean"] == pytest.approx(0.65)
+    assert rows[1]["std"] == pytest.approx(0.1 / math.sqrt(2))
+    lines = text.splitlines()
+    head = "| sleep (1 failed) | 0.650 ± 0.071 | 0.600 0.700 | 0.100 | 0.900 | 0.500 (Somebody 2020) | 123 | 4 |"
+    assert head in lines
+    assert "| kmnist | - | not run | - | - | - | - | - |" in lines
+    assert "- sleep: promised at least 0.700, measured 0.650: **not reached**" in lines
+    assert text.rstrip().endswith("Measured by hand.")
+
+
+@pytest.mark.parametrize("name", config.builtin("claim"))
+def test_every_built_in_claim_composes(name):
+    """A misspelt key in one of many cells would show after hours."""
+    read = claims.read(config.find("claim", name), name)
+    for cell in read.cells:
+        for small in ((), read.small):
+            config.compose(cell.config or read.config, [*read.set, *small, *cell.set])
+    assert read.claim
