@@ -65,12 +65,14 @@ class Steps:
     Attributes:
         accuracy: on the test samples, of the trained network with the steps of its configuration.
         ceiling: cosine of centered nudging to BPTT when everything has converged, per beta: 1 minus its bias.
+        bfloat16: cosine of the gradient by relaxation in bfloat16 to that in full precision, per beta.
         needs: the cheapest settings.
         stops: what tolerances do.
     """
 
     accuracy: float
     ceiling: dict[float, float]
+    bfloat16: dict[float, float]
     needs: list[Need]
     stops: list[Stop]
 
@@ -102,13 +104,16 @@ def measure(learner: Learner, x: Tensor, y: Tensor, accuracy: float, betas: Sequ
     """Measure a trained learner on one batch; its network is left as it is."""
     network = copy.deepcopy(learner.network)
     reference = _gradient(network, learner, x, y, free_steps=_CONVERGED, nudging=Backpropagation())
-    ceiling, needs = {}, []
+    ceiling, bfloat16, needs = {}, {}, []
     variants = [(beta, order, start) for beta in sorted(set(betas)) for order in ORDERS for start in STARTS]
     for beta, order, start in progress.bar(variants, desc="steps", unit="variant"):
         nudging = LinearNudging(beta, start=start)
         if beta not in ceiling:
             converged = _gradient(network, learner, x, y, _CONVERGED, _CONVERGED, nudging)
             ceiling[beta] = _cosine(converged, reference)
+            network.precision = "bfloat16"
+            bfloat16[beta] = _cosine(_gradient(network, learner, x, y, _CONVERGED, _CONVERGED, nudging), converged)
+            network.precision = "full"
         cosines = {
             (free, nudged): _cosine(_gradient(network, learner, x, y, free, nudged, nudging, order), reference)
             for free in FREE_STEPS
@@ -116,7 +121,7 @@ def measure(learner: Learner, x: Tensor, y: Tensor, accuracy: float, betas: Sequ
         }
         needs += _cheapest(cosines, order, start, beta)
     stops = list(_stops(network, learner, x, y, reference, min(betas)))
-    return Steps(accuracy, ceiling, needs, stops)
+    return Steps(accuracy, ceiling, bfloat16, needs, stops)
 
 
 def _cheapest(cosines: dict[tuple[int, int], float], order: str, start: str, beta: float) -> Iterator[Need]:
@@ -161,9 +166,13 @@ def _cosine(a: Tensor, b: Tensor) -> float:
 
 def format_steps(steps: Steps) -> str:
     """The measurements as Markdown."""
-    ceiling = ", ".join(f"{cosine:.4f} at beta {beta:g}" for beta, cosine in steps.ceiling.items())
+    ceiling, bfloat16 = (
+        ", ".join(f"{cosine:.4f} at beta {beta:g}" for beta, cosine in cosines.items())
+        for cosines in (steps.ceiling, steps.bfloat16)
+    )
     lines = [
-        f"Test accuracy {steps.accuracy:.4f}. Cosine to BPTT with converged phases: {ceiling}.",
+        f"Test accuracy {steps.accuracy:.4f}. Cosine to BPTT with converged phases: {ceiling}. Cosine of relaxation in "
+        f"bfloat16 to full precision: {bfloat16}.",
         "",
         "| relaxation | second phase starts | beta | " + " | ".join(f"cosine {c:g}" for c in COSINES) + " |",
         "|---|---|---|" + "---|" * len(COSINES),

@@ -38,6 +38,7 @@ def test_the_cheapest_steps_reach_the_cosine_that_they_are_listed_for():
         return float(functional.cosine_similarity(*flat, dim=0))
 
     assert measured.ceiling[0.05] > 0.9999
+    assert 0.9 < measured.bfloat16[0.05] < 1.0 - 1e-9
     assert len(measured.needs) == 2 * 2 * 3
     for need in measured.needs:
         assert need.cosine <= need.reached == pytest.approx(cosine(need), abs=1e-6)
@@ -54,7 +55,7 @@ def test_the_command_trains_measures_and_prints_a_table_or_json(quick, capsys):
     assert cli.main(["steps", *few]) == 0
     assert "| asynchronous | mirrored | 0.5 |" in capsys.readouterr().out
     assert cli.main(["steps", *few, "--json"]) == 0
-    assert set(json.loads(capsys.readouterr().out)) == {"accuracy", "ceiling", "needs", "stops"}
+    assert set(json.loads(capsys.readouterr().out)) == {"accuracy", "ceiling", "bfloat16", "needs", "stops"}
 
 
 def test_a_learner_without_nudged_phases_is_refused():

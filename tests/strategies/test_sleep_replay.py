@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections import Counter
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from clep.strategies.sleep_replay import SleepReplay, per_layer
 from torch import nn
 
 import clep
+from clep.equilibrium import Backpropagation, ConvLayer
 from clep.errors import ConfigError
-from clep.spiking import SpikingParameters, SpikingState, spiking_step
+from clep.spiking import CompiledSimulation, SpikingParameters, TorchSimulation, bernoulli_spikes
 from clep.strategy import Memory, Strategy, build
 from clep.streams import Samples
 
@@ -33,13 +35,16 @@ def unchanged(model, before):
 @pytest.fixture
 def watch(monkeypatch):
     """The steps of all sleeps: [(input spikes, [spikes of each layer])]."""
-    steps = []
+    steps, run = [], CompiledSimulation.run
 
-    def watched(weights, state, spikes, parameters):
-        spiking_step(weights, state, spikes, parameters)
-        steps.append((spikes.copy(), [z.copy() for z in state.z]))
+    def watched(asleep, spikes):
+        for step in range(len(spikes)):
+            before = [count.copy() for count in asleep.counts]
+            run(asleep, spikes[step : step + 1])
+            fired = [(now - then).astype(float) for now, then in zip(asleep.counts, before, strict=True)]
+            steps.append((spikes[step : step + 1].dense()[0].astype(float), fired))
 
-    monkeypatch.setattr(sleep_replay, "spiking_step", watched)
+    monkeypatch.setattr(CompiledSimulation, "run", watched)
     return steps
 
 
@@ -76,22 +81,29 @@ def test_two_sleeps_equal_the_rule_run_by_hand(bias, feedback, digits, finish):
             )
             for layer in range(2)
         ]
-        state = SpikingState.rest([20, 10], np.float32)
-        probability = 0.5 * seen.double().mean(0).float()
+        probability = 0.5 * seen.double().mean(0).numpy()
+        (seed,) = torch.randint(2**62, (1,), generator=draws).tolist()
+        rng = np.random.default_rng(np.random.SeedSequence(seed).spawn(2)[0])
+        asleep = CompiledSimulation(weights, parameters)
         for steps in (1000, 300 + 200 * sleep):
-            for spikes in torch.rand((steps, 64), generator=draws) < probability:
-                spiking_step(weights, state, spikes.numpy().astype(np.float32), parameters)
-        for connection, expected in zip(network.connections, weights, strict=True):
+            asleep.run(bernoulli_spikes(probability, steps, rng))
+        for connection, weight, expected in zip(network.connections, weights, asleep.weights, strict=True):
             np.testing.assert_allclose(connection.weight.detach().numpy(), expected, rtol=0, atol=1e-6)
+            weight[:] = expected
     assert not unchanged(network, weights_of(awake(bias)))
 
 
 def test_rates_and_weight_changes_are_logged_as_seen_from_outside(digits, finish, watch):
     network = awake()
     before = weights_of(network)
+    x = digits.train[0].samples.x
+    network.free_phase(x)
+    expected = {"sleep/residual_before": float(network.residual)}
     logged = finish(SleepReplay(steps=400), network, digits.benchmark.train_stream[0]).take_log()
     assert len(watch) == 400
-    expected = {}
+    network.free_phase(x)
+    expected["sleep/residual_after"] = float(network.residual)
+    assert expected["sleep/residual_after"] != expected["sleep/residual_before"]
     for layer, (name, weight) in enumerate(network.named_parameters(), start=1):
         spikes = sum(int(z[layer - 1].sum()) for _, z in watch)
         assert spikes > 0
@@ -102,7 +114,15 @@ def test_rates_and_weight_changes_are_logged_as_seen_from_outside(digits, finish
     assert logged == pytest.approx(expected, rel=1e-5)
 
 
-@pytest.mark.parametrize("still", [{"increment": [0.0]}, {"steps": 0}])
+@pytest.mark.parametrize(
+    "still",
+    [
+        {"increment": [0.0]},
+        {"increment": [0.0], "decrement_ratio": [0.0]},
+        {"increment": [0.0], "symmetric": True, "shuffled": True, "gate": "none", "bounds": 0.1},
+        {"steps": 0},
+    ],
+)
 def test_without_increments_or_steps_no_weight_changes_by_a_bit(still, digits, finish, watch):
     """The control of every claim about sleep: all that changes weights is the rule."""
     network = awake()
@@ -149,6 +169,143 @@ def test_later_sleeps_are_longer_by_steps_per_experience(digits, finish, watch):
         finish(plugin, network, experience)
         lengths.append(len(watch) - sum(lengths))
     assert lengths == [30, 41, 52]
+
+
+def test_without_decrements_no_weight_falls(digits, finish):
+    """The other half of the rule alone; and no weight changes where no lower neuron fired."""
+    network = awake()
+    before = weights_of(network)
+    finish(SleepReplay(steps=400, decrement_ratio=[0.0]), network, digits.benchmark.train_stream[0])
+    for name, after in weights_of(network).items():
+        assert (after >= before[name]).all()
+        assert (after > before[name]).any()
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_same_seed_same_weights(symmetric, digits, finish):
+    results = []
+    for seed in (3, 3, 4):
+        network, plugin = awake(), SleepReplay(steps=1500, symmetric=symmetric, shuffled=True, patch=0.5)
+        plugin.seed_with(seed)
+        finish(plugin, network, digits.benchmark.train_stream[0])
+        results.append(weights_of(network)["connections.0.weight"])
+    assert torch.equal(results[0], results[1])
+    assert not torch.equal(results[0], results[2])
+
+
+# options of the rule
+
+
+def test_the_gate_and_the_bounds_reach_the_rule_in_units_of_the_weights(monkeypatch, digits, finish):
+    seen = []
+    simulate = sleep_replay.simulation
+
+    def watched(weights, parameters, **options):
+        seen.append((parameters, options))
+        return simulate(weights, parameters, **options)
+
+    monkeypatch.setattr(sleep_replay, "simulation", watched)
+    spread = [float(c.weight.detach().std()) for c in awake().connections]
+    for options in ({}, {"gate": "none", "bounds": 3.0}, {"bounds": 3.0, "symmetric": True, "shuffled": True}):
+        finish(SleepReplay(steps=1, **options), awake(), digits.benchmark.train_stream[0])
+    assert [p.gate_width for p in seen[0][0]] == pytest.approx([0.2 * s for s in spread])
+    assert [p.gate_width for p in seen[1][0]] == [np.inf, np.inf]
+    assert [p.bound for p in seen[0][0]] == [np.inf, np.inf]
+    assert [p.bound for p in seen[2][0]] == pytest.approx([3.0 * s for s in spread])
+    assert [(o["symmetric"], o["shuffled"]) for _, o in seen] == [(False, False), (False, False), (True, True)]
+
+
+def test_no_gate_without_bounds():
+    """Its weights would overflow in the middle of a run."""
+    with pytest.raises(ConfigError, match=r"^strategy\.sleep_replay\.gate: .*set `bounds`"):
+        build(["sleep_replay"], {"sleep_replay": {"gate": "none"}})
+    build(["sleep_replay"], {"sleep_replay": {"gate": "none", "bounds": 2.0}})
+
+
+def test_bounds_hold_and_are_reached(digits, finish):
+    network = awake()
+    spread = [float(c.weight.detach().std()) for c in network.connections]
+    before = weights_of(network)
+    plugin = SleepReplay(steps=3000, gate="none", bounds=2.5, increment=[0.5])
+    finish(plugin, network, digits.benchmark.train_stream[0])
+    for connection, s, old in zip(network.connections, spread, before.values(), strict=True):
+        changed = connection.weight.detach()[connection.weight.detach() != old]
+        assert float(changed.abs().max()) == pytest.approx(2.5 * s, rel=1e-6)
+
+
+def test_the_symmetric_rule_concerns_synapses_between_neurons_that_both_learn(digits, finish):
+    """Those of the input have one end: bottom-up, where layers below do not hear of it, they stay as they are."""
+    results = []
+    for symmetric in (False, True):
+        network = awake()
+        finish(SleepReplay(steps=400, symmetric=symmetric), network, digits.benchmark.train_stream[0])
+        results.append(weights_of(network))
+    assert torch.equal(results[0]["connections.0.weight"], results[1]["connections.0.weight"])
+    assert not torch.equal(results[0]["connections.1.weight"], results[1]["connections.1.weight"])
+
+
+def test_shuffled_sleep_drives_the_network_as_ever_until_weights_differ(digits, finish, watch):
+    """The same input spikes; the same spikes of the first layer up to and with its first one; then other weights."""
+    networks = awake(), awake()
+    for network, shuffled in zip(networks, (False, True), strict=True):
+        finish(SleepReplay(steps=400, shuffled=shuffled), network, digits.benchmark.train_stream[0])
+    plain, control = watch[:400], watch[400:]
+    first = next(step for step, (_, layers) in enumerate(plain) if layers[0].any())
+    for step, (ours, theirs) in enumerate(zip(plain, control, strict=True)):
+        assert (ours[0] == theirs[0]).all()
+        assert step > first or (ours[1][0] == theirs[1][0]).all()
+    assert not torch.equal(networks[0].connections[0].weight, networks[1].connections[0].weight)
+
+
+def test_the_torch_path_gives_the_same_weights(monkeypatch, digits, finish):
+    """What runs on GPUs, here on the CPU; float32 sums in another order."""
+    results = []
+    for simulate in (sleep_replay.simulation, TorchSimulation):
+        monkeypatch.setattr(sleep_replay, "simulation", simulate)
+        network = awake()
+        plugin = SleepReplay(steps=1100, feedback=0.2, symmetric=True, shuffled=True)
+        finish(plugin, network, digits.benchmark.train_stream[0])
+        results.append((weights_of(network), plugin.take_log()))
+    for name, value in results[0][0].items():
+        torch.testing.assert_close(results[1][0][name], value, rtol=1e-5, atol=1e-6)
+    assert results[0][1] == pytest.approx(results[1][1], rel=1e-3, abs=1e-6)
+
+
+# when it sleeps
+
+
+def slept(plugin, stream):
+    """The experiences after which a whole run slept, and the log of each experience."""
+    logs = [report.logged for report in clep.Training(clep.Learner(awake()), [plugin]).run(stream).reports]
+    return [i for i, log in enumerate(logs) if "sleep/firing_rate_layer_1" in log], logs
+
+
+@pytest.mark.parametrize(("every", "expected"), [(1, [0, 1, 2]), (2, [1]), (3, [2]), (4, []), (0, [2])])
+def test_it_sleeps_after_every_so_many_experiences_or_after_the_last(every, expected, digits):
+    plugin = SleepReplay(steps=5, every=every)
+    when, logs = slept(plugin, digits)
+    assert when == expected
+    assert all(("sleep/residual_before" in log) is (i in expected) for i, log in enumerate(logs))
+    assert plugin.count == 120  # experiences without a sleep are in its statistics
+
+
+def test_the_length_of_a_sleep_follows_the_experiences_not_the_sleeps(digits, watch):
+    slept(SleepReplay(steps=30, steps_per_experience=11, every=2), digits)
+    assert len(watch) == 41
+
+
+def test_the_last_experience_is_known_in_plain_avalanche_too(digits, finish):
+    plugin, network = SleepReplay(steps=50, every=0), awake()
+    logs = [finish(plugin, network, e.train()).take_log() for e in digits.benchmark.train_stream]
+    assert [bool(log) for log in logs] == [False, False, True]
+
+
+def test_a_stream_without_an_end_is_refused_before_anything_is_trained(digits):
+    (first, *_) = digits.benchmark.train_stream
+    strategy = SimpleNamespace(model=awake(), experience=SimpleNamespace(dataset=first.dataset))
+    with pytest.raises(ConfigError, match=r"^strategy\.sleep_replay\.every: 0 sleeps after the last experience"):
+        SleepReplay(every=0).before_training_exp(strategy)
+    SleepReplay(every=2).before_training_exp(strategy)
 
 
 # what it knows of the past
@@ -208,7 +365,37 @@ def test_rehearsed_samples_are_counted_once_when_they_were_new(digits):
     )
 
 
+def test_current_statistics_are_those_of_the_latest_experience_alone(finish, one_experience):
+    """Maxima too: all that is left of the past is in the weights and in the units."""
+    network, plugin = awake(), SleepReplay(steps=5, statistics="current")
+    for scale in (1.0, 0.2):
+        part = torch.rand(11, 1, 8, 8) * scale
+        below = network.presynaptic(part)
+        maxima = [float((s @ c.weight.detach().T).max()) for s, c in zip(below, network.connections, strict=True)]
+        finish(plugin, network, one_experience(part))
+        torch.testing.assert_close(plugin.mean, part.mean(0), rtol=1e-6, atol=1e-7)
+        assert plugin.count == 11
+        assert plugin.maxima == pytest.approx(maxima, rel=1e-6)
+
+
 # its input
+
+
+def test_poisson_inputs_fire_unless_their_count_is_zero(finish, one_experience, watch):
+    """1 - exp(-rate mean), which stays below one at any rate; five standard deviations of 4 000 trials."""
+    mean = torch.linspace(0.0, 1.0, 64)
+    plugin = SleepReplay(steps=4000, rate=2.0, statistics="poisson")
+    finish(plugin, awake(), one_experience(mean.expand(3, 64).clone()))
+    expected = 1.0 - np.exp(-2.0 * mean.numpy())
+    np.testing.assert_allclose(np.mean([s for s, _ in watch], axis=0), expected, rtol=0, atol=0.04)
+
+
+def test_a_negative_mean_never_fires(finish, one_experience, watch):
+    for statistics in ("seen", "poisson"):
+        plugin = SleepReplay(steps=20, statistics=statistics)
+        finish(plugin, awake(), one_experience(torch.full((3, 64), -1.0)))
+    assert len(watch) == 40
+    assert not any(spikes.any() for spikes, _ in watch)
 
 
 def test_inputs_fire_at_a_rate_proportional_to_their_mean(finish, one_experience, watch):
@@ -281,6 +468,62 @@ def test_it_works_on_a_stack_of_linear_layers(digits, finish, mlp):
     assert plugin.maxima == pytest.approx([max(0.0, v) for v in pre_activations], rel=1e-5)
     assert not torch.equal(model[1].weight, before["1.weight"])
     assert [len(plugin.maxima), len(plugin.spread)] == [3, 3]
+
+
+def convolutional(**options):
+    layer = ConvLayer(3, kernel=3, padding=1)
+    return clep.Network([(1, 8, 8), layer, 12, 10], bias=True, seed=1, **options)
+
+
+def test_dense_layers_sleep_above_convolutions_that_are_frozen(digits, finish, watch):
+    """Its input is the mean activity below the first dense layer, 3 x 4 x 4 values, never masked by a patch."""
+    network = convolutional()
+    before = weights_of(network)
+    plugin = SleepReplay(steps=600, increment=[0.01], patch=0.3)
+    x = digits.train[0].samples.x
+    states = network.free_phase(x).states
+    rates = 0.45 * states[0].flatten(1).mean(0)
+    maxima = [float((s.flatten(1) @ c.weight.T).max()) for s, c in zip(states, network.connections[1:], strict=False)]
+    finish(plugin, network, digits.benchmark.train_stream[0])
+    changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {"connections.1.weight", "connections.2.weight"}
+    assert plugin.mean.shape == (48,)
+    np.testing.assert_allclose(np.mean([s for s, _ in watch], axis=0), rates, rtol=0, atol=0.1)
+    assert plugin.maxima == pytest.approx(maxima, rel=1e-5)
+    assert {"sleep/residual_before", "sleep/firing_rate_layer_2"} <= set(plugin.take_log())
+
+
+def test_a_linear_read_out_is_the_top_layer(digits, finish):
+    network = clep.Network([64, 20, 10], bias=False, seed=1, readout="linear")
+    before = weights_of(network)
+    plugin = SleepReplay(steps=600, increment=[0.01])
+    x = digits.train[0].samples.x
+    maxima = [float((x.flatten(1) @ network.connections[0].weight.T).max()), float(network(x).max())]
+    finish(plugin, network, digits.benchmark.train_stream[0])
+    changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
+    assert changed == {"connections.0.weight", "readout.weight"}
+    assert plugin.maxima == pytest.approx(maxima, rel=1e-5)
+
+
+def test_a_network_trained_by_backpropagation_sleeps_alike(digits, finish):
+    results = []
+    for nudging in (None, Backpropagation()):
+        network = clep.Network([64, 20, 10], seed=1, nudging=nudging)
+        finish(SleepReplay(steps=300), network, digits.benchmark.train_stream[0])
+        results.append(weights_of(network))
+    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+def test_a_model_without_a_free_phase_has_no_residual(digits, finish, mlp):
+    logged = finish(SleepReplay(steps=5), mlp(64, 20, 10), digits.benchmark.train_stream[0]).take_log()
+    assert not [name for name in logged if "residual" in name]
+
+
+def test_residual_links_are_refused_with_the_reason():
+    with pytest.raises(
+        ConfigError, match="sleep_replay needs a chain of dense layers; this network has residual links"
+    ):
+        sleep_replay.sleep_layers(clep.Network([5, 4, 4, 4, 3], residual_links=2))
 
 
 def test_a_model_can_name_its_layers_itself(digits, finish):
@@ -367,6 +610,8 @@ def test_another_number_of_values_is_refused_before_anything_is_trained(name, va
         ("patch", 0.0),
         ("patch", 1.1),
         ("feedback", -0.1),
+        ("bounds", 0.0),
+        ("every", -1),
     ],
 )
 def test_values_out_of_range_are_refused_by_their_key(key, value):

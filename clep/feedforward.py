@@ -1,0 +1,65 @@
+"""An ordinary feed-forward network, trained by backpropagation: what equilibrium networks are compared with."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from clep.errors import ConfigError
+
+ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+
+
+class Feedforward(nn.Module):
+    """Dense layers; the output is linear.
+
+    Shapes: input (B, ...) is flattened to (B, sizes[0]); output (B, sizes[-1]).
+
+    Args:
+        sizes: units per layer from input to output, at least two layers.
+        activation: of the hidden layers, one of `ACTIVATIONS`.
+        bias: whether layers have biases.
+        seed: seeds the initial weights, U(-1/sqrt(n_in), 1/sqrt(n_in)).
+
+    Raises:
+        ConfigError: for a layer without units or an unknown activation.
+    """
+
+    def __init__(self, sizes: Sequence[int], *, activation: str = "relu", bias: bool = True, seed: int = 0) -> None:
+        super().__init__()
+        if len(sizes) < 2 or min(sizes) < 1:
+            raise ConfigError(f"network.hidden: expected at least two layers of at least one unit, got {list(sizes)}.")
+        if activation not in ACTIVATIONS:
+            raise ConfigError(
+                f"network.neuron: unknown activation `{activation}`. Valid names: {', '.join(ACTIVATIONS)}."
+            )
+        self.sizes, self.activation, self.bias = tuple(sizes), activation, bias
+        generator = torch.Generator().manual_seed(seed)
+        self.layers = nn.ModuleList(nn.Linear(below, above, bias=bias) for below, above in pairwise(self.sizes))
+        with torch.no_grad():
+            for layer in self.layers:
+                bound = 1.0 / math.sqrt(layer.in_features)
+                for parameter in layer.parameters():
+                    parameter.uniform_(-bound, bound, generator=generator)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Output (B, K) for `x` (B, ...)."""
+        return self.layers[-1](self.presynaptic(x)[-1])
+
+    def presynaptic(self, x: Tensor) -> list[Tensor]:
+        """Activity below each layer, (B, n_{l-1}), lowest (the input) first."""
+        states = [x.flatten(1)]
+        for layer in self.layers[:-1]:
+            states.append(ACTIVATIONS[self.activation](layer(states[-1])))
+        return states
+
+    def sleep_layers(self) -> list[tuple[str, nn.Parameter]]:
+        """(name, weight (n_l, n_{l-1})) of each layer, lowest first: what sleep replay works on."""
+        return [(f"layers.{index}", layer.weight) for index, layer in enumerate(self.layers)]
+
+    def arguments(self) -> dict[str, Any]:
+        """The constructor's arguments that define the architecture, as plain values (weights are state)."""
+        return {"sizes": list(self.sizes), "activation": self.activation, "bias": self.bias}
