@@ -5,11 +5,13 @@ from typing import Any
 
 import torch
 from avalanche.core import BasePlugin
+from torch import nn
 
 from clep import strategy, streams
-from clep.config import Config, NetworkConfig, label, replace
+from clep.config import Config, LearnerConfig, NetworkConfig, label, replace
 from clep.equilibrium import ConvLayer, Network, TimeStep
 from clep.errors import ConfigError
+from clep.feedforward import Feedforward
 from clep.learner import Learner, gradient_from
 from clep.randomness import seed_for
 from clep.streams import Stream
@@ -64,27 +66,27 @@ def build_learner(config: Config, stream: Stream) -> Learner:
     c, n = config.learner, config.network
     shape, classes = tuple(stream.samples.x[0].shape), len(stream.class_order)
     layers: list[Any] = [shape, *_convolutions(n)] if n.channels else [math.prod(shape)]
+    seed = seed_for(config.seed, "network")
+    if n.model == "feedforward":
+        network: nn.Module = Feedforward([*layers, *n.hidden, classes], activation=n.neuron, bias=n.bias, seed=seed)
+        return Learner(network, **_optimization(c))
     network = Network(
         [*layers, *n.hidden, classes],
         time_step=TimeStep(**vars(n.time_step)),
-        seed=seed_for(config.seed, "network"),
+        seed=seed,
         **{key: getattr(n, key) for key in _NETWORK_KEYS},
     )
     arguments = {key: getattr(c, key) for key in _GRADIENT_KEYS[c.nudging]}
     if c.nudging == "bptt":
         arguments = {"steps": c.bptt_steps}
     gradient = gradient_from({"nudging": c.nudging, **arguments}, c.loss)
-    return Learner(
-        network,
-        gradient=gradient,
-        lr=c.lr,
-        loss=c.loss,
-        optimizer=c.optimizer,
-        momentum=c.momentum,
-        weight_decay=c.weight_decay,
-        lr_scale=c.lr_scale,
-        schedule=c.schedule,
-    )
+    return Learner(network, gradient=gradient, lr_scale=c.lr_scale, **_optimization(c))
+
+
+def _optimization(learner: LearnerConfig) -> dict[str, Any]:
+    """What every learner is told of its loss and optimiser."""
+    keys = ("lr", "loss", "optimizer", "momentum", "weight_decay", "schedule")
+    return {key: getattr(learner, key) for key in keys}
 
 
 def _convolutions(network: NetworkConfig) -> list[ConvLayer]:

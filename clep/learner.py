@@ -27,6 +27,7 @@ from clep.equilibrium import (
 )
 from clep.equilibrium.phases import FreePhase, Nudging
 from clep.errors import ConfigError, DivergenceError
+from clep.feedforward import Feedforward
 
 LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
 """Loss name -> criterion of (output (B, K), class indices (B,))."""
@@ -138,7 +139,7 @@ class Learner(pl.LightningModule):
         self.criterion = LOSSES[loss]()
         self.save_hyperparameters(
             {
-                "network": self.network.arguments() if isinstance(self.network, Network) else None,
+                "network": self.network.arguments() if isinstance(self.network, Network | Feedforward) else None,
                 "gradient": _plain_gradient(gradient or getattr(self.network, "nudging", None)),
                 "lr": lr,
                 "loss": loss,
@@ -299,7 +300,9 @@ def accuracy(output: Tensor, y: Tensor) -> Tensor:
     return (output.argmax(1) == y).float().mean()
 
 
-def _network_from(arguments: Mapping[str, Any]) -> Network:
+def _network_from(arguments: Mapping[str, Any]) -> Network | Feedforward:
+    if "activation" in arguments:
+        return Feedforward(**arguments)
     return Network(**{**arguments, "time_step": TimeStep(**arguments.get("time_step", {}))})
 
 
@@ -343,6 +346,8 @@ def _check(
     if isinstance(gradient, ContinualNudging):
         if linear or isinstance(network.nudging, Backpropagation):
             raise ConfigError("learner.nudging: `continual` has no update for a read-out; use network.readout=state.")
+        if network.precision != "full":
+            raise ConfigError("learner.nudging: `continual` needs network.precision=full: its steps differ too little.")
         if optimizer != "sgd" or momentum or weight_decay:
             raise ConfigError(
                 "learner.optimizer: `continual` (C-EP) moves the weights at every nudged step, by plain SGD alone; set "

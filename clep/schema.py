@@ -48,6 +48,7 @@ class NetworkConfig:
     """The equilibrium network between the inputs and the classes of the stream."""
 
     name: str = "hts_ep"  # a file of configs/network/
+    model: Literal["equilibrium", "feedforward"] = "equilibrium"  # feedforward: ordinary layers, backpropagation
     channels: list[int] = field(default_factory=list)  # feature maps of convolutional layers, lowest first
     kernel: list[int] = field(default_factory=lambda: [3])  # of these layers: one value for all, or one each
     stride: list[int] = field(default_factory=lambda: [1])
@@ -283,6 +284,8 @@ def _network_problems(network: NetworkConfig) -> Iterator[tuple[str, str]]:
         if len(values := getattr(network, key)) not in (1, len(network.channels)):
             text = f"expected 1 value for all layers, or {len(network.channels)}, one for each of network.channels"
             yield f"network.{key}", f"{text}, got {values}"
+    if network.model == "feedforward" and network.channels:
+        yield "network.channels", "the feedforward network has dense layers alone; leave it []"
     if not step.min <= step.mean <= step.max:
         yield "network.time_step.mean", f"expected min <= mean <= max, got {step.min} <= {step.mean} <= {step.max}"
 

@@ -53,7 +53,7 @@ def message(source, *overrides: str) -> str:
         ("learner.lr.x=3", "learner.lr: expected a number, got {'x': 3}", ""),
         # unknown names
         ("stream=mnst", "stream.name: unknown stream `mnst`; did you mean `mnist`?", "Valid streams: cifar10, digits"),
-        ("network.name=hts", "network.name: unknown network `hts`", "Valid networks: ep, hts_ep, or a path"),
+        ("network.name=hts", "network.name: unknown network `hts`", "or a path that ends in .yaml"),
         ("learner.phases=centred", "learner.phases: ", "did you mean `centered`? Valid values: centered, holomorphic"),
         ("device=gpu", "device: unknown value `gpu`", "Valid values: auto, cpu, cuda"),
         ("stream.class_order=shufled", "stream.class_order: ", "did you mean `shuffled`? Valid values: fixed"),

@@ -164,8 +164,9 @@ class ContinualNudging(CostNudging):
 class Clamping:
     """Contrastive Hebbian learning (CHL): the output is clamped to the target in the second phase.
 
-    The update is dPhi/dtheta(clamped) - dPhi/dtheta(free); it follows the contrastive function, not exactly the squared
-    error, unless feedback is weak.
+    The update is dPhi/dtheta(clamped) - dPhi/dtheta(free). With weak feedback it tends to backpropagation of a loss
+    whose gradient before rho is s - y: the squared error where rho' = 1, a quarter of the cross-entropy for shifted
+    sigmoids.
 
     Args:
         restart: whether the clamped phase starts from zero instead of the free equilibrium.

@@ -55,7 +55,8 @@ class Network(nn.Module):
         feedback_scale: factor on all feedback, > 0; below 1 the network settles in fewer steps. Gradients are divided
             by it once per layer, so that they stay those of the loss (FRE-RNN; Liu & Chen, arXiv 2508.11659, leave
             that to Adam).
-        rule: `contrast` or `vector_field`; see `clep.equilibrium.phases.contrast`.
+        rule: `contrast` or `vector_field`; see `clep.equilibrium.phases.contrast`. With tied feedback `vector_field`
+            leaves out what the feedback contributes, which vanishes as `feedback_scale` does (FRE-RNN).
         residual_links: if n > 0, a dense link without biases from every n-th hidden layer to the one n above it.
         init: `fan_in` or `glorot`; see `Wiring`.
         precision: `full`, or `bfloat16` for states and weights during relaxation; updates stay in full precision.
@@ -227,7 +228,7 @@ class Network(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Output of the free equilibrium, (B, K), differentiable in the parameters and in `x`."""
         x = self._shaped(x)
-        if isinstance(self.nudging, Backpropagation):
+        if isinstance(self.nudging, Backpropagation) and torch.is_grad_enabled():
             if torch.is_autocast_enabled(x.device.type):
                 x = x.to(self.connections[0].weight.dtype)
             with full_precision(x):
@@ -263,12 +264,14 @@ class Network(nn.Module):
         """What is wrong with the latest free phase, or None: whether it oscillates or diverges instead of settling.
 
         A relaxation that settles leaves the residual of its first half behind; one whose residual is more than a
-        hundredth of a unit's range and not smaller than halfway never will, for at least one sample of the batch.
+        hundredth of a unit's range and hardly smaller than halfway never will, for at least one sample of the batch.
+        Steps so small that nothing can have moved far are given more time.
         """
         residual, halfway = (float(value) for value in self.settled_at)
         if not math.isfinite(residual):
             return "diverges"
-        if residual <= max(_SETTLED, self.tolerance) or self.free_steps < 2 or residual < _SHRINKS * halfway:
+        shrinks = max(_SHRINKS, (1.0 - 0.5 * self.time_step.mean) ** (self.steps - self.steps // 2))
+        if residual <= max(_SETTLED, self.tolerance) or self.free_steps < 2 or residual < shrinks * halfway:
             return None
         return "diverges" if residual > 2.0 * halfway else "oscillates"
 
@@ -341,7 +344,7 @@ class Network(nn.Module):
                     f"learner.phases: `holomorphic` needs an analytic activation, got network.neuron={self.neuron}; "
                     f"use one of {analytic}."
                 )
-            if any(isinstance(layer, ConvLayer) and layer.pooling == "max" for layer in self.sizes):
+            if any(isinstance(layer, ConvLayer) and layer.routes for layer in self.sizes):
                 raise ConfigError(
                     "learner.phases: `holomorphic` cannot follow max pooling, which is not analytic; use "
                     "network.pooling=average."
