@@ -122,7 +122,6 @@ def message(source, *overrides: str) -> str:
         ),
         ("learner.nudging=continual", "learner.nudging: `continual` (C-EP)", "learner.momentum=0"),
         ("learner.points=1", "learner.points: ", "[2, inf)"),
-        ("network.hidden=[]", "network.hidden: expected the size of at least one hidden layer", ""),
         ("network={channels: [4,4,4], kernel: [3,5]}", "network.kernel: expected 1 value for all layers, or 3", ""),
         ("network.feedback_scale=0", "network.feedback_scale: ", "(0, inf)"),
         ("stream.evaluate_on=validation", "stream.evaluate_on: ", "stream.validation_fraction"),

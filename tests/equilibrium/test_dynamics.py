@@ -229,3 +229,23 @@ def test_a_tolerance_out_of_reach_takes_every_step():
 def test_an_unknown_relaxation_or_negative_tolerance_is_refused(arguments, message):
     with pytest.raises(ConfigError, match=rf"network\.{next(iter(arguments))}: .*{message}"):
         Network([4, 3], **arguments)
+
+
+@pytest.mark.parametrize("time_step", [JUMP, MIXED], ids=["dt 1", "heterogeneous"])
+def test_a_dense_relaxation_allocates_no_more_for_forty_steps_than_for_ten(time_step):
+    """Buffers are made once and swapped. Memory taken and given back at every step costs as much as a small product."""
+    network = Network([30, 20, 20, 10], time_step=time_step, seed=1)
+    drive = network.drive(torch.rand(8, 30)).detach()
+
+    def allocated(steps):
+        states = [torch.zeros(8, size) for size in network.sizes[1:]]
+        dynamics = network.dynamics
+        activities = [torch.profiler.ProfilerActivity.CPU]
+        with torch.profiler.profile(activities=activities, profile_memory=True) as profile:
+            dynamics.relax(drive, states, steps)
+        events = profile.profiler.kineto_results.events()
+        return sum(event.nbytes() for event in events if event.name() == "[memory]" and event.nbytes() > 0)
+
+    allocated(2)  # what torch keeps for itself from its first use
+    buffers = 8 * (20 + 20 + 10) * 8
+    assert buffers <= allocated(10) == allocated(40)
