@@ -5,7 +5,8 @@ A claim is a YAML file (`configs/claim/` or anybody's own):
     claim: one sentence
     config: mnist                      # the pipeline that every cell starts from
     set: [stream.samples_per_experience=null]       # changes for every cell
-    small: [stream=digits]             # further changes of `--small`, for a quick look
+    small: [learner.epochs=1]          # further changes of `--small`, for a quick look
+    small_config: class_incremental    # the pipeline that `--small` starts from, if another one
     seeds: [0, 1, 2, 3, 4]
     cells:
       naive: {set: [strategies=naive], published: 0.195}
@@ -27,7 +28,7 @@ from clep.metrics import mean_std
 from clep.schema import unknown
 
 _CONFIDENCE = 0.95
-_KEYS = ("claim", "config", "set", "small", "seeds", "cells", "compare")
+_KEYS = ("claim", "config", "set", "small", "small_config", "seeds", "cells", "compare")
 _CELL_KEYS = ("set", "config", "published", "source", "at_least", "note")
 
 
@@ -66,6 +67,7 @@ class Claim:
     seeds: tuple[int, ...]
     cells: tuple[Cell, ...]
     compare: tuple[tuple[str, str], ...] = ()
+    small_config: str = ""
 
 
 @dataclass(frozen=True)
@@ -112,6 +114,7 @@ def read(path: Path, name: str) -> Claim:
         seeds=tuple(values.get("seeds") or (0, 1, 2, 3, 4)),
         cells=tuple(cells),
         compare=tuple((str(a), str(b)) for a, b in values.get("compare") or ()),
+        small_config=str(values.get("small_config") or ""),
     )
     labels = [cell.label for cell in claim.cells]
     for pair in claim.compare:

@@ -235,7 +235,8 @@ class CompiledSimulation:
 
     def is_compiled(self) -> bool:
         """Whether this process has the loops for this dtype; if not, the first steps take some seconds more."""
-        return any(signature[3].dtype == numba.from_dtype(self._weights.dtype) for signature in _run.signatures)
+        signatures = getattr(_run, "signatures", ())  # none if numba is told not to compile
+        return any(signature[3].dtype == numba.from_dtype(self._weights.dtype) for signature in signatures)
 
 
 class TorchSimulation:
@@ -290,21 +291,19 @@ class TorchSimulation:
         self._fired[layer] = fired
         both = self.symmetric and layer > 0
         if (len(fired) or (both and len(below))) and (p.increment or p.decrement):
-            self._learn(layer, below, fired, 0.5 if both else 1.0)
+            self._learn(layer, below, fired, both)
         return fired
 
-    def _learn(self, layer: int, below: Tensor, fired: Tensor, share: float) -> None:
+    def _learn(self, layer: int, below: Tensor, fired: Tensor, both_ends: bool) -> None:
         p, w = self.parameters[layer][0], self._weights[layer]
+        alone = 0.5 * p.decrement if both_ends else p.decrement
         if self.shuffled:
             below = torch.from_numpy(_subset(self._order[layer], len(below), self.rng).copy()).to(w.device)
-        change = torch.full((len(w), len(fired)), -share * p.decrement, dtype=torch.float64, device=w.device)
+        change = w.new_full((len(w), len(fired)), -alone, dtype=torch.float64)
         change[below] = p.increment
         columns = _changed(w[:, fired], change, p)
-        if share < 1.0:  # the lower neurons that fired alone
-            change = torch.full((1, w.shape[1]), -share * p.decrement, dtype=torch.float64, device=w.device)
-            rows = _changed(w[below], change, p)
-            rows[:, fired] = w[below][:, fired]
-            w[below] = rows
+        if both_ends:  # the synapses of lower neurons; those of both are in the columns
+            w[below] = _changed(w[below], w.new_full((1, w.shape[1]), -alone, dtype=torch.float64), p)
         w[:, fired] = columns
 
 
@@ -331,7 +330,7 @@ def _changed(weights: Tensor, change: Tensor, p: SpikingParameters) -> Tensor:
 # ---------------------------------------------------------------- compiled code
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+def _compiled(function: Callable[..., Any]) -> Any:
     """Compile at the first call; the result is kept on disk where there is a folder to write to."""
     try:
         return numba.njit(cache=True)(function)

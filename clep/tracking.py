@@ -72,6 +72,8 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
+_INDEX = re.compile(r"\[(\d+)\]")  # MLflow has no brackets in names: `threshold[0]` is recorded as `threshold.0`
+
 _logger = logging.getLogger(__name__)
 
 
@@ -142,7 +144,8 @@ class Run:
         parent = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
         self._tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **parent}
         self._tags |= {key: str(value) for key, value in tags.items()}
-        self._params = [self._mlflow.entities.Param(key, str(value)) for key, value in params.items()]
+        named = {_INDEX.sub(r".\1", key): str(value) for key, value in params.items()}
+        self._params = [self._mlflow.entities.Param(key, value) for key, value in named.items()]
         self._metrics: list[Any] = []
         self.run_id = ""  # known inside the block
 

@@ -60,10 +60,11 @@ def run(
         KeyboardInterrupt: on Ctrl-C; what has finished is kept and found again.
     """
     shared = [*claim.set, *(claim.small if small else ()), *changes]
-    base = compose(claim.config, shared)
+    pipeline = claim.small_config if small and claim.small_config else claim.config
+    base = compose(pipeline, shared)
     seeds = [seed for seed in claim.seeds if not small or seed in claim.seeds[:2]]
     chosen = [cell for cell in claim.cells if not cell.note]
-    cells = [(cell, compose(cell.config or claim.config, [*shared, *cell.set])) for cell in chosen]
+    cells = [(cell, compose(cell.config or pipeline, [*shared, *cell.set])) for cell in chosen]
     for _, config in cells:
         build_training(config, build_stream(config))  # refuses what cannot be trained, before anything is
     jobs = [(cell.label, resolved(replace(config, seed=seed))) for seed in seeds for cell, config in cells]

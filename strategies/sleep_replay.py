@@ -138,20 +138,19 @@ class SleepReplay(Strategy):
         self._log_residual("after", strategy.model, first)
 
     @torch.no_grad()
-    def _observe(self, strategy: Any, layers: list[tuple[str, Tensor]]) -> Tensor:
+    def _observe(self, strategy: Any, layers: Sequence[tuple[str, Tensor]]) -> Tensor:
         """Mean input and largest pre-activation of each layer, of the experience on its own or of all so far.
 
         Returns:
             The first batch, on the device of the model.
         """
         maxima = [0.0] * len(layers)
-        total: Tensor | float = 0.0
-        first = None
+        total, first = torch.zeros(()), torch.empty(0)
         # A loader draws a number when it starts, here from a generator that nothing else draws from.
         for images, *_ in DataLoader(strategy.experience.dataset.eval(), batch_size=500, generator=torch.Generator()):
             x = images.to(strategy.device)
-            first = x if first is None else first
             below = presynaptic(strategy.model, layers, x)
+            first = first if len(first) else x
             total = total + pictured(below[0], x).sum(0, dtype=torch.float64).cpu()
             for layer, ((_, weight), state) in enumerate(zip(layers, below, strict=True)):
                 maxima[layer] = max(maxima[layer], float((state @ weight.T).max()))
@@ -265,7 +264,7 @@ def sleep_layers(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
     return layers
 
 
-def presynaptic(model: nn.Module, layers: list[tuple[str, Tensor]], x: Tensor) -> list[Tensor]:
+def presynaptic(model: nn.Module, layers: Sequence[tuple[str, Tensor]], x: Tensor) -> list[Tensor]:
     """Activity below each layer, (B, n_{l-1}): the model's own `presynaptic(x)`, or ReLU units without biases."""
     if hasattr(model, "presynaptic"):
         return model.presynaptic(x)

@@ -107,6 +107,6 @@ def test_every_built_in_claim_composes(name):
     """A misspelt key in one of many cells would show after hours."""
     read = claims.read(config.find("claim", name), name)
     for cell in read.cells:
-        for small in ((), read.small):
-            config.compose(cell.config or read.config, [*read.set, *small, *cell.set])
+        for pipeline, small in ((read.config, ()), (read.small_config or read.config, read.small)):
+            config.compose(cell.config or pipeline, [*read.set, *small, *cell.set])
     assert read.claim

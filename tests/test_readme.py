@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from clep.config import compose
+import clep.equilibrium
+from clep.config import compose, to_dict
+from clep.tracking import flatten
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -22,7 +24,7 @@ COMMANDS = [
     shlex.split(line, comments=True)
     for block in blocks("bash")
     for line in block.replace("\\\n", " ").splitlines()
-    if line.startswith(("clep run", "clep compare", "clep show"))
+    if line.startswith(("clep run", "clep compare", "clep show", "clep tune", "clep steps"))
 ]
 
 
@@ -49,6 +51,24 @@ def test_the_strategy_of_the_readme_trains_as_written(tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert '"strategies": ["weight_averaging:WeightAveraging"]' in done.stdout
+
+
+EQUILIBRIUM = (ROOT / "docs" / "equilibrium.md").read_text()
+
+
+def test_every_key_and_class_of_the_page_on_equilibrium_propagation_exists():
+    """A table of options goes stale where nobody looks."""
+    keys = re.findall(r"^\| `((?:network|learner)\.[a-z_]+)`", EQUILIBRIUM, flags=re.MULTILINE)
+    assert len(keys) > 10
+    assert all(key in flatten(to_dict(compose())) for key in keys)
+    classes = re.findall(r"\| `([A-Z]\w+)`", EQUILIBRIUM)
+    assert all(hasattr(clep.equilibrium, name) for name in classes)
+
+
+def test_the_python_of_the_page_on_equilibrium_propagation_runs_as_written(tmp_path):
+    (code,) = re.findall(r"```python\n(.*?)```", EQUILIBRIUM, flags=re.DOTALL)
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_python_of_the_readme_runs_as_written(tmp_path):

@@ -11,7 +11,7 @@ from clep import bench, cli, sleep_bench
 from clep.sleep_bench import SleepCase
 from clep.spiking import CompiledSimulation, Spikes
 
-SMALL = SleepCase((40, 30, 20, 5), 4.0, (1.0, 0.5, 0.3), change=0.01, steps=600, torch_steps=200)
+SMALL = SleepCase((40, 30, 20, 5), 4.0, (0.5, 0.2, 0.02), change=0.01, steps=600, torch_steps=200)
 
 
 @pytest.fixture

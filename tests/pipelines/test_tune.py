@@ -8,9 +8,9 @@ import pytest
 from clep.pipelines import tune
 
 import clep
-from clep import cli
+from clep import cli, search
 from clep.build import build_stream, build_training
-from clep.config import compose
+from clep.config import compose, replace
 from clep.errors import TrialsFailedError
 
 SMALL = ["stream.samples_per_experience=40", "network.hidden=[24]", "learner.epochs=1", "strategies=naive"]
@@ -58,6 +58,22 @@ def test_the_score_is_the_final_accuracy_on_validation_samples_of_the_training_d
     assert tuned.accuracy["mean"] == pytest.approx(expected, abs=1e-12)
     assert sum(map(len, stream.evaluation)) == round(0.2 * 1437)
     assert build_training(by_hand, stream)
+
+
+def test_an_entry_of_a_list_is_searched_and_recorded(tmp_path):
+    key = "strategy.sleep_replay.threshold[1]"
+    few = ["strategies=sleep_replay", "strategy.sleep_replay.steps=20", "tune.trials=2", "tune.seeds=[100]"]
+    space = "tune.space={'" + key + "': {low: 0.5, high: 0.9}}"
+    declared = [f"strategy.sleep_replay.{name}" for name in search.declared("sleep_replay")]
+    others = [name for name in declared if name != key]
+    config = compose({}, [*SMALL[:3], *few, space])
+    config = replace(config, tune={"space": dict.fromkeys(others)})
+    tuned = tune.run(config)
+    assert set(tuned.values) == {key}
+    assert {run.data.params["strategy.sleep_replay.threshold.1"] for run in children(tmp_path)} == {
+        str(values[key]) for _, _, values in tuned.trials
+    }
+    assert tuned.config.strategy["sleep_replay"]["threshold"] == [0.077, tuned.values[key]]
 
 
 def test_interrupted_trials_are_closed_and_failing_ones_reported(monkeypatch, tmp_path):

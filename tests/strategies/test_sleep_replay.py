@@ -193,6 +193,35 @@ def test_same_seed_same_weights(symmetric, digits, finish):
     assert not torch.equal(results[0], results[2])
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_the_progress_bar_counts_steps_and_says_why_the_first_ones_take_long(compiled, monkeypatch, digits, finish):
+    """Seconds of compiling without a word look like a hanging program."""
+    said, steps = [], []
+
+    class Bar:
+        def __init__(self, **options):
+            self.total = options["total"]
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *error):
+            assert sum(steps) == self.total
+
+        def set_description(self, text, refresh=True):
+            said.append((text, len(steps)))
+
+        def update(self, n):
+            steps.append(n)
+
+    monkeypatch.setattr(sleep_replay, "progress_bar", Bar)
+    monkeypatch.setattr(CompiledSimulation, "is_compiled", lambda asleep: compiled)
+    finish(SleepReplay(steps=2300), awake(), digits.benchmark.train_stream[0])
+    assert steps == [1000, 1000, 300]
+    assert any("compiling" in text for text, before in said if before == 0) is not compiled
+    assert said[-1] == ("sleep", 2)
+
+
 # options of the rule
 
 
@@ -499,7 +528,7 @@ def test_a_linear_read_out_is_the_top_layer(digits, finish):
     before = weights_of(network)
     plugin = SleepReplay(steps=600, increment=[0.01])
     x = digits.train[0].samples.x
-    maxima = [float(network.drive(x.flatten(1)).max()), float(network(x).max())]
+    maxima = [float(network.drive(x.flatten(1)).detach().max()), float(network(x).detach().max())]
     finish(plugin, network, digits.benchmark.train_stream[0])
     changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
     assert changed == {"connections.0.weight", "readout.weight"}
