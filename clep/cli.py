@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import traceback
+import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from clep import config
-from clep.errors import ClepError, ConfigError, DataError, MissingExtraError
+from clep.errors import ClepError, ConfigError, DataError, MissingExtraError, SettlingWarning
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 _LISTED = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
@@ -63,6 +64,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or OK)
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # where `strategies=[my_module:MyStrategy]` is looked for, as in `python -m`
+    formatted = warnings.formatwarning
+    warnings.formatwarning = lambda text, kind, *place: (
+        f"clep: warning: {text}\n" if issubclass(kind, SettlingWarning) else formatted(text, kind, *place)
+    )
     try:
         with _terminate_as_interrupt():
             return arguments.command(arguments)

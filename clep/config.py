@@ -4,6 +4,7 @@
 
 `stream=name` and `network=name` pick a file of `configs/<group>/`, or a YAML file by its path. The file enters just
 below the layer that names it: `network=ep` beats what CONFIG says about the same keys, `network.bias=true` beats both.
+The file of a network may hold a `learner` section with what its learning rule needs.
 """
 
 import dataclasses
@@ -181,7 +182,8 @@ def _read(file: Traversable, origin: str, *keys: str) -> _Layer:
         raise ConfigError(f"{origin}{line}: cannot be read as YAML: {_reason(error)}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{origin}: expected keys and their values, got {values!r}")
-    return _Layer(origin, _nested(keys, values))
+    learner = values.pop("learner", None) if keys == ("network",) else None
+    return _Layer(origin, _nested(keys, values) | ({} if learner is None else {"learner": learner}))
 
 
 def _reason(error: Exception) -> str:

@@ -17,6 +17,10 @@ class DivergenceError(ClepError, ArithmeticError):
     """Training produced a value that is not finite; the message names the experience, the layer and the step."""
 
 
+class SettlingWarning(UserWarning):
+    """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
+
+
 class MissingExtraError(ClepError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 

@@ -26,7 +26,7 @@ from clep.equilibrium import (
     TimeStep,
 )
 from clep.equilibrium.phases import FreePhase, Nudging
-from clep.errors import ConfigError, DivergenceError
+from clep.errors import ConfigError, DivergenceError, SettlingWarning
 from clep.feedforward import Feedforward
 
 LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
@@ -377,6 +377,7 @@ class Unsettled:
                 f"{halfway:.2g} halfway. Smaller steps (network.time_step.mean), weaker feedback "
                 "(network.feedback_scale), asynchronous relaxation or a lower learner.lr let it settle; "
                 "`train/unsettled` is the share of such batches.",
+                SettlingWarning,
                 stacklevel=2,
             )
 

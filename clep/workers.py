@@ -4,10 +4,13 @@ import multiprocessing
 import os
 import signal
 import sys
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
+
+from clep.errors import SettlingWarning
 
 _GRACE_SECONDS = 15.0  # for a worker to close its MLflow run after an interrupt
 
@@ -80,6 +83,7 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
     """Body of a worker process."""
     os.environ["CLEP_PROGRESS"] = "0"
     sys.stdout = sys.stderr
+    warnings.simplefilter("ignore", SettlingWarning)  # each run's metrics tell; from many at once nobody could
     interrupted = False
 
     def interrupt(*_: Any) -> None:

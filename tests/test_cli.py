@@ -270,7 +270,8 @@ def test_list_strategies_gives_import_paths_and_the_docstrings_of_our_own(capsys
 def test_list_without_a_word_lists_everything(capsys):
     assert main(["list"]) == 0
     sections = capsys.readouterr().out.split("\n\n")
-    assert [section.partition(":")[0] for section in sections] == ["strategies", "streams", "networks", "configs", "claims"]
+    named = [section.partition(":")[0] for section in sections]
+    assert named == ["strategies", "streams", "networks", "configs", "claims"]
     assert all("\n  " in section for section in sections)
 
 

@@ -282,6 +282,14 @@ def test_a_pick_on_the_command_line_beats_the_config_and_keeps_what_it_does_not_
     assert network.hidden == [7]
 
 
+def test_a_network_brings_what_its_learning_rule_needs_and_anything_said_later_beats_it(tmp_path):
+    assert compose({}, ["network=bptt"]).learner.nudging == "bptt"
+    assert compose({}, ["network=bptt", "learner.nudging=linear"]).learner.nudging == "linear"
+    (tmp_path / "mine.yaml").write_text("network: bptt\nlearner: {nudging: cost}\n")
+    assert compose(tmp_path / "mine.yaml").learner.nudging == "cost"
+    assert compose(tmp_path / "mine.yaml", ["network=chl"]).learner.nudging == "clamped"
+
+
 def test_a_pick_leaves_nothing_of_the_file_it_replaces(tmp_path):
     path = write(tmp_path / "my.yaml", "network: ep\n")
     assert compose(path, ["network=hts_ep"]) == compose({})

@@ -17,6 +17,7 @@ import torch
 
 import clep
 from clep import config, metrics, tracking
+from clep.build import build_stream, build_training
 from clep.errors import ConfigError, DataError, DivergenceError
 
 from .conftest import SMALL
@@ -223,3 +224,14 @@ def test_ctrl_c_ends_the_run_as_killed_with_what_it_has_logged(tmp_path):
 
 def test_the_default_config_is_digits():
     assert config.compose().stream.name == "digits"
+
+
+@pytest.mark.parametrize("network", config.builtin("network"))
+def test_every_network_runs_by_its_name_and_changes_all_its_parameters(network, small):
+    """What the file of a network leaves out, or sets against its learning rule, fails here and not at the user's."""
+    composed = config.compose({**small, "network": {"name": network}, "strategies": ["naive"]})
+    training = build_training(composed, stream := build_stream(composed))
+    before = {name: p.detach().clone() for name, p in training.template.model.named_parameters()}
+    training.run(stream)
+    for name, p in training.template.model.named_parameters():
+        assert not torch.equal(before[name], p), name
