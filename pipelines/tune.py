@@ -21,6 +21,7 @@ from clep.randomness import seed_globals
 from clep.workers import run_jobs
 
 _VALIDATION = 0.2
+_IN_A_ROW = 10  # failures after which a search gives up
 _ACCURACY = "tune/accuracy"
 _PRELOAD = ["clep.build", "clep.strategies.sleep_replay"]
 _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "seed"}
@@ -65,7 +66,7 @@ def run(config: Config) -> Tuned:
 
     Raises:
         ConfigError, DataError: before anything is trained.
-        TrialsFailedError: if every trial failed.
+        TrialsFailedError: if ten trials in a row failed, with the reason of the last one.
         KeyboardInterrupt: on Ctrl-C; finished trials are kept and found again.
     """
     stream = {"evaluate_on": "validation", "validation_fraction": config.stream.validation_fraction or _VALIDATION}
@@ -78,10 +79,11 @@ def run(config: Config) -> Tuned:
     study = optuna.create_study(
         study_name=_study_name(base, space),
         storage=config.tune.storage or tracking.beside(uri, "optuna.db"),
-        sampler=optuna.samplers.TPESampler(seed=config.seed, multivariate=True),
         direction="maximize",
         load_if_exists=True,
     )
+    # A resumed search must not draw again what it has drawn before.
+    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials), multivariate=True)
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         study.tell(left.number, state=TrialState.FAIL)  # interrupted
     if not study.trials:
@@ -93,14 +95,17 @@ def run(config: Config) -> Tuned:
     ) as parent:
         done = len(study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,)))
         with progress.bar(total=config.tune.trials, initial=done, desc="trials", unit="trial") as bar:
-            failed = 0
-            while done < config.tune.trials and failed < max(5, config.tune.trials):
-                if _trial(study, base, space, uri, experiment_id, parent.run_id):
-                    done += 1
+            failures: list[str] = []
+            while done < config.tune.trials:
+                error = _trial(study, base, space, uri, experiment_id, parent.run_id)
+                if error is None:
+                    done, failures = done + 1, []
                     bar.update()
                     bar.set_postfix(best=f"{study.best_value:.3f}")
                 else:
-                    failed += 1
+                    failures.append(error)
+                if len(failures) == _IN_A_ROW:
+                    raise TrialsFailedError(f"tune: {_IN_A_ROW} trials in a row failed, the last one with: {error}")
         tuned = _result(study, base, uri, parent.run_id)
         parent.log({_ACCURACY: tuned.accuracy["mean"]}, 0)
         parent.text(to_yaml(tuned.config), "best.yaml")
@@ -109,11 +114,11 @@ def run(config: Config) -> Tuned:
 
 def _trial(
     study: optuna.Study, base: Config, space: search.Space, uri: str, experiment_id: str, parent_run_id: str
-) -> bool:
-    """Run one trial; say whether it finished."""
+) -> str | None:
+    """Run one trial; return why it failed, or None."""
     trial = study.ask()
     state = TrialState.FAIL
-    mean = None
+    mean = error = None
     try:
         values = search.suggest(trial, space)
         changed = replace(base, **search.changes(values, base))
@@ -121,25 +126,28 @@ def _trial(
             uri, experiment_id, f"trial {trial.number}", tags={}, params=values, parent_run_id=parent_run_id
         ) as record:
             scores = list(_scores(changed))
-            record.log_series("tune/accuracy_per_seed", scores, range(len(scores)))
-            if None not in scores:
+            error = next((score for score in scores if isinstance(score, str)), None)
+            if error is None:
                 mean, state = float(np.mean(scores)), TrialState.COMPLETE
                 trial.set_user_attr("accuracies", scores)
+                record.log_series("tune/accuracy_per_seed", scores, range(len(scores)))
                 record.log({_ACCURACY: mean}, 0)
+            else:
+                record.describe(f"A seed failed: {error}")
     finally:
         study.tell(trial, mean, state=state)
-    return mean is not None
+    return error
 
 
-def _scores(config: Config) -> Iterator[float | None]:
-    """Final validation accuracy of each of `tune.seeds`, None where training failed."""
+def _scores(config: Config) -> Iterator[float | str]:
+    """Final validation accuracy of each of `tune.seeds`, or why training failed."""
     jobs = [replace(config, seed=seed) for seed in config.tune.seeds]
-    scores: dict[int, float | None] = {}
+    scores: dict[int, float | str] = {}
     messages = run_jobs(_score, jobs, workers=config.workers, preload=_PRELOAD)
     try:
         for message in messages:
             if message.kind != "progress":
-                scores[message.job] = message.value if message.kind == "done" else None
+                scores[message.job] = message.value if message.kind == "done" else f"{message.kind}: {message.value}"
     finally:
         messages.close()
     return iter([scores[index] for index in range(len(jobs))])
@@ -179,10 +187,6 @@ def _study_name(config: Config, space: search.Space) -> str:
 
 def _result(study: optuna.Study, base: Config, uri: str, parent_run_id: str) -> Tuned:
     complete: Sequence[FrozenTrial] = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if not complete:
-        raise TrialsFailedError(
-            "tune: every trial failed; run one by hand (`clep run`) to see why, or narrow tune.space."
-        )
     ranked = sorted(complete, key=lambda trial: -(trial.value or 0.0))
     best = ranked[0]
     config = replace(base, stream={"evaluate_on": "test", "validation_fraction": 0.0})

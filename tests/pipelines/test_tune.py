@@ -36,6 +36,7 @@ def test_a_search_records_its_trials_goes_on_where_it_stopped_and_leaves_a_confi
     second = json.loads(capsys.readouterr().out)
     assert len(second["trials"]) == len(children(tmp_path)) == 3
     assert all(trial in second["trials"] for trial in first["trials"])
+    assert len({trial["values"]["learner.lr"] for trial in second["trials"]}) == 3  # none is drawn again
     best = max(trial["accuracy"] for trial in second["trials"])
     assert second["trials"][0]["accuracy"] == pytest.approx(best)
     assert second["accuracy"]["mean"] == pytest.approx(best)
@@ -85,8 +86,8 @@ def test_interrupted_trials_are_closed_and_failing_ones_reported(monkeypatch, tm
     monkeypatch.setattr(tune, "_scores", interrupt)
     with pytest.raises(KeyboardInterrupt):
         tune.run(config)
-    monkeypatch.setattr(tune, "_scores", lambda config: iter([None]))
-    with pytest.raises(TrialsFailedError, match=r"tune: every trial failed; run one by hand"):
+    monkeypatch.setattr(tune, "_scores", lambda config: iter(["error: diverged"]))
+    with pytest.raises(TrialsFailedError, match=r"tune: 10 trials in a row failed, .* error: diverged"):
         tune.run(config)
     monkeypatch.setattr(tune, "_scores", lambda config: iter([0.5]))
     assert tune.run(config).accuracy["mean"] == 0.5
