@@ -9,7 +9,7 @@ References:
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -68,6 +68,19 @@ class SleepReplay(Strategy):
 
     consolidates = True
     touches_loss = False
+    search_space: ClassVar = {
+        "steps": {"low": 2000, "high": 40000, "log": True},
+        "rate": {"low": 0.1, "high": 1.0, "log": True},
+        "decay": {"low": 0.9, "high": 0.995},
+        "threshold[0]": {"low": 0.01, "high": 0.2, "log": True},
+        "threshold[1]": {"low": 0.1, "high": 1.0, "log": True},
+        "increment[0]": {"low": 0.001, "high": 0.2, "log": True},
+        "increment[1]": {"low": 0.005, "high": 0.2, "log": True},
+        "decrement_ratio[0]": {"low": 0.05, "high": 2.0, "log": True},
+        "decrement_ratio[1]": {"low": 0.03, "high": 1.0, "log": True},
+        "gate_width": {"low": 0.1, "high": 1.5, "log": True},
+        "patch": {"low": 0.3, "high": 1.0},
+    }
 
     def __init__(
         self,
