@@ -104,9 +104,11 @@ def run(
 
 
 def _key(config: Config) -> str:
-    """What identifies the result of a configuration."""
-    values = {key: value for key, value in to_dict(config).items() if key not in _IRRELEVANT}
-    text = json.dumps([values, tracking.provenance()["version"]], sort_keys=True, default=str)
+    """What identifies the result of a configuration: what differs from the defaults, so that new keys do not matter."""
+    neutral = tracking.flatten(to_dict(Config()))
+    values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
+    values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
+    text = json.dumps([values, tracking.provenance()["version"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
