@@ -11,8 +11,9 @@ from clep import strategy, streams
 from clep.config import Config, LearnerConfig, NetworkConfig, label, replace
 from clep.equilibrium import ConvLayer, Network, TimeStep
 from clep.errors import ConfigError
+from clep.estimates import gradient_from
 from clep.feedforward import Feedforward
-from clep.learner import Learner, gradient_from
+from clep.learner import Learner
 from clep.randomness import seed_for
 from clep.streams import Stream
 from clep.training import Training

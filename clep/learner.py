@@ -19,15 +19,16 @@ from clep.equilibrium import (
     Clamping,
     ContinualNudging,
     CostNudging,
-    CrossEntropy,
     LinearNudging,
     Network,
     SquaredError,
     TimeStep,
 )
-from clep.equilibrium.phases import FreePhase, Nudging
-from clep.errors import ConfigError, DivergenceError, SettlingWarning
+from clep.equilibrium.phases import FreePhase
+from clep.errors import ConfigError, DivergenceError
+from clep.estimates import GRADIENTS, Gradient, check, gradient_from, plain_gradient
 from clep.feedforward import Feedforward
+from clep.settling import Unsettled
 
 LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
 """Loss name -> criterion of (output (B, K), class indices (B,))."""
@@ -38,17 +39,6 @@ OPTIMIZERS: dict[str, type[Optimizer]] = {
     "adamw": torch.optim.AdamW,
 }
 SCHEDULES = ("constant", "cosine")
-
-Gradient = LinearNudging | Backpropagation | CostNudging | Clamping
-"""How the gradient is estimated; `ContinualNudging` is a `CostNudging`."""
-GRADIENTS: dict[str, type[Gradient]] = {
-    "linear": LinearNudging,
-    "cost": CostNudging,
-    "continual": ContinualNudging,
-    "clamped": Clamping,
-    "bptt": Backpropagation,
-}
-_COSTS = {"mse": SquaredError, "cross_entropy": CrossEntropy}
 
 
 @dataclass(frozen=True)
@@ -118,7 +108,7 @@ class Learner(pl.LightningModule):
             if name not in valid:
                 raise ConfigError(f"learner.{key}: unknown {key} `{name}`. Valid names: {', '.join(valid)}.")
         if isinstance(self.network, Network):
-            _check(self.network, gradient, loss, optimizer, momentum, weight_decay)
+            check(self.network, gradient, loss, optimizer, momentum, weight_decay)
             if isinstance(gradient, LinearNudging | Backpropagation):
                 self.network.nudging = gradient
             layers = len(self.network.layer_parameters())
@@ -140,7 +130,7 @@ class Learner(pl.LightningModule):
         self.save_hyperparameters(
             {
                 "network": self.network.arguments() if isinstance(self.network, Network | Feedforward) else None,
-                "gradient": _plain_gradient(gradient or getattr(self.network, "nudging", None)),
+                "gradient": plain_gradient(gradient or getattr(self.network, "nudging", None)),
                 "lr": lr,
                 "loss": loss,
                 "optimizer": optimizer,
@@ -304,85 +294,3 @@ def _network_from(arguments: Mapping[str, Any]) -> Network | Feedforward:
     if "activation" in arguments:
         return Feedforward(**arguments)
     return Network(**{**arguments, "time_step": TimeStep(**arguments.get("time_step", {}))})
-
-
-def gradient_from(arguments: Mapping[str, Any], loss: str) -> Gradient:
-    """The gradient estimate named by `nudging`, with the other arguments as its fields and the cost of `loss`."""
-    values = dict(arguments)
-    kind = GRADIENTS[values.pop("nudging")]
-    if issubclass(kind, CostNudging) and loss in _COSTS:
-        values["cost"] = _COSTS[loss]()
-    return kind(**values)
-
-
-def _plain_gradient(gradient: Gradient | None) -> dict[str, Any] | None:
-    if gradient is None:
-        return None
-    nudging = next(name for name, kind in GRADIENTS.items() if type(gradient) is kind)
-    return {"nudging": nudging} | {key: value for key, value in vars(gradient).items() if key != "cost"}
-
-
-def _check(
-    network: Network, gradient: Gradient | None, loss: str, optimizer: str, momentum: float, weight_decay: float
-) -> None:
-    """Refuse what has no meaning together, with the reason."""
-    if isinstance(gradient, Nudging):
-        network.check(gradient)
-    linear = network.readout is not None
-    if isinstance(gradient, CostNudging):
-        name = next(name for name, kind in _COSTS.items() if type(gradient.cost) is kind)
-        if name != loss:
-            raise ConfigError(f"learner.loss: the cost of the nudging is `{name}`, the loss is `{loss}`.")
-        if loss == "cross_entropy" and not linear:
-            raise ConfigError(
-                "learner.loss: `cross_entropy` with cost nudging needs logits, which states between fixed bounds are "
-                "not; set network.readout=linear, or learner.nudging=linear, which takes any loss."
-            )
-    if isinstance(gradient, Clamping) and (loss != "mse" or linear):
-        raise ConfigError(
-            "learner.nudging: `clamped` fixes the output layer at the one-hot target: it needs learner.loss=mse and "
-            "network.readout=state."
-        )
-    if isinstance(gradient, ContinualNudging):
-        if linear or isinstance(network.nudging, Backpropagation):
-            raise ConfigError("learner.nudging: `continual` has no update for a read-out; use network.readout=state.")
-        if network.precision != "full":
-            raise ConfigError("learner.nudging: `continual` needs network.precision=full: its steps differ too little.")
-        if optimizer != "sgd" or momentum or weight_decay:
-            raise ConfigError(
-                "learner.optimizer: `continual` (C-EP) moves the weights at every nudged step, by plain SGD alone; set "
-                "learner.optimizer=sgd, learner.momentum=0 and learner.weight_decay=0."
-            )
-
-
-class Unsettled:
-    """Counts the free phases of training that oscillate or diverge, and says so once."""
-
-    def __init__(self) -> None:
-        self.batches = self.bad = 0
-        self._told = False
-
-    def look(self, network: Network) -> None:
-        """Count the latest free phase of a network."""
-        self.batches += 1
-        problem = network.unsettled()
-        if problem is None:
-            return
-        self.bad += 1
-        if not self._told:
-            self._told = True
-            residual, halfway = (float(value) for value in network.settled_at)
-            warnings.warn(
-                f"The free phase {problem}: its residual is {residual:.2g} after {network.steps} steps and was "
-                f"{halfway:.2g} halfway. Smaller steps (network.time_step.mean), weaker feedback "
-                "(network.feedback_scale), asynchronous relaxation or a lower learner.lr let it settle; "
-                "`train/unsettled` is the share of such batches.",
-                SettlingWarning,
-                stacklevel=2,
-            )
-
-    def take(self) -> float:
-        """Share of bad batches since the last call."""
-        share = self.bad / max(1, self.batches)
-        self.batches = self.bad = 0
-        return share

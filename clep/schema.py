@@ -119,9 +119,7 @@ class TuneConfig:
 
     trials: int = 40
     seeds: list[int] = field(default_factory=lambda: [100, 101, 102])  # class orders that no report uses
-    space: dict[str, Any] = field(
-        default_factory=dict
-    )  # more keys: {learner.lr: {low: 0.001, high: 0.1, log: true}}
+    space: dict[str, Any] = field(default_factory=dict)  # more keys: {learner.lr: {low: 0.001, high: 0.1, log: true}}
     storage: str | None = None  # of Optuna; null is optuna.db beside MLflow's store
 
 

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clep.spiking import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
+from clep.spikes import Spikes, bernoulli_spikes
+from clep.spiking import CompiledSimulation, SpikingParameters
 
 _ROUNDS = 5
 

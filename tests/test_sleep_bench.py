@@ -9,7 +9,8 @@ import pytest
 
 from clep import bench, cli, sleep_bench
 from clep.sleep_bench import SleepCase
-from clep.spiking import CompiledSimulation, Spikes
+from clep.spikes import Spikes
+from clep.spiking import CompiledSimulation
 
 SMALL = SleepCase((40, 30, 20, 5), 4.0, (0.5, 0.2, 0.02), change=0.01, steps=600, torch_steps=200)
 

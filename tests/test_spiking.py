@@ -9,16 +9,9 @@ import pytest
 import torch
 
 from clep import spiking
-from clep.spiking import (
-    CompiledSimulation,
-    Spikes,
-    SpikingParameters,
-    TorchSimulation,
-    bernoulli_spikes,
-    gate,
-    patched,
-    simulation,
-)
+from clep.compiled import compiled
+from clep.spikes import Spikes, bernoulli_spikes, patched
+from clep.spiking import CompiledSimulation, SpikingParameters, TorchSimulation, gate, simulation
 
 SIZES = (14, 10, 8, 5)
 
@@ -513,7 +506,7 @@ def test_code_compiles_where_nothing_can_be_kept_on_disk(monkeypatch):
         return njit(*args, **kwargs)
 
     monkeypatch.setattr(numba, "njit", refusing)
-    assert spiking._compiled(lambda x: x + 1)(2) == 3
+    assert compiled(lambda x: x + 1)(2) == 3
 
 
 def test_it_is_known_whether_the_loops_are_compiled():

@@ -15,7 +15,8 @@ from torch import nn
 import clep
 from clep.equilibrium import Backpropagation, ConvLayer
 from clep.errors import ConfigError
-from clep.spiking import CompiledSimulation, SpikingParameters, TorchSimulation, bernoulli_spikes
+from clep.spikes import bernoulli_spikes
+from clep.spiking import CompiledSimulation, SpikingParameters, TorchSimulation
 from clep.strategy import Memory, Strategy, build
 from clep.streams import Samples
 

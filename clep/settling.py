@@ -1,0 +1,39 @@
+"""Free phases that never settle: counted in training, and reported once."""
+
+import warnings
+
+from clep.equilibrium import Network
+from clep.errors import SettlingWarning
+
+
+class Unsettled:
+    """Counts the free phases of training that oscillate or diverge, and says so once."""
+
+    def __init__(self) -> None:
+        self.batches = self.bad = 0
+        self._told = False
+
+    def look(self, network: Network) -> None:
+        """Count the latest free phase of a network."""
+        self.batches += 1
+        problem = network.unsettled()
+        if problem is None:
+            return
+        self.bad += 1
+        if not self._told:
+            self._told = True
+            residual, halfway = (float(value) for value in network.settled_at)
+            warnings.warn(
+                f"The free phase {problem}: its residual is {residual:.2g} after {network.steps} steps and was "
+                f"{halfway:.2g} halfway. Smaller steps (network.time_step.mean), weaker feedback "
+                "(network.feedback_scale), asynchronous relaxation or a lower learner.lr let it settle; "
+                "`train/unsettled` is the share of such batches.",
+                SettlingWarning,
+                stacklevel=2,
+            )
+
+    def take(self) -> float:
+        """Share of bad batches since the last call."""
+        share = self.bad / max(1, self.batches)
+        self.batches = self.bad = 0
+        return share
