@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from clep.equilibrium.adaptation import Adaptation
+from clep.equilibrium.architecture import checked_sizes, gains, linear_readout, plain_layer
 from clep.equilibrium.connections import INITIALIZATIONS, ConvLayer, Dense, Initialization, Shape, Wiring, connect
 from clep.equilibrium.dynamics import ORDERS, Dynamics, EnergyDynamics, Link, Order, full_precision
 from clep.equilibrium.gradients import Backpropagation, Equilibrium, LinearNudging
@@ -129,7 +130,7 @@ class Network(nn.Module):
                 "network.dynamics: `energy` needs the symmetric feedback of an energy, got "
                 f"feedback={feedback}, feedback_scale={feedback_scale}; use dynamics=prototypical."
             )
-        self.sizes = _checked_sizes(sizes, readout)
+        self.sizes = checked_sizes(sizes, readout)
         self.neuron = neuron
         self.bias = bias
         self.free_steps = free_steps
@@ -166,10 +167,10 @@ class Network(nn.Module):
             self.shapes.append(self.connections[-1].above)
         self.readout: nn.Linear | None = None
         if readout == "linear":
-            self.readout = _linear(math.prod(self.shapes[-1]), self.sizes[-1], wiring)
+            self.readout = linear_readout(math.prod(self.shapes[-1]), self.sizes[-1], wiring)
         self._ends = [(layer, layer + 1) for layer in range(self.depth)]
         self._add_residual_links(wiring)
-        self.gains = _gains(self._ends, self.depth, feedback_scale)
+        self.gains = gains(self._ends, self.depth, feedback_scale)
 
         counts = [math.prod(shape) for shape in self.shapes[1:]]
         dt = self.time_step.draw(sum(counts), np.random.default_rng(dt_seed))
@@ -313,7 +314,7 @@ class Network(nn.Module):
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights and dt are state)."""
         return {
-            "sizes": [_plain(layer) for layer in self.sizes],
+            "sizes": [plain_layer(layer) for layer in self.sizes],
             "neuron": self.neuron,
             "bias": self.bias,
             "free_steps": self.free_steps,
@@ -396,51 +397,6 @@ class Network(nn.Module):
 
 _SETTLED = 0.01  # residual, in units of the activation's range, below which nobody need be told
 _SHRINKS = 0.95  # a residual that falls by less over half a phase is not falling
-
-
-def _checked_sizes(sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]], readout: str) -> tuple[Any, ...]:
-    """The layers as ints, a shape and `ConvLayer`s."""
-    layers = [ConvLayer(**layer) if isinstance(layer, Mapping) else layer for layer in sizes]
-    layers = [tuple(layer) if isinstance(layer, list | tuple) else layer for layer in layers]
-    units = [math.prod(layer) if isinstance(layer, tuple) else layer for layer in layers]
-    least = 2 if readout == "state" else 3
-    if len(layers) < least or any(isinstance(n, int) and n < 1 for n in units):
-        raise ConfigError(
-            f"network.hidden: expected at least {'two' if least == 2 else 'three'} layers of at least one unit, got "
-            f"{list(sizes)}."
-        )
-    ends = (layers[0], layers[-1])
-    if any(isinstance(layer, tuple) for layer in layers[1:]) or any(isinstance(layer, ConvLayer) for layer in ends):
-        raise ConfigError(
-            "network.hidden: the input is a number of units or a shape, a shape is for the input alone and the output "
-            f"is dense, got {list(sizes)}."
-        )
-    return tuple(layers)
-
-
-def _linear(below: int, above: int, wiring: Wiring) -> nn.Linear:
-    """A read-out whose initial weights are drawn as those of the connections."""
-    drawn = Dense((below,), above, wiring)
-    linear = nn.Linear(below, above, bias=drawn.bias is not None)
-    linear.weight, linear.bias = drawn.weight, drawn.bias
-    return linear
-
-
-def _gains(ends: Sequence[tuple[int, int]], depth: int, scale: float) -> list[float]:
-    """What undoes scaled feedback in each link's gradient: scale^-(links from its upper layer to the last one).
-
-    With s_l = rho(W_l s_{l-1} + scale W_{l+1}^T s_{l+1}), sum_l scale^l (s_l . W_l s_{l-1} - R(s_l)) is stationary, so
-    the contrast of layer l counts scale^l against scale^depth of the nudge. Exact for chains; of residual links the
-    shortest way counts, which sets the order of magnitude.
-    """
-    hops = {depth: 0}
-    for below, above in sorted(ends, key=lambda pair: -pair[1]):
-        hops[below] = min(hops.get(below, depth), hops[above] + 1)
-    return [scale ** -hops[above] for _, above in ends]
-
-
-def _plain(layer: Any) -> Any:
-    return asdict(layer) if isinstance(layer, ConvLayer) else list(layer) if isinstance(layer, tuple) else layer
 
 
 def _note_jumps(network: Network, incompatible_keys: object = None) -> None:
