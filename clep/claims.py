@@ -29,7 +29,7 @@ from clep.schema import unknown
 
 _CONFIDENCE = 0.95
 _KEYS = ("claim", "config", "set", "small", "small_config", "seeds", "cells", "compare")
-_CELL_KEYS = ("set", "config", "published", "source", "at_least", "note")
+_CELL_KEYS = ("set", "config", "published", "source", "at_least", "note", "seeds")
 
 
 @dataclass(frozen=True)
@@ -44,6 +44,7 @@ class Cell:
         source: where that number is from.
         at_least: accuracy that the claim promises.
         note: why it is not run, if it is not, e.g. data that cannot be had.
+        seeds: those of this cell, where it takes so long that it has fewer than the claim; empty for all.
     """
 
     label: str
@@ -53,6 +54,7 @@ class Cell:
     source: str = ""
     at_least: float | None = None
     note: str = ""
+    seeds: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,7 +106,8 @@ def read(path: Path, name: str) -> Claim:
     for label, cell in values["cells"].items():
         cell = cell or {}
         _refuse_unknown(cell, _CELL_KEYS, f"{name}: cells.{label}")
-        cells.append(Cell(str(label), **{**cell, "set": tuple(cell.get("set", ()))}))
+        lists = {key: tuple(cell.get(key, ())) for key in ("set", "seeds")}
+        cells.append(Cell(str(label), **(cell | lists)))
     claim = Claim(
         name=Path(name).stem,
         claim=str(values.get("claim", "")),

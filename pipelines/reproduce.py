@@ -67,7 +67,12 @@ def run(
     cells = [(cell, compose(cell.config or pipeline, [*shared, *cell.set])) for cell in chosen]
     for _, config in cells:
         build_training(config, build_stream(config))  # refuses what cannot be trained, before anything is
-    jobs = [(cell.label, resolved(replace(config, seed=seed))) for seed in seeds for cell, config in cells]
+    jobs = [
+        (cell.label, resolved(replace(config, seed=seed)))
+        for seed in seeds
+        for cell, config in cells
+        if seed in (cell.seeds or seeds)
+    ]
     keys = [_key(config) for _, config in jobs]
 
     name = f"{claim.name}_small" if small else claim.name
