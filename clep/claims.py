@@ -28,6 +28,7 @@ from clep.metrics import mean_std
 from clep.schema import unknown
 
 _CONFIDENCE = 0.95
+_SEEDS = (0, 1, 2, 3, 4)
 _KEYS = ("claim", "config", "set", "small", "small_config", "seeds", "cells", "compare")
 _CELL_KEYS = ("set", "config", "published", "source", "at_least", "note", "seeds")
 
@@ -59,7 +60,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim; see the module."""
+    """A claim; see the module. `given` is the name or path by which it was asked for."""
 
     name: str
     claim: str
@@ -70,6 +71,7 @@ class Claim:
     cells: tuple[Cell, ...]
     compare: tuple[tuple[str, str], ...] = ()
     small_config: str = ""
+    given: str = ""
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,16 @@ def read(path: Path, name: str) -> Claim:
     if not isinstance(values, Mapping) or not isinstance(values.get("cells"), Mapping):
         raise ConfigError(f"{name}: expected a claim with `claim`, `config`, `seeds` and `cells`.")
     _refuse_unknown(values, _KEYS, name)
+    for key in ("set", "small", "seeds", "compare"):
+        _refuse_no_list(values, key, name)
     cells = []
     for label, cell in values["cells"].items():
         cell = cell or {}
         _refuse_unknown(cell, _CELL_KEYS, f"{name}: cells.{label}")
+        for key in ("set", "seeds"):
+            _refuse_no_list(cell, key, f"{name}: cells.{label}")
+        if not set(cell.get("seeds", ())) <= set(values.get("seeds") or _SEEDS):
+            raise ConfigError(f"{name}: cells.{label}.seeds: expected some of the claim's seeds, got {cell['seeds']}")
         lists = {key: tuple(cell.get(key, ())) for key in ("set", "seeds")}
         cells.append(Cell(str(label), **(cell | lists)))
     claim = Claim(
@@ -114,10 +122,11 @@ def read(path: Path, name: str) -> Claim:
         config=str(values.get("config", "class_incremental")),
         set=tuple(values.get("set") or ()),
         small=tuple(values.get("small") or ()),
-        seeds=tuple(values.get("seeds") or (0, 1, 2, 3, 4)),
+        seeds=tuple(values.get("seeds") or _SEEDS),
         cells=tuple(cells),
-        compare=tuple((str(a), str(b)) for a, b in values.get("compare") or ()),
+        compare=tuple(_pair(pair, name) for pair in values.get("compare") or ()),
         small_config=str(values.get("small_config") or ""),
+        given=name,
     )
     labels = [cell.label for cell in claim.cells]
     for pair in claim.compare:
@@ -221,6 +230,17 @@ def _markdown(row: Mapping[str, Any]) -> str:
     others = [number(row["forgetting"]), number(row["learned_accuracy"]), published, kept, seconds]
     cells = [label, accuracy, seeds, *others]
     return f"| {' | '.join(cells)} |"
+
+
+def _pair(pair: Any, where: str) -> tuple[str, str]:
+    if not isinstance(pair, list) or len(pair) != 2:
+        raise ConfigError(f"{where}: compare: expected pairs of cells, as in [[sleep, naive]], got {pair!r}")
+    return str(pair[0]), str(pair[1])
+
+
+def _refuse_no_list(values: Mapping[str, Any], key: str, where: str) -> None:
+    if not isinstance(values.get(key) or [], list):
+        raise ConfigError(f"{where}: {key}: expected a list, got {values[key]!r}")
 
 
 def _refuse_unknown(values: Mapping[str, Any], valid: Sequence[str], where: str) -> None:

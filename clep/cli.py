@@ -39,8 +39,8 @@ _EXAMPLES = {
   clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3,4,5] workers=4
   clep compare my.yaml --json > comparison.json""",
     "reproduce": """\
-  clep reproduce forgetting --small                   the cells on digits, a quick look
-  clep reproduce forgetting workers=4 data.root=DATA  the whole table; started again, it goes on where it stopped
+  clep reproduce sleep_mnist --small                   the cells on digits, a quick look
+  clep reproduce sleep_mnist workers=4 data.root=DATA  the whole table; started again, it goes on where it stopped
   clep reproduce my_claim.yaml --output results""",
     "tune": """\
   clep tune strategies=sleep_replay
@@ -80,6 +80,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except Exception as error:
         _complain(f"error: {type(error).__name__}: {error}; set CLEP_TRACEBACK=1 to see the traceback")
         return FAILED
+    finally:
+        warnings.formatwarning = formatted
 
 
 def run(arguments: argparse.Namespace) -> int:

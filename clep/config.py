@@ -49,6 +49,7 @@ __all__ = [
     "compose",
     "find",
     "label",
+    "parts_of",
     "replace",
     "to_dict",
     "to_yaml",
@@ -120,6 +121,8 @@ def find(group: str, name: str) -> Path:
         ConfigError: for an unknown name.
     """
     if _is_path(name):
+        if not Path(name).is_file():
+            raise ConfigError(f"{group}: there is no file {name}")
         return Path(name)
     if name not in builtin(group):
         raise ConfigError(f"{group}: {unknown(name, builtin(group), group)}, or a path that ends in .yaml")
@@ -145,12 +148,12 @@ def _override(text: str) -> dict[str, Any]:
     if not equals:
         raise ConfigError(f"{text}: expected key=value, for example learner.lr=0.01")
     try:
-        return _nested(_parts(key), _container(OmegaConf.from_dotlist([f"value={value}"]))["value"])
+        return _nested(parts_of(key), _container(OmegaConf.from_dotlist([f"value={value}"]))["value"])
     except (yaml.YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(f"{key}: `{value}` is not YAML: {_reason(error)}") from error
 
 
-def _parts(key: str) -> list[str]:
+def parts_of(key: str) -> list[str]:
     """Split a key path at its dots, except within an import path: `strategy.package.module:Class.steps` has 3 parts."""
     return re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", key)
 
@@ -248,6 +251,6 @@ def _set_in(layers: Sequence[_Layer], key: str) -> str:
     def says(values: Any, parts: Sequence[str]) -> bool:
         return not parts or (isinstance(values, dict) and parts[0] in values and says(values[parts[0]], parts[1:]))
 
-    parts = _parts(re.sub(r"\[\d+]", "", key))
+    parts = parts_of(re.sub(r"\[\d+]", "", key))
     origin = next((layer.origin for layer in reversed(layers) if says(layer.values, parts)), None)
     return f" (set in {origin})" if origin else ""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from clep.equilibrium import (
+    NEURONS,
     Backpropagation,
     Clamping,
     ContinualNudging,
@@ -52,6 +53,11 @@ def check(
     if isinstance(gradient, Nudging):
         network.check(gradient)
     linear = network.readout is not None
+    if isinstance(gradient, Backpropagation) and (network.precision != "full" or network.tolerance):
+        raise ConfigError(
+            "learner.nudging: `bptt` follows all steps in full precision; set network.precision=full and "
+            "network.tolerance=0."
+        )
     if isinstance(gradient, CostNudging):
         name = next(name for name, kind in _COSTS.items() if type(gradient.cost) is kind)
         if name != loss:
@@ -65,6 +71,11 @@ def check(
         raise ConfigError(
             "learner.nudging: `clamped` fixes the output layer at the one-hot target: it needs learner.loss=mse and "
             "network.readout=state."
+        )
+    bounds = NEURONS[network.neuron].bounds
+    if isinstance(gradient, Clamping) and bounds is not None and not bounds[0] <= 0.0 < 1.0 <= bounds[1]:
+        raise ConfigError(
+            f"learner.nudging: `clamped` fixes outputs at 0 and 1, which network.neuron={network.neuron} cannot reach."
         )
     if isinstance(gradient, ContinualNudging):
         if linear or isinstance(network.nudging, Backpropagation):

@@ -152,9 +152,14 @@ class Learner(pl.LightningModule):
         else:
             free = self.network.free_phase(x)
             prediction = Prediction(self.network.read_out(free.output), free)
-        if isinstance(self.network, Network):
+        if self.relaxes:
             self.unsettled.look(self.network)
         return prediction
+
+    @property
+    def relaxes(self) -> bool:
+        """Whether training runs free phases whose end is known: not in ordinary modules, nor under BPTT."""
+        return isinstance(self.network, Network) and not isinstance(self.network.nudging, Backpropagation)
 
     def loss(self, prediction: Prediction, y: Tensor) -> Tensor:
         """Mean loss of a prediction for class indices `y` (B,), a () tensor; `backward()` runs the nudged phases."""
@@ -186,8 +191,9 @@ class Learner(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the share of batches whose free phase did not settle, and the angles of untied feedback."""
-        if isinstance(self.network, Network):
+        if self.relaxes:
             self.log("train/unsettled", self.unsettled.take())
+        if isinstance(self.network, Network):
             for layer, angle in enumerate(self.network.feedback_angles(), start=2):
                 self.log(f"train/feedback_angle_layer_{layer}", angle)
         schedule = self.lr_schedulers()

@@ -4,7 +4,6 @@ A space maps a parameter (`rate`, or `threshold[0]` for one entry of a list) to 
 for a logarithmic one, integers if both ends are; or to `{choices: [...]}`.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import optuna
 import yaml
 
 from clep import strategy
-from clep.config import Config, builtin, find
+from clep.config import Config, builtin, find, parts_of
 from clep.errors import ConfigError
 from clep.schema import unknown
 
@@ -62,16 +61,17 @@ def changes(values: Mapping[str, Any], config: Config) -> dict[str, Any]:
     """The values as nested changes of a resolved configuration; entries of lists leave the others as they are."""
     nested: dict[str, Any] = {}
     for key, value in values.items():
-        path, index = re.fullmatch(r"(.*?)(?:\[(\d+)\])?", key).groups()  # type: ignore[union-attr]
-        parts = re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", path)
+        parts, index = _path(key)
         inner = nested
         for part in parts[:-1]:
             inner = inner.setdefault(part, {})
         if index is None:
             inner[parts[-1]] = value
         else:
-            entries = inner.setdefault(parts[-1], list(_current(config, parts, key)))
-            entries[int(index)] = value
+            if present(config, key) is None:
+                raise ConfigError(f"tune.space: `{key}` names an entry of a list that the configuration does not have.")
+            entries = inner.setdefault(parts[-1], list(_at(config, parts)))
+            entries[index] = value
     return nested
 
 
@@ -84,14 +84,26 @@ def _suggest(trial: optuna.Trial, key: str, value: Mapping[str, Any]) -> Any:
     return trial.suggest_float(key, low, high, log=log)
 
 
-def _current(config: Config, parts: Sequence[str], key: str) -> list[Any]:
+def present(config: Config, key: str) -> Any:
+    """The value of a key, or of an entry of a list, None where there is none."""
+    parts, index = _path(key)
+    value = _at(config, parts)
+    if index is None:
+        return value
+    return value[index] if isinstance(value, list | tuple) and index < len(value) else None
+
+
+def _path(key: str) -> tuple[list[str], int | None]:
+    """The parts of a key, and the entry of a list that it names."""
+    path, _, index = key.removesuffix("]").partition("[")
+    return parts_of(path), int(index) if index else None
+
+
+def _at(config: Config, parts: Sequence[str]) -> Any:
     value: Any = config
     for part in parts:
         value = value.get(part) if isinstance(value, Mapping) else getattr(value, part, None)
-    match = re.search(r"\[(\d+)\]$", key)
-    if not isinstance(value, list | tuple) or match is None or int(match[1]) >= len(value):
-        raise ConfigError(f"tune.space: `{key}` names an entry of a list, but the value there is {value!r}.")
-    return list(value)
+    return value
 
 
 def _check(key: str, value: Any) -> None:
@@ -110,7 +122,9 @@ def _problems(value: Any) -> Iterator[str]:
     if "choices" in value:
         if not value["choices"]:
             yield "expected at least one choice"
-    elif "low" not in value or "high" not in value or not value["low"] < value["high"]:
+    elif not all(isinstance(value.get(end), int | float) for end in ("low", "high")):
+        yield f"{expected}, with numbers, got {dict(value)}"
+    elif not value["low"] < value["high"]:
         yield f"{expected} and low < high, got {dict(value)}"
     elif value.get("log") and value["low"] <= 0:
         yield f"a logarithmic range begins above 0, got {value['low']}"

@@ -21,7 +21,7 @@ from contextlib import closing
 from importlib import metadata
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
 from clep.errors import ConfigError
@@ -265,10 +265,17 @@ def beside(uri: str, name: str) -> str:
     return f"sqlite:///{(Path.cwd() if path is None else path.parent) / name}"
 
 
-def finished(uri: str, experiment_id: str, tag: str) -> dict[str, str]:
-    """Value of a tag -> id of the latest finished run that has it."""
+class Found(NamedTuple):
+    """A finished run and its tags."""
+
+    run_id: str
+    tags: dict[str, str]
+
+
+def finished(uri: str, experiment_id: str, tag: str) -> dict[str, Found]:
+    """Value of a tag -> the latest finished run that has it."""
     client = _mlflow().MlflowClient(tracking_uri=uri)
-    found: dict[str, str] = {}
+    found: dict[str, Found] = {}
     token = None
     while True:
         page = client.search_runs(
@@ -278,7 +285,7 @@ def finished(uri: str, experiment_id: str, tag: str) -> dict[str, str]:
             page_token=token,
         )
         for run in page:
-            found.setdefault(run.data.tags[tag], run.info.run_id)
+            found.setdefault(run.data.tags[tag], Found(run.info.run_id, dict(run.data.tags)))
         token = page.token
         if not token:
             return found

@@ -227,7 +227,7 @@ class _Fit(pl.LightningModule):
         return template.loss
 
     def _update_continually(self) -> None:
-        """The events of one batch around the many updates of C-EP."""
+        """The events of one batch around the many updates of C-EP; no gradient is left for a plugin to see."""
         self.on_after_backward()
         self._template._before_update()
         self.learner.update_continually(self._template._prediction, self._template.mb_y, self._template.optimizer)
@@ -404,9 +404,11 @@ class Training:
         consolidates = any(getattr(strategy, "consolidates", False) for strategy in self.strategies)
         times = {"start": time.perf_counter()}
         before: list[np.ndarray] = []
+        settled: dict[str, Any] = {}
 
         def measure_before() -> None:
             times["trained"] = time.perf_counter()
+            settled.update(_settled(template.learner))  # before an evaluation runs other free phases
             if consolidates:
                 before.append(self.evaluate(stream.evaluation))
             times["measured"] = time.perf_counter()
@@ -433,9 +435,7 @@ class Training:
             },
             logged={k: v for s in self.strategies if isinstance(s, Strategy) for k, v in s.take_log().items()},
             memory=sum((memory_of(strategy) for strategy in self.strategies), Memory()),
-            residual=None if network is None else float(network.residual),
-            free_steps=None if network is None else network.steps,
-            unsettled=None if network is None else template.learner.unsettled.take(),
+            **settled,
             feedback_angles=[] if network is None else network.feedback_angles(),
             consolidated=consolidates,
         )
@@ -443,6 +443,18 @@ class Training:
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
         return np.array([_accuracy(self.template.model, e.samples, self.template.device) for e in experiences])
+
+
+def _settled(learner: Learner) -> dict[str, Any]:
+    """How the free phases of training ended; None where there are none."""
+    if not learner.relaxes:
+        return {"residual": None, "free_steps": None, "unsettled": None}
+    network = learner.network
+    return {
+        "residual": float(network.residual),
+        "free_steps": network.steps,
+        "unsettled": learner.unsettled.take(),
+    }
 
 
 @torch.no_grad()

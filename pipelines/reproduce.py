@@ -4,7 +4,7 @@ import csv
 import hashlib
 import json
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,12 +12,14 @@ from typing import Any
 from clep.pipelines import class_incremental
 from clep.pipelines.cells import run_cells
 
-from clep import tracking
+from clep import strategy, tracking
 from clep.build import build_stream, build_training, resolved
 from clep.claims import Claim, summarise
 from clep.config import Config, compose, replace, to_dict
+from clep.errors import ConfigError
 
 _TAG = "claim_job"
+_FIXED = ("seed", "seeds", "cells", "strategies", "tune")
 # What a result does not depend on.
 _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}
 
@@ -59,12 +61,13 @@ def run(
         ConfigError, DataError: for anything wrong with a cell, before the first is trained.
         KeyboardInterrupt: on Ctrl-C; what has finished is kept and found again.
     """
-    shared = [*claim.set, *(claim.small if small else ()), *changes]
+    _refuse(changes)
+    shared = [*claim.set, *(claim.small if small else ())]
     pipeline = claim.small_config if small and claim.small_config else claim.config
-    base = compose(pipeline, shared)
+    base = compose(pipeline, [*shared, *changes])
     seeds = [seed for seed in claim.seeds if not small or seed in claim.seeds[:2]]
     chosen = [cell for cell in claim.cells if not cell.note]
-    cells = [(cell, compose(cell.config or pipeline, [*shared, *cell.set])) for cell in chosen]
+    cells = [(cell, compose(cell.config or pipeline, [*shared, *cell.set, *changes])) for cell in chosen]
     for _, config in cells:
         build_training(config, build_stream(config))  # refuses what cannot be trained, before anything is
     jobs = [
@@ -78,13 +81,13 @@ def run(
     name = f"{claim.name}_small" if small else claim.name
     uri = tracking.tracking_uri(base.tracking.uri)
     experiment_id = tracking.prepare(uri, base.tracking.experiment)
-    command = f"clep reproduce {claim.name}{' --small' if small else ''} {shlex.join(_told(changes))}".strip()
+    command = f"clep reproduce {claim.given}{' --small' if small else ''} {shlex.join(_told(changes))}".strip()
     provenance = tracking.provenance()
     with tracking.Run(
         uri, experiment_id, f"reproduce {name}", tags=provenance | {"claim": name}, params={"command": command}
     ) as parent:
         done = tracking.finished(uri, experiment_id, _TAG)
-        results = {i: _stored(uri, done[key]) for i, key in enumerate(keys) if key in done}
+        results = {i: _stored(uri, done[key].run_id) for i, key in enumerate(keys) if key in done}
         todo = [i for i in range(len(jobs)) if i not in results]
         for position, result in run_cells(
             [jobs[i][1] for i in todo],
@@ -98,8 +101,10 @@ def run(
         by_cell = {
             cell.label: [results[i] for i, (label, _) in enumerate(jobs) if label == cell.label] for cell, _ in cells
         }
-        measured = f"Measured with `{command}`, version {provenance['version']}"
-        measured += f", commit {provenance['git_commit'][:12]}." if "git_commit" in provenance else "."
+        codes = {_code(done[keys[i]].tags) for i in results if keys[i] in done} | (
+            {_code(provenance)} if todo else set()
+        )
+        measured = f"Measured with `{command}`; code: {'; '.join(sorted(codes))}."
         rows, markdown = summarise(claim, by_cell, measured)
         files = list(_write(Path(output), name, rows, markdown))
         for file in files:
@@ -111,10 +116,27 @@ def run(
 def _key(config: Config) -> str:
     """What identifies the result of a configuration: what differs from the defaults, so that new keys do not matter."""
     neutral = tracking.flatten(to_dict(Config()))
+    defaults = {name: strategy.defaults(strategy.find(name)) for name in config.strategies}
+    neutral |= tracking.flatten({"strategy": defaults})
     values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
     values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
     text = json.dumps([values, tracking.provenance()["version"]], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+def _refuse(changes: Sequence[str]) -> None:
+    """Refuse changes of what a claim fixes."""
+    for change in changes:
+        key = change.partition("=")[0].partition(".")[0]
+        if key in _FIXED:
+            raise ConfigError(
+                f"{key}: the claim's file says which cells and seeds are run; change a copy of it, and give its path."
+            )
+
+
+def _code(tags: Mapping[str, str]) -> str:
+    """Version and commit of clep, from the tags of a run."""
+    return f"version {tags['version']}" + (f", commit {tags['git_commit']}" if "git_commit" in tags else "")
 
 
 def _told(changes: Sequence[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clep import progress
+from clep import metrics, progress
 from clep.build import build_stream, build_training
 from clep.config import Config
 from clep.config import replace as replace_config
@@ -84,25 +84,32 @@ class Steps:
 def run(config: Config) -> Steps:
     """Train the network of a configuration on all classes at once, then measure its gradient on 200 training samples.
 
+    Strategies of the configuration are not looked at; phases are centered.
+
     Raises:
         ConfigError: for a network that has no equilibrium gradient through its loss.
     """
     seed_globals(config.seed)
     torch.set_num_threads(config.threads)
+    if config.network.model != "equilibrium" or config.learner.nudging not in ("linear", "cost"):
+        raise ConfigError(
+            "learner.nudging: steps are measured for equilibrium networks with `linear` or `cost` nudging."
+        )
     config = replace_config(config, strategies=["joint"])
     stream = build_stream(config)
     training = build_training(config, stream)
-    if config.learner.nudging not in ("linear", "cost"):
-        raise ConfigError("learner.nudging: steps are measured for `linear` and `cost` nudging.")
     result = training.run(stream)
-    learner = training.template.learner
-    x, y = stream.samples.x[:_SAMPLES], stream.samples.y[:_SAMPLES]
-    return measure(learner, x, y, float(result.matrix[-1].mean()), betas=(0.1, config.learner.beta))
+    sizes = [len(experience) for experience in stream.evaluation]
+    trained = stream.joint().train[0].samples
+    x, y = (part[:_SAMPLES].to(training.template.device) for part in (trained.x, trained.y))
+    accuracy = metrics.seen_accuracy(result.matrix, sizes)
+    return measure(training.template.learner, x, y, accuracy, betas=(0.1, config.learner.beta))
 
 
 def measure(learner: Learner, x: Tensor, y: Tensor, accuracy: float, betas: Sequence[float]) -> Steps:
     """Measure a trained learner on one batch; its network is left as it is."""
     network = copy.deepcopy(learner.network)
+    network.tolerance, network.precision = 0.0, "full"
     reference = _gradient(network, learner, x, y, free_steps=_CONVERGED, nudging=Backpropagation())
     ceiling, bfloat16, needs = {}, {}, []
     variants = [(beta, order, start) for beta in sorted(set(betas)) for order in ORDERS for start in STARTS]

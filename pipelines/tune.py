@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +87,8 @@ def run(config: Config) -> Tuned:
     # A resumed search must not draw again what it has drawn before.
     study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials), multivariate=True)
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-        study.tell(left.number, state=TrialState.FAIL)  # interrupted
+        if not _is_alive(left.user_attrs.get("process", "")):
+            study.tell(left.number, state=TrialState.FAIL)  # interrupted
     if not study.trials:
         study.enqueue_trial({key: value for key, value in _present(base, space).items() if value is not None})
     name = f"tune {label(base.strategies)} on {base.stream.name}"
@@ -117,6 +120,7 @@ def _trial(
 ) -> str | None:
     """Run one trial; return why it failed, or None."""
     trial = study.ask()
+    trial.set_user_attr("process", f"{socket.gethostname()}:{os.getpid()}")
     state = TrialState.FAIL
     mean = error = None
     try:
@@ -132,11 +136,23 @@ def _trial(
                 trial.set_user_attr("accuracies", scores)
                 record.log_series("tune/accuracy_per_seed", scores, range(len(scores)))
                 record.log({_ACCURACY: mean}, 0)
-            else:
-                record.describe(f"A seed failed: {error}")
+        if error is not None:
+            tracking.end(uri, record.run_id, "FAILED", error)
     finally:
         study.tell(trial, mean, state=state)
     return error
+
+
+def _is_alive(process: str) -> bool:
+    """Whether a search that began a trial (host:pid) is still at work, as far as this host can tell."""
+    host, _, pid = process.rpartition(":")
+    if host != socket.gethostname() or int(pid) == os.getpid():
+        return bool(host) and host != socket.gethostname()
+    try:
+        os.kill(int(pid), 0)
+    except OSError:
+        return False
+    return True
 
 
 def _scores(config: Config) -> Iterator[float | str]:
@@ -165,15 +181,11 @@ def _present(config: Config, space: search.Space) -> dict[str, Any]:
     """The values that the configuration has now, where they lie in the space: the first trial."""
     flat = {}
     for key, value in space.items():
-        current: Any = to_dict(config)
-        path, _, index = key.rstrip("]").partition("[")
-        try:
-            for part in path.split("."):
-                current = current[part]
-            current = current[int(index)] if index else current
-        except (KeyError, IndexError, TypeError, ValueError):
-            continue
-        inside = current in value["choices"] if "choices" in value else value["low"] <= current <= value["high"]
+        current = search.present(config, key)
+        if "choices" in value:
+            inside = current in value["choices"]
+        else:
+            inside = isinstance(current, int | float) and value["low"] <= current <= value["high"]
         flat[key] = current if inside else None
     return flat
 

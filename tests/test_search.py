@@ -66,6 +66,7 @@ def test_values_become_nested_changes_and_entries_of_lists_leave_the_others_alon
         ("tune.space={learner.lr: 3}", r"`learner\.lr`: expected \{low"),
         ("tune.space={learner.lr: {low: 3}}", "expected {low: ..., high: ...}"),
         ("tune.space={learner.lr: {low: 3, high: 1}}", "low < high"),
+        ("tune.space={learner.lr: {low: a, high: 1}}", "with numbers"),
         ("tune.space={learner.lr: {low: 0, high: 1, log: true}}", "logarithmic range begins above 0"),
         ("tune.space={learner.lr: {low: 0, hihg: 1}}", "unknown key `hihg`; did you mean `high`"),
         ("tune.space={learner.lr: {choices: []}}", "at least one choice"),
@@ -78,5 +79,5 @@ def test_a_range_that_is_none_is_refused_with_its_key(override, message):
 
 def test_an_entry_of_what_is_no_list_is_refused():
     base = resolved(compose({}, []))
-    with pytest.raises(ConfigError, match=r"tune\.space: `learner\.lr\[0\]` names an entry of a list, but .* 0\.01"):
+    with pytest.raises(ConfigError, match=r"tune\.space: `learner\.lr\[0\]` names an entry of a list that"):
         search.changes({"learner.lr[0]": 1.0}, base)

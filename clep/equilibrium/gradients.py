@@ -150,14 +150,16 @@ class ContinualNudging(CostNudging):
         betas = (self.beta, -self.beta) if self.phases == "centered" else (sign * self.beta,)
         phases = [[state.clone() for state in free.states] for _ in betas]
         for _ in range(network.nudged_steps):
-            dynamics = replace(network.dynamics, nudge_outside=self.nudge == "outside")
-            drive = network.drive(free.x)
-            terms = []
-            for i, beta in enumerate(betas):
-                before = [state.clone() for state in phases[i]]
-                phases[i] = dynamics.relax(drive, phases[i], 1, lambda s, beta=beta: beta * force(s)).states
-                terms.append(Term(1.0 / (beta * len(betas)), phases[i], before))
-            yield contrast(network, free, terms, -1.0 / len(labels))
+            with full_precision(free.x):
+                dynamics = replace(network.dynamics, nudge_outside=self.nudge == "outside")
+                drive = network.drive(free.x)
+                terms = []
+                for i, beta in enumerate(betas):
+                    before = [state.clone() for state in phases[i]]
+                    phases[i] = dynamics.relax(drive, phases[i], 1, lambda s, beta=beta: beta * force(s)).states
+                    terms.append(Term(1.0 / (beta * len(betas)), phases[i], before))
+                gradients = contrast(network, free, terms, -1.0 / len(labels))
+            yield gradients
 
 
 @dataclass(frozen=True)

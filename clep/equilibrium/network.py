@@ -239,7 +239,10 @@ class Network(nn.Module):
 
     def read_out(self, state: Tensor) -> Tensor:
         """Output (B, K) of the last state (B, ...)."""
-        return state if self.readout is None else self.readout(state.flatten(1))
+        if self.readout is None:
+            return state
+        with full_precision(state):
+            return self.readout(state.flatten(1).to(self.readout.weight.dtype))
 
     def drive(self, x: Tensor) -> Tensor:
         """W_1 x + b_1, (B, ...), shaped as layer 1."""
