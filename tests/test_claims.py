@@ -53,6 +53,10 @@ def test_a_claim_is_read_with_its_cells_and_comparisons(tmp_path):
         ("published", "publishd", r"restore\.yaml: cells\.sleep: unknown key `publishd`; did you mean `published`"),
         ("[[sleep, naive]]", "[[sleep, naif]]", r"restore\.yaml: compare: unknown cell `naif`; did you mean `naive`"),
         ("cells:", "cells: [", r"restore\.yaml: cannot be read as YAML"),
+        ("[[sleep, naive]]", "[[sleep, naive, sleep]]", r"restore\.yaml: compare: expected pairs of cells"),
+        ("seeds: [0, 1, 2]", "seeds: 3", r"restore\.yaml: seeds: expected a list, got 3"),
+        ("{set: [strategies=naive]}", "{set: strategies=naive}", r"cells\.naive: set: expected a list"),
+        ("note: not run", "seeds: [7]", r"cells\.kmnist\.seeds: expected some of the claim's seeds, got \[7\]"),
         (TEXT, "claim: nothing", r"restore\.yaml: expected a claim with"),
     ],
 )

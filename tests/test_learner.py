@@ -324,6 +324,13 @@ def test_free_phases_that_oscillate_are_counted_and_reported_once(digits):
     assert float(calm.callback_metrics["train/unsettled"]) == 0.0
 
 
+def test_under_bptt_no_free_phase_is_counted(digits):
+    """It has no phase whose end is looked at: a share of 0 would say that it settles."""
+    run = trainer()
+    run.fit(Learner(network(), gradient=Backpropagation(), lr=0.01), DataLoader(digits[0], batch_size=500))
+    assert "train/unsettled" not in run.callback_metrics
+
+
 def test_the_angle_between_forward_and_feedback_weights_is_logged(digits):
     """Untied weights start at a right angle, and under the contrast rule, where both take the same update, turn towards
     each other."""
@@ -412,6 +419,14 @@ def test_a_schedule_starts_afresh_on_an_optimizer_that_is_kept():
         (
             lambda: Learner(network(readout="linear"), gradient=ContinualNudging(), **PLAIN),
             ["learner.nudging", "`continual`", "network.readout=state"],
+        ),
+        (
+            lambda: Learner(network(precision="bfloat16"), gradient=Backpropagation()),
+            ["learner.nudging", "`bptt`", "network.precision=full"],
+        ),
+        (
+            lambda: Learner(network(neuron="centered_hard_sigmoid"), gradient=Clamping()),
+            ["learner.nudging", "`clamped`", "network.neuron=centered_hard_sigmoid"],
         ),
         (
             lambda: Learner(network(), gradient=ContinualNudging()),

@@ -11,6 +11,7 @@ from clep.equilibrium import (
     Adaptation,
     Backpropagation,
     Clamping,
+    ContinualNudging,
     ConvLayer,
     CostNudging,
     CrossEntropy,
@@ -246,3 +247,18 @@ def test_a_relaxation_by_fast_products_ends_where_the_oracle_does(arguments, fas
         torch.set_default_dtype(torch.float32)
     assert_close([s.double() for s in states], expected, rtol=0.0, atol=1e-5)
     assert cosine(actual, exact) > 1.0 - 1e-6
+
+
+def test_autocast_changes_no_digit_of_c_ep_or_of_a_read_out():
+    """Products in half precision would meet states in single precision, which fails, or round the output's gradient."""
+    x, y = torch.rand(6, 20), torch.tensor([0, 1, 2, 3, 1, 2])
+    network, gradient = Network([20, 15, 4], seed=1), ContinualNudging(0.5)
+    plain = list(gradient.updates(network, network.free_phase(x), y))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast = list(gradient.updates(network, network.free_phase(x), y))
+    assert_close(cast, plain, rtol=0.0, atol=0.0)
+    network = Network([20, 15, 4], readout="linear", seed=1)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        output = network(x)
+    assert output.dtype == torch.float32
+    assert torch.equal(output, network(x))

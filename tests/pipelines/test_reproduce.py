@@ -41,6 +41,7 @@ def test_a_claim_is_run_written_and_found_again(claim, tmp_path, capsys):
     assert all(len(row["by_seed"]) == 2 for row in rows)
     table = (tmp_path / "out" / "mine_small.md").read_text()
     assert "sleep - naive = " in table
+    assert "`clep reproduce mine.yaml --small`" in table
     with (tmp_path / "out" / "mine_small.csv").open() as file:
         by_seed = {(row["cell"], row["seed"]): float(row["accuracy"]) for row in csv.DictReader(file)}
     assert by_seed["sleep", "1"] == rows[1]["by_seed"]["1"]
@@ -58,6 +59,13 @@ def test_a_cell_that_cannot_be_trained_is_refused_before_anything_is(claim, tmp_
     (tmp_path / "mine.yaml").write_text(CLAIM.replace("steps=100", "steps=-1"))
     assert cli.main(["reproduce", claim, "--small"]) == 2
     assert not (tmp_path / "mlflow.db").exists()
+
+
+@pytest.mark.parametrize("change", ["seeds=[0]", "seed=3", "strategies=joint", "tune.trials=3"])
+def test_what_a_claim_fixes_cannot_be_changed_from_outside(change, claim, capsys):
+    """Accepted and ignored, it would stand in the table as the command that made the numbers."""
+    assert cli.main(["reproduce", claim, change]) == 2
+    assert f"{change.partition('=')[0].partition('.')[0]}: the claim's file says" in capsys.readouterr().err
 
 
 def test_a_claim_has_to_be_named(capsys):
