@@ -170,7 +170,7 @@ def test_a_diverging_run_is_failed_in_mlflow_with_what_came_before(small):
             {"strategies": ["sleep_replay"], "strategy": {"sleep_replay": {"decay": 2.0}}},
             r"sleep_replay\.decay: exp",
         ),
-        ({"strategies": ["ewc"], "learner": {"nudging": "cost"}}, r"learner\.nudging: `cost` cannot .* EWCPlugin"),
+        ({"strategies": ["ewc"], "learner": {"nudging": "cost"}}, r"learner\.nudging: CostNudging cannot .* EWCPlugin"),
         ({"stream": {"experiences": 11}}, r"stream\.experiences: expected an integer from 1 to 10"),
         ({"network": {"neuron": "hard_sigmiod"}}, r"network\.neuron: unknown neuron"),
         ({"device": "cuda"}, r"device: `cuda` was asked for"),
