@@ -1,5 +1,7 @@
 """From a configuration to objects: the stream, the learner and the strategies that it describes."""
 
+import hashlib
+import json
 import math
 from typing import Any
 
@@ -7,8 +9,8 @@ import torch
 from avalanche.core import BasePlugin
 from torch import nn
 
-from clep import strategy, streams
-from clep.config import Config, LearnerConfig, NetworkConfig, label, replace
+from clep import strategy, streams, tracking
+from clep.config import Config, LearnerConfig, NetworkConfig, label, replace, to_dict
 from clep.equilibrium import ConvLayer, Network, TimeStep
 from clep.errors import ConfigError
 from clep.estimates import gradient_from
@@ -34,6 +36,7 @@ _NETWORK_KEYS = [
     "tolerance",
     "precision",
 ]
+_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # to a result
 _PHASES = ["beta", "phases", "points", "start"]
 _GRADIENT_KEYS = {
     "linear": _PHASES,
@@ -105,6 +108,20 @@ def resolved(config: Config) -> Config:
     names = config.strategies or ["naive"]
     parameters = {name: strategy.defaults(strategy.find(name)) | config.strategy.get(name, {}) for name in names}
     return replace(config, strategies=names, strategy=parameters)
+
+
+def fingerprint(config: Config, *further: Any) -> str:
+    """What identifies the result of a resolved configuration, 32 characters.
+
+    What equals the defaults is left out, so that keys added later do not make old results new; so is what a result
+    does not depend on. The version of clep and `further` plain values count as well.
+    """
+    defaults = {name: strategy.defaults(strategy.find(name)) for name in config.strategies}
+    neutral = tracking.flatten(to_dict(Config())) | tracking.flatten({"strategy": defaults})
+    values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
+    values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
+    text = json.dumps([values, tracking.provenance()["version"], *further], sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def build_strategies(config: Config) -> list[BasePlugin]:

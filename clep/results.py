@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from clep import metrics
-from clep.config import label
+from clep.config import Config, label
 from clep.metrics import none_if_nan
 
 SUMMARISED = ("accuracy", "forgetting", "backward_transfer", "learned_accuracy")
@@ -45,6 +45,12 @@ class Result:
     seconds: dict[str, float] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
     error: str | None = None
+
+    @classmethod
+    def of(cls, config: Config, uri: str, run_id: str | None, status: str, **numbers: Any) -> "Result":
+        """A run of a configuration and what came of it."""
+        names = {"stream": config.stream.name, "network": config.network.name, "strategies": list(config.strategies)}
+        return cls(run_id=run_id, status=status, tracking_uri=uri, seed=config.seed, **names, **numbers)
 
     @property
     def matrix(self) -> np.ndarray:

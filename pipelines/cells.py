@@ -66,13 +66,4 @@ def _outcome(message: Message, config: Config, uri: str, run_id: str | None) -> 
         error = f"the worker process ended with exit code {message.value} (out of memory, or killed)"
         if run_id is not None:
             tracking.end(uri, run_id, "FAILED", error)
-    return Result(
-        run_id=run_id,
-        status="FAILED",
-        tracking_uri=uri,
-        stream=config.stream.name,
-        network=config.network.name,
-        strategies=list(config.strategies),
-        seed=config.seed,
-        error=error,
-    )
+    return Result.of(config, uri, run_id, "FAILED", error=error)

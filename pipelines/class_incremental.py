@@ -131,14 +131,11 @@ def _curves(experience: ExperienceReport) -> tuple[list[float], list[float]]:
 def _result(config: Config, run_id: str, uri: str, trained: TrainingResult, sizes: list[int], total: float) -> Result:
     matrix = trained.matrix
     phases = ("train", "consolidation", "eval")
-    return Result(
-        run_id=run_id,
-        status="FINISHED",
-        tracking_uri=uri,
-        stream=config.stream.name,
-        network=config.network.name,
-        strategies=list(config.strategies),
-        seed=config.seed,
+    return Result.of(
+        config,
+        uri,
+        run_id,
+        "FINISHED",
         accuracy=metrics.none_if_nan(metrics.seen_accuracy(matrix, sizes)),
         forgetting=metrics.none_if_nan(metrics.forgetting(matrix)),
         backward_transfer=metrics.none_if_nan(metrics.backward_transfer(matrix)),

@@ -1,7 +1,6 @@
 """Run the cells of a claim over its seeds, each as a run in MLflow, and write one table; resumes where it stopped."""
 
 import csv
-import hashlib
 import json
 import shlex
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,16 +11,15 @@ from typing import Any
 from clep.pipelines import class_incremental
 from clep.pipelines.cells import run_cells
 
-from clep import strategy, tracking
-from clep.build import build_stream, build_training, resolved
+from clep import tracking
+from clep.build import build_stream, build_training, fingerprint, resolved
 from clep.claims import Claim, summarise
-from clep.config import Config, compose, replace, to_dict
+from clep.config import compose, replace
 from clep.errors import ConfigError
+from clep.streams import Stream
 
 _TAG = "claim_job"
 _FIXED = ("seed", "seeds", "cells", "strategies", "tune")
-# What a result does not depend on.
-_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,18 @@ def run(
     seeds = [seed for seed in claim.seeds if not small or seed in claim.seeds[:2]]
     chosen = [cell for cell in claim.cells if not cell.note]
     cells = [(cell, compose(cell.config or pipeline, [*shared, *cell.set, *changes])) for cell in chosen]
+    streams: dict[str, Stream] = {}
     for _, config in cells:
-        build_training(config, build_stream(config))  # refuses what cannot be trained, before anything is
+        source = str(config.stream)
+        streams[source] = streams.get(source) or build_stream(config)
+        build_training(config, streams[source])  # refuses what cannot be trained, before anything is
     jobs = [
         (cell.label, resolved(replace(config, seed=seed)))
         for seed in seeds
         for cell, config in cells
         if seed in (cell.seeds or seeds)
     ]
-    keys = [_key(config) for _, config in jobs]
+    keys = [fingerprint(config) for _, config in jobs]
 
     name = f"{claim.name}_small" if small else claim.name
     uri = tracking.tracking_uri(base.tracking.uri)
@@ -111,17 +112,6 @@ def run(
             parent.artifact(file)
         parent.describe(markdown[: tracking.DESCRIPTION_LENGTH])
     return Table(rows, markdown, files, uri, any(r["status"] != "FINISHED" for r in results.values()))
-
-
-def _key(config: Config) -> str:
-    """What identifies the result of a configuration: what differs from the defaults, so that new keys do not matter."""
-    neutral = tracking.flatten(to_dict(Config()))
-    defaults = {name: strategy.defaults(strategy.find(name)) for name in config.strategies}
-    neutral |= tracking.flatten({"strategy": defaults})
-    values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
-    values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
-    text = json.dumps([values, tracking.provenance()["version"]], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
 def _refuse(changes: Sequence[str]) -> None:

@@ -1,10 +1,8 @@
 """Search the hyperparameters of a strategy set on validation data; every trial a child run in MLflow, resumable."""
 
-import hashlib
-import json
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,8 +13,8 @@ import torch
 from optuna.trial import FrozenTrial, TrialState
 
 from clep import metrics, progress, search, tracking
-from clep.build import build_stream, build_training, resolved
-from clep.config import Config, label, replace, to_dict, to_yaml
+from clep.build import build_stream, build_training, fingerprint, resolved
+from clep.config import Config, label, replace, to_yaml
 from clep.errors import TrialsFailedError
 from clep.metrics import mean_std
 from clep.randomness import seed_globals
@@ -26,7 +24,6 @@ _VALIDATION = 0.2
 _IN_A_ROW = 10  # failures after which a search gives up
 _ACCURACY = "tune/accuracy"
 _PRELOAD = ["clep.build", "clep.strategies.sleep_replay"]
-_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "seed"}
 
 
 @dataclass(frozen=True)
@@ -90,7 +87,7 @@ def run(config: Config) -> Tuned:
         if not _is_alive(left.user_attrs.get("process", "")):
             study.tell(left.number, state=TrialState.FAIL)  # interrupted
     if not study.trials:
-        study.enqueue_trial({key: value for key, value in _present(base, space).items() if value is not None})
+        study.enqueue_trial(_present(base, space))
     name = f"tune {label(base.strategies)} on {base.stream.name}"
     tags = tracking.provenance() | {"tune": study.study_name, "strategies": label(base.strategies)}
     with tracking.Run(
@@ -146,8 +143,10 @@ def _trial(
 def _is_alive(process: str) -> bool:
     """Whether a search that began a trial (host:pid) is still at work, as far as this host can tell."""
     host, _, pid = process.rpartition(":")
-    if host != socket.gethostname() or int(pid) == os.getpid():
-        return bool(host) and host != socket.gethostname()
+    if host != socket.gethostname():
+        return host != ""
+    if int(pid) == os.getpid():
+        return False
     try:
         os.kill(int(pid), 0)
     except OSError:
@@ -155,7 +154,7 @@ def _is_alive(process: str) -> bool:
     return True
 
 
-def _scores(config: Config) -> Iterator[float | str]:
+def _scores(config: Config) -> list[float | str]:
     """Final validation accuracy of each of `tune.seeds`, or why training failed."""
     jobs = [replace(config, seed=seed) for seed in config.tune.seeds]
     scores: dict[int, float | str] = {}
@@ -166,7 +165,7 @@ def _scores(config: Config) -> Iterator[float | str]:
                 scores[message.job] = message.value if message.kind == "done" else f"{message.kind}: {message.value}"
     finally:
         messages.close()
-    return iter([scores[index] for index in range(len(jobs))])
+    return [scores[index] for index in range(len(jobs))]
 
 
 def _score(config: Config, tell: Callable[[Any], None]) -> float:
@@ -186,15 +185,15 @@ def _present(config: Config, space: search.Space) -> dict[str, Any]:
             inside = current in value["choices"]
         else:
             inside = isinstance(current, int | float) and value["low"] <= current <= value["high"]
-        flat[key] = current if inside else None
+        if inside:
+            flat[key] = current
     return flat
 
 
 def _study_name(config: Config, space: search.Space) -> str:
-    values = {key: value for key, value in to_dict(config).items() if key not in _IRRELEVANT}
-    values["tune"] = config.tune.seeds
-    text = json.dumps([values, space, tracking.provenance()["version"]], sort_keys=True, default=str)
-    return f"{label(config.strategies)}-{config.stream.name}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    """What a search is found again by: not its own seed, nor how long it is to be."""
+    key = fingerprint(replace(config, seed=0), config.tune.seeds, space)
+    return f"{label(config.strategies)}-{config.stream.name}-{key[:12]}"
 
 
 def _result(study: optuna.Study, base: Config, uri: str, parent_run_id: str) -> Tuned:

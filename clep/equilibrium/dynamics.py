@@ -129,12 +129,13 @@ class Dynamics:
         return states
 
     def signals(self, states: Sequence[Tensor]) -> list[Tensor]:
-        """What the neurons send along the connections: here the states themselves."""
-        return list(states)
+        """What the neurons send along the connections."""
+        return [self._signal(layer, states) for layer in range(len(states))]
 
     _jumps = True  # with dt = 1 a step replaces the state by its target
 
     def _signal(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        """What the neurons of one layer send: their states."""
         return states[layer]
 
     def _finish(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:
@@ -205,11 +206,8 @@ class EnergyDynamics(Dynamics):
 
     _jumps = False
 
-    def signals(self, states: Sequence[Tensor]) -> list[Tensor]:
-        """Firing rates rho(s) of the hidden layers, and the last layer as it is."""
-        return [self._signal(layer, states) for layer in range(len(states))]
-
     def _signal(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        """Firing rates rho(s) of a hidden layer, the last layer as it is."""
         return states[layer] if layer == len(states) - 1 else self.neuron(states[layer].clone())
 
     def _finish(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:

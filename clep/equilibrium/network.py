@@ -230,8 +230,6 @@ class Network(nn.Module):
         """Output of the free equilibrium, (B, K), differentiable in the parameters and in `x`."""
         x = self._shaped(x)
         if isinstance(self.nudging, Backpropagation) and torch.is_grad_enabled():
-            if torch.is_autocast_enabled(x.device.type):
-                x = x.to(self.connections[0].weight.dtype)
             with full_precision(x):
                 state = self._unrolled(x, self.nudging)
             return self.read_out(state)
@@ -252,8 +250,6 @@ class Network(nn.Module):
     def free_phase(self, x: Tensor) -> FreePhase:
         """Relax from zero states without a nudge; not differentiable."""
         x = self._shaped(x)
-        if torch.is_autocast_enabled(x.device.type):
-            x = x.to(self.connections[0].weight.dtype)
         with full_precision(x):
             drive = self.drive(x)
             dtype = self.relaxation_dtype
@@ -357,7 +353,9 @@ class Network(nn.Module):
             raise ConfigError("learner.nudge: energy-based dynamics have no inside and outside; leave it `inside`.")
 
     def _shaped(self, x: Tensor) -> Tensor:
-        return x.reshape(len(x), *self.shapes[0])
+        """The input as layer 0, under autocast in the dtype of the parameters."""
+        x = x.reshape(len(x), *self.shapes[0])
+        return x.to(self.connections[0].weight.dtype) if torch.is_autocast_enabled(x.device.type) else x
 
     def _rest(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
         """Zero states; images in the channels-last layout."""

@@ -209,10 +209,13 @@ def _differences(
         return connection.spread(above, connection.route(below.real if below.is_complex() else below))
 
     if rule == "contrast":
-        low, high = spread(above_2, below_2), spread(above_1, below_1)
-        change = _scaled(high - low, coefficient)
-        weight = _real_outer(connection, below_1, change)
-        if not fixed:
+        if fixed:
+            change = spread(_scaled(above_1 - above_2, coefficient), below_1)
+            weight = _real_outer(connection, below_1, change)
+        else:
+            low, high = spread(above_2, below_2), spread(above_1, below_1)
+            change = _scaled(high - low, coefficient)
+            weight = _real_outer(connection, below_1, change)
             weight.add_(_real_outer(connection, _scaled(below_1 - below_2, coefficient), low))
         down = weight
     else:

@@ -19,6 +19,7 @@ from clep.equilibrium import (
 )
 from clep.errors import ConfigError
 from tests.oracles.graph import Graph
+from tests.oracles.vectors import flat, relative_error
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -49,14 +50,6 @@ def images_of(network):
 def wavy(*shape):
     """Numbers in [-1, 1] without an order, the same whenever they are asked for."""
     return torch.sin(37.0 * torch.arange(1.0 + np.prod(shape))[1:]).reshape(shape)
-
-
-def flat(tensors):
-    return torch.cat([t.detach().reshape(-1) for t in tensors])
-
-
-def relative_error(actual, expected):
-    return float((actual - expected).norm() / expected.norm())
 
 
 # ---------------------------------------------------------------- C-EP

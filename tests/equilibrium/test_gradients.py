@@ -4,7 +4,6 @@ import copy
 import itertools
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +15,7 @@ from clep.equilibrium.dynamics import Dynamics
 from clep.equilibrium.phases import _differences
 from clep.errors import ConfigError
 from tests.oracles import bptt, phi
+from tests.oracles.vectors import flat, relative_error, slope
 
 MIXED = TimeStep("lognormal", mean=0.8, spread=0.3, min=0.4)
 SMALL = [2.0**-k for k in range(8, 15)]
@@ -43,14 +43,6 @@ def settled(sizes=(5, 7, 4), steps=120, **arguments):
     return Network(sizes, free_steps=steps, nudged_steps=steps, **arguments)
 
 
-def flat(tensors):
-    return torch.cat([t.detach().reshape(-1) for t in tensors])
-
-
-def relative_error(actual, expected):
-    return float((actual - expected).norm() / expected.norm())
-
-
 def gradient(network, loss, x):
     """Gradient of `loss(network(x))` for the parameters and, last, the input."""
     x = x.clone().requires_grad_()
@@ -60,10 +52,6 @@ def gradient(network, loss, x):
 def cost_gradient(network, nudging, x, labels=LABELS, factor=1.0):
     loss = factor * nudging.loss(network, network.free_phase(x), labels)
     return list(torch.autograd.grad(loss, list(network.parameters())))
-
-
-def slope(errors, betas):
-    return np.polyfit(np.log2(betas), np.log2(errors), 1)[0]
 
 
 def count_phases(monkeypatch):

@@ -1,6 +1,5 @@
 """The limit of small beta in every architecture: the gradient of BPTT through steps by autograd of Phi."""
 
-import numpy as np
 import pytest
 import torch
 from torch.nn import functional
@@ -17,6 +16,7 @@ from clep.equilibrium import (
     TimeStep,
 )
 from tests.oracles.graph import Graph
+from tests.oracles.vectors import flat, relative_error, slope
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -68,18 +68,6 @@ def cross_entropy(output):
 
 def squared(output):
     return SquaredError()(output, LABELS)
-
-
-def flat(tensors):
-    return torch.cat([t.detach().reshape(-1) for t in tensors])
-
-
-def relative_error(actual, expected):
-    return float((actual - expected).norm() / expected.norm())
-
-
-def slope(errors, betas):
-    return np.polyfit(np.log2(betas), np.log2(errors), 1)[0]
 
 
 def linear_gradient(network, nudging, loss, x):

@@ -22,13 +22,10 @@ from clep.equilibrium import (
     products,
 )
 from tests.oracles.graph import Graph
+from tests.oracles.vectors import flat
 
 LABELS = torch.arange(32) % 10
 onednn = pytest.mark.skipif(not products._has_onednn(), reason="this build of torch has no products of oneDNN")
-
-
-def flat(tensors):
-    return torch.cat([t.detach().reshape(-1) for t in tensors])
 
 
 def cosine(a, b):

@@ -8,6 +8,7 @@ from torch.testing import assert_close
 
 from clep.equilibrium import ConvLayer, CostNudging, LinearNudging, Network, TimeStep
 from tests.oracles.graph import Graph
+from tests.oracles.vectors import flat, relative_error
 
 pytestmark = pytest.mark.usefixtures("double")
 
@@ -52,14 +53,6 @@ def gradient(network, nudging, x):
     named = {**dict(network.named_parameters()), "x": x}
     loss = functional.cross_entropy(network(x), LABELS)
     return dict(zip(named, torch.autograd.grad(loss, list(named.values())), strict=True))
-
-
-def flat(tensors):
-    return torch.cat([t.detach().reshape(-1) for t in tensors])
-
-
-def relative_error(actual, expected):
-    return float((actual - expected).norm() / expected.norm())
 
 
 @pytest.mark.parametrize("phases", ["one_sided", "centered"])
