@@ -29,6 +29,7 @@ _NETWORK_KEYS = [
     "feedback",
     "feedback_scale",
     "rule",
+    "inhibition",
     "residual_links",
     "free_steps",
     "nudged_steps",

@@ -64,6 +64,7 @@ class NetworkConfig:
     feedback: Literal["tied", "untied"] = "tied"
     feedback_scale: float = 1.0
     rule: Literal["contrast", "vector_field"] = "contrast"
+    inhibition: float = 0.0  # mean inhibition among the units of a hidden layer
     residual_links: int = 0  # n: a further link from every n-th hidden layer to the one n above it
     free_steps: int = 20
     nudged_steps: int = 6
@@ -147,8 +148,8 @@ _RANGES = {
     "[1, inf)": "stream.experiences stream.samples_per_experience network.channels network.kernel network.stride "
     "network.pool network.hidden network.free_steps network.nudged_steps learner.bptt_steps learner.batch_size "
     "learner.epochs threads workers tune.trials",
-    "[0, inf)": "network.padding network.residual_links network.tolerance network.time_step.spread learner.lr_scale "
-    "learner.weight_decay seed seeds tune.seeds",
+    "[0, inf)": "network.padding network.inhibition network.residual_links network.tolerance network.time_step.spread "
+    "learner.lr_scale learner.weight_decay seed seeds tune.seeds",
     "(0, inf)": "learner.lr learner.gradient_clip network.feedback_scale",
     "[2, inf)": "learner.points",
     "[0, 1)": "stream.validation_fraction learner.momentum",

@@ -15,13 +15,14 @@ References:
 """
 
 from clep.equilibrium.adaptation import Adaptation
-from clep.equilibrium.connections import INITIALIZATIONS, POOLINGS, ConvLayer, Convolution, Dense
+from clep.equilibrium.connections import INITIALIZATIONS, RULES, Dense
+from clep.equilibrium.convolution import POOLINGS, ConvLayer, Convolution
 from clep.equilibrium.costs import CrossEntropy, SquaredError
 from clep.equilibrium.dynamics import ORDERS
 from clep.equilibrium.gradients import Backpropagation, Clamping, ContinualNudging, CostNudging, LinearNudging
 from clep.equilibrium.network import DYNAMICS, FEEDBACKS, PRECISIONS, READOUTS, Network
 from clep.equilibrium.neurons import NEURONS
-from clep.equilibrium.phases import PHASES, RULES, STARTS
+from clep.equilibrium.phases import PHASES, STARTS
 from clep.equilibrium.time_steps import DISTRIBUTIONS, TimeStep
 
 __all__ = [

@@ -7,7 +7,8 @@ from typing import Any
 
 from torch import nn
 
-from clep.equilibrium.connections import ConvLayer, Dense, Shape, Wiring
+from clep.equilibrium.connections import Connection, Dense, Shape, Wiring
+from clep.equilibrium.convolution import ConvLayer, Convolution
 from clep.errors import ConfigError
 
 
@@ -29,6 +30,11 @@ def checked_sizes(sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]], 
             f"is dense, got {list(sizes)}."
         )
     return tuple(layers)
+
+
+def connect(below: Shape, layer: int | ConvLayer, wiring: Wiring) -> Connection:
+    """The connection from a layer of shape `below` to the next one."""
+    return Convolution(below, layer, wiring) if isinstance(layer, ConvLayer) else Dense(below, layer, wiring)
 
 
 def linear_readout(below: int, above: int, wiring: Wiring) -> nn.Linear:

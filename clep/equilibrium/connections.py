@@ -1,7 +1,7 @@
 """Connections between two layers: the terms of Phi that hold parameters.
 
-A connection is phi(below, above) = above . P(K below + b): K is linear (a matrix, a convolution), P is the identity or
-a pooling. Its feedback is dphi/dbelow = K^T P^T above, or, untied, the same with weights of its own in K.
+A bilinear connection is phi(below, above) = above . P(K below + b): K is linear (a matrix, a convolution), P is the
+identity or a pooling. Its feedback is dphi/dbelow = K^T P^T above, or, untied, the same with weights of its own in K.
 """
 
 import copy
@@ -16,15 +16,16 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clep.equilibrium.products import times_transposed
-from clep.errors import ConfigError
 
-Pooling = Literal["none", "max", "average"]
-POOLINGS: tuple[Pooling, ...] = ("none", "max", "average")
 Initialization = Literal["fan_in", "glorot"]
 INITIALIZATIONS: tuple[Initialization, ...] = ("fan_in", "glorot")
 Shape = tuple[int, ...]
+Rule = Literal["contrast", "vector_field"]
+RULES: tuple[Rule, ...] = ("contrast", "vector_field")
 Route = Tensor | None
 """What the way down must know of the way up: the winners of max pooling; None elsewhere."""
+Ends = tuple[Tensor, Tensor]
+"""Signals (below, above) at the two ends of a connection."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,57 @@ class Wiring:
 
 
 class Connection(nn.Module, ABC):
-    """Weights between two layers; `below` is (B, *shape below), `above` (B, *shape above).
+    """What joins two layers; `below` is (B, *shape below), `above` (B, *shape above).
+
+    Attributes:
+        weight: its forward weights, the first of its parameters.
+    """
+
+    weight: nn.Parameter
+
+    def __init__(self, below: Shape, above: Shape) -> None:
+        super().__init__()
+        self.below, self.above = below, above
+
+    @abstractmethod
+    def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
+        """`base` + the drive of the layer above, (B, *above), and its route; written to `out` if given."""
+
+    @abstractmethod
+    def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
+        """`base` + the feedback to the layer below, (B, *below); written to `out` (which may be `base`) if given."""
+
+    @abstractmethod
+    def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
+        """The vector-Jacobian product of the way up at `below`, (B, *below)."""
+
+    @abstractmethod
+    def differences(self, first: Ends, second: Ends, free: Ends, coefficient: complex, rule: Rule) -> list[Tensor]:
+        """Real part of `coefficient` * [dphi/dtheta(first) - dphi/dtheta(second)], in the order of `parameters()`.
+
+        Args:
+            first, second: signals at both ends in the two states that are compared; summed over the batch.
+            free: signals in the free equilibrium.
+            coefficient: real, or complex for complex signals.
+            rule: see `clep.equilibrium.phases.contrast`.
+        """
+
+    def cast(self, dtype: torch.dtype) -> "Connection":
+        """A copy for relaxation alone whose parameters are rounded to `dtype`."""
+        other = copy.copy(self)
+        other._parameters = {
+            name: None if p is None else nn.Parameter(p.detach().to(dtype), requires_grad=False)
+            for name, p in self._parameters.items()
+        }
+        return other
+
+    def angle(self) -> float:
+        """Angle between forward and feedback weights in degrees; 0 where they are tied."""
+        return 0.0
+
+
+class Bilinear(Connection):
+    """phi(below, above) = above . P(K below + b).
 
     Attributes:
         weight: forward weights.
@@ -60,27 +111,14 @@ class Connection(nn.Module, ABC):
     def __init__(
         self, below: Shape, above: Shape, weight: Sequence[int], fans: tuple[int, int], wiring: Wiring, units: int
     ) -> None:
-        super().__init__()
-        self.below, self.above = below, above
+        super().__init__(below, above)
         self.feedback_scale = wiring.feedback_scale
         fan_in, fan_out = fans
         narrow = 1.0 / math.sqrt(fan_in)
         bound = narrow if wiring.init == "fan_in" else math.sqrt(6.0 / (fan_in + fan_out))
-        self.weight = _uniform(weight, bound, wiring.generator)
-        self.bias = _uniform((units,), narrow, wiring.generator) if wiring.bias else None
-        self.feedback = _uniform(weight, bound, wiring.feedback_generator) if wiring.untied else None
-
-    @abstractmethod
-    def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
-        """`base` + dphi/dabove = `base` + P(K below + b), (B, *above), and its route; written to `out` if given."""
-
-    @abstractmethod
-    def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
-        """`base` + feedback_scale K^T P^T above, (B, *below); written to `out` (which may be `base`) if given."""
-
-    @abstractmethod
-    def pull_back(self, above: Tensor, route: Route = None) -> Tensor:
-        """K^T P^T above with the forward weights, (B, *below): the vector-Jacobian product of the way up."""
+        self.weight = uniform(weight, bound, wiring.generator)
+        self.bias = uniform((units,), narrow, wiring.generator) if wiring.bias else None
+        self.feedback = uniform(weight, bound, wiring.feedback_generator) if wiring.untied else None
 
     @abstractmethod
     def outer(self, below: Tensor, spread: Tensor) -> Tensor:
@@ -94,29 +132,60 @@ class Connection(nn.Module, ABC):
         """P^T above: the identity without pooling."""
         return above
 
-    def cast(self, dtype: torch.dtype) -> "Connection":
-        """A copy for relaxation alone whose parameters are rounded to `dtype`."""
-        other = copy.copy(self)
-        other._parameters = {
-            name: None if p is None else nn.Parameter(p.detach().to(dtype), requires_grad=False)
-            for name, p in self._parameters.items()
-        }
-        return other
-
     @property
     def downward(self) -> Tensor:
         """The weights of the feedback."""
         return self.weight if self.feedback is None else self.feedback
 
     def angle(self) -> float:
-        """Angle between forward and feedback weights in degrees; 0 where they are tied."""
         if self.feedback is None:
             return 0.0
         cosine = functional.cosine_similarity(self.weight.detach().flatten(), self.feedback.detach().flatten(), dim=0)
         return math.degrees(math.acos(min(1.0, max(-1.0, float(cosine)))))
 
+    def differences(self, first: Ends, second: Ends, free: Ends, coefficient: complex, rule: Rule) -> list[Tensor]:
+        # With a above and b below, a1 b1' - a2 b2' is taken as (a1 - a2) b1' + a2 (b1 - b2)': the states differ little,
+        # and differences of states keep the digits that a difference of products loses (all, if nothing differs).
+        (below_1, above_1), (below_2, above_2) = first, second
+        fixed = below_1 is below_2  # the input: one product serves both
+        if rule == "contrast":
+            if fixed:
+                change = self._spread_at(_scaled(above_1 - above_2, coefficient), below_1)
+                weight = self._real_outer(below_1, change)
+            else:
+                low, high = self._spread_at(above_2, below_2), self._spread_at(above_1, below_1)
+                change = _scaled(high - low, coefficient)
+                weight = self._real_outer(below_1, change)
+                weight.add_(self._real_outer(_scaled(below_1 - below_2, coefficient), low))
+            down = weight
+        else:
+            change = self._spread_at(_scaled(above_1 - above_2, coefficient), free[0])
+            weight = self._real_outer(free[0], change)
+            if self.feedback is not None:
+                moved = torch.zeros_like(free[0]) if fixed else _scaled(below_1 - below_2, coefficient)
+                down = self._real_outer(moved, self._spread_at(free[1], free[0]))
+        gradients = [weight]
+        if self.bias is not None:
+            change = change.real if change.is_complex() else change
+            gradients.append(change.sum((0, *range(2, change.dim()))))
+        if self.feedback is not None:
+            gradients.append(down if down is not weight else weight.clone())
+        return gradients
 
-class Dense(Connection):
+    def _spread_at(self, above: Tensor, below: Tensor) -> Tensor:
+        return self.spread(above, self.route(below.real if below.is_complex() else below))
+
+    def _real_outer(self, below: Tensor, spread: Tensor) -> Tensor:
+        """Real part of dphi/dweight for signals that may be complex."""
+        if not (below.is_complex() or spread.is_complex()):
+            return self.outer(below, spread)
+        parts = [(t.real, t.imag) if t.is_complex() else (t, None) for t in (below, spread)]
+        (low, low_i), (high, high_i) = parts
+        total = self.outer(low, high)
+        return total if low_i is None or high_i is None else total.sub_(self.outer(low_i, high_i))
+
+
+class Dense(Bilinear):
     """All-to-all connection, phi(below, above) = above . (W below + b); `weight` is (n_above, n_below).
 
     A layer of images below is read as a vector.
@@ -129,7 +198,7 @@ class Dense(Connection):
     def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
         below = below.flatten(1)
         if below.is_complex():
-            return _real_map(lambda part: part @ self.weight.T, below).add_(_or_zero(self.bias, base)), None
+            return real_map(lambda part: part @ self.weight.T, below).add_(or_zero(self.bias, base)), None
         if base is None:
             return times_transposed(below, self.weight, self.bias, out=out), None
         total = times_transposed(below, self.weight, base, out=out)
@@ -137,7 +206,7 @@ class Dense(Connection):
 
     def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
         if above.is_complex():
-            down = _real_map(lambda part: part @ self.downward, above).unflatten(1, self.below)
+            down = real_map(lambda part: part @ self.downward, above).unflatten(1, self.below)
             return torch.add(base, down, alpha=self.feedback_scale, out=out)
         if len(self.below) == 1:
             above = above if self.feedback_scale == 1.0 else above * self.feedback_scale
@@ -145,174 +214,30 @@ class Dense(Connection):
         down = times_transposed(above, self.downward.T).unflatten(1, self.below)
         return torch.add(base, down, alpha=self.feedback_scale, out=out)
 
-    def pull_back(self, above: Tensor, route: Route = None) -> Tensor:
+    def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
         return times_transposed(above, self.weight.T).unflatten(1, self.below)
 
     def outer(self, below: Tensor, spread: Tensor) -> Tensor:
         return times_transposed(spread.T, below.flatten(1).T)
 
 
-class Convolution(Connection):
-    """2-d convolution and pooling, phi(below, above) = above . P(W * below + b); images are (C, H, W).
-
-    `weight` is (channels, C, kernel, kernel), in the channels-last layout, in which CPUs convolve fastest. Max pooling
-    sends feedback to the winners of the present state below (Laborieux et al. 2021), average pooling to all alike.
-    """
-
-    def __init__(self, below: Shape, layer: "ConvLayer", wiring: Wiring) -> None:
-        above = layer.shape_above(below)
-        channels, height, width = below
-        self.layer = layer
-        self.convolved = tuple(
-            (side + 2 * layer.padding - layer.kernel) // layer.stride + 1 for side in (height, width)
-        )
-        # What the stride leaves over at the far edges.
-        self.rest = tuple((side + 2 * layer.padding - layer.kernel) % layer.stride for side in (height, width))
-        area = layer.kernel**2
-        super().__init__(
-            below,
-            above,
-            (layer.channels, channels, layer.kernel, layer.kernel),
-            (channels * area, layer.channels * area),
-            wiring,
-            layer.channels,
-        )
-        for parameter in (self.weight, self.feedback):
-            if parameter is not None:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-
-    def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
-        if below.is_complex():
-            pooled = _real_map(lambda part: self._pooled(self._convolve(part, None))[0], below)
-            pooled.add_(_or_zero(None if self.bias is None else self.bias[:, None, None], base))
-            return pooled, None
-        pooled, route = self._pooled(self._convolve(below, self.bias))
-        return (pooled if base is None else torch.add(base, pooled, out=out)), route
-
-    def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
-        def down(part: Tensor) -> Tensor:
-            return self._transpose(self.spread(part, route), self.downward)
-
-        return torch.add(
-            base, _real_map(down, above) if above.is_complex() else down(above), alpha=self.feedback_scale, out=out
-        )
-
-    def pull_back(self, above: Tensor, route: Route = None) -> Tensor:
-        return self._transpose(self.spread(above, route), self.weight)
-
-    def outer(self, below: Tensor, spread: Tensor) -> Tensor:
-        return torch.nn.grad.conv2d_weight(
-            below, self.weight.shape, spread, stride=self.layer.stride, padding=self.layer.padding
-        )
-
-    def route(self, below: Tensor) -> Route:
-        return self._pooled(self._convolve(below, None))[1] if self.layer.routes else None
-
-    def spread(self, above: Tensor, route: Route = None) -> Tensor:
-        pool = self.layer.pool
-        if not self.layer.pools:
-            return above
-        if self.layer.routes:
-            return functional.max_unpool2d(above, route, pool, output_size=self.convolved)
-        if above.is_complex():
-            return _real_map(self.spread, above)
-        spread = functional.interpolate(above, scale_factor=pool, mode="nearest") / pool**2
-        bottom, right = (side - new for side, new in zip(self.convolved, spread.shape[2:], strict=True))
-        return functional.pad(spread, (0, right, 0, bottom)) if bottom or right else spread
-
-    def _convolve(self, below: Tensor, bias: Tensor | None) -> Tensor:
-        below = below.contiguous(memory_format=torch.channels_last)
-        return functional.conv2d(below, self.weight, bias, self.layer.stride, self.layer.padding)
-
-    def _pooled(self, convolved: Tensor) -> tuple[Tensor, Route]:
-        pool = self.layer.pool
-        if not self.layer.pools:
-            return convolved, None
-        if self.layer.routes:
-            return functional.max_pool2d(convolved, pool, return_indices=True)
-        return functional.avg_pool2d(convolved, pool), None
-
-    def _transpose(self, spread: Tensor, weight: Tensor) -> Tensor:
-        layer = self.layer
-        return functional.conv_transpose2d(spread, weight, None, layer.stride, layer.padding, self.rest)
-
-
-@dataclass(frozen=True)
-class ConvLayer:
-    """A convolutional layer in the list that describes a network.
-
-    Args:
-        channels: number of feature maps.
-        kernel: side of the square kernel.
-        stride: of the convolution.
-        padding: zeros around the image.
-        pooling: `none`, `max` or `average`, over squares that do not overlap.
-        pool: side of these squares.
-
-    Raises:
-        ConfigError: for an unknown pooling or a number out of range.
-    """
-
-    channels: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int = 0
-    pooling: Pooling = "max"
-    pool: int = 2
-
-    def __post_init__(self) -> None:
-        if self.pooling not in POOLINGS:
-            raise ConfigError(f"network.pooling: unknown pooling `{self.pooling}`. Valid names: {', '.join(POOLINGS)}.")
-        for name, least in {"channels": 1, "kernel": 1, "stride": 1, "pool": 1, "padding": 0}.items():
-            value = getattr(self, name)
-            if value < least:
-                raise ConfigError(f"network.{name}: expected an integer of at least {least}, got {value}.")
-
-    @property
-    def pools(self) -> bool:
-        """Whether there is anything to pool."""
-        return self.pooling != "none" and self.pool > 1
-
-    @property
-    def routes(self) -> bool:
-        """Whether feedback must follow the winners of the way up."""
-        return self.pooling == "max" and self.pool > 1
-
-    def shape_above(self, below: Shape) -> Shape:
-        """(channels, H, W) of this layer above one of shape `below`.
-
-        Raises:
-            ConfigError: if `below` is no image or too small.
-        """
-        if len(below) != 3:
-            raise ConfigError(
-                f"network.channels: a convolutional layer needs images (C, H, W) below it, got a layer of {below}."
-            )
-        pool = self.pool if self.pools else 1
-        sides = [((side + 2 * self.padding - self.kernel) // self.stride + 1) // pool for side in below[1:]]
-        if min(sides) < 1:
-            raise ConfigError(
-                f"network.kernel: images of {below[1]} x {below[2]} are too small for kernel {self.kernel}, padding "
-                f"{self.padding}, stride {self.stride} and pool {pool}; use fewer layers, smaller kernels or padding."
-            )
-        return self.channels, *sides
-
-
-def connect(below: Shape, layer: "int | ConvLayer", wiring: Wiring) -> Connection:
-    """The connection from a layer of shape `below` to the next one."""
-    return Convolution(below, layer, wiring) if isinstance(layer, ConvLayer) else Dense(below, layer, wiring)
-
-
-def _uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> nn.Parameter:
+def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> nn.Parameter:
+    """A parameter drawn from U(-bound, bound)."""
     # Drawn where the generator lives, then moved: the same weights on every default device.
     values = torch.empty(*shape, device=generator.device).uniform_(-bound, bound, generator=generator)
     return nn.Parameter(values.to(torch.get_default_device()))
 
 
-def _real_map(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
+def real_map(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
     """A real linear map of a complex tensor."""
     return torch.complex(function(z.real), function(z.imag))
 
 
-def _or_zero(*terms: Tensor | None) -> Any:
+def or_zero(*terms: Tensor | None) -> Any:
+    """The sum of the terms that there are."""
     return sum(term for term in terms if term is not None)
+
+
+def _scaled(difference: Tensor, coefficient: complex) -> Tensor:
+    """`coefficient` times a difference that nobody else needs."""
+    return difference * coefficient if isinstance(coefficient, complex) else difference.mul_(coefficient)

@@ -7,7 +7,8 @@ from typing import Literal, NamedTuple
 import torch
 from torch import Tensor
 
-from clep.equilibrium.connections import Connection, Convolution, Route
+from clep.equilibrium.connections import Connection, Route
+from clep.equilibrium.convolution import Convolution
 from clep.equilibrium.neurons import Neuron
 
 Nudge = Callable[[Tensor], Tensor]
@@ -58,6 +59,9 @@ class Dynamics:
         time_steps: dt of each layer above the input, shaped as the layer, or None where every step is 1.
         nudge_outside: add the nudge after rho instead of before (Ernoult et al. 2019).
         order: `synchronous` or `asynchronous`.
+        inhibition: kappa of the mean inhibition among the n units of each of the first `inhibited` layers above the
+            input, which adds the term -kappa / (2 n) (sum_i s_i)^2 to Phi.
+        inhibited: number of these layers.
     """
 
     links: Sequence[Link]
@@ -65,6 +69,8 @@ class Dynamics:
     time_steps: Sequence[Tensor | None]
     nudge_outside: bool = False
     order: Order = "synchronous"
+    inhibition: float = 0.0
+    inhibited: int = 0
 
     @torch.no_grad()
     def relax(
@@ -89,7 +95,8 @@ class Dynamics:
         """
         groups = self._groups(len(states) - clamped)
         targets: list[Tensor] = [torch.empty_like(state) for state in states]
-        routes = self._first_routes(states, groups)
+        sent = self.signals(states)
+        routes = self._first_routes(sent, groups)
         free = nudge is None and not clamped
         residual = halfway = torch.full((), 0.0 if free else torch.nan, device=drive.device)
         for step in range(1, steps + 1):
@@ -98,7 +105,7 @@ class Dynamics:
             changes = []
             for group in groups:
                 for layer in group:
-                    targets[layer] = self._target(layer, drive, states, nudge, routes, targets[layer])
+                    targets[layer] = self._target(layer, drive, states, sent, nudge, routes, targets[layer])
                 if look:
                     changes += [max_abs(self._distance(layer, targets, states), overwrite=True) for layer in group]
                 for layer in group:
@@ -107,6 +114,7 @@ class Dynamics:
                         states[layer], targets[layer] = targets[layer], states[layer]
                     else:
                         self._move(states[layer], targets[layer], 1.0 if dt is None else dt, out=states[layer])
+                    sent[layer] = self._signal(layer, states)
             if look and changes:
                 residual = torch.stack(changes).max()
                 halfway = residual if middle else halfway
@@ -118,14 +126,16 @@ class Dynamics:
         """The same free steps as a differentiable computation, for backpropagation through time; new tensors."""
         states = list(states)
         groups = self._groups(len(states))
-        routes = self._first_routes(states, groups)
+        sent = self.signals(states)
+        routes = self._first_routes(sent, groups)
         for _ in range(steps):
             for group in groups:
-                targets = {layer: self._target(layer, drive, states, None, routes) for layer in group}
+                targets = {layer: self._target(layer, drive, states, sent, None, routes) for layer in group}
                 for layer, target in targets.items():
                     dt = self.time_steps[layer]
                     jump = dt is None and self._jumps
                     states[layer] = target if jump else self._move(states[layer], target, 1.0 if dt is None else dt)
+                    sent[layer] = self._signal(layer, states)
         return states
 
     def signals(self, states: Sequence[Tensor]) -> list[Tensor]:
@@ -161,36 +171,39 @@ class Dynamics:
             return (range(layers)[::-1],)
         return range(0, layers, 2)[::-1], range(1, layers, 2)[::-1]
 
-    def _first_routes(self, states: Sequence[Tensor], groups: Sequence[range]) -> dict[Link, Route]:
+    def _first_routes(self, sent: Sequence[Tensor], groups: Sequence[range]) -> dict[Link, Route]:
         """Routes of the links into layers that move after the layers below them; the others are found on the way."""
-        if len(groups) == 1 and len(groups[0]) == len(states):
+        if len(groups) == 1 and len(groups[0]) == len(sent):
             return {}
-        late = [layer for layer in range(len(states)) if layer not in groups[0]]
+        late = [layer for layer in range(len(sent)) if layer not in groups[0]]
         into = [link for link in self.links if link.above - 1 in late]
-        return {link: link.connection.up(self._signal(link.below - 1, states))[1] for link in into if _pools(link)}
+        return {link: link.connection.up(sent[link.below - 1])[1] for link in into if _pools(link)}
 
     def _target(
         self,
         layer: int,
         drive: Tensor,
         states: Sequence[Tensor],
+        sent: Sequence[Tensor],
         nudge: Nudge | None,
         routes: dict[Link, Route],
         out: Tensor | None = None,
     ) -> Tensor:
-        """The target of one layer, written to `out` if the connections can."""
+        """The target of one layer from the signals `sent`, written to `out` if the connections can."""
         total = drive if layer == 0 else None
         for link in self.links:
             if link.above - 1 == layer:
-                total, route = link.connection.up(self._signal(link.below - 1, states), total, out)
+                total, route = link.connection.up(sent[link.below - 1], total, out)
                 if route is not None:
                     routes[link] = route
         for link in self.links:
             if link.below - 1 == layer:
-                above = self._signal(link.above - 1, states)
-                total = link.connection.add_down(total, above, routes.get(link), out)
+                total = link.connection.add_down(total, sent[link.above - 1], routes.get(link), out)
         if total is drive:
             total = drive.clone() if out is None else out.copy_(drive)
+        if self.inhibition and layer < self.inhibited:
+            mean = sent[layer].flatten(1).mean(1)
+            total = total.sub_(mean.view(-1, *[1] * (total.dim() - 1)), alpha=self.inhibition)
         return self._finish(layer, total, states, nudge)
 
 

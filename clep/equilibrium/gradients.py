@@ -286,7 +286,7 @@ def nudged_gradient(
     if wants_input:
         change = sum(_change(term, network) for term in adapted)
         connection = network.links[0].connection
-        pulled = connection.pull_back(change, connection.route(free.x))
+        pulled = connection.pull_back(change, free.x)
         on_input = pulled * (-rescaling * network.gains[0])
     return on_input, on_parameters
 

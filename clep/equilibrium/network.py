@@ -10,12 +10,13 @@ import torch
 from torch import Tensor, nn
 
 from clep.equilibrium.adaptation import Adaptation
-from clep.equilibrium.architecture import checked_sizes, gains, linear_readout, plain_layer
-from clep.equilibrium.connections import INITIALIZATIONS, ConvLayer, Dense, Initialization, Shape, Wiring, connect
+from clep.equilibrium.architecture import checked_sizes, connect, gains, linear_readout, plain_layer
+from clep.equilibrium.connections import INITIALIZATIONS, RULES, Dense, Initialization, Rule, Shape, Wiring
+from clep.equilibrium.convolution import ConvLayer
 from clep.equilibrium.dynamics import ORDERS, Dynamics, EnergyDynamics, Link, Order, full_precision
 from clep.equilibrium.gradients import Backpropagation, Equilibrium, LinearNudging
 from clep.equilibrium.neurons import NEURONS
-from clep.equilibrium.phases import RULES, FreePhase, Nudging, Rule
+from clep.equilibrium.phases import FreePhase, Nudging
 from clep.equilibrium.time_steps import TimeStep
 from clep.errors import ConfigError
 
@@ -58,6 +59,8 @@ class Network(nn.Module):
             that to Adam).
         rule: `contrast` or `vector_field`; see `clep.equilibrium.phases.contrast`. With tied feedback `vector_field`
             leaves out what the feedback contributes, which vanishes as `feedback_scale` does (FRE-RNN).
+        inhibition: kappa >= 0 of the mean inhibition among the units of each hidden layer, which adds
+            -kappa / (2 n) (sum_i s_i)^2 to Phi.
         residual_links: if n > 0, a dense link without biases from every n-th hidden layer to the one n above it.
         init: `fan_in` or `glorot`; see `Wiring`.
         precision: `full`, or `bfloat16` for states and weights during relaxation; updates stay in full precision.
@@ -101,6 +104,7 @@ class Network(nn.Module):
         feedback: Literal["tied", "untied"] = "tied",
         feedback_scale: float = 1.0,
         rule: Rule = "contrast",
+        inhibition: float = 0.0,
         residual_links: int = 0,
         init: Initialization = "fan_in",
         precision: Literal["full", "bfloat16"] = "full",
@@ -123,6 +127,8 @@ class Network(nn.Module):
                 raise ConfigError(f"network.{key}: expected an integer of at least 1, got {steps}.")
         if tolerance < 0.0:
             raise ConfigError(f"network.tolerance: expected a number of at least 0, got {tolerance}.")
+        if inhibition < 0.0:
+            raise ConfigError(f"network.inhibition: expected a number of at least 0, got {inhibition}.")
         if not feedback_scale > 0.0:
             raise ConfigError(f"network.feedback_scale: expected a number above 0, got {feedback_scale}.")
         if dynamics == "energy" and (feedback == "untied" or feedback_scale != 1.0):
@@ -143,6 +149,7 @@ class Network(nn.Module):
         self.feedback = feedback
         self.feedback_scale = feedback_scale
         self.rule = rule
+        self.inhibition = inhibition
         self.residual_links = residual_links
         self.init = init
         self.precision = precision
@@ -208,7 +215,14 @@ class Network(nn.Module):
         """The relaxation of this network."""
         time_steps = [None] * self.depth if self._jumps else self.time_steps
         kind = DYNAMICS[self.dynamics_name]
-        return kind(self.links[1:], NEURONS[self.neuron], time_steps, order=self.relaxation)
+        return kind(
+            self.links[1:],
+            NEURONS[self.neuron],
+            time_steps,
+            order=self.relaxation,
+            inhibition=self.inhibition,
+            inhibited=self.depth - (self.readout is None),
+        )
 
     @property
     def relaxation_dtype(self) -> torch.dtype:
@@ -326,6 +340,7 @@ class Network(nn.Module):
             "feedback": self.feedback,
             "feedback_scale": self.feedback_scale,
             "rule": self.rule,
+            "inhibition": self.inhibition,
             "residual_links": self.residual_links,
             "init": self.init,
             "precision": self.precision,

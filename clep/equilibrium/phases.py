@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
-import torch
 from torch import Tensor
 
-from clep.equilibrium.connections import Connection
 from clep.equilibrium.dynamics import Dynamics, Nudge
 from clep.errors import ConfigError
 
@@ -20,8 +18,6 @@ Phases = Literal["one_sided", "random_sign", "centered", "holomorphic"]
 PHASES: tuple[Phases, ...] = ("one_sided", "random_sign", "centered", "holomorphic")
 Start = Literal["free", "mirrored"]
 STARTS: tuple[Start, ...] = ("free", "mirrored")
-Rule = Literal["contrast", "vector_field"]
-RULES: tuple[Rule, ...] = ("contrast", "vector_field")
 
 
 @dataclass(frozen=True)
@@ -185,64 +181,6 @@ def contrast(network: "Network", free: FreePhase, terms: Sequence[Term], factor:
                 (free.x if link.below == 0 else signals[link.below - 1], signals[link.above - 1])
                 for signals in (first, second, rest)
             ]
-            parts = _differences(link.connection, *ends, term.coefficient * factor * network.gains[i], network.rule)
+            parts = link.connection.differences(*ends, term.coefficient * factor * network.gains[i], network.rule)
             sums[i] = [a.add_(b) for a, b in zip(sums[i], parts, strict=True)] if sums[i] else parts
     return [gradient for parts in sums for gradient in parts]
-
-
-Ends = tuple[Tensor, Tensor]
-"""Signals (below, above) at the two ends of a connection."""
-
-
-def _differences(
-    connection: Connection, first: Ends, second: Ends, free: Ends, coefficient: complex, rule: Rule
-) -> list[Tensor]:
-    """Real part of `coefficient` * [dphi/dtheta(first) - dphi/dtheta(second)], in the order of `parameters()`.
-
-    With a above and b below, a1 b1' - a2 b2' is taken as (a1 - a2) b1' + a2 (b1 - b2)': the states differ little, and
-    differences of states keep the digits that a difference of products loses (all, if nothing differs).
-    """
-    (below_1, above_1), (below_2, above_2) = first, second
-    fixed = below_1 is below_2  # the input: one product serves both
-
-    def spread(above: Tensor, below: Tensor) -> Tensor:
-        return connection.spread(above, connection.route(below.real if below.is_complex() else below))
-
-    if rule == "contrast":
-        if fixed:
-            change = spread(_scaled(above_1 - above_2, coefficient), below_1)
-            weight = _real_outer(connection, below_1, change)
-        else:
-            low, high = spread(above_2, below_2), spread(above_1, below_1)
-            change = _scaled(high - low, coefficient)
-            weight = _real_outer(connection, below_1, change)
-            weight.add_(_real_outer(connection, _scaled(below_1 - below_2, coefficient), low))
-        down = weight
-    else:
-        change = spread(_scaled(above_1 - above_2, coefficient), free[0])
-        weight = _real_outer(connection, free[0], change)
-        if connection.feedback is not None:
-            moved = torch.zeros_like(free[0]) if fixed else _scaled(below_1 - below_2, coefficient)
-            down = _real_outer(connection, moved, spread(free[1], free[0]))
-    gradients = [weight]
-    if connection.bias is not None:
-        change = change.real if change.is_complex() else change
-        gradients.append(change.sum((0, *range(2, change.dim()))))
-    if connection.feedback is not None:
-        gradients.append(down if down is not weight else weight.clone())
-    return gradients
-
-
-def _scaled(difference: Tensor, coefficient: complex) -> Tensor:
-    """`coefficient` times a difference that nobody else needs."""
-    return difference * coefficient if isinstance(coefficient, complex) else difference.mul_(coefficient)
-
-
-def _real_outer(connection: Connection, below: Tensor, spread: Tensor) -> Tensor:
-    """Real part of dphi/dweight for signals that may be complex."""
-    if not (below.is_complex() or spread.is_complex()):
-        return connection.outer(below, spread)
-    parts = [(t.real, t.imag) if t.is_complex() else (t, None) for t in (below, spread)]
-    (low, low_i), (high, high_i) = parts
-    total = connection.outer(low, high)
-    return total if low_i is None or high_i is None else total.sub_(connection.outer(low_i, high_i))

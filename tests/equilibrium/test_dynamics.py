@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.testing import assert_close
 
-from clep.equilibrium import DISTRIBUTIONS, NEURONS, ORDERS, Network, SquaredError, TimeStep
+from clep.equilibrium import DISTRIBUTIONS, NEURONS, ORDERS, ConvLayer, Network, SquaredError, TimeStep
 from clep.equilibrium.dynamics import max_abs
 from clep.errors import ConfigError
 from tests.oracles import bptt, phi
@@ -69,14 +69,36 @@ def test_every_step_equals_autograd_of_phi(depth, neuron, nudging):
     bias=st.booleans(),
     time_step=st.sampled_from([JUMP, SLOW, MIXED]),
     nudging=st.sampled_from(NUDGES),
+    inhibition=st.sampled_from([0.0, 0.7]),
     seed=st.integers(0, 1000),
 )
-def test_every_step_equals_autograd_of_phi_for_any_shape(sizes, batch, steps, neuron, bias, time_step, nudging, seed):
+def test_every_step_equals_autograd_of_phi_for_any_shape(
+    sizes, batch, steps, neuron, bias, time_step, nudging, inhibition, seed
+):
     """The same identity over shapes: layers of one unit, batches of one, odd and even numbers of steps. Buffers swap
     at every step; one swap too few would return the states of the step before."""
     torch.manual_seed(seed)
-    network = Network(sizes, neuron=neuron, bias=bias, time_step=time_step, seed=seed)
+    network = Network(sizes, neuron=neuron, bias=bias, time_step=time_step, inhibition=inhibition, seed=seed)
     compare_with_oracle(network, batch, nudging, steps)
+
+
+def test_inhibition_acts_among_hidden_units_alone():
+    """Each hidden unit gets -kappa times the mean of its layer; the output and a layer of images are told apart. Were
+    the output inhibited as well, classes would compete for a reason that no loss gave them."""
+    x = torch.rand(3, 1, 6, 6)
+    layers = [(1, 6, 6), ConvLayer(2, kernel=3), 4, 3]
+    plain, inhibited = (Network(layers, inhibition=kappa, time_step=JUMP, seed=2) for kappa in (0.0, 0.5))
+    states = [torch.rand(3, *shape) for shape in plain.shapes[1:]]
+
+    def forces(network):
+        dynamics = replace(network.dynamics, neuron=lambda u: u)
+        return dynamics.relax(network.drive(x).detach(), [s.clone() for s in states], 1).states
+
+    differences = [a - b for a, b in zip(forces(plain), forces(inhibited), strict=True)]
+    for state, difference in zip(states[:-1], differences[:-1], strict=True):
+        means = state.flatten(1).mean(1)
+        close(difference, 0.5 * means.view(-1, *[1] * (state.dim() - 1)).expand_as(state))
+    close(differences[-1], torch.zeros(3, 3), 0.0)
 
 
 @pytest.mark.parametrize("depth", SIZES)

@@ -12,7 +12,6 @@ from torch.testing import assert_close
 
 from clep.equilibrium import PHASES, Adaptation, CostNudging, LinearNudging, Network, SquaredError, TimeStep
 from clep.equilibrium.dynamics import Dynamics
-from clep.equilibrium.phases import _differences
 from clep.errors import ConfigError
 from tests.oracles import bptt, phi
 from tests.oracles.vectors import flat, relative_error, slope
@@ -181,10 +180,11 @@ def test_cost_nudging_approaches_bptt_at_the_rate_of_its_phases(phases, nudge):
 
 
 @pytest.mark.usefixtures("double")
-@pytest.mark.parametrize("sizes", [(5, 4), (5, 6, 5, 4)])
-def test_other_depths_approach_bptt_too(sizes):
-    """A network without hidden layers and one with two take other branches of the contrast and of a step."""
-    network, x = settled(sizes, steps=250), torch.rand(6, 5)
+@pytest.mark.parametrize(("sizes", "inhibition"), [((5, 4), 0.0), ((5, 6, 5, 4), 0.0), ((5, 6, 5, 4), 0.6)])
+def test_other_depths_and_inhibited_layers_approach_bptt_too(sizes, inhibition):
+    """A network without hidden layers and one with two take other branches of the contrast and of a step; inhibition
+    has no parameter of its own, but the gradient of every weight passes through it."""
+    network, x = settled(sizes, steps=250, inhibition=inhibition), torch.rand(6, 5)
     expected = flat(bptt.gradients(LOSSES["mse"], x, phi.Parts.of(network), network.free_steps))
     network.nudging = LinearNudging(2.0**-12, "centered")
     assert relative_error(flat(gradient(network, LOSSES["mse"], x)), expected) < 1e-6
@@ -530,11 +530,11 @@ def test_a_contrast_keeps_the_digits_that_nearly_equal_states_have():
     below, above = torch.rand(64, 9), torch.rand(64, 7)
     first = (below, above)
     second = (below + 1e-5 * torch.rand(64, 9), above + 1e-5 * torch.rand(64, 7))
-    weight, bias = _differences(connection, first, second, second, 1.0, "contrast")
+    weight, bias = connection.differences(first, second, second, 1.0, "contrast")
     b1, a1, b2, a2 = (t.double() for t in (*first, *second))
     assert relative_error(weight.double(), a1.T @ b1 - a2.T @ b2) < 1e-5
     assert relative_error(bias.double(), (a1 - a2).sum(0)) < 1e-5
-    same = _differences(connection, first, (below.clone(), above.clone()), second, 1.0, "contrast")
+    same = connection.differences(first, (below.clone(), above.clone()), second, 1.0, "contrast")
     assert not torch.stack([g.abs().max() for g in same]).any()
 
 

@@ -188,7 +188,7 @@ def test_fast_products_of_a_connection_are_the_plain_ones(arguments, fast):
         (dense.up(below)[0], up),
         (dense.up(below, on_above)[0], up + on_above),
         (dense.add_down(on_below, above), down + on_below),
-        (dense.pull_back(above), above.double() @ dense.weight.double()),
+        (dense.pull_back(above, below), above.double() @ dense.weight.double()),
         (dense.outer(below, above), above.double().T @ below.double()),
     ):
         assert error(actual, expected) < 1e-5

@@ -12,6 +12,7 @@ def relax(x, parts, steps, start=None):
         forces = [below[i] @ parts.weights[i].T + parts.biases[i] for i in range(depth)]
         for i in range(depth - 1):
             forces[i] = forces[i] + states[i + 1] @ parts.weights[i + 1]
+            forces[i] = forces[i] - parts.inhibition * states[i].mean(1, keepdim=True)
         states = [s + dt * (parts.rho(u) - s) for s, dt, u in zip(states, parts.time_steps, forces, strict=True)]
     return states
 

@@ -1,7 +1,7 @@
 """The primitive function Phi as a plain function, and one step of the dynamics by differentiating it.
 
-Nothing here uses an equation of `clep.equilibrium` beyond  Phi = sum_l s_l . (W_l s_{l-1} + b_l)  and
-s_l <- s_l + dt_l (rho(dPhi/ds_l [+ nudge]) [+ nudge] - s_l).
+Nothing here uses an equation of `clep.equilibrium` beyond  Phi = sum_l s_l . (W_l s_{l-1} + b_l), less
+kappa / (2 n) (sum_i s_i)^2 of each hidden layer, and  s_l <- s_l + dt_l (rho(dPhi/ds_l [+ nudge]) [+ nudge] - s_l).
 """
 
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ NEURONS = {
 
 @dataclass
 class Parts:
-    """What defines a network: weights (n_l, n_{l-1}), biases (n_l,), activation and time steps (n_l,)."""
+    """What defines a network: weights (n_l, n_{l-1}), biases (n_l,), activation, time steps (n_l,), inhibition."""
 
     weights: list
     biases: list
     rho: object
     time_steps: list
+    inhibition: float = 0.0
 
     @classmethod
     def of(cls, network):
@@ -34,7 +35,9 @@ class Parts:
             torch.zeros(len(c.weight)) if c.bias is None else c.bias.detach().clone().requires_grad_()
             for c in network.connections
         ]
-        return cls(weights, biases, NEURONS[network.neuron], [dt.clone() for dt in network.time_steps])
+        return cls(
+            weights, biases, NEURONS[network.neuron], [dt.clone() for dt in network.time_steps], network.inhibition
+        )
 
     @property
     def parameters(self):
@@ -50,7 +53,8 @@ def phi(x, states, parts):
         torch.einsum("bi,ij,bj->", above, w, b) + torch.einsum("bi,i->", above, bias)
         for above, w, bias, b in zip(states, parts.weights, parts.biases, below, strict=True)
     ]
-    return sum(terms)
+    inhibited = [(state.sum(1) ** 2).sum() / (2 * state.shape[1]) for state in states[:-1]]
+    return sum(terms) - parts.inhibition * sum(inhibited)
 
 
 def step(x, states, parts, nudge=None, outside=False):

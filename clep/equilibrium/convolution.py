@@ -1,0 +1,160 @@
+"""Convolutions between layers of images, with pooling."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from clep.equilibrium.connections import Bilinear, Route, Shape, Wiring, or_zero, real_map
+from clep.errors import ConfigError
+
+Pooling = Literal["none", "max", "average"]
+POOLINGS: tuple[Pooling, ...] = ("none", "max", "average")
+
+
+class Convolution(Bilinear):
+    """2-d convolution and pooling, phi(below, above) = above . P(W * below + b); images are (C, H, W).
+
+    `weight` is (channels, C, kernel, kernel), in the channels-last layout, in which CPUs convolve fastest. Max pooling
+    sends feedback to the winners of the present state below (Laborieux et al. 2021), average pooling to all alike.
+    """
+
+    def __init__(self, below: Shape, layer: "ConvLayer", wiring: Wiring) -> None:
+        above = layer.shape_above(below)
+        channels, height, width = below
+        self.layer = layer
+        self.convolved = tuple(
+            (side + 2 * layer.padding - layer.kernel) // layer.stride + 1 for side in (height, width)
+        )
+        # What the stride leaves over at the far edges.
+        self.rest = tuple((side + 2 * layer.padding - layer.kernel) % layer.stride for side in (height, width))
+        area = layer.kernel**2
+        super().__init__(
+            below,
+            above,
+            (layer.channels, channels, layer.kernel, layer.kernel),
+            (channels * area, layer.channels * area),
+            wiring,
+            layer.channels,
+        )
+        for parameter in (self.weight, self.feedback):
+            if parameter is not None:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
+        if below.is_complex():
+            pooled = real_map(lambda part: self._pooled(self._convolve(part, None))[0], below)
+            pooled.add_(or_zero(None if self.bias is None else self.bias[:, None, None], base))
+            return pooled, None
+        pooled, route = self._pooled(self._convolve(below, self.bias))
+        return (pooled if base is None else torch.add(base, pooled, out=out)), route
+
+    def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
+        def down(part: Tensor) -> Tensor:
+            return self._transpose(self.spread(part, route), self.downward)
+
+        return torch.add(
+            base, real_map(down, above) if above.is_complex() else down(above), alpha=self.feedback_scale, out=out
+        )
+
+    def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
+        return self._transpose(self.spread(above, self.route(below)), self.weight)
+
+    def outer(self, below: Tensor, spread: Tensor) -> Tensor:
+        return torch.nn.grad.conv2d_weight(
+            below, self.weight.shape, spread, stride=self.layer.stride, padding=self.layer.padding
+        )
+
+    def route(self, below: Tensor) -> Route:
+        return self._pooled(self._convolve(below, None))[1] if self.layer.routes else None
+
+    def spread(self, above: Tensor, route: Route = None) -> Tensor:
+        pool = self.layer.pool
+        if not self.layer.pools:
+            return above
+        if self.layer.routes:
+            return functional.max_unpool2d(above, route, pool, output_size=self.convolved)
+        if above.is_complex():
+            return real_map(self.spread, above)
+        spread = functional.interpolate(above, scale_factor=pool, mode="nearest") / pool**2
+        bottom, right = (side - new for side, new in zip(self.convolved, spread.shape[2:], strict=True))
+        return functional.pad(spread, (0, right, 0, bottom)) if bottom or right else spread
+
+    def _convolve(self, below: Tensor, bias: Tensor | None) -> Tensor:
+        below = below.contiguous(memory_format=torch.channels_last)
+        return functional.conv2d(below, self.weight, bias, self.layer.stride, self.layer.padding)
+
+    def _pooled(self, convolved: Tensor) -> tuple[Tensor, Route]:
+        pool = self.layer.pool
+        if not self.layer.pools:
+            return convolved, None
+        if self.layer.routes:
+            return functional.max_pool2d(convolved, pool, return_indices=True)
+        return functional.avg_pool2d(convolved, pool), None
+
+    def _transpose(self, spread: Tensor, weight: Tensor) -> Tensor:
+        layer = self.layer
+        return functional.conv_transpose2d(spread, weight, None, layer.stride, layer.padding, self.rest)
+
+
+@dataclass(frozen=True)
+class ConvLayer:
+    """A convolutional layer in the list that describes a network.
+
+    Args:
+        channels: number of feature maps.
+        kernel: side of the square kernel.
+        stride: of the convolution.
+        padding: zeros around the image.
+        pooling: `none`, `max` or `average`, over squares that do not overlap.
+        pool: side of these squares.
+
+    Raises:
+        ConfigError: for an unknown pooling or a number out of range.
+    """
+
+    channels: int
+    kernel: int = 3
+    stride: int = 1
+    padding: int = 0
+    pooling: Pooling = "max"
+    pool: int = 2
+
+    def __post_init__(self) -> None:
+        if self.pooling not in POOLINGS:
+            raise ConfigError(f"network.pooling: unknown pooling `{self.pooling}`. Valid names: {', '.join(POOLINGS)}.")
+        for name, least in {"channels": 1, "kernel": 1, "stride": 1, "pool": 1, "padding": 0}.items():
+            value = getattr(self, name)
+            if value < least:
+                raise ConfigError(f"network.{name}: expected an integer of at least {least}, got {value}.")
+
+    @property
+    def pools(self) -> bool:
+        """Whether there is anything to pool."""
+        return self.pooling != "none" and self.pool > 1
+
+    @property
+    def routes(self) -> bool:
+        """Whether feedback must follow the winners of the way up."""
+        return self.pooling == "max" and self.pool > 1
+
+    def shape_above(self, below: Shape) -> Shape:
+        """(channels, H, W) of this layer above one of shape `below`.
+
+        Raises:
+            ConfigError: if `below` is no image or too small.
+        """
+        if len(below) != 3:
+            raise ConfigError(
+                f"network.channels: a convolutional layer needs images (C, H, W) below it, got a layer of {below}."
+            )
+        pool = self.pool if self.pools else 1
+        sides = [((side + 2 * self.padding - self.kernel) // self.stride + 1) // pool for side in below[1:]]
+        if min(sides) < 1:
+            raise ConfigError(
+                f"network.kernel: images of {below[1]} x {below[2]} are too small for kernel {self.kernel}, padding "
+                f"{self.padding}, stride {self.stride} and pool {pool}; use fewer layers, smaller kernels or padding."
+            )
+        return self.channels, *sides
