@@ -58,6 +58,21 @@ def test_json_has_the_fields_of_the_contract_and_asynchronous_takes_half_the_swe
     assert timings[0]["max_relative_update_difference"] < 1e-4
 
 
+@pytest.mark.parametrize("name", ["mlp1", "mlp2"])
+def test_an_update_takes_at_most_four_copies_of_the_states_and_the_drive_beside_its_gradients(name):
+    """Free, upper and lower states and one buffer. A temporary of the weights' size, or a phase that keeps its
+    trajectory, would pass every other test."""
+    case = bench.CASES[name]
+    network = bench.network_of(case)
+    x, y = torch.rand(case.batch, case.sizes[0]), torch.randint(10, (case.batch,))
+    bench.explicit_update(network, case, x, y)  # what is made at its first use
+    network.zero_grad()
+    peak = bench._peak_bytes(lambda: bench.explicit_update(network, case, x, y))
+    gradients = sum(parameter.nbytes for parameter in network.parameters())
+    states_and_drive = 4 * case.batch * (sum(case.sizes[1:]) + case.sizes[1])
+    assert peak - gradients <= 4 * states_and_drive
+
+
 def test_an_unknown_case_is_refused_with_the_known_ones(quick):
     with pytest.raises(ConfigError, match=r"bench: unknown case `smal`; did you mean `small`"):
         bench.bench(["smal"])

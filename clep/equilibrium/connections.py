@@ -121,8 +121,11 @@ class Bilinear(Connection):
         self.feedback = uniform(weight, bound, wiring.feedback_generator) if wiring.untied else None
 
     @abstractmethod
-    def outer(self, below: Tensor, spread: Tensor) -> Tensor:
-        """dphi/dK summed over the batch, shaped as `weight`; bilinear in `below` and `spread`, both real."""
+    def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
+        """dphi/dK summed over the batch, shaped as `weight`; bilinear in `below` and `spread`, both real.
+
+        With `total` the result is added to it, in place.
+        """
 
     def route(self, below: Tensor) -> Route:
         """Route of the way up from `below`."""
@@ -156,7 +159,7 @@ class Bilinear(Connection):
                 low, high = self._spread_at(above_2, below_2), self._spread_at(above_1, below_1)
                 change = _scaled(high - low, coefficient)
                 weight = self._real_outer(below_1, change)
-                weight.add_(self._real_outer(_scaled(below_1 - below_2, coefficient), low))
+                weight = self._real_outer(_scaled(below_1 - below_2, coefficient), low, weight)
             down = weight
         else:
             change = self._spread_at(_scaled(above_1 - above_2, coefficient), free[0])
@@ -175,14 +178,14 @@ class Bilinear(Connection):
     def _spread_at(self, above: Tensor, below: Tensor) -> Tensor:
         return self.spread(above, self.route(below.real if below.is_complex() else below))
 
-    def _real_outer(self, below: Tensor, spread: Tensor) -> Tensor:
-        """Real part of dphi/dweight for signals that may be complex."""
+    def _real_outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
+        """Real part of dphi/dweight for signals that may be complex; added to `total`, in place, if it is given."""
         if not (below.is_complex() or spread.is_complex()):
-            return self.outer(below, spread)
+            return self.outer(below, spread, total)
         parts = [(t.real, t.imag) if t.is_complex() else (t, None) for t in (below, spread)]
         (low, low_i), (high, high_i) = parts
-        total = self.outer(low, high)
-        return total if low_i is None or high_i is None else total.sub_(self.outer(low_i, high_i))
+        total = self.outer(low, high, total)
+        return total if low_i is None or high_i is None else self.outer(-low_i, high_i, total)
 
 
 class Dense(Bilinear):
@@ -217,7 +220,9 @@ class Dense(Bilinear):
     def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
         return times_transposed(above, self.weight.T).unflatten(1, self.below)
 
-    def outer(self, below: Tensor, spread: Tensor) -> Tensor:
+    def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
+        if total is not None:  # a second matrix of the weights' size would be the peak of an update's memory
+            return total.addmm_(spread.T, below.flatten(1))
         return times_transposed(spread.T, below.flatten(1).T)
 
 

@@ -62,10 +62,11 @@ class Convolution(Bilinear):
     def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
         return self._transpose(self.spread(above, self.route(below)), self.weight)
 
-    def outer(self, below: Tensor, spread: Tensor) -> Tensor:
-        return torch.nn.grad.conv2d_weight(
+    def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
+        weight = torch.nn.grad.conv2d_weight(
             below, self.weight.shape, spread, stride=self.layer.stride, padding=self.layer.padding
         )
+        return weight if total is None else total.add_(weight)
 
     def route(self, below: Tensor) -> Route:
         return self._pooled(self._convolve(below, None))[1] if self.layer.routes else None
