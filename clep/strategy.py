@@ -188,7 +188,8 @@ def find(name: str) -> type[BasePlugin]:
     if isinstance(cls, type) and issubclass(cls, BaseTemplate):
         raise ConfigError(
             f"strategies: `{name}` is an Avalanche template, not a plugin: it replaces the training loop, so its loss "
-            "would be skipped in silence. Use its plugin, if there is one (DER and DER++ are `der` here)."
+            "would be skipped in silence. Use its plugin, if there is one (DER and DER++ are `der` here, ER-ACE "
+            "`er_ace`)."
         )
     if not (isinstance(cls, type) and issubclass(cls, BasePlugin)):
         raise ConfigError(f"strategies: `{name}` is not an Avalanche plugin class; derive it from `clep.Strategy`.")

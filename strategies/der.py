@@ -9,11 +9,9 @@ from typing import Any, ClassVar
 
 import torch
 from avalanche.training.supervised.der import ClassBalancedBufferWithLogits
-from avalanche.training.utils import cycle
 from torch.nn import functional
-from torch.utils.data import DataLoader
 
-from clep.errors import ConfigError
+from clep.rehearsal import refuse_lost_penalties, stored_batches
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
 
@@ -46,15 +44,8 @@ class DER(Strategy):
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Open the memory, if it fills a batch."""
-        stored = self.buffer.buffer
-        size = self.batch_size_mem or strategy.train_mb_size
-        if self.buffer.max_size < size:
-            raise ConfigError(
-                f"strategy.der.mem_size: {self.buffer.max_size} samples never fill a batch of {size}, and nothing "
-                "would be rehearsed; raise it, or lower strategy.der.batch_size_mem."
-            )
-        if len(stored) >= size:
-            self._batches = cycle(DataLoader(stored, batch_size=size, shuffle=True, drop_last=True))
+        refuse_lost_penalties("der", self, strategy)
+        self._batches = stored_batches("der", self.buffer, self.batch_size_mem or strategy.train_mb_size)
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Put stored samples in front of the batch."""

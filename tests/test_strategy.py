@@ -47,6 +47,7 @@ BUILT_IN = {
     "gem": True,
     "agem": True,
     "der": True,
+    "er_ace": True,
     "rwalk": True,
     "mir": True,
 }
@@ -128,7 +129,7 @@ def test_an_avalanche_template_is_refused_by_name(name):
     """Mixed into the bridge, a template would run without its loss and without an error."""
     message = refusal([name])
     assert message.startswith(f"strategies: `{name}` is an Avalanche template, not a plugin")
-    assert "`der` here" in message
+    assert "`der` here, ER-ACE `er_ace`" in message
 
 
 @pytest.mark.parametrize("form", ["my_module:Mine", "my_module.Mine"])

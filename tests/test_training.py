@@ -8,6 +8,7 @@ import torch
 from avalanche.benchmarks.utils import TransformGroups, make_avalanche_dataset
 from avalanche.core import SupervisedPlugin
 from avalanche.training import DER as AvalancheDER
+from avalanche.training import ER_ACE as AvalancheERACE
 from avalanche.training import Naive
 from avalanche.training.plugins import (
     AGEMPlugin,
@@ -21,6 +22,7 @@ from avalanche.training.plugins import (
     SynapticIntelligencePlugin,
 )
 from clep.strategies.der import DER
+from clep.strategies.er_ace import ERACE
 from clep.strategies.si import SI
 from torch import nn
 
@@ -43,6 +45,7 @@ PLUGINS = {
     "gdumb": lambda: [GDumbPlugin(mem_size=40)],
     "two": lambda: [ReplayPlugin(mem_size=20), EWCPlugin(ewc_lambda=10.0)],
 }
+OURS = {"der": lambda: [DER(mem_size=40)], "er_ace": lambda: [ERACE(mem_size=40)]}  # templates in Avalanche
 PENALTIES = ["ewc", "si", "lwf", "rwalk"]
 EPOCHS, BATCH = 2, 16
 
@@ -124,6 +127,11 @@ def test_der_plugin_equals_avalanches_der_template_to_the_bit(beta, stream):
     assert_same_weights(theirs, bridged(stream, [DER(mem_size=40, alpha=0.2, beta=beta)]).model)
 
 
+def test_er_ace_plugin_equals_avalanches_er_ace_template_to_the_bit(stream):
+    theirs = plain_avalanche(stream, [], template=AvalancheERACE, mem_size=40, batch_size_mem=10)
+    assert_same_weights(theirs, bridged(stream, [ERACE(mem_size=40, batch_size_mem=10)]).model)
+
+
 def test_resetting_the_optimizer_state_equals_avalanches_reset(stream):
     theirs = plain_avalanche(stream, [], reset=True)
     assert_same_weights(theirs, bridged(stream, [], reset=True).model)
@@ -147,9 +155,9 @@ def test_a_plugin_can_stop_training_in_the_middle_of_an_epoch(stream):
     assert_same_weights(plain_avalanche(stream, [Stopper()]), bridged(stream, [Stopper()]).model)
 
 
-@pytest.mark.parametrize("name", [*PLUGINS, "der"])
+@pytest.mark.parametrize("name", PLUGINS | OURS)
 def test_every_plugin_trains_an_equilibrium_network(name, stream):
-    plugins = [DER(mem_size=40)] if name == "der" else PLUGINS[name]()
+    plugins = (PLUGINS | OURS)[name]()
     network = clep.Network([64, 20, 10], seed=3)
     before = copy.deepcopy(network.state_dict())
     after = bridged(stream, plugins, network=network).model.state_dict()
@@ -188,10 +196,10 @@ OWN_COST = {"cost": clep.CostNudging(), "continual": clep.ContinualNudging(), "c
 
 
 @pytest.mark.parametrize("gradient", OWN_COST)
-@pytest.mark.parametrize("name", ["ewc", "si", "lwf", "gem", "agem", "rwalk", "mir", "der"])
+@pytest.mark.parametrize("name", ["ewc", "si", "lwf", "gem", "agem", "rwalk", "mir", *OURS])
 def test_an_estimate_of_its_own_cost_is_refused_with_strategies_that_need_the_loss(name, gradient, stream):
     learner = clep.Learner(clep.Network([64, 20, 10]), gradient=OWN_COST[gradient], momentum=0.0)
-    plugins = [DER()] if name == "der" else PLUGINS[name]()
+    plugins = (PLUGINS | OURS)[name]()
     message = r"learner\.nudging: (Cost|Continual|Clamp)\w* cannot be used .*Use learner\.nudging=linear"
     with pytest.raises(ConfigError, match=message):
         LightningTemplate(learner=learner, plugins=plugins)

@@ -28,6 +28,7 @@ ARGUMENTS = {
     "agem": {"patterns_per_experience": 7, "sample_size": 6},
     "awake_rehearsal": {"memory_size": 13},
     "der": {"mem_size": 24, "batch_size_mem": 4},
+    "er_ace": {"mem_size": 24, "batch_size_mem": 4},
     "gdumb": {"mem_size": 30},
     "gem": {"patterns_per_experience": 6},
     "mir": {"mem_size": 24, "batch_size_mem": 4},
@@ -35,12 +36,12 @@ ARGUMENTS = {
     "rwalk": {"delta_t": 3},
     "sleep_replay": {"steps": 150},
 }
-STORED = {"agem": 14, "awake_rehearsal": 13, "der": 24, "gdumb": 30, "gem": 12, "mir": 24, "replay": 15}
+STORED = {"agem": 14, "awake_rehearsal": 13, "der": 24, "er_ace": 24, "gdumb": 30, "gem": 12, "mir": 24, "replay": 15}
 KEEPS_STATISTICS = {"agem", "der", "ewc", "gdumb", "gem", "lwf", "rwalk", "si", "sleep_replay"}
 # Other data in the first experience by definition: everything at once, a balanced memory.
 OTHER_FIRST_BATCHES = {"joint", "gdumb"}
 # Draws from torch's global generator in order to give Avalanche's weights to the bit.
-DRAWS_GLOBALLY = {"der", "gem"}
+DRAWS_GLOBALLY = {"der", "er_ace", "gem"}
 
 ALL = strategy.names()
 OURS = [name for name in ALL if issubclass(strategy.find(name), Strategy) and name != "joint"]

@@ -1,0 +1,88 @@
+"""Experience replay with an asymmetric loss (ER-ACE): new samples do not push the outputs of old classes down.
+
+Reference: Caccia et al. 2022 (arXiv 2104.05025). Avalanche has ER-ACE as a training template, which cannot be combined
+with other strategies; this plugin gives the same weights to the bit.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from avalanche.training import ACECriterion
+from avalanche.training.storage_policy import ClassBalancedBuffer
+from torch import Tensor, nn
+
+from clep.rehearsal import refuse_lost_penalties, stored_batches
+from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
+
+
+class ERACE(Strategy):
+    """Train on stored samples with all outputs and on new samples with the outputs of their own classes alone.
+
+    With L the learner's loss, C the classes in the batch of new samples and o_C the outputs of C:
+    `loss = (L(o(stored), y) + L(o_C(new), y)) / 2`, from the second experience on. Cross-entropy over o_C is a softmax
+    over C alone. The squared error of equilibrium networks is half the squared distance of o_C to the one-hot label
+    within C, so that the outputs of other classes have no target: the nudge on them is zero, and in the nudged phase
+    they move freely. The samples of an experience are in memory from its start, as in Avalanche.
+
+    Args:
+        mem_size: number of samples stored over all classes, >= 1.
+        batch_size_mem: stored samples per batch; None for the batch size of training.
+    """
+
+    touches_loss = True
+
+    def __init__(self, *, mem_size: int = 200, batch_size_mem: int | None = None) -> None:
+        super().__init__()
+        self.buffer = ClassBalancedBuffer(int(in_range("mem_size", mem_size, 1)))
+        self.batch_size_mem = None if batch_size_mem is None else int(in_range("batch_size_mem", batch_size_mem, 1))
+        self._batches: Iterator[Any] | None = None
+        self._stored: list[Tensor] = []
+        self._output: Tensor | None = None
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Store samples of the experience; from the second one on, open the memory."""
+        refuse_lost_penalties("er_ace", self, strategy)
+        self.buffer.post_adapt(strategy, strategy.experience)
+        batches = stored_batches("er_ace", self.buffer, self.batch_size_mem or strategy.train_mb_size)
+        self._batches = batches if strategy.experience.current_experience > 0 else None
+
+    def before_forward(self, strategy: Any, **kwargs: Any) -> None:
+        """Draw stored samples."""
+        if self._batches is not None:
+            self._stored = [tensor.to(strategy.device) for tensor in next(self._batches)]
+
+    def after_forward(self, strategy: Any, **kwargs: Any) -> None:
+        """Compute the outputs for them."""
+        if self._stored:
+            self._output = strategy.model(self._stored[0])
+
+    def before_backward(self, strategy: Any, **kwargs: Any) -> None:
+        """Replace the loss of the new samples."""
+        if self._output is not None:
+            loss = asymmetric(strategy._criterion, strategy.mb_output, strategy.mb_y, self._output, self._stored[1])
+            strategy.loss = strategy._make_empty_loss() + loss
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Close the memory."""
+        self._batches, self._stored, self._output = None, [], None
+
+    def memory(self) -> Memory:
+        """The stored samples."""
+        return memory_of_buffer(self.buffer)
+
+
+def asymmetric(criterion: nn.Module, output: Tensor, y: Tensor, stored_output: Tensor, stored_y: Tensor) -> Tensor:
+    """The loss of ER-ACE, a () tensor.
+
+    Args:
+        criterion: (output (B, K), class indices (B,)) -> ().
+        output: for new samples, (B, K).
+        y: their classes, (B,).
+        stored_output: for stored samples, (M, K).
+        stored_y: their classes, (M,).
+    """
+    if isinstance(criterion, nn.CrossEntropyLoss):  # the same mathematics, to Avalanche's last bit
+        return ACECriterion()(output, y, stored_output, stored_y)
+    present, within = torch.unique(y, return_inverse=True)
+    return (criterion(stored_output, stored_y) + criterion(output[:, present], within)) / 2
