@@ -1,19 +1,23 @@
 """Awake rehearsal: train each experience together with stored samples of the earlier ones.
 
 References:
-    Tadros et al. 2022 (Nat. Commun. 13:7742): old samples are appended to the new ones.
+    Tadros et al. 2022 (Nat. Commun. 13:7742): old samples, a share of all, are appended to the new ones.
     Chaudhry et al. 2019 (arXiv 1902.10486): small memories.
 """
 
+from collections import Counter
 from typing import Any, Literal
 
+from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.training.storage_policy import (
+    BalancedExemplarsBuffer,
     ClassBalancedBuffer,
     ExemplarsBuffer,
     ExperienceBalancedBuffer,
     ReservoirSamplingBuffer,
 )
 
+from clep.errors import ConfigError
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer, one_of
 
 POLICIES = {
@@ -22,14 +26,18 @@ POLICIES = {
     "reservoir": ReservoirSamplingBuffer,
 }
 """Avalanche's storage policies by name."""
+MEMORY_SIZE = 50
+"""Samples kept where neither a size nor a share is asked for."""
 
 
 class AwakeRehearsal(Strategy):
     """Append the stored samples to the data of each new experience, so that an epoch shows each of them once.
 
     Args:
-        memory_size: number of samples kept over all classes, >= 1.
-        policy: which samples are kept: `class_balanced`, `experience_balanced` or `reservoir`.
+        memory_size: number of samples kept over all classes, >= 1; None for 50, or where `fraction` is given.
+        fraction: share of the samples of each class seen that is kept instead, in (0, 1]: the memory grows with the
+            stream. None for a memory of fixed size.
+        policy: which samples a memory of fixed size keeps: `class_balanced`, `experience_balanced` or `reservoir`.
     """
 
     touches_loss = False
@@ -37,13 +45,24 @@ class AwakeRehearsal(Strategy):
     def __init__(
         self,
         *,
-        memory_size: int = 50,
+        memory_size: int | None = None,
+        fraction: float | None = None,
         policy: Literal["class_balanced", "experience_balanced", "reservoir"] = "class_balanced",
     ) -> None:
         super().__init__()
-        self.buffer: ExemplarsBuffer = POLICIES[one_of("policy", policy, POLICIES)](
-            int(in_range("memory_size", memory_size, 1))
-        )
+        one_of("policy", policy, POLICIES)
+        if fraction is None:
+            size = in_range("memory_size", MEMORY_SIZE if memory_size is None else memory_size, 1)
+            self.buffer: ExemplarsBuffer = POLICIES[policy](int(size))
+        elif memory_size is not None:
+            raise ConfigError(
+                f"fraction: a share ({fraction}) and a number (memory_size={memory_size}) cannot both be kept; set one "
+                "of them to null."
+            )
+        elif policy != "class_balanced":
+            raise ConfigError(f"fraction: a share is kept of every class; leave policy=class_balanced, got `{policy}`.")
+        else:
+            self.buffer = ClassShareBuffer(in_range("fraction", fraction, 1e-12, 1.0))
 
     def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         """Add the stored samples before the data loader is built."""
@@ -58,3 +77,29 @@ class AwakeRehearsal(Strategy):
     def memory(self) -> Memory:
         """The stored samples."""
         return memory_of_buffer(self.buffer)
+
+
+class ClassShareBuffer(BalancedExemplarsBuffer[ReservoirSamplingBuffer]):
+    """Keeps a share of the samples of each class, and at least one: `max(1, round(fraction * n))` of n seen.
+
+    A class-balanced policy whose size grows could not do it: a class that is granted more space later has lost its
+    samples by then.
+    """
+
+    def __init__(self, fraction: float) -> None:
+        super().__init__(max_size=0)
+        self.fraction = fraction
+        self.seen: Counter[int] = Counter()
+
+    def post_adapt(self, agent: Any, exp: Any) -> None:
+        """Store samples of an experience."""
+        dataset: AvalancheDataset = exp.dataset
+        rows: dict[int, list[int]] = {}
+        for row, label in enumerate(dataset.targets):
+            rows.setdefault(int(label), []).append(row)
+        for label, members in rows.items():
+            self.seen[label] += len(members)
+            group = self.buffer_groups.setdefault(label, ReservoirSamplingBuffer(0))
+            group.max_size = max(1, round(self.fraction * self.seen[label]))
+            group.update_from_dataset(dataset.subset(members))
+        self.max_size = sum(group.max_size for group in self.buffer_groups.values())

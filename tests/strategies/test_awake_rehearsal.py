@@ -85,6 +85,45 @@ def test_the_memory_holds_seen_samples_up_to_its_size_and_balanced(size, policy,
     rehearse(stream, [plugin], on_experience=check)
 
 
+@pytest.mark.parametrize("fraction", [0.01, 0.025, 0.05, 0.1, 0.5, 1.0])
+def test_a_share_is_kept_of_every_class_seen_and_grows_with_the_stream(fraction):
+    """Of unequal classes (48 to 57 % of an experience), where a balanced memory that grows would come out too small."""
+    stream = clep.stream("digits", experiences=5, samples_per_experience=90)
+    plugin = AwakeRehearsal(fraction=fraction)
+    sizes = []
+
+    def check(report, _):
+        seen = [row for e in stream.train[: report.index + 1] for row in e.rows]
+        kept = rows(plugin)
+        assert len(set(kept)) == len(kept)
+        assert set(kept) <= set(seen)
+        old, stored = (Counter(stream.samples.y[row].item() for row in of) for of in (seen, kept))
+        assert stored == {label: max(1, round(fraction * n)) for label, n in old.items()}
+        assert report.memory == Memory(len(kept), len(kept) * (64 * 4 + 8))
+        assert plugin.buffer.max_size == len(kept)
+        sizes.append(len(kept))
+
+    rehearse(stream, [plugin], on_experience=check)
+    assert sizes == sorted(set(sizes))
+    assert sizes[-1] == pytest.approx(max(10, fraction * 450), abs=5)
+
+
+def test_a_class_that_comes_again_adds_to_its_share_and_its_old_samples_stay_likely(one_experience):
+    """Two visits of 20 and 60 samples: a quarter of 80 is kept, and 5 +- 2 of it are from the first visit."""
+    first, second = torch.zeros(40, 3), torch.ones(120, 3)
+    old = []
+    for seed in range(20):
+        plugin = AwakeRehearsal(fraction=0.25)
+        plugin.seed_with(seed)
+        with plugin.own_draws():
+            for x in (first, second):
+                plugin.buffer.post_adapt(None, one_experience(x))
+        stored = [(float(x[0]), y) for x, y, *_ in plugin.buffer.buffer]
+        assert Counter(y for _, y in stored) == {0: 20, 1: 20}
+        old.append(sum(value == 0 for value, _ in stored))
+    assert 8 < sum(old) / 20 < 12
+
+
 def test_each_epoch_shows_every_new_and_every_stored_sample_once(stream):
     """Not more: a memory shown in every batch would be another method, with more updates per experience."""
     shown, plugin = Shown(), AwakeRehearsal(memory_size=15)
@@ -111,12 +150,12 @@ def test_the_first_experience_is_naive_training_and_the_second_is_not(stream):
     assert not torch.equal(naive.weights[1], rehearsed.weights[1])
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_it_draws_from_its_own_generator_alone(policy, stream):
+@pytest.mark.parametrize("arguments", [*({"memory_size": 10, "policy": p} for p in POLICIES), {"fraction": 0.1}])
+def test_it_draws_from_its_own_generator_alone(arguments, stream):
     """What is stored follows from the run's seed, whatever else draws from torch's global generator."""
 
     def stored(seed, global_seed):
-        plugin = AwakeRehearsal(memory_size=10, policy=policy)
+        plugin = AwakeRehearsal(**arguments)
         plugin.seed_with(seed)
         torch.manual_seed(global_seed)
         state = torch.get_rng_state()
@@ -157,5 +196,24 @@ def test_values_that_cannot_be_are_refused_by_their_key():
     nearest = r"^strategy\.awake_rehearsal\.policy: unknown value `class_balance`; did you mean `class_balanced`\?"
     with pytest.raises(ConfigError, match=nearest):
         build(["awake_rehearsal"], {"awake_rehearsal": {"policy": "class_balance"}})
+    for fraction in (0.0, -0.1, 1.5, float("nan")):
+        with pytest.raises(ConfigError, match=r"^strategy\.awake_rehearsal\.fraction: expected a value in \["):
+            build(["awake_rehearsal"], {"awake_rehearsal": {"fraction": fraction}})
     with pytest.raises(ConfigError, match=r"^policy: unknown policy `x`"):
         AwakeRehearsal(policy="x")
+
+
+def test_a_share_and_a_number_or_another_policy_are_refused_together():
+    both = {"awake_rehearsal": {"fraction": 0.1, "memory_size": 50}}
+    with pytest.raises(
+        ConfigError, match=r"^strategy\.awake_rehearsal\.fraction: .*memory_size=50.*one of them to null"
+    ):
+        build(["awake_rehearsal"], both)
+    with pytest.raises(ConfigError, match=r"\.fraction: .*leave policy=class_balanced, got `reservoir`"):
+        build(["awake_rehearsal"], {"awake_rehearsal": {"fraction": 0.1, "policy": "reservoir"}})
+
+
+def test_without_a_size_and_a_share_50_samples_are_kept(stream):
+    plugin = AwakeRehearsal()
+    rehearse(stream, [plugin])
+    assert plugin.memory().exemplars == 50
