@@ -1,12 +1,7 @@
-"""Datasets as tensors, loaded once: samples in [0, 1] and integer labels, from scikit-learn, torchvision or npz."""
+"""Datasets as tensors, loaded once: samples in [0, 1] and integer labels, of a known name or your own."""
 
 import difflib
-import gzip
-import math
-import pickle
 import warnings
-import zipfile
-import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,13 +12,14 @@ import torch
 from torch import Tensor
 
 from clep.errors import ConfigError, DataError
+from clep.image_folder import read_image_folder
+from clep.readers import NPZ_KEYS, read_cifar_batch, read_idx, read_npz
 
 # torchvision and scikit-learn take seconds to import and most loads need neither: each is imported where used.
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
-NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
-AGAIN = "Delete it and download it again."
+WITH_PATH = ("npz", "folder")
 ALL_AGAIN = "Delete these files and download them again."
 
 
@@ -61,21 +57,21 @@ def load(
         name: A key of `DATASETS`.
         root: Folder of the image files in torchvision's layout; `default_root()` if None. Written to only to download.
         download: Whether files that are not under `root` may be downloaded.
-        path: The file of the dataset `npz`.
+        path: The file of the dataset `npz`, the folder of `folder`.
         standardize: Subtract the mean of `x_train` and divide by its standard deviation, one pair per channel of an
             image, one pair for vectors. This looks ahead: the statistics include classes that are still to be learnt.
 
     Raises:
-        ConfigError: The name is unknown, or `path` and `npz` do not come together.
+        ConfigError: The name is unknown, or a path is missing or would be ignored.
         DataError: A file is missing, damaged or of the wrong shape.
     """
     if name not in DATASETS:
         close = difflib.get_close_matches(name.lower(), DATASETS, n=1)
         hint = f"; did you mean `{close[0]}`?" if close else "."
         raise ConfigError(f"stream.name: unknown dataset `{name}`{hint} Valid names: {', '.join(DATASETS)}.")
-    if path is not None and name != "npz":
+    if path is not None and name not in WITH_PATH:
         raise ConfigError(
-            f"stream.path: only `npz` takes a path, got `{path}` with `{name}`; use `stream=npz` or drop it."
+            f"stream.path: only `npz` and `folder` take a path, got `{path}` with `{name}`; use one of them or drop it."
         )
     folder = default_root() if root is None else Path(root).expanduser()
     dataset = DATASETS[name](folder, download, None if path is None else Path(path).expanduser())
@@ -119,7 +115,7 @@ def cifar10(root: Path, download: bool, path: Path | None) -> Dataset:
     with warnings.catch_warnings():  # the official pickles are older than NumPy 2.4.0 - 2.4.4 likes
         warnings.filterwarnings("ignore", message=r"dtype\(\): align should be")
         files = _found(folder, CIFAR10_FILES, root, download, "CIFAR10", "they are in cifar-10-python.tar.gz")
-        batches = [_read_cifar_batch(file) for file in files]
+        batches = [read_cifar_batch(file) for file in files]
     x_train, y_train = (np.concatenate(part) for part in zip(*batches[:-1], strict=True))
     return _dataset("cifar10", (x_train, y_train, *batches[-1]), [str(folder)] * 4, ALL_AGAIN)
 
@@ -128,12 +124,7 @@ def npz(root: Path, download: bool, path: Path | None) -> Dataset:
     """Your own arrays: the file `stream.path` with x_train, y_train, x_test, y_test (unsigned integers are scaled)."""
     if path is None:
         raise ConfigError(f"stream.path: `npz` needs the path of a file with {', '.join(NPZ_KEYS)}, got none.")
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file; correct `stream.path`, or write it with `numpy.savez`.")
-    arrays = [_npz_array(path, key, array) for key, array in _read_npz(path).items()]
-    if len({array.dtype for array in arrays[::2]}) > 1 and "u" in (arrays[0].dtype.kind, arrays[2].dtype.kind):
-        types = f"{arrays[0].dtype} and {arrays[2].dtype}"
-        raise DataError(f"{path}: `x_train` and `x_test` are {types}, which would be scaled apart; save one type.")
+    arrays = read_npz(path)
     dataset = _dataset("npz", arrays, [f"{path}: `{key}`" for key in NPZ_KEYS], "Save arrays that fit together.")
     labels = enumerate([*dataset.y_train.unique().tolist(), dataset.classes])
     if (absent := next((label for label, found in labels if label != found), None)) is not None:
@@ -142,14 +133,24 @@ def npz(root: Path, download: bool, path: Path | None) -> Dataset:
     return dataset
 
 
+def folder(root: Path, download: bool, path: Path | None) -> Dataset:
+    """Your own images: the folder `stream.path` with train/CLASS/*.png or *.jpg and test/CLASS/*, or two such zips."""
+    if path is None:
+        raise ConfigError("stream.path: `folder` needs the path of a folder with `train` and `test`, got none.")
+    x_train, y_train, classes = read_image_folder(path, "train")
+    x_test, y_test, _ = read_image_folder(path, "test", classes)
+    sources = [str(path / part) for part in ("train", "train", "test", "test")]
+    return _dataset("folder", (x_train, y_train, x_test, y_test), sources, "Give all images one size and colours.")
+
+
 DATASETS: dict[str, Callable[[Path, bool, Path | None], Dataset]] = {
-    loader.__name__: loader for loader in (digits, mnist, fashion_mnist, kmnist, cifar10, npz)
+    loader.__name__: loader for loader in (digits, mnist, fashion_mnist, kmnist, cifar10, npz, folder)
 }
 
 
 def _idx_dataset(name: str, class_name: str, root: Path, download: bool) -> Dataset:
     files = _found(root / class_name / "raw", IDX_FILES, root, download, class_name, "`.gz` is fine")
-    arrays = [_read_idx(file, dimensions) for file, dimensions in zip(files, (3, 1, 3, 1), strict=True)]
+    arrays = [read_idx(file, dimensions) for file, dimensions in zip(files, (3, 1, 3, 1), strict=True)]
     return _dataset(name, arrays, [str(file) for file in files], ALL_AGAIN)
 
 
@@ -178,74 +179,6 @@ def _found(folder: Path, names: Sequence[str], root: Path, download: bool, class
             f"{folder}, {note}: {', '.join(names)}. Or use `stream=digits`, which needs no download."
         )
     return [files[name] for name in names]
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}). {AGAIN}") from error
-
-
-def _read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """An idx file of unsigned bytes: the magic number 0 0 8 d, d big-endian sizes, then the bytes."""
-    content, magic, header = _read_bytes(path), bytes((0, 0, 8, dimensions)), 4 + 4 * dimensions
-    if len(content) < header or not content.startswith(magic):
-        got = f"{len(content)} that begin with {content[:4].hex(' ') or 'nothing'}"
-        raise DataError(f"{path}: expected {header} bytes or more that begin with {magic.hex(' ')}, got {got}. {AGAIN}")
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
-    if len(content) != header + math.prod(shape):
-        raise DataError(f"{path}: {len(content) - header} bytes after the header, which promises {shape}. {AGAIN}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-def _read_cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 3, 32, 32), the red plane first, and labels (N,) of one pickled batch."""
-    content = _read_bytes(path)
-    try:
-        batch = pickle.loads(content, encoding="latin1")  # written by Python 2
-        images, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
-        raise DataError(f"{path}: not a CIFAR-10 batch ({type(error).__name__}: {error}). {AGAIN}") from error
-    if images.dtype != np.uint8 or images.shape[1:] != (3072,) or labels.shape != images.shape[:1]:
-        got = f"{images.dtype} data of shape {images.shape} and {labels.shape} labels"
-        raise DataError(f"{path}: expected uint8 data of shape (N, 3072) and N labels, got {got}. {AGAIN}")
-    return images.reshape(-1, 3, 32, 32), labels
-
-
-def _read_npz(path: Path) -> dict[str, np.ndarray]:
-    if not zipfile.is_zipfile(path):
-        raise DataError(f"{path}: not an npz file, or cut short; write it with `numpy.savez`.")
-    arrays, key = {}, "the index"
-    try:
-        with np.load(path, allow_pickle=False) as content:
-            if missing := [key for key in NPZ_KEYS if key not in content]:
-                has = ", ".join(content) or "nothing"
-                raise DataError(f"{path}: no `{'`, `'.join(missing)}`; add it. The file has: {has}.")
-            for key in NPZ_KEYS:
-                arrays[key] = np.asarray(content[key])
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path}: `{key}` cannot be read ({error}); save plain arrays of numbers.") from error
-    return arrays
-
-
-def _npz_array(path: Path, key: str, array: np.ndarray) -> np.ndarray:
-    """The array, checked by itself."""
-    if key.startswith("y"):
-        if array.ndim != 1 or array.dtype.kind not in "iu":
-            got = f"{array.dtype} of shape {array.shape}"
-            raise DataError(f"{path}: `{key}` must be integers of shape (N,), got {got}; save class numbers from 0.")
-        if array.size and array.min() < 0:
-            raise DataError(f"{path}: `{key}` has the negative label {array.min()}; number the classes from 0.")
-        return array
-    if array.ndim not in (2, 3, 4) or array.dtype.kind not in "uf":
-        raise DataError(
-            f"{path}: `{key}` must be unsigned integers or floats of shape (N, features), (N, H, W) or (N, C, H, W), "
-            f"got {array.dtype} of shape {array.shape}; convert it, for example to uint8 or float32."
-        )
-    if array.dtype.kind == "f" and (wrong := np.count_nonzero(~(np.abs(array) <= np.finfo(np.float32).max))):
-        raise DataError(f"{path}: `{key}` has {wrong} values that are NaN or infinite in float32; replace them.")
-    return array
 
 
 def _dataset(name: str, arrays: Sequence[np.ndarray], sources: Sequence[str], fix: str) -> Dataset:

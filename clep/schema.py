@@ -28,7 +28,7 @@ class StreamConfig:
     validation_fraction: float = 0.0  # of the training data, never trained on
     samples_per_experience: int | None = None  # null takes them all
     evaluate_on: Literal["test", "validation"] = "test"
-    path: str | None = None  # the file of the npz stream
+    path: str | None = None  # the file of the npz stream, the folder of the folder stream
     standardize: bool = False  # by statistics of all classes: looks ahead in the stream
 
 
@@ -156,6 +156,10 @@ _RANGES = {
     "(0, 1]": "network.time_step.mean network.time_step.min network.time_step.max",
     "(-inf, inf)": "learner.beta",
 }
+_PATHS = {  # stream -> what its path names, and an example
+    "npz": ("the file of the npz stream, with x_train, y_train, x_test and y_test", "FILE.npz"),
+    "folder": ("the folder of the images, with train/CLASS/IMAGE and test/CLASS/IMAGE", "FOLDER"),
+}
 _WORDS = {
     int: "an integer",
     float: "a number",
@@ -270,9 +274,9 @@ def _stream_problems(stream: StreamConfig) -> Iterator[tuple[str, str]]:
     if stream.evaluate_on == "validation" and stream.validation_fraction == 0:
         text = "`validation` has no samples while stream.validation_fraction is 0"
         yield "stream.evaluate_on", f"{text}; set stream.validation_fraction=0.1, say, or evaluate on `test`"
-    if stream.name == "npz" and not stream.path:
-        text = "expected the file of the npz stream, with x_train, y_train, x_test and y_test"
-        yield "stream.path", f"{text}, got null; set stream.path=FILE.npz"
+    if stream.name in _PATHS and not stream.path:
+        what, example = _PATHS[stream.name]
+        yield "stream.path", f"expected {what}, got null; set stream.path={example}"
 
 
 def _network_problems(network: NetworkConfig) -> Iterator[tuple[str, str]]:

@@ -126,6 +126,7 @@ def message(source, *overrides: str) -> str:
         ("network.feedback_scale=0", "network.feedback_scale: ", "(0, inf)"),
         ("stream.evaluate_on=validation", "stream.evaluate_on: ", "stream.validation_fraction"),
         ("stream=npz", "stream.path: ", "stream.path=FILE.npz"),
+        ("stream=folder", "stream.path: ", "stream.path=FOLDER"),
         ("strategies=[naive,ewc]", "strategies: `naive` stands alone, got naive+ewc", ""),
         ("strategies=[ewc,joint]", "strategies: `joint` stands alone, got ewc+joint", ""),
         ("strategies=[ewc,ewc]", "strategies: expected each entry once, got `ewc` 2 times", ""),

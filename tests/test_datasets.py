@@ -345,7 +345,7 @@ class TestNpz:
             load("npz")
 
     def test_a_path_is_refused_where_it_would_be_ignored(self, tmp_path):
-        with pytest.raises(ConfigError, match=r"^stream\.path: only `npz` takes a path"):
+        with pytest.raises(ConfigError, match=r"^stream\.path: only `npz` and `folder` take a path"):
             load("digits", path=write_npz(tmp_path))
 
     @pytest.mark.parametrize(
@@ -443,7 +443,7 @@ class TestNames:
             load(typed)
         assert str(error.value) == (
             f"stream.name: unknown dataset `{typed}`; did you mean `{meant}`? "
-            "Valid names: digits, mnist, fashion_mnist, kmnist, cifar10, npz."
+            "Valid names: digits, mnist, fashion_mnist, kmnist, cifar10, npz, folder."
         )
 
     def test_a_name_like_no_other_gets_no_guess(self):

@@ -1,0 +1,120 @@
+"""Images in folders, one folder per class, or in a zip of such folders."""
+
+import io
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from clep import progress
+from clep.errors import DataError
+
+SUFFIXES = (".png", ".jpg", ".jpeg")
+_LEFT_BY_FILE_MANAGERS = ("Thumbs.db", "desktop.ini", "__MACOSX")  # hidden files are passed over as well
+_READ_AS = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB"}  # Pillow's name of what a file holds -> what becomes of it
+
+
+def read_image_folder(
+    folder: Path, part: str, classes: Sequence[str] | None = None
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Read `folder/part/CLASS/FILE`, or `CLASS/FILE` in `folder/part.zip` where there is no folder `part`.
+
+    Args:
+        folder: where the parts lie.
+        part: `train` or `test`.
+        classes: names of the classes in the order of their labels; None for those found, sorted by name.
+
+    Returns:
+        Bytes (N, C, H, W), C = 1 (grey levels) or 3 (colours), sorted by class and file; labels (N,); classes.
+
+    Raises:
+        DataError: if there is no such part, a class has no image or is unknown, a file is no image in the folder of a
+            class, or an image differs from the first one in size or colours.
+    """
+    with _opened(folder, part) as (source, names, read):
+        found, files = _sorted_out(source, names)
+        if classes is not None and (unknown := [name for name in found if name not in classes]):
+            raise DataError(
+                f"{source}: no image of class `{unknown[0]}` to learn from; the classes are: {', '.join(classes)}."
+            )
+        classes = list(classes or found)
+        images, first = None, ""
+        for row, name in enumerate(progress.bar(files, desc=f"reading {part} images", unit="image", delay=2)):
+            image = _decoded(f"{source}/{name}", lambda name=name: read(name))
+            if images is None:
+                images, first = np.empty((len(files), *image.shape), np.uint8), name
+            if image.shape != images.shape[1:]:
+                raise DataError(
+                    f"{source}/{name}: {_described(image)}, but {_described(images[0])} in {first}; give all images "
+                    "one size, and either colours or grey levels."
+                )
+            images[row] = image
+    assert images is not None
+    labels = np.array([classes.index(name.partition("/")[0]) for name in files])
+    return images, labels, classes
+
+
+@contextmanager
+def _opened(folder: Path, part: str) -> Iterator[tuple[Path, list[str], Callable[[str], bytes]]]:
+    """Where a part is, the relative paths of its files and folders (these end in a slash), and what reads a file."""
+    source = folder / part
+    if source.is_dir():
+        yield source, list(_walk(source)), lambda name: (source / name).read_bytes()
+        return
+    source = folder / f"{part}.zip"
+    if not source.is_file():
+        raise DataError(
+            f"{folder}: there is neither `{part}/` nor `{part}.zip`; `stream.path` names a folder with "
+            "train/CLASS/IMAGE and test/CLASS/IMAGE, or with train.zip and test.zip that hold CLASS/IMAGE."
+        )
+    try:
+        archive = zipfile.ZipFile(source)
+    except zipfile.BadZipFile as error:
+        raise DataError(f"{source}: not a zip file, or cut short ({error}); make or copy it again.") from error
+    with archive:
+        yield source, archive.namelist(), archive.read
+
+
+def _walk(source: Path) -> Iterator[str]:
+    for path, folders, files in os.walk(source, followlinks=True):
+        inside = Path(path).relative_to(source)
+        yield from ((inside / name).as_posix() + "/" for name in folders)
+        yield from ((inside / name).as_posix() for name in files)
+
+
+def _sorted_out(source: Path, names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Classes and image files, both sorted."""
+    visible = [n for n in names if not any(p.startswith(".") or p in _LEFT_BY_FILE_MANAGERS for p in n.split("/"))]
+    files = sorted(name for name in visible if not name.endswith("/"))
+    for name in files:
+        if name.count("/") != 1 or not name.lower().endswith(SUFFIXES):
+            raise DataError(f"{source}/{name}: expected CLASS/IMAGE, a {', '.join(SUFFIXES)} file; move or convert it.")
+    classes = sorted({name.partition("/")[0] for name in visible})
+    if empty := sorted(set(classes) - {name.partition("/")[0] for name in files}):
+        raise DataError(f"{source}/{empty[0]}: no image in this class; add some, or remove it.")
+    if not files:
+        raise DataError(f"{source}: no images; expected CLASS/IMAGE, {', '.join(SUFFIXES)} files.")
+    return classes, files
+
+
+def _decoded(source: str, read: Callable[[], bytes]) -> np.ndarray:
+    """The image (C, H, W) in a file."""
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(read())) as image:
+            mode = image.mode
+            pixels = np.asarray(image.convert(_READ_AS[mode])) if mode in _READ_AS else None
+    except Exception as error:  # a damaged image raises whatever its bytes happen to ask for
+        raise DataError(f"{source}: cannot be read ({error}); replace or remove it.") from error
+    if pixels is None:
+        raise DataError(f"{source}: pixels of type {mode}; save it in 8 bits, as grey levels or RGB without alpha.")
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def _described(image: np.ndarray) -> str:
+    channels, height, width = image.shape
+    return f"{width} x {height} pixels in {'colours' if channels == 3 else 'grey levels'}"
