@@ -26,7 +26,7 @@ class SpikingParameters:
     """Constants of one layer.
 
     Attributes:
-        decay: factor on the membrane potential per step, in [0, 1].
+        decay: factor on the membrane potential per step, in [0, 1]: one for all neurons, or of each, (n_l,).
         threshold: potential at which a neuron fires, > 0.
         increment: weight gained by a synapse whose two neurons fired, before the gate.
         decrement: weight lost by a synapse whose upper neuron fired alone, before the gate.
@@ -34,28 +34,34 @@ class SpikingParameters:
             near 0 for positive ones, which makes what was learned in waking hard to overwrite and the rule stable.
             Infinite for none: g = 1.
         feedback: kappa, strength of the input from the layer above through the transposed weights; 0 for none.
+        inhibition: share of the layer's mean input that is taken from the input of each of its neurons, >= 0; 0 for
+            none.
         bound: largest absolute value that a weight has after it was changed, > 0; infinite for none.
     """
 
-    decay: float
+    decay: float | np.ndarray
     threshold: float
     increment: float
     decrement: float
     gate_width: float
     feedback: float = 0.0
+    inhibition: float = 0.0
     bound: float = math.inf
 
 
 class Simulation(Protocol):
     """A network asleep. For every layer l, bottom up within a step:
 
-        v <- decay v + W_l z_{l-1} + kappa (threshold_l / threshold_{l+1}) W_{l+1}^T z_{l+1};  z = [v >= threshold_l];
+        I = W_l z_{l-1} + kappa (threshold_l / threshold_{l+1}) W_{l+1}^T z_{l+1};
+        v <- decay v + I - inhibition mean(I);  z = [v >= threshold_l];
         for fired neurons i: W_ij += increment g(W_ij) where z_{l-1,j} = 1, W_ij -= decrement g(W_ij) elsewhere,
         weights are clipped to the bound, and v_i <- 0;
 
-    z_{l+1} is of the step before. Symmetric: a synapse between two hidden or output neurons is changed by the mean of
-    the rule and the rule with its two ends exchanged, g taken once. Shuffled: for the rule alone, the lower neurons
-    that fired are replaced by as many at random, drawn whenever the rule is applied.
+    z_{l+1} is of the step before, and mean(I) is over the neurons of the layer: with an inhibition of 1, what drives a
+    layer on the whole fires nobody, and what remains is who is driven more than others. Symmetric: a synapse between
+    two hidden or output neurons is changed by the mean of the rule and the rule with its two ends exchanged, g taken
+    once. Shuffled: for the rule alone, the lower neurons that fired are replaced by as many at random, drawn whenever
+    the rule is applied.
 
     Attributes:
         weights: (n_l, n_{l-1}) of each layer, lowest first.
@@ -78,7 +84,8 @@ class CompiledSimulation:
     """`Simulation` by compiled loops over spikes.
 
     Weights are kept transposed, so that what an input adds to the layer above is contiguous. Sums are taken in the
-    order of the inputs, in the dtype of the weights; a weight's change is computed in float64 and rounded once.
+    order of the inputs, in the dtype of the weights; a weight's change and the mean of an inhibition are computed in
+    float64 and rounded once.
 
     Args:
         weights: (n_l, n_{l-1}) of each layer, lowest first, float32 or float64; copied.
@@ -110,7 +117,9 @@ class CompiledSimulation:
         self._fired = np.zeros(neurons, np.int64)  # neurons of a layer that fired in the latest step, then rubbish
         self._number = np.zeros(len(self.sizes), np.int64)  # how many these are
         self._order = np.concatenate([np.arange(n) for n in self.sizes])
-        self._neuron = np.array([[p.decay, p.threshold, k] for p, k in _with_feedback(parameters)], dtype)
+        decays = [np.broadcast_to(p.decay, n) for p, n in zip(parameters, self.sizes[1:], strict=True)]
+        self._decay = np.concatenate([np.ones(self.sizes[0]), *decays]).astype(dtype)
+        self._layer = np.array([[p.threshold, k, p.inhibition] for p, k in _with_feedback(parameters)], dtype)
         self._synapse = np.array([[p.increment, p.decrement, p.gate_width, p.bound] for p in parameters])
 
     @property
@@ -143,7 +152,8 @@ class CompiledSimulation:
             self._counts,
             self._fired,
             self._number,
-            self._neuron,
+            self._decay,
+            self._layer,
             self._synapse,
             self.symmetric,
             self.shuffled,
@@ -175,6 +185,7 @@ class TorchSimulation:
         self._weights = [w.T.contiguous().clone() for w in weights]
         self._order = [np.arange(len(w)) for w in self._weights]
         self.potentials = [w.new_zeros(w.shape[1]) for w in self._weights]
+        self._decay = [v.new_tensor(p.decay) for p, v in zip(parameters, self.potentials, strict=True)]
         self._counts = [torch.zeros_like(v, dtype=torch.int64) for v in self.potentials]
         self._fired = [torch.empty(0, dtype=torch.int64, device=w.device) for w in weights]
 
@@ -198,11 +209,12 @@ class TorchSimulation:
         """One step of a layer whose lower neurons `below` fired; those that fire themselves."""
         (p, feedback), w, v = self.parameters[layer], self._weights[layer], self.potentials[layer]
         above = self._fired[layer + 1] if feedback and layer + 1 < len(self._weights) else below[:0]
-        v.mul_(p.decay)
-        if len(below):
-            v.add_(w[below].sum(0))
-        if len(above):
-            v.add_(self._weights[layer + 1][:, above].sum(1), alpha=feedback)
+        v.mul_(self._decay[layer])
+        if len(below) or len(above):
+            drive = w[below].sum(0)
+            if len(above):
+                drive.add_(self._weights[layer + 1][:, above].sum(1), alpha=feedback)
+            v.add_(drive.sub_(p.inhibition * drive.mean()) if p.inhibition else drive)
         fired = torch.nonzero(v >= p.threshold).flatten() if len(below) or len(above) else below[:0]
         v[fired] = 0.0
         self._counts[layer][fired] += 1
@@ -340,7 +352,8 @@ def _run(
     counts,
     fired,
     number,
-    neuron,
+    decay,
+    constants,
     synapse,
     symmetric,
     shuffled,
@@ -350,6 +363,7 @@ def _run(
     """All steps of some input spikes; see `CompiledSimulation` for the arrays."""
     depth = len(sizes) - 1
     mark, column = np.zeros(sizes.max(), np.bool_), np.empty(sizes.max(), weights.dtype)
+    drive = np.empty(sizes.max(), weights.dtype)
     for step in range(len(start) - 1):
         below = index[start[step] : start[step + 1]]
         for layer in range(depth):
@@ -357,20 +371,31 @@ def _run(
             at = first[layer + 1]
             v = potentials[at : at + n]
             w = weights[first_weight[layer] : first_weight[layer + 1]].reshape(low, n)
-            decay, threshold, feedback = neuron[layer]
+            threshold, feedback, inhibition = constants[layer]
+            leak = decay[at : at + n]
             for i in range(n):
-                v[i] *= decay
-            _add_rows(v, w, below)
-            driven = len(below) > 0
-            if feedback != 0.0 and layer + 1 < depth and number[layer + 2] > 0:
-                driven = True
+                v[i] *= leak[i]
+            fed_back = feedback != 0.0 and layer + 1 < depth and number[layer + 2] > 0
+            driven = fed_back or len(below) > 0
+            inhibited = driven and inhibition != 0.0
+            target = drive[:n] if inhibited else v  # where input is added
+            if inhibited:
+                target[:] = 0.0
+            _add_rows(target, w, below)
+            if fed_back:
                 above = fired[first[layer + 2] : first[layer + 2] + number[layer + 2]]
                 upper = weights[first_weight[layer + 1] : first_weight[layer + 2]].reshape(n, sizes[layer + 2])
                 for i in range(n):
                     total = upper[i, above[0]]
                     for k in above[1:]:
                         total += upper[i, k]
-                    v[i] += feedback * total
+                    target[i] += feedback * total
+            if inhibited:
+                mean = 0.0
+                for i in range(n):
+                    mean += target[i] / n
+                for i in range(n):
+                    v[i] += target[i] - inhibition * mean
             here = 0
             if driven:  # a potential that only decays stays below its threshold
                 reached = 0

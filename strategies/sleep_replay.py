@@ -24,6 +24,7 @@ from clep.strategy import Memory, Strategy, in_range, one_of
 
 GATES = ("matlab", "none")
 STATISTICS = ("seen", "current", "poisson")
+MEMBRANES = ("uniform", "time_steps")
 _CHUNK = 1000  # steps between two signs of life
 
 
@@ -51,6 +52,10 @@ class SleepReplay(Strategy):
         patch: side of the random square of the image that drives each step, as a share of its side, in (0, 1]; 1 for
             the whole image. Vectors are never masked.
         feedback: kappa, strength of top-down input during sleep, >= 0; 0 sleeps bottom-up.
+        inhibition: mean inhibition between the units of a layer: from the input I of each of them in a step,
+            `inhibition * mean(I)` over the layer is taken, >= 0. A share of the input, whatever the layer's size and
+            thresholds; at 1 only what drives a unit more than others is left (the code of Tadros 2022 has the term and
+            leaves it at 0).
 
     Other arguments:
         gate: `matlab`, g(w) = 2 / (1 + exp(w / width)) as in the code of Tadros 2022, or `none`, g = 1, which diverges
@@ -65,6 +70,9 @@ class SleepReplay(Strategy):
         every: sleep after every so many experiences, >= 0; 0: only after the last one of the stream.
         shuffled: control for what the replayed patterns matter: neurons fire as ever, but the rule sees as many lower
             neurons at random positions instead of those that fired.
+        membrane: `uniform`, every potential decays by `decay`, or `time_steps`, by `decay ** (dt / mean dt)` with the
+            unit's own time step dt in waking and the mean over its layer, so that slow units integrate for longer and
+            the mean rate of the leak stays that of `decay`. A linear read-out has no time step and decays by `decay`.
     """
 
     consolidates = True
@@ -96,12 +104,14 @@ class SleepReplay(Strategy):
         gate_width: float = 0.2,
         patch: float = 1.0,
         feedback: float = 0.0,
+        inhibition: float = 0.0,
         gate: Literal["matlab", "none"] = "matlab",
         bounds: float | None = None,
         symmetric: bool = False,
         statistics: Literal["seen", "current", "poisson"] = "seen",
         every: int = 1,
         shuffled: bool = False,
+        membrane: Literal["uniform", "time_steps"] = "uniform",
     ) -> None:
         super().__init__()
         self.steps = int(in_range("steps", steps, 0))
@@ -114,6 +124,7 @@ class SleepReplay(Strategy):
         self.gate_width = in_range("gate_width", gate_width, 1e-12)
         self.patch = in_range("patch", patch, 1e-12, 1.0)
         self.feedback = in_range("feedback", feedback, 0.0)
+        self.inhibition = in_range("inhibition", inhibition, 0.0)
         self.gate = one_of("gate", gate, GATES)
         self.bounds = math.inf if bounds is None else in_range("bounds", bounds, 1e-12)
         if self.gate == "none" and bounds is None:
@@ -124,6 +135,7 @@ class SleepReplay(Strategy):
         self.statistics = one_of("statistics", statistics, STATISTICS)
         self.every = int(in_range("every", every, 0))
         self.shuffled = shuffled
+        self.membrane = one_of("membrane", membrane, MEMBRANES)
         self.experiences = 0
         self.mean: Tensor | None = None  # (C, H, W) or (features,)
         self.count = 0
@@ -135,6 +147,7 @@ class SleepReplay(Strategy):
         depth = len(sleep_layers(strategy.model))
         for name in ("threshold", "increment", "decrement_ratio"):
             per_layer(name, getattr(self, name), depth)
+        self._decays(strategy.model, depth)
         if self.every == 0:
             is_last(strategy.experience)
 
@@ -148,7 +161,7 @@ class SleepReplay(Strategy):
         if not self.spread:
             self.spread = [max(float(weight.detach().std()), 1e-12) for _, weight in layers]
         self._log_residual("before", strategy.model, first)
-        self._sleep([weight for _, weight in layers])
+        self._sleep([weight for _, weight in layers], self._decays(strategy.model, len(layers)))
         self._log_residual("after", strategy.model, first)
 
     @torch.no_grad()
@@ -184,10 +197,10 @@ class SleepReplay(Strategy):
             self.log(f"sleep/residual_{when}", model.residual)
 
     @torch.no_grad()
-    def _sleep(self, weights: list[nn.Parameter]) -> None:
+    def _sleep(self, weights: list[nn.Parameter], decays: Sequence[float | np.ndarray]) -> None:
         seed = int(torch.randint(2**62, (1,), generator=self.generator))
         draws, shuffles = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-        parameters = self._parameters(len(weights))
+        parameters = self._parameters(decays)
         asleep = simulation(weights, parameters, symmetric=self.symmetric, shuffled=self.shuffled, rng=shuffles)
         steps = self.steps + (self.experiences - 1) * self.steps_per_experience
         with progress_bar(total=steps, desc="sleep", unit="step", delay=2) as bar:
@@ -204,20 +217,37 @@ class SleepReplay(Strategy):
             self.log(f"sleep/weight_change_layer_{layer}", float(change.norm() / weight.norm()))
             weight.copy_(torch.as_tensor(new))
 
-    def _parameters(self, depth: int) -> list[SpikingParameters]:
+    def _decays(self, model: nn.Module, depth: int) -> list[float | np.ndarray]:
+        """Decay of each layer, of all its neurons or of each.
+
+        Raises:
+            ConfigError: if it follows time steps that the model has not.
+        """
+        if self.membrane == "uniform":
+            return [self.decay] * depth
+        if not hasattr(model, "sleep_time_steps"):
+            raise ConfigError(
+                "strategy.sleep_replay.membrane: `time_steps` takes the time steps of an equilibrium network, and "
+                f"{type(model).__name__} has none; use membrane=uniform."
+            )
+        return [self.decay if dt is None else self.decay ** relative(dt) for dt in model.sleep_time_steps()]
+
+    def _parameters(self, decays: Sequence[float | np.ndarray]) -> list[SpikingParameters]:
         """Constants of each layer in units of its weights."""
+        depth = len(decays)
         threshold = per_layer("threshold", self.threshold, depth)
         increment = per_layer("increment", self.increment, depth)
         ratio = per_layer("decrement_ratio", self.decrement_ratio, depth)
         width = math.inf if self.gate == "none" else self.gate_width
         return [
             SpikingParameters(
-                decay=self.decay,
+                decay=decays[layer],
                 threshold=threshold[layer] * max(self.maxima[layer], 1e-12),
                 increment=increment[layer] * self.spread[layer],
                 decrement=increment[layer] * ratio[layer] * self.spread[layer],
                 gate_width=width * self.spread[layer],
                 feedback=self.feedback,
+                inhibition=self.inhibition,
                 bound=self.bounds * self.spread[layer],
             )
             for layer in range(depth)
@@ -253,6 +283,12 @@ def per_layer(name: str, values: Sequence[float], depth: int) -> list[float]:
     if len(values) == 2:
         return [values[0]] * (depth - 1) + [values[1]]
     raise ConfigError(f"strategy.sleep_replay.{name}: expected 1, 2 or {depth} values, got {len(values)}.")
+
+
+def relative(steps: Tensor) -> np.ndarray:
+    """Time steps over their mean, float64; equal ones are 1 to the bit."""
+    steps = steps.detach().cpu().double().numpy()
+    return steps / (steps[0] + (steps - steps[0]).mean())
 
 
 def sleep_layers(model: nn.Module) -> list[tuple[str, nn.Parameter]]:

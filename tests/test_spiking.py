@@ -37,18 +37,26 @@ class PlainSimulation:
 
     def integrate(self, layer, below):
         w, v, p = self.weights[layer], self.potentials[layer], self.parameters[layer]
+        decay = np.broadcast_to(p.decay, len(v))
+        drive = np.zeros_like(v)
         for i in range(len(v)):
-            v[i] = v[i] * self.number(p.decay)
+            v[i] = v[i] * self.number(decay[i])
+            drive[i] = 0.0 if p.inhibition else v[i]  # without inhibition input is added to the potential as it comes
             for j in range(len(below)):
                 if below[j]:
-                    v[i] = v[i] + w[i, j]
+                    drive[i] = drive[i] + w[i, j]
             if p.feedback and layer + 1 < len(self.weights) and any(self.z[layer + 1]):
                 ratio = p.threshold / self.parameters[layer + 1].threshold
                 total = self.number(0.0)
                 for k, fired in enumerate(self.z[layer + 1]):
                     if fired:
                         total = total + self.weights[layer + 1][k, i]
-                v[i] = v[i] + self.number(p.feedback * ratio) * total
+                drive[i] = drive[i] + self.number(p.feedback * ratio) * total
+        if p.inhibition:
+            mean = sum(float(x) / len(v) for x in drive)
+            v += np.array([float(x) - float(self.number(p.inhibition)) * mean for x in drive])
+        else:
+            v[:] = drive
         self.z[layer] = [bool(potential >= self.number(p.threshold)) for potential in v]
         for i, fired in enumerate(self.z[layer]):
             if fired:
@@ -83,12 +91,16 @@ def constants(**changes):
     return SpikingParameters(**(values | changes))
 
 
-def made(sizes=SIZES, dtype=np.float64, **changes):
+def made(sizes=SIZES, dtype=np.float64, uneven_decay=False, **changes):
     """Weights and constants with which every layer fires now and then."""
     rng = np.random.default_rng(len(sizes))
     weights = [rng.normal(0.1, 0.3, (n, m)).astype(dtype) for m, n in pairwise(sizes)]
     values = {"decay": 0.9, "increment": 0.02, "decrement": 0.013, "gate_width": 0.15} | changes
-    return weights, [constants(threshold=t, **values) for t in np.linspace(1.4, 0.9, len(sizes) - 1)]
+    decays = [rng.uniform(0.8, 1.0, n) if uneven_decay else values["decay"] for n in sizes[1:]]
+    thresholds = np.linspace(1.4, 0.9, len(sizes) - 1)
+    return weights, [
+        constants(**values | {"threshold": t, "decay": d}) for t, d in zip(thresholds, decays, strict=True)
+    ]
 
 
 def inputs(steps, size=SIZES[0], share=0.1, seed=7):
@@ -121,7 +133,16 @@ BOTH = pytest.mark.parametrize("made_by", [CompiledSimulation, torch_of], ids=["
 OPTIONS = [
     {"feedback": feedback, "symmetric": symmetric, "shuffled": shuffled, **rule}
     for feedback, symmetric, shuffled, rule in product(
-        (0.0, 0.4), (False, True), (False, True), ({}, {"bound": 0.4}, {"gate_width": math.inf, "bound": 0.6})
+        (0.0, 0.4),
+        (False, True),
+        (False, True),
+        (
+            {},
+            {"bound": 0.4},
+            {"gate_width": math.inf, "bound": 0.6},
+            {"inhibition": 0.3},
+            {"inhibition": 0.3, "uneven_decay": True},
+        ),
     )
 ]
 
@@ -136,7 +157,7 @@ def both_sides(dtype, options, made_by=CompiledSimulation):
 
 @pytest.mark.parametrize(
     ("dtype", "options"),
-    [("float32", options) for options in OPTIONS] + [("float64", OPTIONS[i]) for i in (0, 8, 12, 19)],
+    [("float32", options) for options in OPTIONS] + [("float64", OPTIONS[i]) for i in (0, 9, 12, 20, 31, 34)],
     ids=str,
 )
 def test_a_sleep_equals_a_plain_loop_over_neurons_and_synapses_to_the_bit(dtype, options):
@@ -178,12 +199,15 @@ def test_the_torch_path_computes_the_same(options):
         np.testing.assert_allclose(ours.potentials[layer], plain.potentials[layer], rtol=0, atol=1e-12)
 
 
-def test_a_sleep_of_a_large_network_stays_near_matrix_products():
+@pytest.mark.parametrize("inhibition", [0.0, 0.5])
+def test_a_sleep_of_a_large_network_stays_near_matrix_products(inhibition):
     """Whole matrices times whole vectors, in float32: after 100 steps the same spikes, weights within 1e-5."""
     rng = np.random.default_rng(1)
     start = [(rng.uniform(-1, 1, (n, m)) / m**0.5).astype(np.float32) for m, n in pairwise((784, 300, 200, 10))]
+    rule = {"increment": 1e-3, "decrement": 4e-4, "gate_width": 0.02, "inhibition": inhibition}
     parameters = [
-        constants(decay=0.98, threshold=t, increment=1e-3, decrement=4e-4, gate_width=0.02) for t in (0.7, 0.15, 0.05)
+        constants(decay=rng.uniform(0.9, 1.0, len(w)), threshold=t, **rule)
+        for t, w in zip((0.7, 0.15, 0.05), start, strict=True)
     ]
     fast, dense = CompiledSimulation(start, parameters), [w.copy() for w in start]
     v, counts = [np.zeros(len(w), np.float32) for w in start], [np.zeros(len(w), int) for w in start]
@@ -192,7 +216,8 @@ def test_a_sleep_of_a_large_network_stays_near_matrix_products():
     for row in rows:
         below = row.astype(np.float32)
         for layer, (w, p) in enumerate(zip(dense, parameters, strict=True)):
-            v[layer] = np.float32(p.decay) * v[layer] + w @ below
+            drive = w @ below
+            v[layer] = np.float32(p.decay) * v[layer] + (drive - np.float32(inhibition) * drive.mean())
             z = v[layer] >= p.threshold
             signs = (
                 np.where(below > 0, p.increment, -p.decrement) * 2.0 / (1.0 + np.exp(w[z] / p.gate_width, dtype=float))
@@ -274,6 +299,35 @@ def test_potentials_add_up_and_decay_between_spikes(made_by):
         z = go(asleep, [x])
         seen.append((round(float(asleep.potentials[0][0]), 12), z[0][0]))
     assert seen == [(0.4, 0), (0.6, 0), (0.0, 1), (0.4, 0), (0.6, 0), (0.3, 0)]
+
+
+@BOTH
+def test_neurons_of_a_layer_leak_at_their_own_rates(made_by):
+    asleep = made_by([np.array([[0.8], [0.8], [0.8]])], [constants(decay=np.array([0.0, 0.5, 1.0]))])
+    go(asleep, [1], [0])
+    assert asleep.potentials[0].tolist() == [0.0, 0.4, 0.8]
+
+
+@BOTH
+def test_inhibition_takes_a_share_of_the_mean_input_from_every_neuron(made_by):
+    """Half of the mean of 3.0, 1.0 and -1.0; in a step without input there is none."""
+    asleep = made_by([np.array([[3.0], [1.0], [-1.0]])], [constants(threshold=9.0, inhibition=0.5)])
+    for inputs_, expected in (([1], [2.5, 0.5, -1.5]), ([0], [2.5, 0.5, -1.5]), ([1], [5.0, 1.0, -3.0])):
+        assert go(asleep, inputs_) == [[0, 0, 0]]
+        assert asleep.potentials[0].tolist() == expected
+
+
+@BOTH
+def test_inhibition_of_one_leaves_only_differences_to_fire(made_by):
+    """Three neurons driven alike stay silent whatever the input; the feedback of a step is input as well."""
+    alike = made_by([np.full((3, 1), 100.0)], [constants(inhibition=1.0)])
+    assert go(alike, [1], [1]) == [[0, 0, 0]]
+    weights = [np.array([[10.0, 0.0], [0.0, 0.0]]), np.array([[8.0, 4.0]])]
+    asleep = made_by(weights, [constants(threshold=5.0, feedback=0.5, inhibition=1.0), constants(threshold=5.0)])
+    assert go(asleep, [1, 0]) == [[1, 0], [1]]
+    assert asleep.potentials[0].tolist() == [0.0, -5.0]
+    go(asleep, [0, 0])  # feedback 4 and 2, mean 3
+    assert asleep.potentials[0].tolist() == [1.0, -6.0]
 
 
 @BOTH

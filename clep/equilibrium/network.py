@@ -313,6 +313,11 @@ class Network(nn.Module):
         dense = [(f"connections.{i}", connection.weight) for i, connection in enumerate(self.connections) if i >= first]
         return dense if self.readout is None else [*dense, ("readout", self.readout.weight)]
 
+    def sleep_time_steps(self) -> list[Tensor | None]:
+        """dt of the neurons of each layer of `sleep_layers`, (n_l,), lowest first; None for a linear read-out."""
+        steps: list[Tensor | None] = [dt.flatten() for dt in self.time_steps[self._first_dense :]]
+        return steps if self.readout is None else [*steps, None]
+
     def presynaptic(self, x: Tensor) -> list[Tensor]:
         """Free equilibrium below each layer of `sleep_layers`, (B, n_{l-1}), lowest first."""
         free = self.free_phase(x)

@@ -15,6 +15,7 @@ from torch import nn
 import clep
 from clep.equilibrium import Backpropagation, ConvLayer
 from clep.errors import ConfigError
+from clep.feedforward import Feedforward
 from clep.spikes import bernoulli_spikes
 from clep.spiking import CompiledSimulation, SpikingParameters, TorchSimulation
 from clep.strategy import Memory, Strategy, build
@@ -226,15 +227,20 @@ def test_the_progress_bar_counts_steps_and_says_why_the_first_ones_take_long(com
 # options of the rule
 
 
-def test_the_gate_and_the_bounds_reach_the_rule_in_units_of_the_weights(monkeypatch, digits, finish):
-    seen = []
-    simulate = sleep_replay.simulation
+@pytest.fixture
+def seen(monkeypatch):
+    """The constants of each sleep and its options: [([SpikingParameters], {})]."""
+    calls, simulate = [], sleep_replay.simulation
 
     def watched(weights, parameters, **options):
-        seen.append((parameters, options))
+        calls.append((parameters, options))
         return simulate(weights, parameters, **options)
 
     monkeypatch.setattr(sleep_replay, "simulation", watched)
+    return calls
+
+
+def test_the_gate_and_the_bounds_reach_the_rule_in_units_of_the_weights(seen, digits, finish):
     spread = [float(c.weight.detach().std()) for c in awake().connections]
     for options in ({}, {"gate": "none", "bounds": 3.0}, {"bounds": 3.0, "symmetric": True, "shuffled": True}):
         finish(SleepReplay(steps=1, **options), awake(), digits.benchmark.train_stream[0])
@@ -287,13 +293,69 @@ def test_shuffled_sleep_drives_the_network_as_ever_until_weights_differ(digits, 
     assert not torch.equal(networks[0].connections[0].weight, networks[1].connections[0].weight)
 
 
+def test_a_membrane_of_time_steps_leaks_as_fast_as_its_neuron_moves_and_on_the_mean_as_any(seen, digits, finish):
+    """-log decay_i proportional to dt_i, with mean -log decay in every layer; a read-out has no dt."""
+    network = clep.Network([64, 20, 15, 10], bias=False, seed=1, readout="linear")
+    finish(SleepReplay(steps=300, decay=0.9, membrane="time_steps"), network, digits.benchmark.train_stream[0])
+    *hidden, top = [p.decay for p in seen[0][0]]
+    assert top == 0.9
+    for decay, dt in zip(hidden, network.time_steps, strict=True):
+        leak = -np.log(decay)
+        np.testing.assert_allclose(leak / leak.mean(), dt.double() / dt.double().mean(), rtol=1e-6)
+        assert leak.mean() == pytest.approx(-np.log(0.9))
+        assert leak.max() > 1.5 * leak.min()
+
+
+def test_above_convolutions_the_time_steps_are_those_of_the_layers_that_sleep(seen, digits, finish):
+    network = clep.Network([(1, 8, 8), ConvLayer(3, kernel=3), 12, 10], bias=False)
+    finish(SleepReplay(steps=5, membrane="time_steps"), network, digits.benchmark.train_stream[0])
+    assert [len(p.decay) for p in seen[0][0]] == [12, 10]
+
+
+@pytest.mark.parametrize("mean", [0.6, 1.0])
+def test_with_equal_time_steps_a_membrane_of_time_steps_is_the_uniform_one_to_the_bit(mean, digits, finish):
+    step, results = clep.TimeStep("scalar", mean), []
+    for membrane in ("uniform", "time_steps"):
+        network = clep.Network([64, 20, 10], bias=False, seed=1, time_step=step)
+        finish(SleepReplay(steps=400, membrane=membrane), network, digits.benchmark.train_stream[0])
+        results.append(weights_of(network))
+    assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
+
+
+def test_a_membrane_of_time_steps_changes_a_network_that_has_them(digits, finish):
+    results = []
+    for membrane in ("uniform", "time_steps"):
+        network = awake()
+        finish(SleepReplay(steps=400, membrane=membrane), network, digits.benchmark.train_stream[0])
+        results.append(weights_of(network)["connections.0.weight"])
+    assert not torch.equal(*results)
+
+
+def test_a_membrane_of_time_steps_is_refused_where_there_are_none_before_it_is_trained(digits, mlp):
+    for model in (mlp(64, 20, 10), Feedforward([64, 20, 10])):
+        before = weights_of(model)
+        with pytest.raises(ConfigError, match=r"^strategy\.sleep_replay\.membrane: .* has none; use membrane=uniform"):
+            clep.Training(clep.Learner(model), [SleepReplay(steps=5, membrane="time_steps")]).run(digits)
+        assert unchanged(model, before)
+
+
+def test_inhibition_reaches_every_layer_and_changes_who_fires(seen, digits, finish):
+    rates = []
+    for inhibition in (0.0, 0.5, 1.0):
+        plugin = SleepReplay(steps=400, increment=[0.0], inhibition=inhibition)
+        rates.append(finish(plugin, awake(), digits.benchmark.train_stream[0]).take_log())
+        assert [p.inhibition for p in seen[-1][0]] == [inhibition, inhibition]
+    assert len({rate["sleep/firing_rate_layer_1"] for rate in rates}) == 3
+
+
 def test_the_torch_path_gives_the_same_weights(monkeypatch, digits, finish):
     """What runs on GPUs, here on the CPU; float32 sums in another order."""
     results = []
     for simulate in (sleep_replay.simulation, TorchSimulation):
         monkeypatch.setattr(sleep_replay, "simulation", simulate)
         network = awake()
-        plugin = SleepReplay(steps=1100, feedback=0.2, symmetric=True, shuffled=True)
+        options = {"symmetric": True, "shuffled": True, "inhibition": 0.2, "membrane": "time_steps"}
+        plugin = SleepReplay(steps=1100, feedback=0.2, **options)
         finish(plugin, network, digits.benchmark.train_stream[0])
         results.append((weights_of(network), plugin.take_log()))
     for name, value in results[0][0].items():
