@@ -50,8 +50,9 @@ def check(
     network: Network, gradient: Gradient | None, loss: str, optimizer: str, momentum: float, weight_decay: float
 ) -> None:
     """Refuse what has no meaning together, with the reason."""
-    if isinstance(gradient, Nudging):
-        network.check(gradient)
+    estimate = gradient or network.nudging
+    if isinstance(estimate, Nudging):
+        network.check(estimate)
     linear = network.readout is not None
     if isinstance(gradient, Backpropagation) and (network.precision != "full" or network.tolerance):
         raise ConfigError(

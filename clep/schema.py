@@ -63,7 +63,7 @@ class NetworkConfig:
     readout: Literal["state", "linear"] = "state"  # linear: outside the dynamics
     feedback: Literal["tied", "untied"] = "tied"
     feedback_scale: float = 1.0
-    rule: Literal["contrast", "vector_field"] = "contrast"
+    rule: Literal["contrast", "vector_field", "predictive"] = "contrast"
     inhibition: float = 0.0  # mean inhibition among the units of a hidden layer
     residual_links: int = 0  # n: a further link from every n-th hidden layer to the one n above it
     free_steps: int = 20

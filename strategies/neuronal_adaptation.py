@@ -1,26 +1,26 @@
-"""Neuronal adaptation: nudged states are pulled back towards the free equilibrium before the weights change.
+"""Neuronal adaptation: nudged or clamped states are pulled back towards the free equilibrium before the weights change.
 
 Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
 """
 
 from typing import Any, ClassVar
 
-from clep.equilibrium import Adaptation, ContinualNudging, Network
+from clep.equilibrium import Adaptation, Clamping, ContinualNudging, Network
 from clep.equilibrium.phases import Nudging
 from clep.errors import ConfigError
 from clep.strategy import Strategy
 
 
 class NeuronalAdaptation(Strategy):
-    """Take extra steps  s <- (1 - rate) F_beta(s) + rate s*  after each nudged phase.
+    """Take extra steps  s <- (1 - rate) F_beta(s) + rate s*  after each nudged phase, or the clamped one of CHL.
 
     The steps are those of `clep.equilibrium.Adaptation`. Logs the mean norm of the update before and after adaptation.
 
     Args:
         steps: number of adaptation steps, >= 0.
         rate: share of the free equilibrium in each step, in [0, 1].
-        rescale: whether the update keeps the norm it had before adaptation; without, centered nudging turns adaptation
-            into a smaller learning rate.
+        rescale: whether the update keeps the norm it had before adaptation; without, adaptation is a smaller learning
+            rate as well, and under centered nudging little else.
     """
 
     touches_loss = False
@@ -36,15 +36,15 @@ class NeuronalAdaptation(Strategy):
         """Switch adaptation on for this experience."""
         if not isinstance(strategy.model, Network):
             raise ConfigError(
-                "strategies: neuronal_adaptation acts on the nudged phases of an equilibrium `Network`; "
+                "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
                 f"{type(strategy.model).__name__} has none."
             )
         learner = getattr(strategy, "learner", None)  # a plain Avalanche strategy has none
         gradient = getattr(learner, "own_cost", None) or strategy.model.nudging
-        if not isinstance(gradient, Nudging) or isinstance(gradient, ContinualNudging):
+        if not isinstance(gradient, Nudging | Clamping) or isinstance(gradient, ContinualNudging):
             raise ConfigError(
-                f"strategies: neuronal_adaptation acts between nudged phases and their contrast, which "
-                f"{type(gradient).__name__} has not; use learner.nudging=linear or learner.nudging=cost."
+                "strategies: neuronal_adaptation acts between a nudged or clamped phase and the contrast at its end, "
+                f"which {type(gradient).__name__} has not; use learner.nudging=linear, cost or clamped."
             )
         strategy.model.adaptation = self.adaptation
         self._norms, self._updates = [0.0, 0.0], 0

@@ -9,9 +9,10 @@ from clep.errors import ConfigError
 class Adaptation:
     """After the nudged steps, `steps` more of  s <- (1 - rate) F_beta(s) + rate s*,  outputs included.
 
-    F_beta is one ordinary nudged step. Under centered nudging this shrinks the contrast of the two phases by nearly one
-    factor, i.e. acts as a smaller learning rate; `rescale` restores the norm it had before adaptation, so that what is
-    left is adaptation's change of direction.
+    F_beta is one ordinary nudged step; in CHL it leaves the clamped output where it is, so that (1 - rate)^steps of the
+    clamp is left in the end. Adaptation shrinks the contrast of the two phases, under centered nudging by nearly one
+    factor, i.e. acts as a smaller learning rate; `rescale` restores the norm it had before, so that what is left is
+    adaptation's change of direction.
 
     Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8; the extension to two nudged phases is ours.
 

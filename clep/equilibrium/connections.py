@@ -20,8 +20,8 @@ from clep.equilibrium.products import times_transposed
 Initialization = Literal["fan_in", "glorot"]
 INITIALIZATIONS: tuple[Initialization, ...] = ("fan_in", "glorot")
 Shape = tuple[int, ...]
-Rule = Literal["contrast", "vector_field"]
-RULES: tuple[Rule, ...] = ("contrast", "vector_field")
+Rule = Literal["contrast", "vector_field", "predictive"]
+RULES: tuple[Rule, ...] = ("contrast", "vector_field", "predictive")
 Route = Tensor | None
 """What the way down must know of the way up: the winners of max pooling; None elsewhere."""
 Ends = tuple[Tensor, Tensor]
@@ -162,11 +162,12 @@ class Bilinear(Connection):
                 weight = self._real_outer(_scaled(below_1 - below_2, coefficient), low, weight)
             down = weight
         else:
-            change = self._spread_at(_scaled(above_1 - above_2, coefficient), free[0])
-            weight = self._real_outer(free[0], change)
+            below, above = first if rule == "predictive" else free
+            change = self._spread_at(_scaled(above_1 - above_2, coefficient), below)
+            weight = self._real_outer(below, change)
             if self.feedback is not None:
-                moved = torch.zeros_like(free[0]) if fixed else _scaled(below_1 - below_2, coefficient)
-                down = self._real_outer(moved, self._spread_at(free[1], free[0]))
+                moved = torch.zeros_like(below) if fixed else _scaled(below_1 - below_2, coefficient)
+                down = self._real_outer(moved, self._spread_at(above, below))
         gradients = [weight]
         if self.bias is not None:
             change = change.real if change.is_complex() else change

@@ -5,7 +5,7 @@ unchanged: optimisers, gradient clipping, distributed averaging, and regulariser
 themselves.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from clep.equilibrium.costs import Cost, SquaredError
 from clep.equilibrium.dynamics import Nudge, full_precision, max_abs
-from clep.equilibrium.phases import FreePhase, Nudging, Term, contrast, nudged_terms
+from clep.equilibrium.phases import FreePhase, Nudging, Term, contrast, nudged_terms, second_phase
 from clep.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -168,7 +168,8 @@ class Clamping:
 
     The update is dPhi/dtheta(clamped) - dPhi/dtheta(free). With weak feedback it tends to backpropagation of a loss
     whose gradient before rho is s - y: the squared error where rho' = 1, a quarter of the cross-entropy for shifted
-    sigmoids.
+    sigmoids. The network's `adaptation`, if any, follows the clamped steps; in it the output, which has no dynamics of
+    its own, goes back from the target towards the free equilibrium (Kubo et al. 2022).
 
     Args:
         restart: whether the clamped phase starts from zero instead of the free equilibrium.
@@ -186,12 +187,11 @@ class Clamping:
         def gradients() -> list[Tensor]:
             start = [torch.zeros_like(s) if self.restart else s.clone() for s in free.states]
             start[-1] = self.cost.target(free.output, labels)
-            dtype = network.relaxation_dtype
-            clamped = free.dynamics.relax(
-                free.drive.to(dtype), [s.to(dtype) for s in start], network.nudged_steps, clamped=True
-            )
-            states = [s.to(free.x.dtype) for s in clamped.states]
-            return contrast(network, free, [Term(1.0, states, free.states)], -1.0)
+            start = [s.to(network.relaxation_dtype) for s in start]
+            plain, adapted = second_phase(network, free, free.dynamics, start, clamped=True)
+            return _contrast_after_adaptation(
+                network, free, [Term(1.0, plain, free.states)], [Term(1.0, adapted, free.states)]
+            )[0]
 
         return self.cost(free.output, labels) + _delivered(network, gradients, len(labels))
 
@@ -274,14 +274,7 @@ def nudged_gradient(
         The gradient for the input (B, ...) or None, and for each parameter of the connections, summed over the batch.
     """
     plain, adapted = nudged_terms(network, free, force, nudging, outside=outside)
-    rescaling: Tensor | float = 1.0
-    on_parameters = contrast(network, free, adapted, -1.0)
-    if network.adaptation is not None:
-        before, after = _norm(contrast(network, free, plain, -1.0)), _norm(on_parameters)
-        network.contrast_norms = (before, after)
-        if network.adaptation.rescale and after > 0.0:
-            rescaling = before / after
-            on_parameters = [g.mul_(rescaling) for g in on_parameters]
+    on_parameters, rescaling = _contrast_after_adaptation(network, free, plain, adapted)
     on_input = None
     if wants_input:
         change = sum(_change(term, network) for term in adapted)
@@ -289,6 +282,23 @@ def nudged_gradient(
         pulled = connection.pull_back(change, free.x)
         on_input = pulled * (-rescaling * network.gains[0])
     return on_input, on_parameters
+
+
+def _contrast_after_adaptation(
+    network: "Network", free: FreePhase, plain: Sequence[Term], adapted: Sequence[Term]
+) -> tuple[list[Tensor], Tensor | float]:
+    """The contrast after adaptation, of the norm of the one before if that is asked for, and the factor in it.
+
+    Notes both norms; without adaptation it is the contrast of `adapted` alone.
+    """
+    gradients = contrast(network, free, adapted, -1.0)
+    if network.adaptation is None:
+        return gradients, 1.0
+    before, after = _norm(contrast(network, free, plain, -1.0)), _norm(gradients)
+    network.contrast_norms = (before, after)
+    if not network.adaptation.rescale or after == 0.0:
+        return gradients, 1.0
+    return [g.mul_(before / after) for g in gradients], before / after
 
 
 def _change(term: Term, network: "Network") -> Tensor:

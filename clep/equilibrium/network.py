@@ -57,8 +57,9 @@ class Network(nn.Module):
         feedback_scale: factor on all feedback, > 0; below 1 the network settles in fewer steps. Gradients are divided
             by it once per layer, so that they stay those of the loss (FRE-RNN; Liu & Chen, arXiv 2508.11659, leave
             that to Adam).
-        rule: `contrast` or `vector_field`; see `clep.equilibrium.phases.contrast`. With tied feedback `vector_field`
-            leaves out what the feedback contributes, which vanishes as `feedback_scale` does (FRE-RNN).
+        rule: `contrast`, `vector_field` or `predictive`, the last for a clamped or a single nudged phase; see
+            `clep.equilibrium.phases.contrast`. With tied feedback the last two leave out what the feedback
+            contributes, which vanishes as `feedback_scale` does (FRE-RNN).
         inhibition: kappa >= 0 of the mean inhibition among the units of each hidden layer, which adds
             -kappa / (2 n) (sum_i s_i)^2 to Phi.
         residual_links: if n > 0, a dense link without biases from every n-th hidden layer to the one n above it.
@@ -369,6 +370,11 @@ class Network(nn.Module):
                     "learner.phases: `holomorphic` cannot follow max pooling, which is not analytic; use "
                     "network.pooling=average."
                 )
+        if self.rule == "predictive" and gradient.phases in ("centered", "holomorphic"):
+            raise ConfigError(
+                "network.rule: `predictive` takes the presynaptic state of the phase that is compared with the free "
+                f"one, got learner.phases={gradient.phases}; use learner.phases=one_sided or learner.nudging=clamped."
+            )
         if getattr(gradient, "nudge", "inside") == "outside" and self.dynamics_name == "energy":
             raise ConfigError("learner.nudge: energy-based dynamics have no inside and outside; leave it `inside`.")
 

@@ -151,14 +151,34 @@ def _nudged_phase(
     if isinstance(amount, complex):
         dynamics, dtype = network.dynamics, free.x.dtype.to_complex()
     dynamics = replace(dynamics, nudge_outside=outside)
+    return second_phase(network, free, dynamics, [state.to(dtype, copy=True) for state in start], nudge)
+
+
+def second_phase(
+    network: "Network",
+    free: FreePhase,
+    dynamics: Dynamics,
+    states: list[Tensor],
+    nudge: Nudge | None = None,
+    *,
+    clamped: bool = False,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Relax from `states`, **overwritten**, whose last layer is nudged or clamped, then adapt.
+
+    What is clamped has no dynamics of its own: in adaptation it takes the share of the free equilibrium alone, which
+    lets go of it, s_L <- (1 - rate) s_L + rate s*_L.
+
+    Returns:
+        States after the nudged steps, and after adaptation; the same twice if the network has none.
+    """
+    dtype = states[0].dtype
     drive = free.drive.to(dtype)
-    states = [state.to(dtype, copy=True) for state in start]
-    ends = dynamics.relax(drive, states, network.nudged_steps, nudge).states
+    ends = dynamics.relax(drive, states, network.nudged_steps, nudge, clamped=clamped).states
     adapted = ends
     if network.adaptation is not None:
         adapted = [state.clone() for state in ends]
         for _ in range(network.adaptation.steps):
-            adapted = dynamics.relax(drive, adapted, 1, nudge).states
+            adapted = dynamics.relax(drive, adapted, 1, nudge, clamped=clamped).states
             for state, target in zip(adapted, free.states, strict=True):
                 state.lerp_(target.to(dtype), network.adaptation.rate)
     real = free.x.dtype
@@ -170,7 +190,8 @@ def contrast(network: "Network", free: FreePhase, terms: Sequence[Term], factor:
 
     Rule `contrast`: the difference of dPhi/dtheta; with untied feedback both sets of weights take that of their
     connection (Kubo 2026). Rule `vector_field`: the postsynaptic change times the presynaptic free state, where for
-    untied feedback the lower layer is the postsynaptic one (Ernoult et al. 2020; Laborieux et al. 2021).
+    untied feedback the lower layer is the postsynaptic one (Ernoult et al. 2020; Laborieux et al. 2021). Rule
+    `predictive`: the same with the presynaptic state of the second phase (Luczak et al. 2022; Kubo et al. 2022).
     """
     sums: list[list[Tensor]] = [[] for _ in network.links]
     rest = network.dynamics.signals(free.states)

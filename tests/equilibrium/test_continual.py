@@ -9,6 +9,7 @@ from torch.testing import assert_close
 from clep.equilibrium import (
     NEURONS,
     ORDERS,
+    Adaptation,
     Clamping,
     ContinualNudging,
     ConvLayer,
@@ -17,6 +18,7 @@ from clep.equilibrium import (
     SquaredError,
     TimeStep,
 )
+from clep.equilibrium.phases import second_phase
 from clep.errors import ConfigError
 from tests.oracles.graph import Graph
 from tests.oracles.vectors import flat, relative_error
@@ -159,6 +161,69 @@ def test_clamping_a_network_without_hidden_layers_is_the_delta_rule():
     x = images_of(network)
     error = network(x).detach() - TARGET
     assert_close(clamping_gradient(network, Clamping(), x), [error.T @ x / 5, error.mean(0)], rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("adaptation", [Adaptation(3, 0.2, rescale=False), Adaptation(2, 0.6), Adaptation(0, 0.6)])
+@pytest.mark.parametrize("order", ORDERS)
+@pytest.mark.parametrize("name", ["dense", "residual links", "max pool", "energy"])
+def test_adaptation_steps_hidden_layers_and_only_lets_go_of_the_clamped_output(name, order, adaptation):
+    """Kubo et al. 2022, Eq. 8, as a loop around the oracle's step: s <- (1 - c) F(s) + c s*, where F leaves the output.
+
+    An output that stayed clamped, or relaxed while it is let go of, is another learning rule with similar curves.
+    """
+    network = made(name, relaxation=order, free_steps=7, nudged_steps=4)
+    network.adaptation = adaptation
+    x = images_of(network)
+    graph = Graph.of(network)
+    free = graph.relax(x, 7, order=order)
+    states = clamped = graph.relax(x, 4, [*free[:-1], TARGET], order=order, hold=TARGET)
+    for _ in range(adaptation.steps):
+        states = graph.relax(x, 1, states, order=order, hold=states[-1])
+        states = [(1 - adaptation.rate) * s + adaptation.rate * f for s, f in zip(states, free, strict=True)]
+    before, after = (flat(graph.contrast(x, ends, free)) for ends in (clamped, states))
+    expected = -after / len(x) * (before.norm() / after.norm() if adaptation.rescale else 1.0)
+    assert_close(flat(clamping_gradient(network, Clamping(), x)), expected, rtol=1e-9, atol=1e-10)
+    assert_close(torch.stack(network.contrast_norms), torch.stack([before.norm(), after.norm()]), rtol=1e-9, atol=0.0)
+    assert bool(after.norm() < before.norm()) is (adaptation.steps > 0)
+
+
+@pytest.mark.parametrize("steps", [1, 20])
+def test_after_adaptation_what_is_left_of_the_clamp_is_a_power_of_the_rest(steps):
+    """s*_L + (1 - c)^n (target - s*_L), whatever the hidden layers do: 0.12 of the clamp for c = 0.1 and n = 20."""
+    network = made("dense")
+    network.adaptation = Adaptation(steps, 0.1)
+    free = network.free_phase(images_of(network))
+    start = [*(s.clone() for s in free.states[:-1]), TARGET.clone()]
+    clamped, adapted = second_phase(network, free, free.dynamics, start, clamped=True)
+    assert torch.equal(clamped[-1], TARGET)
+    expected = free.output + 0.9**steps * (TARGET - free.output)
+    assert_close(adapted[-1], expected, rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("feedback", ["tied", "untied"])
+@pytest.mark.parametrize("nudging", ["clamped", "one_sided"])
+def test_the_predictive_rule_is_the_change_after_times_the_second_state_before(nudging, feedback):
+    """dW_ij = x_j (x_i - x*_i) / B with x of the second phase and x* of the free one (Luczak et al. 2022), by hand;
+    over beta where the output is nudged. Of untied feedback the lower layer is the one after the synapse."""
+    network = made("dense", rule="predictive", feedback=feedback, free_steps=7, nudged_steps=4)
+    x = images_of(network)
+    graph = Graph.of(network)
+    free = graph.relax(x, 7)
+    if nudging == "clamped":
+        loss, scale = Clamping().loss(network, network.free_phase(x), LABELS), 1.0
+        second = graph.relax(x, 4, [*free[:-1], TARGET], hold=TARGET)
+    else:
+        loss, scale = CostNudging(0.3, "one_sided").loss(network, network.free_phase(x), LABELS), 0.3
+        second = graph.relax(x, 4, free, nudge=lambda s: 0.3 * (TARGET - s))
+    loss.backward()
+    below = [x, *second[:-1]]
+    for i, connection in enumerate(network.connections):
+        change = (free[i] - second[i]) / (scale * len(x))
+        assert_close(connection.weight.grad, change.T @ below[i], rtol=1e-9, atol=1e-12)
+        assert_close(connection.bias.grad, change.sum(0), rtol=1e-9, atol=1e-12)
+        if feedback == "untied":
+            moved = torch.zeros_like(x) if i == 0 else (free[i - 1] - second[i - 1]) / (scale * len(x))
+            assert_close(connection.feedback.grad, second[i].T @ moved, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("neuron", [name for name in NEURONS if name != "half_hard_sigmoid"])

@@ -138,6 +138,12 @@ def test_networks_without_meaning_are_refused(arguments, words):
             CostNudging(0.5, "holomorphic"),
             ["learner.phases", "`holomorphic`", "max pooling", "network.pooling=average"],
         ),
+        ({"rule": "predictive"}, LinearNudging(), ["network.rule", "`predictive`", "centered", "phases=one_sided"]),
+        (
+            {"rule": "predictive", "neuron": "tanh"},
+            CostNudging(phases="holomorphic"),
+            ["network.rule", "holomorphic", "learner.nudging=clamped"],
+        ),
         ({"dynamics": "energy"}, CostNudging(nudge="outside"), ["learner.nudge", "energy", "`inside`"]),
         ({"dynamics": "energy"}, ContinualNudging(nudge="outside"), ["learner.nudge", "energy", "`inside`"]),
     ],

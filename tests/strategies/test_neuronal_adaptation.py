@@ -89,6 +89,30 @@ def test_with_cost_nudging_it_adapts_as_well(digits):
     assert result.reports[0].logged["adaptation/update_norm_after"] > 0
 
 
+@pytest.mark.parametrize("rule", ["contrast", "predictive"])
+def test_after_a_clamped_phase_it_adapts_as_well(rule, digits):
+    runs = {}
+    for name, plugins in {"plain": [], "idle": [NeuronalAdaptation(steps=0)], "on": [NeuronalAdaptation()]}.items():
+        model = clep.Network([64, 16, 10], seed=2, rule=rule, nudging=clep.LinearNudging(phases="one_sided"))
+        runs[name] = adapt(digits, plugins, model, gradient=clep.Clamping())
+    plain, idle, on = (weights_of(model) for model, _ in runs.values())
+    assert torch.equal(plain, idle)
+    assert not torch.equal(plain, on)
+    logged = runs["on"][1].reports[0].logged
+    assert 0 < logged["adaptation/update_norm_after"] < logged["adaptation/update_norm_before"]
+
+
+@pytest.mark.parametrize("gradient", [clep.Backpropagation(), clep.ContinualNudging()])
+def test_an_estimate_without_a_contrast_at_the_end_of_a_phase_is_refused_before_it_is_trained(gradient, digits):
+    model = clep.Network([64, 16, 10], seed=2)
+    before = weights_of(model)
+    with pytest.raises(
+        ConfigError, match=rf"which {type(gradient).__name__} has not; use learner\.nudging=linear, cost"
+    ):
+        adapt(digits, [NeuronalAdaptation()], model, gradient=gradient, momentum=0.0)
+    assert torch.equal(weights_of(model), before)
+
+
 def test_the_size_of_a_rescaled_update_is_that_of_a_plain_one(digits):
     """One update by plain gradient descent from the same weights: the directions differ, the lengths do not."""
     x, y = digits.train[0].samples.x, digits.train[0].samples.y
@@ -112,7 +136,9 @@ def test_the_size_of_a_rescaled_update_is_that_of_a_plain_one(digits):
 def test_an_ordinary_model_is_refused_before_it_is_trained(digits, mlp):
     model = mlp(64, 20, 10)
     before = copy.deepcopy(model.state_dict())
-    with pytest.raises(ConfigError, match=r"neuronal_adaptation acts on .* equilibrium `Network`; Sequential has none"):
+    with pytest.raises(
+        ConfigError, match=r"neuronal_adaptation acts on the second phase .*`Network`; Sequential has none"
+    ):
         adapt(digits, [NeuronalAdaptation()], model)
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
