@@ -36,6 +36,8 @@ _NETWORK_KEYS = [
     "relaxation",
     "tolerance",
     "precision",
+    "firing",
+    "average_steps",
 ]
 _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # to a result
 _PHASES = ["beta", "phases", "points", "start"]

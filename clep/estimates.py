@@ -81,6 +81,11 @@ def check(
     if isinstance(gradient, ContinualNudging):
         if linear or isinstance(network.nudging, Backpropagation):
             raise ConfigError("learner.nudging: `continual` has no update for a read-out; use network.readout=state.")
+        if network.firing == "bernoulli":
+            raise ConfigError(
+                "learner.nudging: `continual` (C-EP) compares one step with the next, which between spikes is noise; "
+                "use learner.nudging=cost, or network.firing=rate."
+            )
         if network.precision != "full":
             raise ConfigError("learner.nudging: `continual` needs network.precision=full: its steps differ too little.")
         if optimizer != "sgd" or momentum or weight_decay:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
+from clep.energy import SpikeMeter
 from clep.equilibrium import (
     Backpropagation,
     Clamping,
@@ -126,6 +127,7 @@ class Learner(pl.LightningModule):
         self.continual = gradient if isinstance(gradient, ContinualNudging) else None
         self.automatic_optimization = self.continual is None
         self.unsettled = Unsettled()
+        self.spike_meter = SpikeMeter()
         self.criterion = LOSSES[loss]()
         self.save_hyperparameters(
             {
@@ -154,6 +156,7 @@ class Learner(pl.LightningModule):
             prediction = Prediction(self.network.read_out(free.output), free)
         if self.relaxes:
             self.unsettled.look(self.network)
+            self.spike_meter.look(self.network, len(x))
         return prediction
 
     @property
@@ -190,9 +193,10 @@ class Learner(pl.LightningModule):
         optimizer.zero_grad()
 
     def on_train_epoch_end(self) -> None:
-        """Log the share of batches whose free phase did not settle, and the angles of untied feedback."""
+        """Log the share of batches whose free phase did not settle, what spikes cost, and angles of untied feedback."""
         if self.relaxes:
             self.log("train/unsettled", self.unsettled.take())
+            self.log_dict(self.spike_meter.take(self.network))
         if isinstance(self.network, Network):
             for layer, angle in enumerate(self.network.feedback_angles(), start=2):
                 self.log(f"train/feedback_angle_layer_{layer}", angle)

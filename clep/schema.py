@@ -71,6 +71,8 @@ class NetworkConfig:
     relaxation: Literal["synchronous", "asynchronous"] = "synchronous"
     tolerance: float = 0.0  # residual at which the free phase stops before free_steps; 0 never does
     precision: Literal["full", "bfloat16"] = "full"  # of relaxation; updates are always in full precision
+    firing: Literal["rate", "bernoulli"] = "rate"  # bernoulli: hidden neurons send spikes, states are probabilities
+    average_steps: int = 1  # the last steps of each phase of spikes whose mean state counts
     time_step: TimeStepConfig = field(default_factory=TimeStepConfig)
 
 
@@ -146,8 +148,8 @@ class Config:
 
 _RANGES = {
     "[1, inf)": "stream.experiences stream.samples_per_experience network.channels network.kernel network.stride "
-    "network.pool network.hidden network.free_steps network.nudged_steps learner.bptt_steps learner.batch_size "
-    "learner.epochs threads workers tune.trials",
+    "network.pool network.hidden network.free_steps network.nudged_steps network.average_steps learner.bptt_steps "
+    "learner.batch_size learner.epochs threads workers tune.trials",
     "[0, inf)": "network.padding network.inhibition network.residual_links network.tolerance network.time_step.spread "
     "learner.lr_scale learner.weight_decay seed seeds tune.seeds",
     "(0, inf)": "learner.lr learner.gradient_clip network.feedback_scale",

@@ -286,6 +286,7 @@ class ExperienceReport:
         residual: relaxation residual of the network on its latest batch, where it has one.
         free_steps: steps that its free phase took there.
         unsettled: share of the experience's batches whose free phase oscillated or diverged.
+        energy: spikes and synaptic operations of its free phases, by the name of the metric; {} without spikes.
         feedback_angles: degrees between forward and feedback weights, lowest connection first; [] where they are tied.
         consolidated: whether a strategy consolidates, so that `before` was measured on its own.
     """
@@ -300,6 +301,7 @@ class ExperienceReport:
     residual: float | None
     free_steps: int | None
     unsettled: float | None
+    energy: dict[str, float]
     feedback_angles: list[float]
     consolidated: bool
 
@@ -448,12 +450,13 @@ class Training:
 def _settled(learner: Learner) -> dict[str, Any]:
     """How the free phases of training ended; None where there are none."""
     if not learner.relaxes:
-        return {"residual": None, "free_steps": None, "unsettled": None}
+        return {"residual": None, "free_steps": None, "unsettled": None, "energy": {}}
     network = learner.network
     return {
         "residual": float(network.residual),
         "free_steps": network.steps,
         "unsettled": learner.unsettled.take(),
+        "energy": learner.spike_meter.take(network),
     }
 
 

@@ -121,7 +121,7 @@ def experience_metrics(experience: ExperienceReport, result: TrainingResult, siz
         values |= {tracking.UNSETTLED: experience.unsettled}
         angles = enumerate(experience.feedback_angles, start=2)
         values |= {tracking.FEEDBACK_ANGLE.format(layer): angle for layer, angle in angles}
-    return values | experience.logged
+    return values | experience.energy | experience.logged
 
 
 def _curves(experience: ExperienceReport) -> tuple[list[float], list[float]]:

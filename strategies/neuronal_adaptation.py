@@ -39,6 +39,11 @@ class NeuronalAdaptation(Strategy):
                 "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
                 f"{type(strategy.model).__name__} has none."
             )
+        if strategy.model.firing == "bernoulli":
+            raise ConfigError(
+                "strategies: neuronal_adaptation moves the states by single steps, which between spikes are noise that "
+                "nobody averages; use network.firing=rate."
+            )
         learner = getattr(strategy, "learner", None)  # a plain Avalanche strategy has none
         gradient = getattr(learner, "own_cost", None) or strategy.model.nudging
         if not isinstance(gradient, Nudging | Clamping) or isinstance(gradient, ContinualNudging):

@@ -20,15 +20,17 @@ from clep.equilibrium.convolution import POOLINGS, ConvLayer, Convolution
 from clep.equilibrium.costs import CrossEntropy, SquaredError
 from clep.equilibrium.dynamics import ORDERS
 from clep.equilibrium.gradients import Backpropagation, Clamping, ContinualNudging, CostNudging, LinearNudging
-from clep.equilibrium.network import DYNAMICS, FEEDBACKS, PRECISIONS, READOUTS, Network
+from clep.equilibrium.network import DYNAMICS, FEEDBACKS, FIRINGS, PRECISIONS, READOUTS, Network
 from clep.equilibrium.neurons import NEURONS
 from clep.equilibrium.phases import PHASES, STARTS
+from clep.equilibrium.stochastic import BernoulliDynamics
 from clep.equilibrium.time_steps import DISTRIBUTIONS, TimeStep
 
 __all__ = [
     "DISTRIBUTIONS",
     "DYNAMICS",
     "FEEDBACKS",
+    "FIRINGS",
     "INITIALIZATIONS",
     "NEURONS",
     "ORDERS",
@@ -40,6 +42,7 @@ __all__ = [
     "STARTS",
     "Adaptation",
     "Backpropagation",
+    "BernoulliDynamics",
     "Clamping",
     "ContinualNudging",
     "ConvLayer",

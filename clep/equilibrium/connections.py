@@ -85,6 +85,11 @@ class Connection(nn.Module, ABC):
             rule: see `clep.equilibrium.phases.contrast`.
         """
 
+    @property
+    def synapses(self) -> int:
+        """Number of products of a weight and a signal on the way up, and as many on the way down."""
+        return self.weight.numel()
+
     def cast(self, dtype: torch.dtype) -> "Connection":
         """A copy for relaxation alone whose parameters are rounded to `dtype`."""
         other = copy.copy(self)

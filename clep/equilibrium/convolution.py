@@ -1,5 +1,6 @@
 """Convolutions between layers of images, with pooling."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -42,6 +43,10 @@ class Convolution(Bilinear):
         for parameter in (self.weight, self.feedback):
             if parameter is not None:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    @property
+    def synapses(self) -> int:
+        return self.weight.numel() * math.prod(self.convolved)
 
     def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
         if below.is_complex():

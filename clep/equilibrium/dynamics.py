@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -37,12 +37,28 @@ class Relaxation(NamedTuple):
             steps. NaN in nudged phases, where nobody looks.
         halfway: the same after half of the steps; a relaxation that settles leaves it far behind.
         steps: number of steps taken.
+        spikes: number of spikes that each spiking layer sent, lowest first, summed over steps and batch; None where all
+            signals are graded.
     """
 
     states: list[Tensor]
     residual: Tensor
     halfway: Tensor
     steps: int
+    spikes: Tensor | None = None
+
+
+class Sender(Protocol):
+    """What the layers send during one relaxation.
+
+    Attributes:
+        spikes: see `Relaxation`.
+    """
+
+    spikes: Tensor | None
+
+    def __call__(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        """The signal of a layer in the next step, (B, ...), the same for the layers above and below."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +78,7 @@ class Dynamics:
         inhibition: kappa of the mean inhibition among the n units of each of the first `inhibited` layers above the
             input, which adds the term -kappa / (2 n) (sum_i s_i)^2 to Phi.
         inhibited: number of these layers.
+        averaged: a relaxation returns the mean of the states over its last `averaged` steps; 1 is the last state.
     """
 
     links: Sequence[Link]
@@ -71,6 +88,7 @@ class Dynamics:
     order: Order = "synchronous"
     inhibition: float = 0.0
     inhibited: int = 0
+    averaged: int = 1
 
     @torch.no_grad()
     def relax(
@@ -95,7 +113,8 @@ class Dynamics:
         """
         groups = self._groups(len(states) - clamped)
         targets: list[Tensor] = [torch.empty_like(state) for state in states]
-        sent = self.signals(states)
+        send, mean = self._sender(drive), _TailMean(self.averaged, steps)
+        sent = [send(layer, states) for layer in range(len(states))]
         routes = self._first_routes(sent, groups)
         free = nudge is None and not clamped
         residual = halfway = torch.full((), 0.0 if free else torch.nan, device=drive.device)
@@ -107,46 +126,53 @@ class Dynamics:
                 for layer in group:
                     targets[layer] = self._target(layer, drive, states, sent, nudge, routes, targets[layer])
                 if look:
-                    changes += [max_abs(self._distance(layer, targets, states), overwrite=True) for layer in group]
+                    changes += [self._unrest(self._distance(layer, targets, states)) for layer in group]
                 for layer in group:
                     dt = self.time_steps[layer]
                     if dt is None and self._jumps:
                         states[layer], targets[layer] = targets[layer], states[layer]
                     else:
                         self._move(states[layer], targets[layer], 1.0 if dt is None else dt, out=states[layer])
-                    sent[layer] = self._signal(layer, states)
+                    sent[layer] = send(layer, states)
+            mean.add(step, states)
             if look and changes:
                 residual = torch.stack(changes).max()
                 halfway = residual if middle else halfway
                 if residual < tolerance:
                     return Relaxation(states, residual, halfway, step)
-        return Relaxation(states, residual, halfway, steps)
+        return Relaxation(mean.of(states), residual, halfway, steps, send.spikes)
 
     def unroll(self, drive: Tensor, states: Sequence[Tensor], steps: int) -> list[Tensor]:
         """The same free steps as a differentiable computation, for backpropagation through time; new tensors."""
         states = list(states)
         groups = self._groups(len(states))
-        sent = self.signals(states)
+        send, mean = self._sender(drive), _TailMean(self.averaged, steps)
+        sent = [send(layer, states) for layer in range(len(states))]
         routes = self._first_routes(sent, groups)
-        for _ in range(steps):
+        for step in range(1, steps + 1):
             for group in groups:
                 targets = {layer: self._target(layer, drive, states, sent, None, routes) for layer in group}
                 for layer, target in targets.items():
                     dt = self.time_steps[layer]
                     jump = dt is None and self._jumps
                     states[layer] = target if jump else self._move(states[layer], target, 1.0 if dt is None else dt)
-                    sent[layer] = self._signal(layer, states)
-        return states
+                    sent[layer] = send(layer, states)
+            mean.add(step, states)
+        return mean.of(states)
 
     def signals(self, states: Sequence[Tensor]) -> list[Tensor]:
-        """What the neurons send along the connections."""
-        return [self._signal(layer, states) for layer in range(len(states))]
+        """The rates of all layers: what a contrast is made of, and the expectation of what they send."""
+        return [self._rate(layer, states) for layer in range(len(states))]
 
     _jumps = True  # with dt = 1 a step replaces the state by its target
 
-    def _signal(self, layer: int, states: Sequence[Tensor]) -> Tensor:
-        """What the neurons of one layer send: their states."""
+    def _rate(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        """The rates of one layer: its states."""
         return states[layer]
+
+    def _sender(self, drive: Tensor) -> Sender:
+        """What the layers send during one relaxation under this drive: their rates."""
+        return _Graded(self._rate)
 
     def _finish(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:
         """Turn dPhi/ds of a layer, in place, into the target that the layer moves to."""
@@ -164,6 +190,10 @@ class Dynamics:
     def _distance(self, layer: int, targets: Sequence[Tensor], states: Sequence[Tensor]) -> Tensor:
         """How far a layer is from standing still, whatever its time steps."""
         return targets[layer] - states[layer]
+
+    def _unrest(self, distance: Tensor) -> Tensor:
+        """The residual of a layer, () tensor, from its distance, which is overwritten."""
+        return max_abs(distance, overwrite=True)
 
     def _groups(self, layers: int) -> tuple[range, ...]:
         """Layers that move together, topmost first: a max pooling on the way up decides its way down."""
@@ -219,7 +249,7 @@ class EnergyDynamics(Dynamics):
 
     _jumps = False
 
-    def _signal(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+    def _rate(self, layer: int, states: Sequence[Tensor]) -> Tensor:
         """Firing rates rho(s) of a hidden layer, the last layer as it is."""
         return states[layer] if layer == len(states) - 1 else self.neuron(states[layer].clone())
 
@@ -237,6 +267,34 @@ class EnergyDynamics(Dynamics):
     def _distance(self, layer: int, targets: Sequence[Tensor], states: Sequence[Tensor]) -> Tensor:
         target = targets[layer] if self.neuron.bounds is None else targets[layer].clamp(*self.neuron.bounds)
         return target - states[layer]
+
+
+class _Graded(NamedTuple):
+    """Sends the rates themselves."""
+
+    rate: Callable[[int, Sequence[Tensor]], Tensor]
+    spikes: None = None
+
+    def __call__(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        return self.rate(layer, states)
+
+
+class _TailMean:
+    """Mean of the states over the last `length` of `steps` steps; autograd can follow it."""
+
+    def __init__(self, length: int, steps: int) -> None:
+        self.length, self.first = min(length, steps), steps - length + 1
+        self.sums: list[Tensor] | None = None
+
+    def add(self, step: int, states: Sequence[Tensor]) -> None:
+        """Note the states after a step, the first of which is 1."""
+        if self.length > 1 and step >= self.first:
+            sums = self.sums or [torch.zeros_like(state) for state in states]
+            self.sums = [total + state for total, state in zip(sums, states, strict=True)]
+
+    def of(self, states: list[Tensor]) -> list[Tensor]:
+        """The mean; after the last step, whose `states` it is where one step is all."""
+        return states if self.sums is None else [total / self.length for total in self.sums]
 
 
 def _pools(link: Link) -> bool:

@@ -17,12 +17,14 @@ from clep.equilibrium.dynamics import ORDERS, Dynamics, EnergyDynamics, Link, Or
 from clep.equilibrium.gradients import Backpropagation, Equilibrium, LinearNudging
 from clep.equilibrium.neurons import NEURONS
 from clep.equilibrium.phases import FreePhase, Nudging
+from clep.equilibrium.stochastic import BernoulliDynamics
 from clep.equilibrium.time_steps import TimeStep
 from clep.errors import ConfigError
 
 DYNAMICS: dict[str, type[Dynamics]] = {"prototypical": Dynamics, "energy": EnergyDynamics}
 READOUTS = ("state", "linear")
 FEEDBACKS = ("tied", "untied")
+FIRINGS = ("rate", "bernoulli")
 PRECISIONS: dict[str, torch.dtype | None] = {"full": None, "bfloat16": torch.bfloat16}
 
 
@@ -46,7 +48,8 @@ class Network(nn.Module):
         relaxation: `synchronous` or `asynchronous`; see `Dynamics`.
         tolerance: the free phase may stop before `free_steps` once the residual of the whole batch is below it; 0 never
             stops, so that no sample sees its batch.
-        seed: seeds the initial weights, the time steps and the random signs, each by a generator of its own.
+        seed: seeds the initial weights, the time steps, the random signs and the spikes of training, each by a
+            generator of its own.
 
     Other arguments:
         nudging: how `backward()` estimates the gradient: `LinearNudging`, or `Backpropagation` for the BPTT twin.
@@ -65,6 +68,12 @@ class Network(nn.Module):
         residual_links: if n > 0, a dense link without biases from every n-th hidden layer to the one n above it.
         init: `fan_in` or `glorot`; see `Wiring`.
         precision: `full`, or `bfloat16` for states and weights during relaxation; updates stay in full precision.
+        firing: `rate`, neurons send their states, or `bernoulli`, hidden neurons send spikes with their states as
+            probabilities (see `BernoulliDynamics`). In training each free phase draws a seed, which the other phases of
+            its update share; in evaluation mode (`eval()`) it is always the same, so that evaluating is a function of
+            weights and batch and leaves training as it is.
+        average_steps: K >= 1, a phase of spikes ends at the mean of the states over its last K steps; not looked at
+            with firing `rate`.
 
     Raises:
         ConfigError: for a layer without units, an unknown name, a phase without steps, a negative tolerance, or a
@@ -74,6 +83,8 @@ class Network(nn.Module):
         settled_at: distance from the fixed point at the end of the latest free phase and halfway, () tensors; see
             `Relaxation`.
         steps: number of steps that the latest free phase took.
+        spikes: number of spikes per sample that each spiking layer sent in the latest free phase, lowest first; None
+            with firing `rate`.
         adaptation: neuronal adaptation in the nudged phases, or None.
         contrast_norms: norm over all parameters of the latest contrast, (before, after) adaptation, without
             the scale of the loss and before any rescaling; None without adaptation.
@@ -109,6 +120,8 @@ class Network(nn.Module):
         residual_links: int = 0,
         init: Initialization = "fan_in",
         precision: Literal["full", "bfloat16"] = "full",
+        firing: Literal["rate", "bernoulli"] = "rate",
+        average_steps: int = 1,
     ) -> None:
         super().__init__()
         for key, value, valid in (
@@ -120,6 +133,7 @@ class Network(nn.Module):
             ("rule", rule, RULES),
             ("init", init, INITIALIZATIONS),
             ("precision", precision, PRECISIONS),
+            ("firing", firing, FIRINGS),
         ):
             if value not in valid:
                 raise ConfigError(f"network.{key}: unknown {key} `{value}`. Valid names: {', '.join(valid)}.")
@@ -154,10 +168,14 @@ class Network(nn.Module):
         self.residual_links = residual_links
         self.init = init
         self.precision = precision
+        self.firing = firing
+        self.average_steps = average_steps
+        if firing == "bernoulli":
+            self._check_spikes()
         self.adaptation: Adaptation | None = None
         self.contrast_norms: tuple[Tensor, Tensor] | None = None
 
-        dt_seed, sign_seed, feedback_seed = np.random.SeedSequence(seed).spawn(3)
+        dt_seed, sign_seed, feedback_seed, spike_seed = np.random.SeedSequence(seed).spawn(4)
         wiring = Wiring(
             bias,
             init,
@@ -188,8 +206,10 @@ class Network(nn.Module):
             values = torch.as_tensor(steps, dtype=torch.get_default_dtype()).reshape(shape)
             self.register_buffer(f"dt_{layer + 1}", values)
         self._signs = np.random.default_rng(sign_seed)
+        self._spike_seeds = np.random.default_rng(spike_seed)
         self.settled_at = (torch.zeros(()), torch.zeros(()))
         self.steps = 0
+        self.spikes: Tensor | None = None
 
     @property
     def depth(self) -> int:
@@ -214,16 +234,18 @@ class Network(nn.Module):
     @property
     def dynamics(self) -> Dynamics:
         """The relaxation of this network."""
-        time_steps = [None] * self.depth if self._jumps else self.time_steps
-        kind = DYNAMICS[self.dynamics_name]
-        return kind(
-            self.links[1:],
-            NEURONS[self.neuron],
-            time_steps,
-            order=self.relaxation,
-            inhibition=self.inhibition,
-            inhibited=self.depth - (self.readout is None),
-        )
+        hidden = self.depth - (self.readout is None)
+        parts: dict[str, Any] = {
+            "links": self.links[1:],
+            "neuron": NEURONS[self.neuron],
+            "time_steps": [None] * self.depth if self._jumps else self.time_steps,
+            "order": self.relaxation,
+            "inhibition": self.inhibition,
+            "inhibited": hidden,
+        }
+        if self.firing == "bernoulli":
+            return BernoulliDynamics(**parts, averaged=self.average_steps, spiking=hidden, seed=_EVALUATION_SEED)
+        return DYNAMICS[self.dynamics_name](**parts)
 
     @property
     def relaxation_dtype(self) -> torch.dtype:
@@ -268,11 +290,12 @@ class Network(nn.Module):
         with full_precision(x):
             drive = self.drive(x)
             dtype = self.relaxation_dtype
-            dynamics = self.dynamics if dtype == drive.dtype else self._rounded(dtype)
+            dynamics = self._drawn() if dtype == drive.dtype else self._rounded(dtype)
             relaxed = dynamics.relax(
                 drive.to(dtype), self._rest(drive, dtype), self.free_steps, tolerance=self.tolerance
             )
         self.settled_at, self.steps = (relaxed.residual, relaxed.halfway), relaxed.steps
+        self.spikes = None if relaxed.spikes is None else relaxed.spikes / len(x)
         return FreePhase(x, drive, tuple(state.to(drive.dtype) for state in relaxed.states), dynamics)
 
     def unsettled(self) -> str | None:
@@ -280,7 +303,8 @@ class Network(nn.Module):
 
         A relaxation that settles leaves the residual of its first half behind; one whose residual is more than a
         hundredth of a unit's range and hardly smaller than halfway never will, for at least one sample of the batch.
-        Steps so small that nothing can have moved far are given more time.
+        Steps so small that nothing can have moved far are given more time. Where neurons spike, only what noise cannot
+        explain counts: swings of whole layers, see `BernoulliDynamics`.
         """
         residual, halfway = (float(value) for value in self.settled_at)
         if not math.isfinite(residual):
@@ -350,6 +374,8 @@ class Network(nn.Module):
             "residual_links": self.residual_links,
             "init": self.init,
             "precision": self.precision,
+            "firing": self.firing,
+            "average_steps": self.average_steps,
         }
 
     def check(self, gradient: Nudging) -> None:
@@ -375,6 +401,12 @@ class Network(nn.Module):
                 "network.rule: `predictive` takes the presynaptic state of the phase that is compared with the free "
                 f"one, got learner.phases={gradient.phases}; use learner.phases=one_sided or learner.nudging=clamped."
             )
+        if self.firing == "bernoulli" and (gradient.phases == "holomorphic" or gradient.start == "mirrored"):
+            key, value = ("start", "mirrored") if gradient.start == "mirrored" else ("phases", "holomorphic")
+            raise ConfigError(
+                f"learner.{key}: `{value}` takes states beyond [0, 1], which are no probabilities of firing; use "
+                "phases=centered and start=free, or network.firing=rate."
+            )
         if getattr(gradient, "nudge", "inside") == "outside" and self.dynamics_name == "energy":
             raise ConfigError("learner.nudge: energy-based dynamics have no inside and outside; leave it `inside`.")
 
@@ -388,6 +420,48 @@ class Network(nn.Module):
         states = [torch.zeros(len(drive), *shape, dtype=dtype, device=drive.device) for shape in self.shapes[1:]]
         return [state.contiguous(memory_format=torch.channels_last) if state.dim() == 4 else state for state in states]
 
+    def _drawn(self) -> Dynamics:
+        """The relaxation of one update, in training with uniforms of its own."""
+        if self.firing == "rate" or not self.training:
+            return self.dynamics
+        return replace(self.dynamics, seed=int(self._spike_seeds.integers(2**63)))
+
+    def _check_spikes(self) -> None:
+        """Refuse what has no meaning where neurons fire at random, with the reason."""
+        if not NEURONS[self.neuron].probability:
+            valid = ", ".join(name for name, neuron in NEURONS.items() if neuron.probability)
+            raise ConfigError(
+                "network.firing: `bernoulli` reads states as probabilities in [0, 1], which "
+                f"network.neuron={self.neuron} leaves; use one of {valid}."
+            )
+        if self.dynamics_name != "prototypical":
+            raise ConfigError(
+                f"network.firing: `bernoulli` reads states as probabilities; those of network.dynamics="
+                f"{self.dynamics_name} are potentials. Use dynamics=prototypical."
+            )
+        if self.tolerance > 0.0:
+            raise ConfigError(
+                "network.tolerance: states of spiking neurons never stand still, so no residual can stop a phase; set "
+                "network.tolerance=0, or network.firing=rate."
+            )
+        if self.precision != "full":
+            raise ConfigError(
+                f"network.precision: {self.precision} rounds probabilities and uniforms to 8 bits, more than the "
+                "phases differ by; set network.precision=full, or network.firing=rate."
+            )
+        if any(isinstance(layer, ConvLayer) and layer.routes for layer in self.sizes):
+            raise ConfigError(
+                "network.pooling: the maximum of a few spikes is nearly always 1, and its winner is drawn by lot; set "
+                "network.pooling=average, or network.firing=rate."
+            )
+        shortest = min(self.free_steps, self.nudged_steps)
+        if not 1 <= self.average_steps <= shortest:
+            raise ConfigError(
+                f"network.average_steps: expected an integer from 1 to {shortest}, the steps of the shortest phase "
+                f"(network.free_steps={self.free_steps}, network.nudged_steps={self.nudged_steps}), got "
+                f"{self.average_steps}."
+            )
+
     def _rounded(self, dtype: torch.dtype) -> Dynamics:
         """The relaxation with parameters rounded to `dtype`."""
         dynamics = self.dynamics
@@ -398,7 +472,7 @@ class Network(nn.Module):
     def _unrolled(self, x: Tensor, gradient: Backpropagation) -> Tensor:
         """Last state of the free phase, whose last steps autograd follows."""
         followed = min(gradient.steps or self.free_steps, self.free_steps)
-        dynamics, drive = self.dynamics, self.drive(x)
+        dynamics, drive = self._drawn(), self.drive(x)
         states = self._rest(drive, drive.dtype)
         if followed < self.free_steps:
             states = dynamics.relax(drive.detach(), states, self.free_steps - followed).states
@@ -423,6 +497,7 @@ class Network(nn.Module):
 
 
 _SETTLED = 0.01  # residual, in units of the activation's range, below which nobody need be told
+_EVALUATION_SEED = 0  # of the spikes outside training, the same for all networks: a loaded one gives equal numbers
 _SHRINKS = 0.95  # a residual that falls by less over half a phase is not falling
 
 

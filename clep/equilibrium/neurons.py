@@ -16,12 +16,14 @@ class Neuron:
         slope: rho' as a function of the potential (a new tensor), for energy-based dynamics.
         bounds: smallest and largest potential that energy-based dynamics keep, where rho is flat beyond them.
         analytic: whether rho is analytic, which holomorphic phases need.
+        probability: whether rho lies in [0, 1], so that states can be probabilities of firing.
     """
 
     rho: Callable[[Tensor], Tensor]
     slope: Callable[[Tensor], Tensor]
     bounds: tuple[float, float] | None
     analytic: bool
+    probability: bool = False
 
     def __call__(self, u: Tensor) -> Tensor:
         """rho(u), in place."""
@@ -39,16 +41,24 @@ def _shifted_sigmoid_slope(u: Tensor) -> Tensor:
 
 NEURONS: dict[str, Neuron] = {
     # rho(u) = min(max(u, 0), 1); its states are read as firing rates in [0, 1].
-    "hard_sigmoid": Neuron(lambda u: u.clamp_(0.0, 1.0), torch.ones_like, (0.0, 1.0), analytic=False),
+    "hard_sigmoid": Neuron(lambda u: u.clamp_(0.0, 1.0), torch.ones_like, (0.0, 1.0), analytic=False, probability=True),
     # rho(u) = min(max(u / 2, 0), 1), `my_hard_sig` of Laborieux et al. 2021.
     "half_hard_sigmoid": Neuron(
-        lambda u: u.mul_(0.5).clamp_(0.0, 1.0), lambda u: torch.full_like(u, 0.5), (0.0, 2.0), analytic=False
+        lambda u: u.mul_(0.5).clamp_(0.0, 1.0),
+        lambda u: torch.full_like(u, 0.5),
+        (0.0, 2.0),
+        analytic=False,
+        probability=True,
     ),
     # rho(u) = min(max(u, -1/2), 1/2), `ctrd_hard_sig` of Laborieux et al. 2021.
     "centered_hard_sigmoid": Neuron(lambda u: u.clamp_(-0.5, 0.5), torch.ones_like, (-0.5, 0.5), analytic=False),
     # rho(u) = 1 / (1 + exp(-4 (u - 1/2))), `mysig` of Ernoult et al. 2019; slope 1 at u = 1/2.
     "shifted_sigmoid": Neuron(
-        lambda u: _logistic(u.sub_(0.5).mul_(4.0)), _shifted_sigmoid_slope, bounds=None, analytic=True
+        lambda u: _logistic(u.sub_(0.5).mul_(4.0)),
+        _shifted_sigmoid_slope,
+        bounds=None,
+        analytic=True,
+        probability=True,
     ),
     # rho(u) = tanh(u); states in [-1, 1].
     "tanh": Neuron(lambda u: u.tanh_(), lambda u: 1.0 - torch.tanh(u).square(), bounds=None, analytic=True),

@@ -1,0 +1,111 @@
+"""What a free phase costs in synaptic operations: with spikes, and with the graded signals of the same architecture."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from torch import Tensor
+
+from clep.equilibrium import Network
+
+SPIKES = "energy/spikes_per_sample"  # of all hidden units, in a free phase
+OPERATIONS = "energy/synaptic_operations"  # accumulates and multiply-accumulates per sample, in a free phase
+NANOJOULES = "energy/nanojoules"
+OF_RATES = "_of_rates"  # ends the names of the same numbers for graded signals
+
+# Energy of a 32-bit floating-point addition, and of a multiplication and an addition, in pJ (45 nm; Horowitz 2014).
+_ADD, _MULTIPLY_ADD = 0.9, 4.6
+
+
+class Synapses(NamedTuple):
+    """`count` products on the way up between the layers `below` < `above`, and as many down; layer 0 is the input."""
+
+    below: int
+    above: int
+    count: int
+
+
+@dataclass(frozen=True)
+class Operations:
+    """Synaptic operations of one sample.
+
+    Attributes:
+        accumulates: additions of a weight, which is all that a spike asks of a synapse.
+        multiply_accumulates: products of a weight and a graded signal, and their additions.
+    """
+
+    accumulates: float
+    multiply_accumulates: float
+
+    @property
+    def total(self) -> float:
+        """Operations of either kind."""
+        return self.accumulates + self.multiply_accumulates
+
+    @property
+    def nanojoules(self) -> float:
+        """Energy of the arithmetic alone (0.9 pJ to add, 4.6 pJ to multiply and add), without memory and draws."""
+        return 1e-3 * (_ADD * self.accumulates + _MULTIPLY_ADD * self.multiply_accumulates)
+
+
+def operations(
+    synapses: Sequence[Synapses], units: Sequence[int], steps: int, spikes: Sequence[float] = ()
+) -> Operations:
+    """Synaptic operations of a free phase.
+
+    With M_k synapses between layers b and a, T steps, n_l units in layer l and S_l spikes of it in all T steps,
+
+        accumulates          = sum_k M_k ([b spikes] S_b / n_b + [a spikes] S_a / n_a),
+        multiply-accumulates = sum_(b = 0) M_k + T sum_(b > 0) M_k ([b is graded] + [a is graded]).
+
+    A spike costs its fan-out (the mean one of its layer: it is smaller at the edges of images); a graded layer costs
+    all its synapses at every step, zeros included. The drive by the input is computed once. Pooling, inhibition and
+    a read-out outside the dynamics are not counted.
+
+    Args:
+        synapses: of each connection.
+        units: of each layer, the input included.
+        steps: T.
+        spikes: S of the layers 1, 2, ..., per sample; the layers above them are graded.
+    """
+
+    def sent(layer: int) -> tuple[float, float]:
+        """Accumulates and multiply-accumulates per synapse."""
+        return (spikes[layer - 1] / units[layer], 0.0) if layer <= len(spikes) else (0.0, float(steps))
+
+    added = multiplied = 0.0
+    for below, above, count in synapses:
+        for adds, multiplies in [(0.0, 1.0)] if below == 0 else [sent(below), sent(above)]:
+            added += count * adds
+            multiplied += count * multiplies
+    return Operations(added, multiplied)
+
+
+class SpikeMeter:
+    """Counts the spikes of the free phases of training, without waiting for the device."""
+
+    def __init__(self) -> None:
+        self._spikes: Tensor | None = None
+        self._samples = 0
+
+    def look(self, network: Network, samples: int) -> None:
+        """Count the latest free phase, of so many samples; nothing if its signals are graded."""
+        if network.spikes is not None:
+            spikes = network.spikes * samples
+            self._spikes = spikes if self._spikes is None else self._spikes + spikes
+            self._samples += samples
+
+    def take(self, network: Network) -> dict[str, float]:
+        """Metrics per sample since the last call, beside those of graded signals; {} without spikes."""
+        if self._spikes is None:
+            return {}
+        spikes = (self._spikes / self._samples).tolist()
+        self._spikes, self._samples = None, 0
+        synapses = [Synapses(link.below, link.above, link.connection.synapses) for link in network.links]
+        units = [math.prod(shape) for shape in network.shapes]
+        metrics = {SPIKES: sum(spikes)}
+        for ending, counted in (("", spikes), (OF_RATES, ())):
+            done = operations(synapses, units, network.free_steps, counted)
+            metrics |= {OPERATIONS + ending: done.total, NANOJOULES + ending: done.nanojoules}
+        return metrics
