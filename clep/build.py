@@ -61,6 +61,7 @@ def build_stream(config: Config) -> Stream:
         validation_fraction=c.validation_fraction,
         evaluate_on=c.evaluate_on,
         samples_per_experience=c.samples_per_experience,
+        evaluation_samples=c.evaluation_samples,
         root=config.data.root,
         download=config.data.download,
         path=c.path,
@@ -152,6 +153,7 @@ def build_training(config: Config, stream: Stream) -> Training:
         seed=config.seed,
         device=device_of(config),
         reset_optimizer=config.learner.reset_optimizer,
+        evaluate_epochs=config.learner.evaluate_epochs,
         trainer={"gradient_clip_val": config.learner.gradient_clip},
     )
 

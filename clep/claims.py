@@ -12,6 +12,9 @@ A claim is a YAML file (`configs/claim/` or anybody's own):
       naive: {set: [strategies=naive], published: 0.195}
       sleep: {set: [strategies=sleep_replay], published: 0.48, source: Tadros et al. 2022, at_least: 0.65}
     compare: [[sleep, naive]]          # the first is expected above the second
+
+Instead of some or all of its cells a claim can give a `grid` (see `clep.grids`); it then compares alternatives of one
+axis in all cells that differ in nothing else. `columns` asks for measures of stability (see `clep.stability`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -19,17 +22,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import yaml
-from scipy import stats
 
 from clep.errors import ConfigError
+from clep.grid_tables import accuracy_text, grid_lines
+from clep.grids import Axis, axis_of, read_grid
 from clep.metrics import mean_std
 from clep.schema import unknown
+from clep.stability import COLUMNS, check_columns
+from clep.verdicts import Verdict, verdict
 
-_CONFIDENCE = 0.95
 _SEEDS = (0, 1, 2, 3, 4)
-_KEYS = ("claim", "config", "set", "small", "small_config", "seeds", "cells", "compare")
+_KEYS = ("claim", "config", "set", "small", "small_config", "seeds", "cells", "grid", "columns", "compare")
 _CELL_KEYS = ("set", "config", "published", "source", "at_least", "note", "seeds")
 
 
@@ -46,6 +50,7 @@ class Cell:
         at_least: accuracy that the claim promises.
         note: why it is not run, if it is not, e.g. data that cannot be had.
         seeds: those of this cell, where it takes so long that it has fewer than the claim; empty for all.
+        at: its labels on the axes of the grid that it comes from; empty for others.
     """
 
     label: str
@@ -56,6 +61,7 @@ class Cell:
     at_least: float | None = None
     note: str = ""
     seeds: tuple[int, ...] = ()
+    at: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -72,23 +78,8 @@ class Claim:
     compare: tuple[tuple[str, str], ...] = ()
     small_config: str = ""
     given: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """A comparison of two cells over the seeds that both have.
-
-    Attributes:
-        difference: mean of the paired differences of final accuracy, None without seeds in common.
-        interval: its 95 % t interval, None for fewer than two seeds.
-        words: what that says.
-    """
-
-    above: str
-    below: str
-    difference: float | None
-    interval: tuple[float, float] | None
-    words: str
+    grid: tuple[Axis, ...] = ()
+    columns: tuple[str, ...] = ()
 
 
 def read(path: Path, name: str) -> Claim:
@@ -101,13 +92,14 @@ def read(path: Path, name: str) -> Claim:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{name}: cannot be read as YAML: {error}") from error
-    if not isinstance(values, Mapping) or not isinstance(values.get("cells"), Mapping):
-        raise ConfigError(f"{name}: expected a claim with `claim`, `config`, `seeds` and `cells`.")
+    cells_or_grid = isinstance(values, Mapping) and (values.get("cells") or values.get("grid"))
+    if not cells_or_grid or not isinstance(values.get("cells") or {}, Mapping):
+        raise ConfigError(f"{name}: expected a claim with `claim`, `config`, `seeds` and `cells` or `grid`.")
     _refuse_unknown(values, _KEYS, name)
-    for key in ("set", "small", "seeds", "compare"):
+    for key in ("set", "small", "seeds", "compare", "columns"):
         _refuse_no_list(values, key, name)
     cells = []
-    for label, cell in values["cells"].items():
+    for label, cell in (values.get("cells") or {}).items():
         cell = cell or {}
         _refuse_unknown(cell, _CELL_KEYS, f"{name}: cells.{label}")
         for key in ("set", "seeds"):
@@ -116,6 +108,9 @@ def read(path: Path, name: str) -> Claim:
             raise ConfigError(f"{name}: cells.{label}.seeds: expected some of the claim's seeds, got {cell['seeds']}")
         lists = {key: tuple(cell.get(key, ())) for key in ("set", "seeds")}
         cells.append(Cell(str(label), **(cell | lists)))
+    grid, combinations = read_grid(values.get("grid"), name)
+    cells += [Cell(combined.label, combined.set, at=combined.at) for combined in combinations]
+    check_columns(values.get("columns") or (), name)
     claim = Claim(
         name=Path(name).stem,
         claim=str(values.get("claim", "")),
@@ -127,39 +122,27 @@ def read(path: Path, name: str) -> Claim:
         compare=tuple(_pair(pair, name) for pair in values.get("compare") or ()),
         small_config=str(values.get("small_config") or ""),
         given=name,
+        grid=grid,
+        columns=tuple(values.get("columns") or ()),
     )
     labels = [cell.label for cell in claim.cells]
     for pair in claim.compare:
-        for label in pair:
+        for label in pair if axis_of(grid, pair) is None else ():
             if label not in labels:
-                raise ConfigError(f"{name}: compare: {unknown(label, labels, 'cell')}")
+                alternatives = [label for axis in grid for label in axis.points]
+                raise ConfigError(f"{name}: compare: {unknown(label, alternatives or labels, 'cell')}")
     return claim
 
 
 def judge(claim: Claim, accuracies: Mapping[str, Mapping[int, float]]) -> list[Verdict]:
-    """The comparisons of a claim.
+    """The comparisons of a claim's cells; those of a grid's alternatives are part of its tables.
 
     Args:
         claim: with its comparisons.
         accuracies: label -> seed -> final accuracy.
     """
-    return [_verdict(a, b, accuracies.get(a, {}), accuracies.get(b, {})) for a, b in claim.compare]
-
-
-def _verdict(a: str, b: str, first: Mapping[int, float], second: Mapping[int, float]) -> Verdict:
-    differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
-    n = len(differences)
-    if n == 0:
-        return Verdict(a, b, None, None, f"{a} against {b}: not run")
-    mean, better = float(differences.mean()), int((differences > 0).sum())
-    text = f"{a} - {b} = {mean:+.3f}"
-    if n == 1:
-        return Verdict(a, b, mean, None, f"{text} (one seed)")
-    half = float(stats.t.ppf(0.5 + _CONFIDENCE / 2.0, n - 1) * differences.std(ddof=1) / n**0.5)
-    low, high = mean - half, mean + half
-    judged = "above" if low > 0.0 else "below" if high < 0.0 else "no difference shown"
-    words = f"{text} [{low:+.3f}, {high:+.3f}], higher in {better} of {n} seeds: {judged}"
-    return Verdict(a, b, mean, (low, high), words)
+    pairs = [pair for pair in claim.compare if axis_of(claim.grid, pair) is None]
+    return [verdict(a, b, accuracies.get(a, {}), accuracies.get(b, {})) for a, b in pairs]
 
 
 def summarise(
@@ -172,7 +155,7 @@ def summarise(
         results: label -> the `Result`s of its seeds as mappings.
         measured: how the numbers were made: command, commit, data.
     """
-    rows = [_row(cell, results.get(cell.label, ())) for cell in claim.cells]
+    rows = [_row(cell, results.get(cell.label, ()), claim.columns) for cell in claim.cells]
     accuracies = {row["label"]: row["by_seed"] for row in rows}
     promises = [
         f"{cell.label}: promised at least {cell.at_least:.3f}, measured {row['mean']:.3f}: "
@@ -185,11 +168,9 @@ def summarise(
         "",
         claim.claim,
         "",
-        "| cell | accuracy | each seed | forgetting | learned | published | bytes of the past | seconds |",
-        "|---|---|---|---|---|---|---|---|",
-        *(_markdown(row) for row in rows),
-        "",
-        *(f"- {verdict.words}" for verdict in judge(claim, accuracies)),
+        *_table([row for row in rows if not row["at"]], claim.columns),
+        *(grid_lines(claim.grid, rows, claim.columns, claim.compare) if claim.grid else ()),
+        *(f"- {found.words}" for found in judge(claim, accuracies)),
         *(f"- {promise}" for promise in promises),
         "",
         "Final accuracy over all classes, mean ± standard deviation over seeds; differences are paired by seed, with "
@@ -199,9 +180,11 @@ def summarise(
     return rows, "\n".join(lines)
 
 
-def _row(cell: Cell, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+def _row(cell: Cell, results: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
     done = [result for result in results if result["status"] == "FINISHED" and result["accuracy"] is not None]
-    failed = len(results) - len(done)
+    diverged = sum(bool(result.get("diverged")) for result in results)
+    failed = len(results) - len(done) - diverged
+    counted = [f"{n} {what}" for n, what in ((failed, "failed"), (diverged, "diverged")) if n]
     memory = done[0].get("memory") or {} if done else {}
     return {
         "label": cell.label,
@@ -213,22 +196,38 @@ def _row(cell: Cell, results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "published": cell.published,
         "source": cell.source,
         "bytes": memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0) if done else None,
-        "remark": cell.note or (f"{failed} failed" if failed else "" if done else "not run"),
+        "remark": cell.note or ", ".join(counted) or ("" if done else "not run"),
+        "at": list(cell.at),
+        "columns": {name: COLUMNS[name].of_cell(results) for name in columns},
+        "runs": [
+            {"seed": result["seed"], "accuracy": result["accuracy"]}
+            | {name: of_run(result) for name in columns if (of_run := COLUMNS[name].of_run)}
+            for result in (results if columns else done)
+        ],
     }
+
+
+def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+    if not rows:
+        return []
+    titles = ["cell", "accuracy", "each seed", "forgetting", "learned", "published", "bytes of the past", "seconds"]
+    titles += [COLUMNS[name].title for name in columns]
+    return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles), *(_markdown(row) for row in rows), ""]
 
 
 def _markdown(row: Mapping[str, Any]) -> str:
     def number(value: float | None) -> str:
         return "-" if value is None else f"{value:.3f}"
 
-    accuracy = number(row["mean"]) + ("" if row["std"] is None else f" ± {row['std']:.3f}")
+    accuracy = "-" if row["mean"] is None else accuracy_text(row)
     seeds = " ".join(number(value) for value in row["by_seed"].values()) or row["remark"]
     published = number(row["published"]) + (f" ({row['source']})" if row["source"] else "")
     kept = "-" if row["bytes"] is None else f"{row['bytes']:,}".replace(",", " ")
     label = f"{row['label']} ({row['remark']})" if row["remark"] and row["by_seed"] else row["label"]
     seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
     others = [number(row["forgetting"]), number(row["learned_accuracy"]), published, kept, seconds]
-    cells = [label, accuracy, seeds, *others]
+    columns = ["-" if value is None else format(value, COLUMNS[name].text) for name, value in row["columns"].items()]
+    cells = [label, accuracy, seeds, *others, *columns]
     return f"| {' | '.join(cells)} |"
 
 

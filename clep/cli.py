@@ -132,7 +132,7 @@ def reproduce(arguments: argparse.Namespace) -> int:
         from clep.tracking import ui_command
 
         claim = claims.read(config.find("claim", name), name)
-        table = pipeline.run(claim, changes, small=arguments.small, output=arguments.output)
+        table = pipeline.run(claim, changes, small=arguments.small, output=arguments.output, figure=arguments.figure)
     lines = f"{table.markdown}\nWritten to {', '.join(map(str, table.files))}\n{_OPEN}{ui_command(table.tracking_uri)}"
     _print(json.dumps(table.rows, allow_nan=False) if arguments.json else lines)
     return FAILED if table.failed else OK
@@ -206,6 +206,7 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
             sub.add_argument("--output", default=default, metavar=folder, help=f"of {of} ({default})")
         if command is reproduce:
             sub.add_argument("--small", action="store_true", help="a quick look: small data, two seeds")
+            sub.add_argument("--figure", action="store_true", help="write the figure of a grid beside its table")
         if command not in (show, list_names):
             sub.add_argument("--json", action="store_true", help="print JSON instead of text")
     arguments, rest = parser.parse_known_args(argv)

@@ -8,6 +8,7 @@ import numpy as np
 
 from clep import metrics
 from clep.config import Config, label
+from clep.errors import DivergenceError
 from clep.metrics import none_if_nan
 
 SUMMARISED = ("accuracy", "forgetting", "backward_transfer", "learned_accuracy")
@@ -24,6 +25,9 @@ class Result:
         accuracy: accuracy on all test samples after the last consolidation.
         accuracy_matrix: R[i][j], accuracy on experience j after experience i, n x n.
         accuracy_seen: accuracy on the samples of the classes seen so far, after each experience.
+        accuracy_epochs: the same after each epoch, through all experiences; empty unless `learner.evaluate_epochs`.
+        residual: relaxation residual of the last batch trained on, where the network relaxes.
+        unsettled: share of all training batches whose free phase oscillated or diverged.
         seconds: `train`, `consolidation`, `eval`, `total`.
         memory: what was kept of the past in the end: `exemplars`, `exemplar_bytes`, `statistics_bytes`.
         error: why it failed.
@@ -42,6 +46,9 @@ class Result:
     learned_accuracy: float | None = None
     accuracy_matrix: list[list[float | None]] = field(default_factory=list)
     accuracy_seen: list[float | None] = field(default_factory=list)
+    accuracy_epochs: list[float | None] = field(default_factory=list)
+    residual: float | None = None
+    unsettled: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
     error: str | None = None
@@ -51,6 +58,11 @@ class Result:
         """A run of a configuration and what came of it."""
         names = {"stream": config.stream.name, "network": config.network.name, "strategies": list(config.strategies)}
         return cls(run_id=run_id, status=status, tracking_uri=uri, seed=config.seed, **names, **numbers)
+
+    @property
+    def diverged(self) -> bool:
+        """Whether training ended in a `DivergenceError`."""
+        return (self.error or "").startswith(f"{DivergenceError.__name__}:")
 
     @property
     def matrix(self) -> np.ndarray:
@@ -64,7 +76,7 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, with `label`."""
-        return asdict(self) | {"label": self.label}
+        return asdict(self) | {"label": self.label, "diverged": self.diverged}
 
 
 @dataclass(frozen=True)

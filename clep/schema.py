@@ -28,6 +28,7 @@ class StreamConfig:
     validation_fraction: float = 0.0  # of the training data, never trained on
     samples_per_experience: int | None = None  # null takes them all
     evaluate_on: Literal["test", "validation"] = "test"
+    evaluation_samples: int | None = None  # of each experience, the same for every seed; null takes them all
     path: str | None = None  # the file of the npz stream, the folder of the folder stream
     standardize: bool = False  # by statistics of all classes: looks ahead in the stream
 
@@ -41,6 +42,7 @@ class TimeStepConfig:
     spread: float = 0.5
     min: float = 0.05
     max: float = 1.0
+    per: Literal["neuron", "layer"] = "neuron"  # layer: one draw for all neurons of a layer
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,7 @@ class LearnerConfig:
     schedule: Literal["constant", "cosine"] = "constant"  # per experience, as `epochs`
     batch_size: int = 32
     epochs: int = 5
+    evaluate_epochs: bool = False  # measure accuracy after every epoch too, which costs an evaluation each
     reset_optimizer: bool = True  # its momentum, at each experience; Avalanche keeps it
     gradient_clip: float | None = None  # the largest norm; null clips nothing
 
@@ -147,9 +150,9 @@ class Config:
 
 
 _RANGES = {
-    "[1, inf)": "stream.experiences stream.samples_per_experience network.channels network.kernel network.stride "
-    "network.pool network.hidden network.free_steps network.nudged_steps network.average_steps learner.bptt_steps "
-    "learner.batch_size learner.epochs threads workers tune.trials",
+    "[1, inf)": "stream.experiences stream.samples_per_experience stream.evaluation_samples network.channels "
+    "network.kernel network.stride network.pool network.hidden network.free_steps network.nudged_steps "
+    "network.average_steps learner.bptt_steps learner.batch_size learner.epochs threads workers tune.trials",
     "[0, inf)": "network.padding network.inhibition network.residual_links network.tolerance network.time_step.spread "
     "learner.lr_scale learner.weight_decay seed seeds tune.seeds",
     "(0, inf)": "learner.lr learner.gradient_clip network.feedback_scale",
@@ -225,6 +228,11 @@ def _unknown_key(path: str, name: str, value: Any, siblings: Iterable[str]) -> t
         [(part, value)] = value.items()
         path = f"{path}.{part}"
     return path, unknown(name, siblings, "key", nearest=elsewhere)
+
+
+def key_paths() -> list[str]:
+    """The path of every key of a configuration, sections included."""
+    return list(_paths(Config))
 
 
 def _paths(schema: Any, prefix: str = "") -> Iterator[str]:

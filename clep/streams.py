@@ -162,6 +162,7 @@ def stream(
     validation_fraction: float = 0.0,
     evaluate_on: str = "test",
     samples_per_experience: int | None = None,
+    evaluation_samples: int | None = None,
     root: str | None = None,
     download: bool = True,
     path: str | None = None,
@@ -177,6 +178,8 @@ def stream(
         validation_fraction: share of each class's training samples to cut off, in [0, 1).
         evaluate_on: `test` or `validation`.
         samples_per_experience: keep at most this many training samples of each experience, drawn at random.
+        evaluation_samples: measure on at most this many samples of each experience. They are drawn by a seed of their
+            own, so that they do not add to what runs of several seeds differ in.
 
     Other arguments:
         root, download, path, standardize: where and how to load the data; see `clep.datasets.load`.
@@ -194,11 +197,10 @@ def stream(
         )
     if not 0.0 <= validation_fraction < 1.0:
         raise ConfigError(f"stream.validation_fraction: expected a number in [0, 1), got {validation_fraction}.")
-    if samples_per_experience is not None and samples_per_experience < 1:
-        raise ConfigError(
-            "stream.samples_per_experience: expected an integer of at least 1, or None for all, "
-            f"got {samples_per_experience}."
-        )
+    limits = {"samples_per_experience": samples_per_experience, "evaluation_samples": evaluation_samples}
+    for key, limit in limits.items():
+        if limit is not None and limit < 1:
+            raise ConfigError(f"stream.{key}: expected an integer of at least 1, or None for all, got {limit}.")
     if evaluate_on not in ("test", "validation"):
         raise ConfigError(f"stream.evaluate_on: expected `test` or `validation`, got `{evaluate_on}`.")
     if evaluate_on == "validation" and validation_fraction == 0.0:
@@ -215,8 +217,8 @@ def stream(
         rows = torch.nonzero(member & kept).flatten()
         if samples_per_experience is not None:
             rows = rows[torch.randperm(len(rows), generator=choice)[:samples_per_experience]]
-        validation = torch.nonzero(member & held_out).flatten()
-        tested = torch.nonzero(torch.isin(test.y, torch.as_tensor(labels))).flatten()
+        validation = _some(torch.nonzero(member & held_out).flatten(), evaluation_samples)
+        tested = _some(torch.nonzero(torch.isin(test.y, torch.as_tensor(labels))).flatten(), evaluation_samples)
         parts["train"].append(Experience(index, labels, train.rows(rows), tuple(rows.tolist())))
         parts["validation"].append(Experience(index, labels, train.rows(validation)))
         parts["test"].append(Experience(index, labels, test.rows(tested)))
@@ -227,6 +229,14 @@ def stream(
                 f"{part} sample; choose it nearer to 0.5."
             )
     return Stream(name, tuple(order), train, *(tuple(parts[p]) for p in parts), evaluate_on=evaluate_on)
+
+
+def _some(rows: Tensor, limit: int | None) -> Tensor:
+    """At most `limit` of the rows, chosen in the same way every time."""
+    if limit is None:
+        return rows
+    chosen = torch.randperm(len(rows), generator=generator_for(0, "evaluation samples"))[:limit]
+    return rows[chosen.sort().values]
 
 
 def _class_order(class_order: str | Sequence[int], classes: int, seed: int) -> list[int]:

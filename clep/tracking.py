@@ -24,10 +24,11 @@ from types import ModuleType
 from typing import Any, NamedTuple, Self
 from urllib.parse import urlencode
 
-from clep.errors import ConfigError
+from clep.errors import ConfigError, DivergenceError
 
 # The metrics of a run. Step = index of the experience just trained, except for TRAIN_* (epoch or update).
 ACCURACY_SEEN = "accuracy/seen"
+ACCURACY_EPOCH = "accuracy/epoch"  # as accuracy/seen, after each epoch; step = epochs since the start
 ACCURACY_AVERAGE = "accuracy/average"
 ACCURACY_LEARNED = "accuracy/learned"
 ACCURACY_LEARNED_BEFORE = "accuracy/learned_before_consolidation"
@@ -266,7 +267,7 @@ def beside(uri: str, name: str) -> str:
 
 
 class Found(NamedTuple):
-    """A finished run and its tags."""
+    """A run that has ended and its tags."""
 
     run_id: str
     tags: dict[str, str]
@@ -274,13 +275,23 @@ class Found(NamedTuple):
 
 def finished(uri: str, experiment_id: str, tag: str) -> dict[str, Found]:
     """Value of a tag -> the latest finished run that has it."""
+    return _found(uri, experiment_id, tag, "attributes.status = 'FINISHED'")
+
+
+def diverged(uri: str, experiment_id: str, tag: str) -> dict[str, Found]:
+    """Value of a tag -> the latest run that has it and ended in a `DivergenceError`; its tag `error` is the message."""
+    kind = DivergenceError.__name__
+    return _found(uri, experiment_id, tag, f"attributes.status = 'FAILED' AND tags.error LIKE '{kind}:%'")
+
+
+def _found(uri: str, experiment_id: str, tag: str, condition: str) -> dict[str, Found]:
     client = _mlflow().MlflowClient(tracking_uri=uri)
     found: dict[str, Found] = {}
     token = None
     while True:
         page = client.search_runs(
             [experiment_id],
-            f"attributes.status = 'FINISHED' AND tags.`{tag}` != ''",
+            f"{condition} AND tags.`{tag}` != ''",
             order_by=["attributes.start_time DESC"],
             page_token=token,
         )

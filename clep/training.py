@@ -7,7 +7,8 @@ the correspondence, `_Fit`: Lightning hook -> Avalanche event.
 import signal
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -98,6 +99,8 @@ class LightningTemplate(SupervisedTemplate):
         self.updates = 0
         self.on_trained: Callable[[], None] = lambda: None
         """Called when an experience is trained, before its consolidation (`after_training_exp`)."""
+        self.on_epoch: Callable[[], None] = lambda: None
+        """Called after each epoch and its events."""
 
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
         """Batches as tensor slices where the data are rows of `samples`; Avalanche's own loader elsewhere."""
@@ -269,6 +272,7 @@ class _Fit(pl.LightningModule):
         if not self.automatic_optimization and schedule is not None:
             schedule.step()
         template._after_training_epoch()
+        template.on_epoch()
 
 
 @dataclass(frozen=True)
@@ -280,6 +284,7 @@ class ExperienceReport:
         before: accuracy on every experience before consolidation, (n,).
         after: the same after consolidation: row R[index] of the accuracy matrix.
         curve: (updates so far, training loss, training accuracy), a few points.
+        epochs: accuracy on every experience after each epoch, (epochs, n); no rows unless they were asked for.
         seconds: `train`, `consolidation`, `eval`.
         logged: what the strategies logged.
         memory: what the strategies keep of the past.
@@ -295,6 +300,7 @@ class ExperienceReport:
     before: np.ndarray
     after: np.ndarray
     curve: list[tuple[int, float, float]]
+    epochs: np.ndarray
     seconds: dict[str, float]
     logged: dict[str, float]
     memory: Memory
@@ -334,6 +340,7 @@ class Training:
         seed: seeds the batches.
         device: `cpu` or `cuda`.
         reset_optimizer: whether the optimiser forgets its state (momentum) at each experience.
+        evaluate_epochs: whether to measure the accuracies after each epoch too; the training itself is the same.
         trainer: further arguments of Lightning's `Trainer`.
 
     Example:
@@ -354,9 +361,11 @@ class Training:
         seed: int = 0,
         device: str = "cpu",
         reset_optimizer: bool = True,
+        evaluate_epochs: bool = False,
         trainer: dict[str, Any] | None = None,
     ) -> None:
         self.strategies = list(strategies)
+        self.evaluate_epochs = evaluate_epochs
         self.reset_optimizer = reset_optimizer
         self.template = LightningTemplate(
             learner=learner,
@@ -406,16 +415,25 @@ class Training:
         consolidates = any(getattr(strategy, "consolidates", False) for strategy in self.strategies)
         times = {"start": time.perf_counter()}
         before: list[np.ndarray] = []
+        epochs: list[np.ndarray] = []
+        spent = 0.0
         settled: dict[str, Any] = {}
+
+        def measure_epoch() -> None:
+            nonlocal spent
+            start = time.perf_counter()
+            epochs.append(self.evaluate(stream.evaluation))
+            spent += time.perf_counter() - start
 
         def measure_before() -> None:
             times["trained"] = time.perf_counter()
-            settled.update(_settled(template.learner))  # before an evaluation runs other free phases
+            settled.update(_settled(template.learner))  # before consolidation runs other free phases
             if consolidates:
                 before.append(self.evaluate(stream.evaluation))
             times["measured"] = time.perf_counter()
 
         template.on_trained = measure_before
+        template.on_epoch = measure_epoch if self.evaluate_epochs else lambda: None
         template.train(
             stream.benchmark.train_stream[experience.index],
             eval_streams=[],
@@ -430,10 +448,11 @@ class Training:
             before=before[0] if before else after,
             after=after,
             curve=template.curve,
+            epochs=np.array(epochs).reshape(len(epochs), len(stream.evaluation)),
             seconds={
-                "train": times["trained"] - times["start"],
+                "train": times["trained"] - times["start"] - spent,
                 "consolidation": times["consolidated"] - times["measured"],
-                "eval": times["end"] - times["consolidated"] + times["measured"] - times["trained"],
+                "eval": times["end"] - times["consolidated"] + times["measured"] - times["trained"] + spent,
             },
             logged={k: v for s in self.strategies if isinstance(s, Strategy) for k, v in s.take_log().items()},
             memory=sum((memory_of(strategy) for strategy in self.strategies), Memory()),
@@ -444,7 +463,19 @@ class Training:
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
-        return np.array([_accuracy(self.template.model, e.samples, self.template.device) for e in experiences])
+        with _settling_kept(self.template.model):
+            return np.array([_accuracy(self.template.model, e.samples, self.template.device) for e in experiences])
+
+
+@contextmanager
+def _settling_kept(model: nn.Module) -> Iterator[None]:
+    """Leave what a network knows of its latest training batch as it is."""
+    if not isinstance(model, Network):
+        yield
+        return
+    kept = model.settled_at, model.steps
+    yield
+    model.settled_at, model.steps = kept
 
 
 def _settled(learner: Learner) -> dict[str, Any]:

@@ -72,6 +72,9 @@ def run(
                     (tracking.TRAIN_LOSS, tracking.TRAIN_ACCURACY), _curves(experience), strict=True
                 ):
                     record.log_series(name, values, [point[0] for point in experience.curve])
+                epochs = epoch_accuracies(experience, sizes)
+                done = sum(len(report.epochs) for report in so_far.reports) - len(epochs)
+                record.log_series(tracking.ACCURACY_EPOCH, epochs, range(done + 1, done + 1 + len(epochs)))
                 record.flush()
                 tell({"experience": experience.index})
 
@@ -124,6 +127,12 @@ def experience_metrics(experience: ExperienceReport, result: TrainingResult, siz
     return values | experience.energy | experience.logged
 
 
+def epoch_accuracies(experience: ExperienceReport, sizes: list[int]) -> list[float]:
+    """Accuracy on all samples of the classes seen so far after each epoch of an experience."""
+    seen = slice(experience.index + 1)
+    return [float(np.average(row[seen], weights=sizes[seen])) for row in experience.epochs]
+
+
 def _curves(experience: ExperienceReport) -> tuple[list[float], list[float]]:
     return [point[1] for point in experience.curve], [point[2] for point in experience.curve]
 
@@ -131,6 +140,8 @@ def _curves(experience: ExperienceReport) -> tuple[list[float], list[float]]:
 def _result(config: Config, run_id: str, uri: str, trained: TrainingResult, sizes: list[int], total: float) -> Result:
     matrix = trained.matrix
     phases = ("train", "consolidation", "eval")
+    last = trained.reports[-1]
+    shares = [report.unsettled for report in trained.reports if report.unsettled is not None]
     return Result.of(
         config,
         uri,
@@ -142,8 +153,11 @@ def _result(config: Config, run_id: str, uri: str, trained: TrainingResult, size
         learned_accuracy=metrics.none_if_nan(metrics.learned_accuracy(matrix)),
         accuracy_matrix=plain_matrix(matrix),
         accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i) for i in range(len(sizes))]),
+        accuracy_epochs=plain_row([a for report in trained.reports for a in epoch_accuracies(report, sizes)]),
+        residual=None if last.residual is None else metrics.none_if_nan(last.residual),
+        unsettled=float(np.mean(shares)) if shares else None,
         seconds={p: sum(e.seconds[p] for e in trained.reports) for p in phases} | {"total": total},
-        memory=asdict(trained.reports[-1].memory),
+        memory=asdict(last.memory),
     )
 
 

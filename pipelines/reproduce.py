@@ -3,6 +3,7 @@
 import csv
 import json
 import shlex
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import Any
 from clep.pipelines import class_incremental
 from clep.pipelines.cells import run_cells
 
-from clep import tracking
+from clep import report, tracking
 from clep.build import build_stream, build_training, fingerprint, resolved
 from clep.claims import Claim, summarise
-from clep.config import compose, replace
+from clep.config import Config, compose, replace
 from clep.errors import ConfigError
+from clep.results import Result
+from clep.stability import check_epochs
 from clep.streams import Stream
 
 _TAG = "claim_job"
+_OF_RUN = ("seed", "accuracy")
 _FIXED = ("seed", "seeds", "cells", "strategies", "tune")
 
 
@@ -42,18 +46,25 @@ class Table:
 
 
 def run(
-    claim: Claim, changes: Sequence[str] = (), *, small: bool = False, output: str | Path = "docs/results"
+    claim: Claim,
+    changes: Sequence[str] = (),
+    *,
+    small: bool = False,
+    output: str | Path = "docs/results",
+    figure: bool = False,
 ) -> Table:
     """Run what has not been run, then write `<claim>.md` and `<claim>.csv` into `output`.
 
     A run counts as done if the store has a finished one of the same resolved configuration and version; what is done
-    elsewhere than in the configuration (a changed method) needs a new store.
+    elsewhere than in the configuration (a changed method) needs a new store. In a claim with the column `diverged`, a
+    run whose training diverged is done as well, and no failure.
 
     Args:
         claim: what to run.
         changes: further `key=value` changes for every cell, e.g. `data.root=...` or `workers=4`.
         small: with the claim's changes for a quick look; the table is then called `<claim>_small`.
         output: folder of the tables; created if it is not there.
+        figure: write the figure of a grid there too; the run in MLflow has it anyway.
 
     Raises:
         ConfigError, DataError: for anything wrong with a cell, before the first is trained.
@@ -68,6 +79,7 @@ def run(
     cells = [(cell, compose(cell.config or pipeline, [*shared, *cell.set, *changes])) for cell in chosen]
     streams: dict[str, Stream] = {}
     for _, config in cells:
+        check_epochs(claim.columns, config)
         source = str(config.stream)
         streams[source] = streams.get(source) or build_stream(config)
         build_training(config, streams[source])  # refuses what cannot be trained, before anything is
@@ -77,6 +89,7 @@ def run(
         for cell, config in cells
         if seed in (cell.seeds or seeds)
     ]
+    counts_divergence = "diverged" in claim.columns
     keys = [fingerprint(config) for _, config in jobs]
 
     name = f"{claim.name}_small" if small else claim.name
@@ -89,6 +102,10 @@ def run(
     ) as parent:
         done = tracking.finished(uri, experiment_id, _TAG)
         results = {i: _stored(uri, done[key].run_id) for i, key in enumerate(keys) if key in done}
+        if counts_divergence:
+            gone = {key: run for key, run in tracking.diverged(uri, experiment_id, _TAG).items() if key not in done}
+            results |= {i: _diverged(jobs[i][1], uri, gone[key]) for i, key in enumerate(keys) if key in gone}
+            done |= gone
         todo = [i for i in range(len(jobs)) if i not in results]
         for position, result in run_cells(
             [jobs[i][1] for i in todo],
@@ -108,10 +125,14 @@ def run(
         measured = f"Measured with `{command}`; code: {'; '.join(sorted(codes))}."
         rows, markdown = summarise(claim, by_cell, measured)
         files = list(_write(Path(output), name, rows, markdown))
-        for file in files:
-            parent.artifact(file)
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = list(_draw(Path(output if figure else folder), claim, name, rows))
+            for file in [*files, *drawn]:
+                parent.artifact(file)
+        files += drawn if figure else []
         parent.describe(markdown[: tracking.DESCRIPTION_LENGTH])
-    return Table(rows, markdown, files, uri, any(r["status"] != "FINISHED" for r in results.values()))
+    failed = any(r["status"] != "FINISHED" and not (counts_divergence and r["diverged"]) for r in results.values())
+    return Table(rows, markdown, files, uri, failed)
 
 
 def _refuse(changes: Sequence[str]) -> None:
@@ -134,6 +155,17 @@ def _told(changes: Sequence[str]) -> list[str]:
     return [change for change in changes if not change.startswith(("data.", "tracking.", "workers="))]
 
 
+def _diverged(config: Config, uri: str, found: tracking.Found) -> dict[str, Any]:
+    return Result.of(config, uri, found.run_id, "FAILED", error=found.tags["error"]).to_json()
+
+
+def _draw(folder: Path, claim: Claim, name: str, rows: Sequence[dict[str, Any]]) -> Iterator[Path]:
+    if claim.grid:
+        path = folder / f"{name}.png"
+        report.plot_grid([row for row in rows if row["at"]], path, over=claim.grid[-1].name)
+        yield path
+
+
 def _stored(uri: str, run_id: str) -> dict[str, Any]:
     return json.loads(tracking.artifacts(uri, run_id, class_incremental.RESULT).read_text(encoding="utf-8"))
 
@@ -146,11 +178,13 @@ def _write(folder: Path, name: str, rows: Sequence[dict[str, Any]], markdown: st
     path = folder / f"{name}.csv"
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(
-            ["cell", "seed", "accuracy", "mean", "std", "forgetting", "learned_accuracy", "published", "bytes"]
-        )
+        keys = ["mean", "std", "forgetting", "learned_accuracy", "published", "bytes"]
+        further = list(dict.fromkeys(key for row in rows for run in row["runs"] for key in run if key not in _OF_RUN))
+        writer.writerow(["cell", *_OF_RUN, *keys, *further])
         for row in rows:
-            shared = [row[key] for key in ("mean", "std", "forgetting", "learned_accuracy", "published", "bytes")]
-            for seed, accuracy in row["by_seed"].items() or [("", "")]:
-                writer.writerow([row["label"], seed, accuracy, *shared])
+            shared = [row[key] for key in keys]
+            for run in row["runs"] or [{}]:
+                writer.writerow(
+                    [row["label"], *(run.get(key, "") for key in _OF_RUN), *shared, *(run.get(key) for key in further)]
+                )
     yield path

@@ -199,7 +199,7 @@ class Network(nn.Module):
         self.gains = gains(self._ends, self.depth, feedback_scale)
 
         counts = [math.prod(shape) for shape in self.shapes[1:]]
-        dt = self.time_step.draw(sum(counts), np.random.default_rng(dt_seed))
+        dt = self.time_step.draw(counts, np.random.default_rng(dt_seed))
         self._jumps = bool((dt == 1.0).all())
         self.register_load_state_dict_post_hook(_note_jumps)
         for layer, (steps, shape) in enumerate(zip(np.split(dt, np.cumsum(counts[:-1])), self.shapes[1:], strict=True)):

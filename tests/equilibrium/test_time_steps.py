@@ -16,7 +16,7 @@ SPREADS = {
 
 
 def draw(time_step, n=300, seed=0):
-    return time_step.draw(n, np.random.default_rng(seed))
+    return time_step.draw([n], np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("mean", [0.1, 0.3, 0.6, 0.8])

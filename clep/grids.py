@@ -1,0 +1,105 @@
+"""Grids of a claim: axes of alternatives whose combinations are its cells, so that nobody writes a hundred of them.
+
+    grid:
+      stream: [mnist, fashion_mnist]           # a key of the configuration and its values
+      depth: {1 hidden: ["network.hidden=[128]"], 2 hidden: ["network.hidden=[128,128]"]}   # labels and their changes
+      time_step: {scalar: [network=ep], lognormal: [network=hts_ep]}
+      learner.lr: [0.1, 1.0]
+
+A list of such mappings with the same axes is a grid that is finer in some places than in others. The last axis is the
+one that figures are drawn over, the one before holds what is compared along it, and each combination of the others is a
+condition with a table of its own.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clep.errors import ConfigError
+from clep.schema import key_paths, unknown
+
+
+@dataclass(frozen=True)
+class Axis:
+    """Alternatives of one kind.
+
+    Attributes:
+        name: its title: a key of the configuration, or any word if the alternatives are given as changes.
+        points: label -> the `key=value` changes of that alternative.
+    """
+
+    name: str
+    points: dict[str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class Combination:
+    """One alternative of every axis: its labels in the order of the axes, and all changes."""
+
+    at: tuple[str, ...]
+    set: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """Name of the cell."""
+        return ", ".join(self.at)
+
+
+def read_grid(values: Any, where: str) -> tuple[tuple[Axis, ...], tuple[Combination, ...]]:
+    """Read a grid: its axes with all their alternatives, and its combinations; neither for None.
+
+    Args:
+        values: what the claim's file says: axis -> list of values, or axis -> mapping of labels to changes; or a list
+            of such mappings.
+        where: for messages.
+
+    Raises:
+        ConfigError: for an axis of values that is no key of the configuration, and for anything that is no grid.
+    """
+    if values is None:
+        return (), ()
+    grids = []
+    for part in values if isinstance(values, list) and values else [values]:
+        if not isinstance(part, Mapping) or len(part) < 2 or list(part) != list(grids[0] if grids else part):
+            raise ConfigError(
+                f"{where}: grid: expected at least two axes, as in {{stream: [...], learner.lr: [...]}}, or a list of "
+                "such grids, the same axes in each"
+            )
+        grids.append({str(name): _axis(str(name), points, f"{where}: grid") for name, points in part.items()})
+    axes = []
+    for name in grids[0]:
+        points: dict[str, tuple[str, ...]] = {}
+        for grid in grids:
+            for label, changes in grid[name].points.items():
+                if points.setdefault(label, changes) != changes:
+                    raise ConfigError(f"{where}: grid.{name}.{label}: expected the same changes wherever it is given")
+        axes.append(Axis(name, points))
+    every = itertools.chain.from_iterable(combinations(list(grid.values())) for grid in grids)
+    return tuple(axes), tuple({combined.at: combined for combined in every}.values())
+
+
+def combinations(axes: Sequence[Axis]) -> Iterator[Combination]:
+    """Every combination of one alternative per axis, the last axis fastest."""
+    for labels in itertools.product(*(axis.points for axis in axes)):
+        parts = (axis.points[label] for axis, label in zip(axes, labels, strict=True))
+        yield Combination(labels, tuple(itertools.chain.from_iterable(parts)))
+
+
+def axis_of(axes: Sequence[Axis], pair: Sequence[str]) -> int | None:
+    """Index of the axis that has both labels, None if there is none."""
+    return next((i for i, axis in enumerate(axes) if set(pair) <= set(axis.points)), None)
+
+
+def _axis(name: str, points: Any, where: str) -> Axis:
+    if isinstance(points, Mapping) and points:
+        for label, changes in points.items():
+            if not isinstance(changes, list):
+                raise ConfigError(f"{where}.{name}.{label}: expected a list of changes, got {changes!r}")
+        return Axis(name, {str(label): tuple(changes) for label, changes in points.items()})
+    if not isinstance(points, list) or not points:
+        raise ConfigError(f"{where}.{name}: expected a list of values, or labels with their changes, got {points!r}")
+    valid = key_paths()
+    if name not in valid and not name.startswith("strategy."):
+        raise ConfigError(f"{where}: {unknown(name, valid, 'key')}; with labels and changes an axis may have any name")
+    return Axis(name, {str(value): (f"{name}={value}",) for value in points})
