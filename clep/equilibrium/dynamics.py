@@ -32,7 +32,7 @@ class Relaxation(NamedTuple):
     """Where a relaxation ended.
 
     Attributes:
-        states: states of the layers above the input, (B, ...) each.
+        states: states of the layers above the input, (B, ...) each, or their means; see `Dynamics.averaged`.
         residual: max |target - s| over all units at the last step, () tensor; zero at a fixed point whatever the time
             steps. NaN in nudged phases, where nobody looks.
         halfway: the same after half of the steps; a relaxation that settles leaves it far behind.

@@ -78,6 +78,13 @@ def update(network, x, y, nudging=None):
     return flat(gradients)
 
 
+def least_cosine(network, actual, expected):
+    """The worst cosine of any parameter: together, those of the output would hide the others."""
+    sizes = [parameter.numel() for parameter in network.parameters()]
+    pairs = zip(actual.split(sizes), expected.split(sizes), strict=True)
+    return min(float(functional.cosine_similarity(a, b, dim=0)) for a, b in pairs)
+
+
 def sent_signals(network):
     """What goes through each connection, in order: (connection, direction, signal); filled while it relaxes."""
     record = []
@@ -304,7 +311,7 @@ def test_the_mean_contrast_points_where_the_gradient_of_the_mean_field_does(name
     x, y = batch(network)
     expected = update(twin(network), x, y, nudging)
     mean = torch.stack([update(network, x, y, nudging) for _ in range(30)]).mean(0)
-    assert float(functional.cosine_similarity(mean, expected, dim=0)) > 0.95
+    assert least_cosine(network, mean, expected) > 0.95
 
 
 def test_the_straight_through_twin_estimates_the_same_gradient():
@@ -319,7 +326,7 @@ def test_the_straight_through_twin_estimates_the_same_gradient():
     exact = twin(network)
     exact.nudging = Backpropagation()
     mean = torch.stack([update(network, x, y) for _ in range(30)]).mean(0)
-    assert float(functional.cosine_similarity(mean, update(exact, x, y), dim=0)) > 0.95
+    assert least_cosine(network, mean, update(exact, x, y)) > 0.95
 
 
 @pytest.mark.parametrize("nudging", [Clamping(), CostNudging(0.5, "one_sided"), CostNudging(0.5, nudge="outside")])
@@ -329,7 +336,7 @@ def test_other_phases_learn_with_spikes(nudging):
     x, y = batch(network)
     expected = update(twin(network), x, y, nudging)
     mean = torch.stack([update(network, x, y, nudging) for _ in range(30)]).mean(0)
-    assert float(functional.cosine_similarity(mean, expected, dim=0)) > 0.9
+    assert least_cosine(network, mean, expected) > 0.9
 
 
 # ---------------------------------------------------------------- what is wrong with a free phase
