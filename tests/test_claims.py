@@ -106,6 +106,40 @@ def test_the_table_shows_every_seed_what_failed_and_what_was_promised(tmp_path):
     assert text.rstrip().endswith("Measured by hand.")
 
 
+GRID = """
+columns: [worst, diverged]
+grid:
+  time step: {scalar: [network=ep], lognormal: [network=hts_ep]}
+  learner.lr: [0.1, 1.0]
+"""
+ALONE = TEXT[: TEXT.index("cells:")] + GRID + "compare: [[lognormal, scalar]]"
+
+
+def test_a_grid_makes_cells_beside_those_that_are_written_out(tmp_path):
+    read = claim(tmp_path, TEXT + GRID)
+    assert [cell.label for cell in read.cells[3:]] == ["scalar, 0.1", "scalar, 1.0", "lognormal, 0.1", "lognormal, 1.0"]
+    assert read.cells[-1].set == ("network=hts_ep", "learner.lr=1.0")
+    rows, text = claims.summarise(read, {"sleep": [result(0, 0.6)]}, "")
+    assert rows[1]["columns"] == {"worst": 0.6, "diverged": 0.0}
+    head = "| sleep | 0.600 | 0.600 | 0.100 | 0.900 | 0.500 (Somebody 2020) | 123 | 4 | 0.600 | 0 |"
+    assert head in text.splitlines()
+    assert "| scalar | 0.1 | not run | - | - | - |" in text.splitlines()
+
+
+def test_a_grid_alone_compares_alternatives_of_one_of_its_axes(tmp_path):
+    read = claim(tmp_path, ALONE)
+    results = {
+        f"{dt}, {lr}": [result(0, a)] for dt, a in (("scalar", 0.5), ("lognormal", 0.6)) for lr in ("0.1", "1.0")
+    }
+    _, text = claims.summarise(read, results, "")
+    assert "| lognormal against scalar | 2 | +0.1000 | 0.600 / 0.500, better 2, worse 0 |" in text
+    assert not claims.judge(read, {})
+    with pytest.raises(ConfigError, match=r"compare: unknown cell `lognormals`; did you mean `lognormal`"):
+        claim(tmp_path, ALONE.replace("[[lognormal,", "[[lognormals,"))
+    with pytest.raises(ConfigError, match=r"columns: unknown column `wurst`"):
+        claim(tmp_path, ALONE.replace("worst", "wurst"))
+
+
 @pytest.mark.parametrize("name", config.builtin("claim"))
 def test_every_built_in_claim_composes(name):
     """A misspelt key in one of many cells would show after hours."""

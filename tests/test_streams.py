@@ -117,6 +117,19 @@ def test_the_validation_part_follows_from_the_seed_alone(toy):
     assert set(all_ids(toy(validation_fraction=0.3, seed=1).validation)) != held_out
 
 
+def test_fewer_evaluation_samples_are_the_same_for_every_seed(toy):
+    """Drawn by the run's seed, they would add to the spread over seeds; the first ones may be the easy ones."""
+    few, every = toy(evaluation_samples=5, class_order="fixed"), toy(class_order="fixed")
+    assert [len(e) for e in few.test] == [5, 5, 5]
+    assert ids(few.test[0].samples.x) != ids(every.test[0].samples.x[:5])
+    assert set(all_ids(few.test)) < set(all_ids(every.test))
+    assert all_ids(few.train) == all_ids(every.train)
+    other = toy(evaluation_samples=5, class_order="fixed", seed=7)
+    assert all_ids(other.test) == all_ids(few.test)
+    held = toy(evaluation_samples=2, validation_fraction=0.3)
+    assert [len(e) for e in held.validation] == [2, 2, 2]
+
+
 def test_samples_per_experience_draws_that_many_at_random(toy):
     few, every = toy(samples_per_experience=12), toy()
     for limited, whole in zip(few.train, every.train, strict=True):
@@ -254,6 +267,7 @@ def test_the_row_attribute_stays_right_through_subset_and_concat(digits):
         ({"evaluate_on": "tset"}, r"^stream\.evaluate_on: expected `test` or `validation`, got `tset`"),
         ({"validation_fraction": 1.0}, r"^stream\.validation_fraction: expected a number in \[0, 1\), got 1\.0"),
         ({"validation_fraction": -0.1}, r"^stream\.validation_fraction: expected a number in \[0, 1\), got -0\.1"),
+        ({"evaluation_samples": 0}, r"^stream\.evaluation_samples: expected an integer of at least 1.* got 0"),
         ({"samples_per_experience": 0}, r"^stream\.samples_per_experience: expected an integer of at least 1.* got 0"),
         ({"samples_per_experience": -5}, r"^stream\.samples_per_experience: .* got -5"),
     ],

@@ -63,6 +63,25 @@ def test_scalar_steps_and_a_spread_of_zero_are_all_equal():
 
 
 @pytest.mark.parametrize("distribution", DRAWN)
+def test_with_one_draw_per_layer_its_neurons_share_a_step_and_the_mean_over_neurons_stays(distribution):
+    time_step = TimeStep(distribution, mean=0.5, spread=0.3, per="layer")
+    steps = np.split(time_step.draw([50, 30, 4], np.random.default_rng(1)), [50, 80])
+    assert [len(np.unique(layer)) for layer in steps] == [1, 1, 1]
+    assert len({layer[0] for layer in steps}) == 3
+    assert np.concatenate(steps).mean() == pytest.approx(0.5, rel=0.01)
+
+
+def test_the_harmonic_mean_is_that_of_the_clipped_steps():
+    """For steps uniform on [a, b] it is (b - a) / ln(b / a). What the clipped tail contributes must be in it."""
+    wide = TimeStep("uniform", mean=0.5, spread=0.8)  # on [0.1, 0.9]
+    assert wide.harmonic_mean() == pytest.approx(0.8 / np.log(9.0), rel=0.01)
+    clipped = TimeStep("lognormal", mean=0.6, spread=1.0)
+    steps = draw(clipped, n=200_000, seed=5)
+    assert clipped.harmonic_mean() == pytest.approx(1.0 / np.mean(1.0 / steps), rel=0.01)
+    assert TimeStep("scalar", mean=0.7).harmonic_mean() == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize("distribution", DRAWN)
 def test_the_generator_decides_the_steps(distribution):
     time_step = TimeStep(distribution, mean=0.5, spread=0.3)
     assert (draw(time_step, seed=4) == draw(time_step, seed=4)).all()
@@ -78,6 +97,7 @@ def test_the_generator_decides_the_steps(distribution):
         ({"mean": 0.9, "max": 0.8}, ["network.time_step", "mean=0.9", "max=0.8"]),
         ({"max": 1.5}, ["network.time_step", "max=1.5"]),
         ({"spread": -0.1}, ["network.time_step.spread", "-0.1"]),
+        ({"per": "network"}, ["network.time_step.per", "`network`", "neuron", "layer"]),
     ],
 )
 def test_bad_arguments_are_refused_with_the_key_and_what_is_allowed(arguments, words):

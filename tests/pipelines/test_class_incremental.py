@@ -151,6 +151,27 @@ def test_test_labels_reach_no_weight(small, monkeypatch):
         assert torch.equal(a, b)
 
 
+@pytest.mark.parametrize("strategies", [["sleep_replay"], ["joint"]])
+def test_measuring_every_epoch_changes_nothing_else(strategies, small):
+    """The evaluations run free phases of their own: neither the weights nor what is told of the last training batch may
+    come from them. After the last epoch and before consolidation the accuracy is that of the end."""
+    chosen = small | {"strategies": strategies, "learner": {"epochs": 3, "lr": 0.05}}
+    plain = clep.run(chosen)
+    measured = clep.run(chosen | {"learner": chosen["learner"] | {"evaluate_epochs": True}})
+    assert measured.accuracy_matrix == plain.accuracy_matrix
+    assert (measured.residual, measured.unsettled) == (plain.residual, plain.unsettled)
+    assert measured.residual > 0.0
+    assert plain.accuracy_epochs == []
+    epochs = measured.accuracy_epochs
+    assert len(epochs) == (3 if strategies == ["joint"] else 15)
+    assert history(measured, "accuracy/epoch") == pytest.approx(dict(enumerate(epochs, start=1)))
+    if strategies == ["joint"]:
+        assert epochs[-1] == pytest.approx(measured.accuracy)
+    else:
+        before = history(measured, "sleep/accuracy_before")
+        assert epochs[2::3] == pytest.approx([before[i] for i in range(5)])
+
+
 def test_a_diverging_run_is_failed_in_mlflow_with_what_came_before(small):
     with pytest.raises(DivergenceError, match=r"diverged at experience 0, .*connections"):
         clep.run(small | {"learner": {"lr": 1.0, "weight_decay": 1e12}})

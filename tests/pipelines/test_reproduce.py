@@ -55,6 +55,45 @@ def test_a_claim_is_run_written_and_found_again(claim, tmp_path, capsys):
     assert len(runs(tmp_path)) == 6
 
 
+GRID = """
+claim: Small steps keep training together.
+config: class_incremental
+set: [stream.samples_per_experience=20, stream.experiences=2, "network.hidden=[8]", learner.epochs=2]
+seeds: [0]
+columns: [worst, diverged, std_last_epochs]
+grid:
+  decay: {without: [], too much: [learner.weight_decay=1e12]}
+  learner.lr: [0.1, 1.0]
+compare: [[without, too much]]
+"""
+
+
+def test_a_grid_counts_runs_that_diverge_draws_them_and_does_not_run_them_again(tmp_path, capsys):
+    """A divergence is what such a claim asks about: no failure, and as final as an accuracy."""
+    (tmp_path / "mine.yaml").write_text(GRID)
+    assert cli.main(["reproduce", "mine.yaml"]) == 2
+    assert "learner.evaluate_epochs: the column `std_last_epochs` needs" in capsys.readouterr().err
+    (tmp_path / "mine.yaml").write_text(
+        GRID.replace("learner.epochs=2", "learner.epochs=2, learner.evaluate_epochs=true")
+    )
+    assert cli.main(["reproduce", "mine.yaml", "--output", "out", "--json", "--figure", "workers=1"]) == 0
+    rows = {row["label"]: row for row in json.loads(capsys.readouterr().out)}
+    assert rows["too much, 1.0"]["columns"] == {"worst": 0.0, "diverged": 1.0, "std_last_epochs": None}
+    assert rows["too much, 1.0"]["remark"] == "1 diverged"
+    assert rows["without, 0.1"]["columns"]["std_last_epochs"] >= 0.0
+    assert (tmp_path / "out" / "mine.png").read_bytes().startswith(b"\x89PNG")
+    with (tmp_path / "out" / "mine.csv").open() as file:
+        lines = {line["cell"]: line for line in csv.DictReader(file)}
+    assert (lines["too much, 1.0"]["seed"], lines["too much, 1.0"]["accuracy"]) == ("0", "")
+    assert (lines["too much, 1.0"]["diverged"], lines["without, 0.1"]["diverged"]) == ("1.0", "0.0")
+    first = {run.info.run_id for run in runs(tmp_path)}
+    assert len(first) == 4
+    table = (tmp_path / "out" / "mine.md").read_text()
+    assert cli.main(["reproduce", "mine.yaml", "--output", "out"]) == 0
+    assert {run.info.run_id for run in runs(tmp_path)} == first
+    assert (tmp_path / "out" / "mine.md").read_text().split("Final accuracy")[0] == table.split("Final accuracy")[0]
+
+
 def test_a_cell_that_cannot_be_trained_is_refused_before_anything_is(claim, tmp_path):
     (tmp_path / "mine.yaml").write_text(CLAIM.replace("steps=100", "steps=-1"))
     assert cli.main(["reproduce", claim, "--small"]) == 2
