@@ -81,6 +81,7 @@ def build_learner(config: Config, stream: Stream) -> Learner:
     network = Network(
         [*layers, *n.hidden, classes],
         time_step=TimeStep(**vars(n.time_step)),
+        dendrites=None if n.dendrites is None else vars(n.dendrites),
         seed=seed,
         **{key: getattr(n, key) for key in _NETWORK_KEYS},
     )

@@ -25,6 +25,7 @@ from clep.errors import ConfigError
 from clep.schema import (
     Config,
     DataConfig,
+    DendritesConfig,
     LearnerConfig,
     NetworkConfig,
     StreamConfig,
@@ -39,6 +40,7 @@ from clep.schema import (
 __all__ = [
     "Config",
     "DataConfig",
+    "DendritesConfig",
     "LearnerConfig",
     "NetworkConfig",
     "StreamConfig",

@@ -46,6 +46,17 @@ class TimeStepConfig:
 
 
 @dataclass(frozen=True)
+class DendritesConfig:
+    """The branches of every unit."""
+
+    basal: int = 8  # per unit, for what comes from below
+    apical: int = 2  # per hidden unit, for what comes from above
+    density: float = 0.5  # share of its inputs that a branch keeps
+    gain: float = 0.2  # on what comes from above
+    apical_dense: bool = False  # whether apical branches keep all inputs
+
+
+@dataclass(frozen=True)
 class NetworkConfig:
     """The equilibrium network between the inputs and the classes of the stream."""
 
@@ -68,6 +79,7 @@ class NetworkConfig:
     rule: Literal["contrast", "vector_field", "predictive"] = "contrast"
     inhibition: float = 0.0  # mean inhibition among the units of a hidden layer
     residual_links: int = 0  # n: a further link from every n-th hidden layer to the one n above it
+    dendrites: DendritesConfig | None = None  # null: units without branches
     free_steps: int = 20
     nudged_steps: int = 6
     relaxation: Literal["synchronous", "asynchronous"] = "synchronous"
@@ -152,13 +164,14 @@ class Config:
 _RANGES = {
     "[1, inf)": "stream.experiences stream.samples_per_experience stream.evaluation_samples network.channels "
     "network.kernel network.stride network.pool network.hidden network.free_steps network.nudged_steps "
-    "network.average_steps learner.bptt_steps learner.batch_size learner.epochs threads workers tune.trials",
+    "network.average_steps network.dendrites.basal network.dendrites.apical learner.bptt_steps learner.batch_size "
+    "learner.epochs threads workers tune.trials",
     "[0, inf)": "network.padding network.inhibition network.residual_links network.tolerance network.time_step.spread "
-    "learner.lr_scale learner.weight_decay seed seeds tune.seeds",
+    "network.dendrites.gain learner.lr_scale learner.weight_decay seed seeds tune.seeds",
     "(0, inf)": "learner.lr learner.gradient_clip network.feedback_scale",
     "[2, inf)": "learner.points",
     "[0, 1)": "stream.validation_fraction learner.momentum",
-    "(0, 1]": "network.time_step.mean network.time_step.min network.time_step.max",
+    "(0, 1]": "network.time_step.mean network.time_step.min network.time_step.max network.dendrites.density",
     "(-inf, inf)": "learner.beta",
 }
 _PATHS = {  # stream -> what its path names, and an example
@@ -190,6 +203,8 @@ def unknown(name: str, valid: Iterable[str], what: str, *, nearest: str | None =
 
 def misfits(value: Any, kind: Any = Config, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path of each part of `value` that does not fit the type `kind`, and why."""
+    if value is not None:
+        kind = _section(kind)
     form, inner = get_origin(kind), get_args(kind)
     if kind is Any or (isinstance(value, str) and "${" in value) or (value is None and types.NoneType in inner):
         return
@@ -212,6 +227,12 @@ def misfits(value: Any, kind: Any = Config, key: str = "") -> Iterator[tuple[str
                 yield from misfits(part, hints[name], path)
             else:
                 yield _unknown_key(path, str(name), part, hints)
+
+
+def _section(kind: Any) -> Any:
+    """The dataclass of a section that may be null; any other type as it is."""
+    first = next(iter(get_args(kind)), None)
+    return first if get_origin(kind) is types.UnionType and dataclasses.is_dataclass(first) else kind
 
 
 def _fits(value: Any, kind: Any) -> bool:
@@ -239,6 +260,7 @@ def _paths(schema: Any, prefix: str = "") -> Iterator[str]:
     """Yield the path of every key of the schema."""
     for name, kind in get_type_hints(schema).items():
         yield prefix + name
+        kind = _section(kind)
         if dataclasses.is_dataclass(kind):
             yield from _paths(kind, f"{prefix}{name}.")
 
@@ -247,7 +269,7 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
     """Yield the key of each value that is out of range or does not go with another, and why."""
     for interval, keys in _RANGES.items():
         for key in keys.split():
-            value: Any = functools.reduce(getattr, key.split("."), config)
+            value: Any = functools.reduce(_entry, key.split("."), config)
             for number in value if isinstance(value, list) else [value]:
                 if number is not None and not _inside(number, interval):
                     yield key, f"expected a number in {interval}, got {number}"
@@ -263,6 +285,11 @@ def problems(config: Config) -> Iterator[tuple[str, str]]:
         if not entries:
             yield key, "expected at least one entry, got []"
         yield from _repeats(key, entries)
+
+
+def _entry(section: Any, name: str) -> Any:
+    """An entry of a section; None of one that is null."""
+    return None if section is None else getattr(section, name)
 
 
 def _inside(number: float, interval: str) -> bool:
@@ -299,6 +326,8 @@ def _network_problems(network: NetworkConfig) -> Iterator[tuple[str, str]]:
             yield f"network.{key}", f"{text}, got {values}"
     if network.model == "feedforward" and network.channels:
         yield "network.channels", "the feedforward network has dense layers alone; leave it []"
+    if network.model == "feedforward" and network.dendrites:
+        yield "network.dendrites", "the feedforward network has no dendrites; leave it null"
     if not step.min <= step.mean <= step.max:
         yield "network.time_step.mean", f"expected min <= mean <= max, got {step.min} <= {step.mean} <= {step.max}"
 

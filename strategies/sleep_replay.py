@@ -161,7 +161,8 @@ class SleepReplay(Strategy):
         if not self.spread:
             self.spread = [max(float(weight.detach().std()), 1e-12) for _, weight in layers]
         self._log_residual("before", strategy.model, first)
-        self._sleep([weight for _, weight in layers], self._decays(strategy.model, len(layers)))
+        slept = self._sleep([weight for _, weight in layers], self._decays(strategy.model, len(layers)))
+        wake(strategy.model, layers, slept)
         self._log_residual("after", strategy.model, first)
 
     @torch.no_grad()
@@ -197,7 +198,8 @@ class SleepReplay(Strategy):
             self.log(f"sleep/residual_{when}", model.residual)
 
     @torch.no_grad()
-    def _sleep(self, weights: list[nn.Parameter], decays: Sequence[float | np.ndarray]) -> None:
+    def _sleep(self, weights: list[Tensor], decays: Sequence[float | np.ndarray]) -> list[Tensor]:
+        """The weights after a sleep that begins with these."""
         seed = int(torch.randint(2**62, (1,), generator=self.generator))
         draws, shuffles = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
         parameters = self._parameters(decays)
@@ -211,11 +213,11 @@ class SleepReplay(Strategy):
                 asleep.run(self._input_spikes(chunk, draws))
                 bar.set_description("sleep", refresh=False)
                 bar.update(chunk)
-        for layer, (weight, new) in enumerate(zip(weights, asleep.weights, strict=True), start=1):
-            change = torch.as_tensor(new, device=weight.device) - weight
+        slept = [torch.as_tensor(new, device=weights[0].device) for new in asleep.weights]
+        for layer, (weight, new) in enumerate(zip(weights, slept, strict=True), start=1):
             self.log(f"sleep/firing_rate_layer_{layer}", asleep.counts[layer - 1].mean() / max(1, steps))
-            self.log(f"sleep/weight_change_layer_{layer}", float(change.norm() / weight.norm()))
-            weight.copy_(torch.as_tensor(new))
+            self.log(f"sleep/weight_change_layer_{layer}", float((new - weight).norm() / weight.norm()))
+        return slept
 
     def _decays(self, model: nn.Module, depth: int) -> list[float | np.ndarray]:
         """Decay of each layer, of all its neurons or of each.
@@ -291,7 +293,7 @@ def relative(steps: Tensor) -> np.ndarray:
     return steps / (steps[0] + (steps - steps[0]).mean())
 
 
-def sleep_layers(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
+def sleep_layers(model: nn.Module) -> list[tuple[str, Tensor]]:
     """(name, weight) of the layers that sleep, lowest first.
 
     A model says so itself by a method `sleep_layers()`; otherwise its `nn.Linear` layers are taken in order, which must
@@ -312,6 +314,19 @@ def sleep_layers(model: nn.Module) -> list[tuple[str, nn.Parameter]]:
             "`sleep_layers()` that returns [(name, weight), ...], lowest first."
         )
     return layers
+
+
+@torch.no_grad()
+def wake(model: nn.Module, layers: Sequence[tuple[str, Tensor]], weights: Sequence[Tensor]) -> None:
+    """Give the layers the weights that sleep made, by the model's own `set_sleep_layers(weights)` if it has one.
+
+    A model needs one if its `sleep_layers` are computed from parameters instead of being parameters.
+    """
+    if hasattr(model, "set_sleep_layers"):
+        model.set_sleep_layers(weights)
+        return
+    for (_, weight), new in zip(layers, weights, strict=True):
+        weight.copy_(new)
 
 
 def presynaptic(model: nn.Module, layers: Sequence[tuple[str, Tensor]], x: Tensor) -> list[Tensor]:

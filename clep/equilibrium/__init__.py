@@ -18,6 +18,7 @@ from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.connections import INITIALIZATIONS, RULES, Dense
 from clep.equilibrium.convolution import POOLINGS, ConvLayer, Convolution
 from clep.equilibrium.costs import CrossEntropy, SquaredError
+from clep.equilibrium.dendrites import Dendrites
 from clep.equilibrium.dynamics import ORDERS
 from clep.equilibrium.gradients import Backpropagation, Clamping, ContinualNudging, CostNudging, LinearNudging
 from clep.equilibrium.network import DYNAMICS, FEEDBACKS, FIRINGS, PRECISIONS, READOUTS, Network
@@ -49,6 +50,7 @@ __all__ = [
     "Convolution",
     "CostNudging",
     "CrossEntropy",
+    "Dendrites",
     "Dense",
     "LinearNudging",
     "Network",

@@ -9,6 +9,7 @@ from torch import nn
 
 from clep.equilibrium.connections import Connection, Dense, Shape, Wiring
 from clep.equilibrium.convolution import ConvLayer, Convolution
+from clep.equilibrium.dendrites import Dendrites, Dendritic
 from clep.errors import ConfigError
 
 
@@ -32,9 +33,15 @@ def checked_sizes(sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]], 
     return tuple(layers)
 
 
-def connect(below: Shape, layer: int | ConvLayer, wiring: Wiring) -> Connection:
-    """The connection from a layer of shape `below` to the next one."""
-    return Convolution(below, layer, wiring) if isinstance(layer, ConvLayer) else Dense(below, layer, wiring)
+def connect(
+    below: Shape, layer: int | ConvLayer, wiring: Wiring, dendrites: Dendrites | None, first: bool
+) -> Connection:
+    """The connection from a layer of shape `below` (the input, if it is the first) to the next one."""
+    if isinstance(layer, ConvLayer):
+        return Convolution(below, layer, wiring)
+    if dendrites is None:
+        return Dense(below, layer, wiring)
+    return Dendritic(below, layer, wiring, dendrites, feeds_back=not first)
 
 
 def linear_readout(below: int, above: int, wiring: Wiring) -> nn.Linear:

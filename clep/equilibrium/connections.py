@@ -39,6 +39,7 @@ class Wiring:
         feedback_scale: factor on all feedback, > 0 (FRE-RNN; Liu & Chen, arXiv 2508.11659).
         generator: source of the forward weights and biases.
         feedback_generator: source of untied feedback weights, so that tied and untied twins start alike.
+        mask_generator: source of the masks of dendrites.
     """
 
     bias: bool
@@ -47,6 +48,11 @@ class Wiring:
     feedback_scale: float
     generator: torch.Generator
     feedback_generator: torch.Generator
+    mask_generator: torch.Generator
+
+    def bound(self, fan_in: int, fan_out: int) -> float:
+        """Largest absolute initial weight."""
+        return 1.0 / math.sqrt(fan_in) if self.init == "fan_in" else math.sqrt(6.0 / (fan_in + fan_out))
 
 
 class Connection(nn.Module, ABC):
@@ -90,8 +96,13 @@ class Connection(nn.Module, ABC):
         """Number of products of a weight and a signal on the way up, and as many on the way down."""
         return self.weight.numel()
 
-    def cast(self, dtype: torch.dtype) -> "Connection":
-        """A copy for relaxation alone whose parameters are rounded to `dtype`."""
+    def prepared(self, dtype: torch.dtype) -> "Connection":
+        """What stands in for this connection in the steps between two updates: itself, or a copy.
+
+        Its parameters have `dtype`, and what they need at every step has been done to them, differentiably.
+        """
+        if self.weight.dtype == dtype:
+            return self
         other = copy.copy(self)
         other._parameters = {
             name: None if p is None else nn.Parameter(p.detach().to(dtype), requires_grad=False)
@@ -102,6 +113,15 @@ class Connection(nn.Module, ABC):
     def angle(self) -> float:
         """Angle between forward and feedback weights in degrees; 0 where they are tied."""
         return 0.0
+
+    def sleep_weight(self) -> Tensor:
+        """The weights that sleep works on, (n_above, n_below) of dense layers."""
+        return self.weight
+
+    @torch.no_grad()
+    def set_sleep_weight(self, new: Tensor) -> None:
+        """Change the weights such that `sleep_weight` is `new`, as far as they can."""
+        self.weight.copy_(new)
 
 
 class Bilinear(Connection):
@@ -118,11 +138,9 @@ class Bilinear(Connection):
     ) -> None:
         super().__init__(below, above)
         self.feedback_scale = wiring.feedback_scale
-        fan_in, fan_out = fans
-        narrow = 1.0 / math.sqrt(fan_in)
-        bound = narrow if wiring.init == "fan_in" else math.sqrt(6.0 / (fan_in + fan_out))
+        bound = wiring.bound(*fans)
         self.weight = uniform(weight, bound, wiring.generator)
-        self.bias = uniform((units,), narrow, wiring.generator) if wiring.bias else None
+        self.bias = uniform((units,), 1.0 / math.sqrt(fans[0]), wiring.generator) if wiring.bias else None
         self.feedback = uniform(weight, bound, wiring.feedback_generator) if wiring.untied else None
 
     @abstractmethod

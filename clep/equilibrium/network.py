@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.architecture import checked_sizes, connect, gains, linear_readout, plain_layer
 from clep.equilibrium.connections import INITIALIZATIONS, RULES, Dense, Initialization, Rule, Shape, Wiring
-from clep.equilibrium.convolution import ConvLayer
+from clep.equilibrium.convolution import ConvLayer, Convolution
+from clep.equilibrium.dendrites import Dendrites, refuse_with_dendrites
 from clep.equilibrium.dynamics import ORDERS, Dynamics, EnergyDynamics, Link, Order, full_precision
 from clep.equilibrium.gradients import Backpropagation, Equilibrium, LinearNudging
 from clep.equilibrium.neurons import NEURONS
@@ -66,6 +67,8 @@ class Network(nn.Module):
         inhibition: kappa >= 0 of the mean inhibition among the units of each hidden layer, which adds
             -kappa / (2 n) (sum_i s_i)^2 to Phi.
         residual_links: if n > 0, a dense link without biases from every n-th hidden layer to the one n above it.
+        dendrites: branches of every unit (or a mapping, their arguments), which have feedback of their own; None for
+            units without any. See `clep.equilibrium.dendrites`.
         init: `fan_in` or `glorot`; see `Wiring`.
         precision: `full`, or `bfloat16` for states and weights during relaxation; updates stay in full precision.
         firing: `rate`, neurons send their states, or `bernoulli`, hidden neurons send spikes with their states as
@@ -118,6 +121,7 @@ class Network(nn.Module):
         rule: Rule = "contrast",
         inhibition: float = 0.0,
         residual_links: int = 0,
+        dendrites: Dendrites | Mapping[str, Any] | None = None,
         init: Initialization = "fan_in",
         precision: Literal["full", "bfloat16"] = "full",
         firing: Literal["rate", "bernoulli"] = "rate",
@@ -152,6 +156,10 @@ class Network(nn.Module):
                 f"feedback={feedback}, feedback_scale={feedback_scale}; use dynamics=prototypical."
             )
         self.sizes = checked_sizes(sizes, readout)
+        if dendrites is not None:
+            asked = {"dynamics": dynamics, "feedback": feedback, "feedback_scale": feedback_scale, "firing": firing}
+            convolutional = any(isinstance(layer, ConvLayer) for layer in self.sizes)
+            refuse_with_dendrites(asked | {"residual_links": residual_links}, convolutional)
         self.neuron = neuron
         self.bias = bias
         self.free_steps = free_steps
@@ -166,6 +174,7 @@ class Network(nn.Module):
         self.rule = rule
         self.inhibition = inhibition
         self.residual_links = residual_links
+        self.dendrites = Dendrites(**dendrites) if isinstance(dendrites, Mapping) else dendrites
         self.init = init
         self.precision = precision
         self.firing = firing
@@ -175,21 +184,23 @@ class Network(nn.Module):
         self.adaptation: Adaptation | None = None
         self.contrast_norms: tuple[Tensor, Tensor] | None = None
 
-        dt_seed, sign_seed, feedback_seed, spike_seed = np.random.SeedSequence(seed).spawn(4)
+        dt_seed, sign_seed, feedback_seed, spike_seed, mask_seed = np.random.SeedSequence(seed).spawn(5)
         wiring = Wiring(
             bias,
             init,
             feedback == "untied",
             feedback_scale,
             generator=torch.Generator().manual_seed(seed),
-            feedback_generator=torch.Generator().manual_seed(int(feedback_seed.generate_state(1)[0])),
+            feedback_generator=_generator(feedback_seed),
+            mask_generator=_generator(mask_seed),
         )
         relaxing = self.sizes if readout == "state" else self.sizes[:-1]
         first = relaxing[0]
         self.shapes: list[Shape] = [(first,) if isinstance(first, int) else first]
         self.connections = nn.ModuleList()
         for layer in relaxing[1:]:
-            self.connections.append(connect(self.shapes[-1], layer, wiring))
+            first = len(self.shapes) == 1
+            self.connections.append(connect(self.shapes[-1], layer, wiring, self.dendrites, first=first))
             self.shapes.append(self.connections[-1].above)
         self.readout: nn.Linear | None = None
         if readout == "linear":
@@ -290,7 +301,7 @@ class Network(nn.Module):
         with full_precision(x):
             drive = self.drive(x)
             dtype = self.relaxation_dtype
-            dynamics = self._drawn() if dtype == drive.dtype else self._rounded(dtype)
+            dynamics = self._prepared(dtype)
             relaxed = dynamics.relax(
                 drive.to(dtype), self._rest(drive, dtype), self.free_steps, tolerance=self.tolerance
             )
@@ -322,10 +333,11 @@ class Network(nn.Module):
         """Angle between forward and feedback weights of each connection above the input, in degrees; [] if tied."""
         return [] if self.feedback == "tied" else [connection.angle() for connection in self.connections[1:]]
 
-    def sleep_layers(self) -> list[tuple[str, nn.Parameter]]:
+    def sleep_layers(self) -> list[tuple[str, Tensor]]:
         """(name, weight (n_l, n_{l-1})) of each dense layer, lowest first: what sleep replay works on.
 
-        The dense layers are those above the convolutions, if there are any, and a linear read-out.
+        The dense layers are those above the convolutions, if there are any, and a linear read-out. Of dendrites it is
+        the mean over a unit's basal branches, masked synapses being zero; see `set_sleep_layers`.
 
         Raises:
             ConfigError: if they are no chain.
@@ -335,13 +347,27 @@ class Network(nn.Module):
                 "strategies: sleep_replay needs a chain of dense layers; this network has residual links."
             )
         first = self._first_dense
-        dense = [(f"connections.{i}", connection.weight) for i, connection in enumerate(self.connections) if i >= first]
+        dense = [
+            (f"connections.{i}", link.connection.sleep_weight()) for i, link in enumerate(self.links) if i >= first
+        ]
         return dense if self.readout is None else [*dense, ("readout", self.readout.weight)]
 
     def sleep_time_steps(self) -> list[Tensor | None]:
         """dt of the neurons of each layer of `sleep_layers`, (n_l,), lowest first; None for a linear read-out."""
         steps: list[Tensor | None] = [dt.flatten() for dt in self.time_steps[self._first_dense :]]
         return steps if self.readout is None else [*steps, None]
+
+    @torch.no_grad()
+    def set_sleep_layers(self, weights: Sequence[Tensor]) -> None:
+        """Give the layers of `sleep_layers` new weights (n_l, n_{l-1}).
+
+        What changes between two units is added to all of their branches that are not masked, in equal parts and such
+        that the mean over branches changes by as much; pairs without such a branch stay as they are.
+        """
+        for link, weight in zip(self.links[self._first_dense :], weights, strict=self.readout is None):
+            link.connection.set_sleep_weight(weight)
+        if self.readout is not None:
+            self.readout.weight.copy_(weights[-1])
 
     def presynaptic(self, x: Tensor) -> list[Tensor]:
         """Free equilibrium below each layer of `sleep_layers`, (B, n_{l-1}), lowest first."""
@@ -352,7 +378,7 @@ class Network(nn.Module):
     @property
     def _first_dense(self) -> int:
         """Index of the lowest dense connection; none is below a convolution."""
-        return sum(not isinstance(connection, Dense) for connection in self.connections)
+        return sum(isinstance(connection, Convolution) for connection in self.connections)
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights and dt are state)."""
@@ -372,6 +398,7 @@ class Network(nn.Module):
             "rule": self.rule,
             "inhibition": self.inhibition,
             "residual_links": self.residual_links,
+            "dendrites": None if self.dendrites is None else vars(self.dendrites).copy(),
             "init": self.init,
             "precision": self.precision,
             "firing": self.firing,
@@ -385,6 +412,8 @@ class Network(nn.Module):
             ConfigError: with the reason.
         """
         if gradient.phases == "holomorphic":
+            if self.dendrites is not None:
+                raise ConfigError("learner.phases: `holomorphic` cannot follow rectified branches; use `centered`.")
             if not NEURONS[self.neuron].analytic:
                 analytic = ", ".join(name for name, neuron in NEURONS.items() if neuron.analytic)
                 raise ConfigError(
@@ -462,18 +491,18 @@ class Network(nn.Module):
                 f"{self.average_steps}."
             )
 
-    def _rounded(self, dtype: torch.dtype) -> Dynamics:
-        """The relaxation with parameters rounded to `dtype`."""
-        dynamics = self.dynamics
+    def _prepared(self, dtype: torch.dtype) -> Dynamics:
+        """The relaxation for the steps between two updates, in `dtype`; see `Connection.prepared`."""
+        dynamics = self._drawn()
         return replace(
-            dynamics, links=[link._replace(connection=link.connection.cast(dtype)) for link in dynamics.links]
+            dynamics, links=[link._replace(connection=link.connection.prepared(dtype)) for link in dynamics.links]
         )
 
     def _unrolled(self, x: Tensor, gradient: Backpropagation) -> Tensor:
         """Last state of the free phase, whose last steps autograd follows."""
         followed = min(gradient.steps or self.free_steps, self.free_steps)
-        dynamics, drive = self._drawn(), self.drive(x)
-        states = self._rest(drive, drive.dtype)
+        drive = self.drive(x)
+        dynamics, states = self._prepared(drive.dtype), self._rest(drive, drive.dtype)
         if followed < self.free_steps:
             states = dynamics.relax(drive.detach(), states, self.free_steps - followed).states
         return dynamics.unroll(drive, states, followed)[-1]
@@ -499,6 +528,10 @@ class Network(nn.Module):
 _SETTLED = 0.01  # residual, in units of the activation's range, below which nobody need be told
 _EVALUATION_SEED = 0  # of the spikes outside training, the same for all networks: a loaded one gives equal numbers
 _SHRINKS = 0.95  # a residual that falls by less over half a phase is not falling
+
+
+def _generator(seed: np.random.SeedSequence) -> torch.Generator:
+    return torch.Generator().manual_seed(int(seed.generate_state(1)[0]))
 
 
 def _note_jumps(network: Network, incompatible_keys: object = None) -> None:

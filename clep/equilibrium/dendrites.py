@@ -1,0 +1,235 @@
+"""Dendritic connections: inputs arrive on branches, each of which sees some of them and rectifies their sum.
+
+A block of B branches for each of n units reads the activity u of another layer as
+
+    D_o(u) = (1 / B) sum_k relu((W * M)_{k, o} . u + b_{k, o}),        o = 1 ... n,
+
+where the fixed random mask M keeps a share of the inputs of each branch. The way up is a block of basal branches; the
+way down is a block A of apical branches with weights of its own and no biases, times a gain gamma. So there is no
+energy: layer l follows phi_l = s_l . (D_l(s_{l-1}) + gamma A_l(s_{l+1})) in s_l alone, which is a vector field.
+
+Reference: Kubo 2026 (arXiv 2605.08135). The output layer has branches too, as in its code.
+"""
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from clep.equilibrium.connections import Connection, Ends, Route, Rule, Shape, Wiring, uniform
+from clep.equilibrium.products import times_transposed
+from clep.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Dendrites:
+    """The branches of every unit of a network; the defaults are those published for MNIST.
+
+    Args:
+        basal: branches per unit for what comes from below, >= 1.
+        apical: branches per hidden unit for what comes from above, >= 1.
+        density: share of its inputs that a branch keeps, in (0, 1]; at least one is kept.
+        gain: gamma, factor on what comes from above, >= 0; 0 cuts all layers but the last off from learning.
+        apical_dense: whether apical branches keep all of their inputs.
+
+    Raises:
+        ConfigError: for a number out of range.
+    """
+
+    basal: int = 8
+    apical: int = 2
+    density: float = 0.5
+    gain: float = 0.2
+    apical_dense: bool = False
+
+    def __post_init__(self) -> None:
+        for key in ("basal", "apical"):
+            if getattr(self, key) < 1:
+                raise ConfigError(f"network.dendrites.{key}: expected an integer >= 1, got {getattr(self, key)}.")
+        if not 0.0 < self.density <= 1.0:
+            raise ConfigError(f"network.dendrites.density: expected a number in (0, 1], got {self.density}.")
+        if not 0.0 <= self.gain < math.inf:
+            raise ConfigError(f"network.dendrites.gain: expected a number of at least 0, got {self.gain}.")
+
+
+_NEUTRAL = {
+    "dynamics": ("prototypical", "branches follow no energy"),
+    "firing": ("rate", "the mean over spikes of a rectified sum is not that sum of the rates"),
+    "feedback": ("tied", "apical branches are the feedback, with weights of their own"),
+    "feedback_scale": (1.0, "the factor on their feedback is network.dendrites.gain"),
+    "residual_links": (0, "links across layers have no branches"),
+}
+
+
+def refuse_with_dendrites(arguments: Mapping[str, Any], convolutional: bool) -> None:
+    """Refuse arguments of a network that have no meaning beside dendrites.
+
+    Raises:
+        ConfigError: with the reason.
+    """
+    for key, (neutral, reason) in _NEUTRAL.items():
+        if arguments[key] != neutral:
+            raise ConfigError(
+                f"network.{key}: {reason}; leave it {neutral} or set network.dendrites=null, got {arguments[key]}."
+            )
+    if convolutional:
+        raise ConfigError("network.dendrites: branches join dense layers; this network has convolutional ones.")
+
+
+class Dendritic(Connection):
+    """Basal branches on the way up, apical ones on the way down; see the module.
+
+    What the masks leave out is zero, gets no gradient, and has no effect if something else makes it nonzero.
+
+    Args:
+        below: shape of the layer below; images are read as vectors.
+        units: of the layer above.
+        wiring: biases, initial weights.
+        dendrites: the branches.
+        feeds_back: whether there is a way down; there is none into the input.
+
+    Attributes:
+        weight: of the basal branches, (basal, units, n_below).
+        bias: of the basal branches, (basal, units), or None.
+        apical: weights of the apical branches of the layer below, (apical, n_below, units), or None.
+        mask: of `weight`, 1 or 0, shaped as it; None in a copy whose weights are masked already.
+        apical_mask: the same of `apical`; None as well if its branches keep everything.
+    """
+
+    mask: Tensor | None
+    apical_mask: Tensor | None
+
+    def __init__(self, below: Shape, units: int, wiring: Wiring, dendrites: Dendrites, *, feeds_back: bool) -> None:
+        super().__init__(below, (units,))
+        n, density, masks = math.prod(below), dendrites.density, wiring.mask_generator
+        self.gain = dendrites.gain
+        self.weight = uniform((dendrites.basal, units, n), wiring.bound(n, units), wiring.generator)
+        bound = 1.0 / math.sqrt(kept(n, density))
+        self.bias = uniform((dendrites.basal, units), bound, wiring.generator) if wiring.bias else None
+        self.register_buffer("mask", random_mask(self.weight.shape, density, masks))
+        self.apical, apical_mask = None, None
+        if feeds_back:
+            shape = (dendrites.apical, n, units)
+            self.apical = uniform(shape, wiring.bound(units, n), wiring.feedback_generator)
+            apical_mask = None if dendrites.apical_dense else random_mask(shape, density, masks)
+        self.register_buffer("apical_mask", apical_mask)
+        with torch.no_grad():
+            for parameter, mask in ((self.weight, self.mask), (self.apical, self.apical_mask)):
+                if parameter is not None and mask is not None:
+                    parameter.mul_(mask)
+
+    def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
+        drive = _rectified_sum(below.flatten(1), self._basal(), self.bias)
+        scale = 1.0 / len(self.weight)
+        if base is None:
+            return torch.mul(drive, scale, out=out), None
+        return torch.add(base, drive, alpha=scale, out=out), None
+
+    def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
+        assert self.apical is not None  # there is no way down into the input
+        feedback = _rectified_sum(above, self._apical(), None)
+        return torch.add(base, feedback, alpha=self.gain / len(self.apical), out=out)
+
+    def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
+        weight = self._basal()
+        gated = _gated(above, below.flatten(1), weight, self.bias)
+        return times_transposed(gated, weight.flatten(0, 1).T).div_(len(weight)).unflatten(1, self.below)
+
+    def differences(self, first: Ends, second: Ends, free: Ends, coefficient: complex, rule: Rule) -> list[Tensor]:
+        assert not isinstance(coefficient, complex)  # refused: a rectified branch is not analytic
+        (low_1, high_1), (low_2, high_2) = first, second
+        sent_up, sent_down = (low_1, low_2), (high_1, high_2)
+        if rule != "contrast":
+            low, high = first if rule == "predictive" else free
+            sent_up, sent_down = (low, low), (high, high)
+        scale = coefficient / len(self.weight)
+        weight, bias = _contrast(self._basal(), self.bias, sent_up, (high_1, high_2), scale)
+        gradients = [weight if self.mask is None else weight.mul_(self.mask)]
+        if self.bias is not None:
+            gradients.append(bias)
+        if self.apical is not None:
+            scale = coefficient * self.gain / len(self.apical)
+            apical, _ = _contrast(self._apical(), None, sent_down, (low_1, low_2), scale)
+            gradients.append(apical if self.apical_mask is None else apical.mul_(self.apical_mask))
+        return gradients
+
+    def prepared(self, dtype: torch.dtype) -> "Dendritic":
+        other = copy.copy(self)
+        masked = {"weight": self._basal(), "bias": self.bias, "apical": None if self.apical is None else self._apical()}
+        other._parameters = {name: None if p is None else p.to(dtype) for name, p in masked.items()}
+        other._buffers = {"mask": None, "apical_mask": None}
+        return other
+
+    @torch.no_grad()
+    def sleep_weight(self) -> Tensor:
+        """The mean over the branches of each unit, (n_above, n_below)."""
+        return self._basal().mean(0)
+
+    @torch.no_grad()
+    def set_sleep_weight(self, new: Tensor) -> None:
+        """Give the change of `sleep_weight` back to those of the branches that are not masked.
+
+        All of one pair of units change by the same amount, such that their mean becomes the new one; pairs without any
+        stay as they are.
+        """
+        share = len(self.weight) / self.mask.sum(0).clamp_min(1.0)
+        change = (new - self.sleep_weight()) * share
+        self.weight.add_(self.mask * change)
+
+    def _basal(self) -> Tensor:
+        return self.weight if self.mask is None else self.weight * self.mask
+
+    def _apical(self) -> Tensor:
+        assert self.apical is not None
+        return self.apical if self.apical_mask is None else self.apical * self.apical_mask
+
+
+def random_mask(shape: tuple[int, ...], density: float, generator: torch.Generator) -> Tensor:
+    """1 for `max(1, round(density * n))` entries, drawn without replacement, of each row of n; 0 elsewhere."""
+    order = torch.rand(*shape, device=generator.device, generator=generator).argsort(-1)
+    return (order < kept(shape[-1], density)).to(torch.get_default_dtype()).to(torch.get_default_device())
+
+
+def kept(inputs: int, density: float) -> int:
+    """How many of its inputs a branch keeps."""
+    return max(1, round(density * inputs))
+
+
+def _currents(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """Input of every branch before its threshold, (batch, B, n)."""
+    total = times_transposed(u, weight.flatten(0, 1), None if bias is None else bias.flatten())
+    return total.unflatten(1, weight.shape[:2])
+
+
+def _rectified_sum(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """B times D(u), (batch, n)."""
+    return _currents(u, weight, bias).relu_().sum(1)
+
+
+def _gated(post: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """`post` (batch, n) at the branches that u switches on, 0 at the others, (batch, B n)."""
+    return _currents(u, weight, bias).gt_(0.0).mul_(post.unsqueeze(1)).flatten(1)
+
+
+def _contrast(
+    weight: Tensor, bias: Tensor | None, pre: tuple[Tensor, Tensor], post: tuple[Tensor, Tensor], scale: float
+) -> tuple[Tensor, Tensor]:
+    """`scale` * B times the difference of d(post . D(pre)) by weight and bias between two states, masks not applied.
+
+    As in `Bilinear.differences`, differences of states are taken before products.
+    """
+    (pre_1, pre_2), (post_1, post_2) = pre, post
+    if pre_1 is pre_2:
+        u = pre_1.flatten(1)
+        change = _gated((post_1 - post_2).mul_(scale), u, weight, bias)
+        total = times_transposed(change.T, u.T)
+    else:
+        u, low = pre_1.flatten(1), _gated(post_2, pre_2.flatten(1), weight, bias)
+        change = _gated(post_1, u, weight, bias).sub_(low).mul_(scale)
+        total = times_transposed(change.T, u.T)
+        total.add_(times_transposed(low.T, (u - pre_2.flatten(1)).mul_(scale).T))
+    return total.view(weight.shape), change.sum(0).view(weight.shape[:2])
