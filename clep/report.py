@@ -44,6 +44,13 @@ def plot_grid(rows: Runs, path: str | Path, *, over: str) -> None:
     _write(grid_figure(rows, over=over), path)
 
 
+def plot_hidden_states(
+    magnitude: Sequence[Sequence[float]], participation: Sequence[Sequence[float]], path: str | Path, title: str = ""
+) -> None:
+    """Write the course of the hidden states over a free phase as PNG; see `hidden_states_figure`."""
+    _write(hidden_states_figure(magnitude, participation, title), path)
+
+
 def accuracy_matrix_figure(matrix: ArrayLike, title: str = "Accuracy") -> Figure:
     """Heat map of R[i, j], accuracy on experience j after experience i, with its values.
 
@@ -113,6 +120,35 @@ def comparison_figure(runs: Runs, *, classes: int) -> Figure:
     for axes in (left, right):
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_axisbelow(True)
+    return figure
+
+
+def hidden_states_figure(
+    magnitude: Sequence[Sequence[float]], participation: Sequence[Sequence[float]], title: str = ""
+) -> Figure:
+    """How large and how distributed hidden states are, over the steps of a free phase, a line per layer.
+
+    Args:
+        magnitude: Mean |s| of each hidden layer, lowest first, after each step, the first one being step 1.
+        participation: Participation ratio, likewise; NaN is left out.
+        title: Shown above.
+    """
+    figure = Figure(figsize=(8.6, 3.4), layout="constrained", facecolor="white")
+    for axes, courses, name in zip(
+        figure.subplots(1, 2), (magnitude, participation), ("mean |s|", "participation ratio"), strict=True
+    ):
+        for layer, values in enumerate(courses):
+            steps = np.arange(1, len(values) + 1)
+            label, colour = f"hidden layer {layer + 1}", _COLOURS[(layer + 2) % len(_COLOURS)]
+            axes.plot(steps, values, label=label, color=colour, linewidth=1.8)
+        axes.set(xlabel="step of the free phase", ylim=(0, None))
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.set_title(name, loc="left", size=10)
+        axes.grid(axis="y", color=_GRID)
+        axes.spines[["top", "right"]].set_visible(False)
+    if len(magnitude) > 1:
+        axes.legend(frameon=False, fontsize=8)
+    figure.suptitle(title, x=0.01, ha="left", size=10)
     return figure
 
 

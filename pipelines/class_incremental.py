@@ -14,8 +14,10 @@ import numpy as np
 import torch
 
 from clep import metrics, report, tracking
+from clep.activity import Activity, free_phase_activity
 from clep.build import build_stream, build_training, resolved
 from clep.config import Config, label, to_dict, to_yaml
+from clep.equilibrium import Network
 from clep.randomness import seed_globals
 from clep.results import Result, plain_matrix, plain_row
 from clep.streams import Stream
@@ -25,6 +27,7 @@ CHECKPOINT = "learner.ckpt"
 """Name of the artifact that `clep.load` reads."""
 RESULT = "result.json"
 """Name of the artifact with the fields of the `Result`."""
+_HIDDEN_SAMPLES = 500
 
 
 def run(
@@ -81,7 +84,12 @@ def run(
             trained = training.run(stream, on_experience)
             result = _result(config, record.run_id, uri, trained, sizes, time.perf_counter() - started)
             record.log(_final_metrics(result), len(sizes) - 1)
-            _store(record, training, result)
+            hidden = _hidden_activity(training, stream)
+            for layer, activity in enumerate(hidden, start=1):
+                steps = range(1, len(activity.magnitude) + 1)
+                record.log_series(tracking.HIDDEN_MAGNITUDE.format(layer), activity.magnitude, steps)
+                record.log_series(tracking.HIDDEN_PARTICIPATION.format(layer), activity.participation, steps)
+            _store(record, training, result, hidden)
     return result
 
 
@@ -170,13 +178,25 @@ def _final_metrics(result: Result) -> dict[str, float | None]:
     }
 
 
-def _store(record: tracking.Run, training: Training, result: Result) -> None:
-    """Matrix, plot and checkpoint, drawn at the end from stored numbers."""
+def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:
+    """Of the hidden layers of a trained equilibrium network, on training samples of the whole stream."""
+    network = training.template.learner.network
+    if not isinstance(network, Network):
+        return []
+    x = stream.joint().train[0].samples.x
+    return free_phase_activity(network, x[:: 1 + (len(x) - 1) // _HIDDEN_SAMPLES].to(training.template.device))
+
+
+def _store(record: tracking.Run, training: Training, result: Result, hidden: list[Activity]) -> None:
+    """Matrix, plots and checkpoint, drawn at the end from stored numbers."""
     with tempfile.TemporaryDirectory() as folder:
-        files = [Path(folder, name) for name in ("accuracy_matrix.csv", "accuracy_matrix.png", CHECKPOINT)]
+        names = ["accuracy_matrix.csv", "accuracy_matrix.png", CHECKPOINT, *(["hidden_states.png"] if hidden else [])]
+        files = [Path(folder, name) for name in names]
         report.write_matrix_csv(result.matrix, files[0])
         report.plot_accuracy_matrix(result.matrix, files[1], title=f"{result.label}, seed {result.seed}")
         training.template.learner.save(files[2])
+        if hidden:
+            report.plot_hidden_states(*zip(*hidden, strict=True), files[3], title=f"{result.label}, seed {result.seed}")
         for file in files:
             record.artifact(file)
     record.text(json.dumps(asdict(result)), RESULT)

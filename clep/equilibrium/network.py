@@ -199,8 +199,8 @@ class Network(nn.Module):
         self.shapes: list[Shape] = [(first,) if isinstance(first, int) else first]
         self.connections = nn.ModuleList()
         for layer in relaxing[1:]:
-            first = len(self.shapes) == 1
-            self.connections.append(connect(self.shapes[-1], layer, wiring, self.dendrites, first=first))
+            lowest = len(self.shapes) == 1
+            self.connections.append(connect(self.shapes[-1], layer, wiring, self.dendrites, first=lowest))
             self.shapes.append(self.connections[-1].above)
         self.readout: nn.Linear | None = None
         if readout == "linear":

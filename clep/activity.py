@@ -1,0 +1,57 @@
+"""How large and how distributed the hidden states of a network are, step by step of its free phase."""
+
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from clep.equilibrium import Network
+
+
+class Activity(NamedTuple):
+    """One value per step of the free phase, from the first one on, for one hidden layer.
+
+    Attributes:
+        magnitude: mean of |s|; see `magnitude`.
+        participation: effective number of dimensions, NaN where nothing varies; see `participation_ratio`.
+    """
+
+    magnitude: list[float]
+    participation: list[float]
+
+
+def magnitude(states: Tensor) -> float:
+    """Mean of |s| over samples and units."""
+    return float(states.abs().mean())
+
+
+def participation_ratio(states: Tensor) -> float:
+    """(sum_i lambda_i)^2 / sum_i lambda_i^2 of the covariance's eigenvalues over samples, of `states` (B, ...).
+
+    Between 1, where all samples lie on a line, and the smaller of units and B - 1; NaN where they are all the same.
+    """
+    centred = states.flatten(1).double()
+    centred = centred - centred.mean(0)
+    # Samples by samples or units by units, the spectrum is the same; trace and norm are all that is needed of it.
+    gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
+    return float(gram.trace().square() / gram.square().sum())
+
+
+@torch.no_grad()
+def free_phase_activity(network: Network, x: Tensor) -> list[Activity]:
+    """Activity of each hidden layer, lowest first, while `network` relaxes on a batch `x` (B, ...)."""
+    free = network.free_phase(x)
+    hidden = network.depth - (network.readout is None)
+    steps = list(_path(network, free.drive, [torch.zeros_like(state) for state in free.states]))
+    return [
+        Activity([magnitude(states[i]) for states in steps], [participation_ratio(states[i]) for states in steps])
+        for i in range(hidden)
+    ]
+
+
+def _path(network: Network, drive: Tensor, states: Sequence[Tensor]) -> Iterator[list[Tensor]]:
+    """The states after each step of the free phase, in full precision."""
+    for _ in range(network.free_steps):
+        states = network.dynamics.relax(drive, [state.clone() for state in states], 1).states
+        yield states
