@@ -15,13 +15,14 @@ from optuna.trial import FrozenTrial, TrialState
 from clep import metrics, progress, search, tracking
 from clep.build import build_stream, build_training, fingerprint, resolved
 from clep.config import Config, label, replace, to_yaml
-from clep.errors import TrialsFailedError
+from clep.errors import DivergenceError, TrialsFailedError
 from clep.metrics import mean_std
 from clep.randomness import seed_globals
 from clep.workers import run_jobs
 
 _VALIDATION = 0.2
 _IN_A_ROW = 10  # failures after which a search gives up
+_DIVERGED = 0.0  # accuracy of a network that diverged: a finished trial, so that the sampler learns to keep away
 _ACCURACY = "tune/accuracy"
 _PRELOAD = ["clep.build", "clep.strategies.sleep_replay"]
 
@@ -62,10 +63,11 @@ def run(config: Config) -> Tuned:
 
     Trains on the training part alone and scores the final accuracy on the validation part (20 % if the configuration
     names none), averaged over `tune.seeds`. It looks at the accuracy over all experiences, i.e. ahead in the stream.
+    A network that diverges scores 0.
 
     Raises:
         ConfigError, DataError: before anything is trained.
-        TrialsFailedError: if ten trials in a row failed, with the reason of the last one.
+        TrialsFailedError: if ten trials in a row failed, with the reason of the last one, or if every trial diverged.
         KeyboardInterrupt: on Ctrl-C; finished trials are kept and found again.
     """
     stream = {"evaluate_on": "validation", "validation_fraction": config.stream.validation_fraction or _VALIDATION}
@@ -106,6 +108,8 @@ def run(config: Config) -> Tuned:
                     failures.append(error)
                 if len(failures) == _IN_A_ROW:
                     raise TrialsFailedError(f"tune: {_IN_A_ROW} trials in a row failed, the last one with: {error}")
+        if study.best_value == _DIVERGED:
+            raise TrialsFailedError(f"tune: all {done} trials diverged; lower learner.lr, or the ranges of tune.space.")
         tuned = _result(study, base, uri, parent.run_id)
         parent.log({_ACCURACY: tuned.accuracy["mean"]}, 0)
         parent.text(to_yaml(tuned.config), "best.yaml")
@@ -172,7 +176,10 @@ def _score(config: Config, tell: Callable[[Any], None]) -> float:
     torch.set_num_threads(config.threads)
     seed_globals(config.seed)
     stream = build_stream(config)
-    result = build_training(config, stream).run(stream)
+    try:
+        result = build_training(config, stream).run(stream)
+    except DivergenceError:
+        return _DIVERGED
     return metrics.seen_accuracy(result.matrix, [len(experience) for experience in stream.evaluation])
 
 

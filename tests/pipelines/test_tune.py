@@ -98,3 +98,14 @@ def test_interrupted_trials_are_closed_and_failing_ones_reported(monkeypatch, tm
     ]
     assert states[-1] == "COMPLETE"
     assert set(states[:-1]) == {"FAIL"}
+
+
+def test_a_diverging_network_scores_zero_so_that_the_search_goes_on_and_keeps_away():
+    """As a failed trial it would teach the sampler nothing, and a range that reaches too far would end the search."""
+    values = "tune.space={learner.lr: {choices: [1.0e+30, 0.01]}}"
+    several = [*SMALL, "learner.lr=0.01", "network=feedforward", "tune.seeds=[100]"]
+    tuned = tune.run(compose({}, [*several, values, "tune.trials=4"]))
+    scores = {values["learner.lr"]: accuracy for _, accuracy, values in tuned.trials}
+    assert scores[1e30] == 0.0 < scores[0.01] == tuned.accuracy["mean"]
+    with pytest.raises(TrialsFailedError, match=r"tune: all 1 trials diverged; lower learner\.lr"):
+        tune.run(compose({}, [*several, values.replace(", 0.01", ""), "tune.trials=1"]))
