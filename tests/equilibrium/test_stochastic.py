@@ -19,8 +19,8 @@ from clep.equilibrium import (
     SquaredError,
     TimeStep,
 )
-from clep.errors import ConfigError
 from clep.equilibrium.phases import Term, contrast
+from clep.errors import ConfigError
 from clep.estimates import check
 from tests.oracles.vectors import flat
 
