@@ -19,7 +19,7 @@ def grid_lines(axes: Sequence[Axis], rows: Sequence[Row], columns: Sequence[str]
         axes: of the grid; see `clep.grids`.
         rows: one per combination, with `at`, `mean`, `std`, `by_seed`, `seconds`, `remark`, and `columns`.
         columns: names of `COLUMNS`.
-        pairs: labels of one axis.
+        pairs: labels of one axis; pairs of other cells are left out.
     """
     rows = [row for row in rows if row["at"]]
     conditions = list(dict.fromkeys(tuple(row["at"][:-2]) for row in rows))
@@ -47,6 +47,7 @@ def _contrasts(
 ) -> Iterator[str]:
     """A row per pair: its labels on one axis, all cells that differ in nothing else."""
     by_place = {tuple(row["at"]): row for row in rows}
+    pairs = [pair for pair in pairs if axis_of(axes, pair) is not None]
     if not pairs:
         return
     yield from _head(["first against second", "cells", "accuracy", *(COLUMNS[name].title for name in columns)])

@@ -98,7 +98,8 @@ def test_alternatives_are_compared_in_all_cells_that_differ_in_nothing_else():
     """In `a` the differences are 0.1 and 0.1 with seed 0, 0 and 0.2 with seed 1: cells share their seeds, so the mean
     over cells comes first (0.1 and 0.1, an interval of no width); four independent differences would widen it to
     +- 0.13. The cell of `b` without accuracies counts in the columns that it has."""
-    lines = grid_lines(AXES, ROWS, ["worst", "diverged"], [("spread", "same")])
+    lines = grid_lines(AXES, ROWS, ["worst", "diverged"], [("spread", "same"), ("sleep", "naive")])
+    assert not [line for line in lines if "sleep" in line]
     overall, of_a, of_b = (line for line in lines if line.startswith("| spread against same"))
     assert overall == (
         "| spread against same | 3 | +0.1000 [+0.1000, +0.1000] "
