@@ -163,12 +163,14 @@ def summarise(
         for cell, row in zip(claim.cells, rows, strict=True)
         if cell.at_least is not None and row["mean"] is not None
     ]
+    left_out = [row for row, cell in zip(rows, claim.cells, strict=True) if claim.grid and cell.note]
     lines = [
         f"# {claim.name}",
         "",
         claim.claim,
         "",
-        *_table([row for row in rows if not row["at"]], claim.columns),
+        *_table([row for row in rows if not row["at"] and row not in left_out], claim.columns),
+        *(f"- {row['label']}: {row['remark']}\n" for row in left_out),
         *(grid_lines(claim.grid, rows, claim.columns, claim.compare) if claim.grid else ()),
         *(f"- {found.words}" for found in judge(claim, accuracies)),
         *(f"- {promise}" for promise in promises),

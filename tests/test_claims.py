@@ -124,6 +124,7 @@ def test_a_grid_makes_cells_beside_those_that_are_written_out(tmp_path):
     head = "| sleep | 0.600 | 0.600 | 0.100 | 0.900 | 0.500 (Somebody 2020) | 123 | 4 | 0.600 | 0 |"
     assert head in text.splitlines()
     assert "| scalar | 0.1 | not run | - | - | - |" in text.splitlines()
+    assert "- kmnist: not run" in text.splitlines()
 
 
 def test_a_grid_alone_compares_alternatives_of_one_of_its_axes(tmp_path):
