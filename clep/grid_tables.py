@@ -55,6 +55,8 @@ def _contrasts(
         axis = axis_of(axes, (a, b)) or 0
         swapped = {place: (*place[:axis], b, *place[axis + 1 :]) for place in by_place if place[axis] == a}
         both = [(by_place[here], by_place[there]) for here, there in swapped.items() if there in by_place]
+        if not both:
+            continue
         values = [
             _contrast(COLUMNS[name], [(x["columns"][name], y["columns"][name]) for x, y in both]) for name in columns
         ]

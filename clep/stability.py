@@ -91,11 +91,11 @@ COLUMNS = {
     "std": Column("std over seeds", std),
     "worst": Column("worst seed", worst, ".3f", higher_is_better=True),
     "std_last_epochs": Column(
-        f"std of the last {LAST_EPOCHS} epochs", _mean(std_last_epochs), of_run=std_last_epochs, of_epochs=True
+        f"std, last {LAST_EPOCHS} epochs", _mean(std_last_epochs), of_run=std_last_epochs, of_epochs=True
     ),
-    "diverged": Column("runs that diverged", _total(diverged), ".0f", diverged),
-    "oscillated": Column("runs with free phases that did not settle", _total(oscillated), ".0f", oscillated),
-    "unsettled": Column("free phases that did not settle", _mean(unsettled), ".3f", unsettled),
+    "diverged": Column("diverged runs", _total(diverged), ".0f", diverged),
+    "oscillated": Column("unsettled runs", _total(oscillated), ".0f", oscillated),
+    "unsettled": Column("unsettled free phases", _mean(unsettled), ".3f", unsettled),
     "residual": Column("residual at T1", _mean(residual), ".1e", residual),
 }
 """Name in a claim -> column."""

@@ -100,6 +100,7 @@ def test_alternatives_are_compared_in_all_cells_that_differ_in_nothing_else():
     +- 0.13. The cell of `b` without accuracies counts in the columns that it has."""
     lines = grid_lines(AXES, ROWS, ["worst", "diverged"], [("spread", "same"), ("sleep", "naive")])
     assert not [line for line in lines if "sleep" in line]
+    assert not [line for line in grid_lines(AXES, ROWS[:2], ["worst"], [("spread", "same")]) if "against same" in line]
     overall, of_a, of_b = (line for line in lines if line.startswith("| spread against same"))
     assert overall == (
         "| spread against same | 3 | +0.1000 [+0.1000, +0.1000] "
