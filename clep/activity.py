@@ -1,6 +1,6 @@
 """How large and how distributed the hidden states of a network are, step by step of its free phase."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
@@ -41,17 +41,14 @@ def participation_ratio(states: Tensor) -> float:
 @torch.no_grad()
 def free_phase_activity(network: Network, x: Tensor) -> list[Activity]:
     """Activity of each hidden layer, lowest first, while `network` relaxes on a batch `x` (B, ...)."""
-    free = network.free_phase(x)
-    hidden = network.depth - (network.readout is None)
-    steps = list(_path(network, free.drive, [torch.zeros_like(state) for state in free.states]))
-    return [
-        Activity([magnitude(states[i]) for states in steps], [participation_ratio(states[i]) for states in steps])
-        for i in range(hidden)
-    ]
+    free, dtype = network.free_phase(x), network.relaxation_dtype
+    layers = [Activity([], []) for _ in range(network.depth - (network.readout is None))]
 
+    def watch(states: Sequence[Tensor]) -> None:
+        for activity, state in zip(layers, states, strict=False):
+            activity.magnitude.append(magnitude(state))
+            activity.participation.append(participation_ratio(state))
 
-def _path(network: Network, drive: Tensor, states: Sequence[Tensor]) -> Iterator[list[Tensor]]:
-    """The states after each step of the free phase, in full precision."""
-    for _ in range(network.free_steps):
-        states = network.dynamics.relax(drive, [state.clone() for state in states], 1).states
-        yield states
+    rest = [torch.zeros_like(state, dtype=dtype) for state in free.states]
+    free.dynamics.relax(free.drive.to(dtype), rest, network.free_steps, tolerance=network.tolerance, watch=watch)
+    return layers

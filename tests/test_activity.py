@@ -58,8 +58,12 @@ def test_activity_follows_the_hidden_layers_through_every_step_of_the_free_phase
             assert activity.participation[step] == pytest.approx(expected, rel=1e-3, nan_ok=True)
 
 
-def test_activity_ends_where_the_free_phase_does():
-    network = Network([6, 5, 4], dendrites=Dendrites(), free_steps=7, relaxation="asynchronous", seed=1)
+@pytest.mark.parametrize(
+    "options", [{"dendrites": Dendrites()}, {"relaxation": "asynchronous"}, {"firing": "bernoulli"}]
+)
+def test_activity_ends_where_the_free_phase_does(options):
+    """Steps of spiking neurons taken one at a time would be others: each relaxation draws from the start."""
+    network = Network([6, 5, 4], free_steps=7, **options, seed=1).eval()
     x = torch.rand(9, 6)
     (activity,) = free_phase_activity(network, x)
     assert len(activity.magnitude) == len(activity.participation) == 7

@@ -14,6 +14,8 @@ from clep.equilibrium.neurons import Neuron
 Nudge = Callable[[Tensor], Tensor]
 """State of the last layer (B, ...) -> the term added to its dynamics, of the same shape."""
 
+Watch = Callable[[Sequence[Tensor]], None]
+
 Order = Literal["synchronous", "asynchronous"]
 ORDERS: tuple[Order, ...] = ("synchronous", "asynchronous")
 
@@ -100,6 +102,7 @@ class Dynamics:
         *,
         tolerance: float = 0.0,
         clamped: bool = False,
+        watch: Watch | None = None,
     ) -> Relaxation:
         """Take `steps` steps (asynchronous: sweeps) from `states`, or fewer if the residual falls below `tolerance`.
 
@@ -110,6 +113,7 @@ class Dynamics:
             nudge: acts on the last layer at every step; None in the free phase.
             tolerance: residual at which to stop; it is looked at every few steps. 0 takes all steps.
             clamped: the last layer keeps its state.
+            watch: told the states after each step, whose memory the next steps use.
         """
         groups = self._groups(len(states) - clamped)
         targets: list[Tensor] = [torch.empty_like(state) for state in states]
@@ -135,6 +139,8 @@ class Dynamics:
                         self._move(states[layer], targets[layer], 1.0 if dt is None else dt, out=states[layer])
                     sent[layer] = send(layer, states)
             mean.add(step, states)
+            if watch is not None:
+                watch(states)
             if look and changes:
                 residual = torch.stack(changes).max()
                 halfway = residual if middle else halfway

@@ -90,11 +90,22 @@ def test_mlflow_holds_the_contract_of_metrics_with_the_experience_as_step(slept)
 
 def test_artifacts_hold_the_config_the_matrix_a_plot_and_a_checkpoint(slept, tmp_path):
     names = {artifact.path for artifact in client(slept).list_artifacts(slept.run_id)}
-    assert names == {"config.yaml", "accuracy_matrix.csv", "accuracy_matrix.png", "learner.ckpt", "result.json"}
+    pictures = {"accuracy_matrix.png", "hidden_states.png"}
+    assert names == pictures | {"config.yaml", "accuracy_matrix.csv", "learner.ckpt", "result.json"}
     path = client(slept).download_artifacts(slept.run_id, "accuracy_matrix.csv", str(tmp_path))
     with open(path) as file:
         rows = list(csv.reader(file))
     np.testing.assert_allclose(np.array(rows[-1][-5:], dtype=float), slept.matrix[-1])
+
+
+def test_the_hidden_states_of_a_free_phase_are_recorded_at_each_of_its_steps(slept):
+    """Magnitudes of units in [0, 1], of which at most as many vary as there are."""
+    magnitude, dimensions = history(slept, "hidden/magnitude_layer_1"), history(slept, "hidden/participation_layer_1")
+    steps = clep.load(slept.run_id, tracking_uri=slept.tracking_uri).network.free_steps
+    assert sorted(magnitude) == sorted(dimensions) == list(range(1, steps + 1))
+    assert all(0.0 < value < 1.0 for value in magnitude.values())
+    assert all(1.0 <= value <= 64.0 for value in dimensions.values())
+    assert not history(slept, "hidden/magnitude_layer_2")
 
 
 def test_the_stored_config_reproduces_the_run_to_the_bit(slept, tmp_path):
