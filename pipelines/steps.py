@@ -87,13 +87,18 @@ def run(config: Config) -> Steps:
     Strategies of the configuration are not looked at; phases are centered.
 
     Raises:
-        ConfigError: for a network that has no equilibrium gradient through its loss.
+        ConfigError: for a network that has no equilibrium gradient through its loss, or never settles.
     """
     seed_globals(config.seed)
     torch.set_num_threads(config.threads)
     if config.network.model != "equilibrium" or config.learner.nudging not in ("linear", "cost"):
         raise ConfigError(
             "learner.nudging: steps are measured for equilibrium networks with `linear` or `cost` nudging."
+        )
+    if config.network.firing != "rate":
+        raise ConfigError(
+            "network.firing: spikes never settle, so no number of steps is enough; steps are measured for their mean "
+            "field, network.firing=rate."
         )
     config = replace_config(config, strategies=["joint"])
     stream = build_stream(config)
