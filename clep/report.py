@@ -141,7 +141,8 @@ def hidden_states_figure(
             steps = np.arange(1, len(values) + 1)
             label, colour = f"hidden layer {layer + 1}", _COLOURS[(layer + 2) % len(_COLOURS)]
             axes.plot(steps, values, label=label, color=colour, linewidth=1.8)
-        axes.set(xlabel="step of the free phase", ylim=(0, None))
+        largest = max((value for values in courses for value in values if np.isfinite(value)), default=0.0)
+        axes.set(xlabel="step of the free phase", ylim=(0, 1.1 * largest or 1.0))
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.set_title(name, loc="left", size=10)
         axes.grid(axis="y", color=_GRID)
