@@ -13,9 +13,7 @@ Reference: Kubo 2026 (arXiv 2605.08135). The output layer has branches too, as i
 
 import copy
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -54,30 +52,6 @@ class Dendrites:
             raise ConfigError(f"network.dendrites.density: expected a number in (0, 1], got {self.density}.")
         if not 0.0 <= self.gain < math.inf:
             raise ConfigError(f"network.dendrites.gain: expected a number of at least 0, got {self.gain}.")
-
-
-_NEUTRAL = {
-    "dynamics": ("prototypical", "branches follow no energy"),
-    "firing": ("rate", "the mean over spikes of a rectified sum is not that sum of the rates"),
-    "feedback": ("tied", "apical branches are the feedback, with weights of their own"),
-    "feedback_scale": (1.0, "the factor on their feedback is network.dendrites.gain"),
-    "residual_links": (0, "links across layers have no branches"),
-}
-
-
-def refuse_with_dendrites(arguments: Mapping[str, Any], convolutional: bool) -> None:
-    """Refuse arguments of a network that have no meaning beside dendrites.
-
-    Raises:
-        ConfigError: with the reason.
-    """
-    for key, (neutral, reason) in _NEUTRAL.items():
-        if arguments[key] != neutral:
-            raise ConfigError(
-                f"network.{key}: {reason}; leave it {neutral} or set network.dendrites=null, got {arguments[key]}."
-            )
-    if convolutional:
-        raise ConfigError("network.dendrites: branches join dense layers; this network has convolutional ones.")
 
 
 class Dendritic(Connection):

@@ -13,11 +13,12 @@ from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.architecture import checked_sizes, connect, gains, linear_readout, plain_layer
 from clep.equilibrium.connections import INITIALIZATIONS, RULES, Dense, Initialization, Rule, Shape, Wiring
 from clep.equilibrium.convolution import ConvLayer, Convolution
-from clep.equilibrium.dendrites import Dendrites, refuse_with_dendrites
+from clep.equilibrium.dendrites import Dendrites
 from clep.equilibrium.dynamics import ORDERS, Dynamics, EnergyDynamics, Link, Order, full_precision
 from clep.equilibrium.gradients import Backpropagation, Equilibrium, LinearNudging
 from clep.equilibrium.neurons import NEURONS
 from clep.equilibrium.phases import FreePhase, Nudging
+from clep.equilibrium.refusals import check_parts, check_phases
 from clep.equilibrium.stochastic import BernoulliDynamics
 from clep.equilibrium.time_steps import TimeStep
 from clep.errors import ConfigError
@@ -141,25 +142,7 @@ class Network(nn.Module):
         ):
             if value not in valid:
                 raise ConfigError(f"network.{key}: unknown {key} `{value}`. Valid names: {', '.join(valid)}.")
-        for key, steps in (("free_steps", free_steps), ("nudged_steps", nudged_steps)):
-            if steps < 1:
-                raise ConfigError(f"network.{key}: expected an integer of at least 1, got {steps}.")
-        if tolerance < 0.0:
-            raise ConfigError(f"network.tolerance: expected a number of at least 0, got {tolerance}.")
-        if inhibition < 0.0:
-            raise ConfigError(f"network.inhibition: expected a number of at least 0, got {inhibition}.")
-        if not feedback_scale > 0.0:
-            raise ConfigError(f"network.feedback_scale: expected a number above 0, got {feedback_scale}.")
-        if dynamics == "energy" and (feedback == "untied" or feedback_scale != 1.0):
-            raise ConfigError(
-                "network.dynamics: `energy` needs the symmetric feedback of an energy, got "
-                f"feedback={feedback}, feedback_scale={feedback_scale}; use dynamics=prototypical."
-            )
         self.sizes = checked_sizes(sizes, readout)
-        if dendrites is not None:
-            asked = {"dynamics": dynamics, "feedback": feedback, "feedback_scale": feedback_scale, "firing": firing}
-            convolutional = any(isinstance(layer, ConvLayer) for layer in self.sizes)
-            refuse_with_dendrites(asked | {"residual_links": residual_links}, convolutional)
         self.neuron = neuron
         self.bias = bias
         self.free_steps = free_steps
@@ -179,8 +162,7 @@ class Network(nn.Module):
         self.precision = precision
         self.firing = firing
         self.average_steps = average_steps
-        if firing == "bernoulli":
-            self._check_spikes()
+        check_parts(self)
         self.adaptation: Adaptation | None = None
         self.contrast_norms: tuple[Tensor, Tensor] | None = None
 
@@ -411,33 +393,7 @@ class Network(nn.Module):
         Raises:
             ConfigError: with the reason.
         """
-        if gradient.phases == "holomorphic":
-            if self.dendrites is not None:
-                raise ConfigError("learner.phases: `holomorphic` cannot follow rectified branches; use `centered`.")
-            if not NEURONS[self.neuron].analytic:
-                analytic = ", ".join(name for name, neuron in NEURONS.items() if neuron.analytic)
-                raise ConfigError(
-                    f"learner.phases: `holomorphic` needs an analytic activation, got network.neuron={self.neuron}; "
-                    f"use one of {analytic}."
-                )
-            if any(isinstance(layer, ConvLayer) and layer.routes for layer in self.sizes):
-                raise ConfigError(
-                    "learner.phases: `holomorphic` cannot follow max pooling, which is not analytic; use "
-                    "network.pooling=average."
-                )
-        if self.rule == "predictive" and gradient.phases in ("centered", "holomorphic"):
-            raise ConfigError(
-                "network.rule: `predictive` takes the presynaptic state of the phase that is compared with the free "
-                f"one, got learner.phases={gradient.phases}; use learner.phases=one_sided or learner.nudging=clamped."
-            )
-        if self.firing == "bernoulli" and (gradient.phases == "holomorphic" or gradient.start == "mirrored"):
-            key, value = ("start", "mirrored") if gradient.start == "mirrored" else ("phases", "holomorphic")
-            raise ConfigError(
-                f"learner.{key}: `{value}` takes states beyond [0, 1], which are no probabilities of firing; use "
-                "phases=centered and start=free, or network.firing=rate."
-            )
-        if getattr(gradient, "nudge", "inside") == "outside" and self.dynamics_name == "energy":
-            raise ConfigError("learner.nudge: energy-based dynamics have no inside and outside; leave it `inside`.")
+        check_phases(self, gradient)
 
     def _shaped(self, x: Tensor) -> Tensor:
         """The input as layer 0, under autocast in the dtype of the parameters."""
@@ -454,42 +410,6 @@ class Network(nn.Module):
         if self.firing == "rate" or not self.training:
             return self.dynamics
         return replace(self.dynamics, seed=int(self._spike_seeds.integers(2**63)))
-
-    def _check_spikes(self) -> None:
-        """Refuse what has no meaning where neurons fire at random, with the reason."""
-        if not NEURONS[self.neuron].probability:
-            valid = ", ".join(name for name, neuron in NEURONS.items() if neuron.probability)
-            raise ConfigError(
-                "network.firing: `bernoulli` reads states as probabilities in [0, 1], which "
-                f"network.neuron={self.neuron} leaves; use one of {valid}."
-            )
-        if self.dynamics_name != "prototypical":
-            raise ConfigError(
-                f"network.firing: `bernoulli` reads states as probabilities; those of network.dynamics="
-                f"{self.dynamics_name} are potentials. Use dynamics=prototypical."
-            )
-        if self.tolerance > 0.0:
-            raise ConfigError(
-                "network.tolerance: states of spiking neurons never stand still, so no residual can stop a phase; set "
-                "network.tolerance=0, or network.firing=rate."
-            )
-        if self.precision != "full":
-            raise ConfigError(
-                f"network.precision: {self.precision} rounds probabilities and uniforms to 8 bits, more than the "
-                "phases differ by; set network.precision=full, or network.firing=rate."
-            )
-        if any(isinstance(layer, ConvLayer) and layer.routes for layer in self.sizes):
-            raise ConfigError(
-                "network.pooling: the maximum of a few spikes is nearly always 1, and its winner is drawn by lot; set "
-                "network.pooling=average, or network.firing=rate."
-            )
-        shortest = min(self.free_steps, self.nudged_steps)
-        if not 1 <= self.average_steps <= shortest:
-            raise ConfigError(
-                f"network.average_steps: expected an integer from 1 to {shortest}, the steps of the shortest phase "
-                f"(network.free_steps={self.free_steps}, network.nudged_steps={self.nudged_steps}), got "
-                f"{self.average_steps}."
-            )
 
     def _prepared(self, dtype: torch.dtype) -> Dynamics:
         """The relaxation for the steps between two updates, in `dtype`; see `Connection.prepared`."""
