@@ -127,6 +127,11 @@ def read(path: Path, name: str) -> Claim:
     )
     labels = [cell.label for cell in claim.cells]
     for pair in claim.compare:
+        if len(both := [axis.name for axis in grid if set(pair) <= set(axis.points)]) > 1:
+            raise ConfigError(
+                f"{name}: compare: `{pair[0]}` and `{pair[1]}` are alternatives of {' and '.join(both)} alike; name "
+                "those of one of them otherwise, with labels and changes."
+            )
         for label in pair if axis_of(grid, pair) is None else ():
             if label not in labels:
                 alternatives = [label for axis in grid for label in axis.points]

@@ -45,14 +45,12 @@ def _cells(axes: Sequence[Axis], rows: Sequence[Row], columns: Sequence[str]) ->
 def _contrasts(
     axes: Sequence[Axis], rows: Sequence[Row], columns: Sequence[str], pairs: Sequence[Pair]
 ) -> Iterator[str]:
-    """A row per pair: its labels on one axis, all cells that differ in nothing else."""
+    """A row per pair: its labels on one axis, all cells that differ in nothing else; nothing without such cells."""
     by_place = {tuple(row["at"]): row for row in rows}
-    pairs = [pair for pair in pairs if axis_of(axes, pair) is not None]
-    if not pairs:
-        return
-    yield from _head(["first against second", "cells", "accuracy", *(COLUMNS[name].title for name in columns)])
+    lines = []
     for a, b in pairs:
-        axis = axis_of(axes, (a, b)) or 0
+        if (axis := axis_of(axes, (a, b))) is None:
+            continue
         swapped = {place: (*place[:axis], b, *place[axis + 1 :]) for place in by_place if place[axis] == a}
         both = [(by_place[here], by_place[there]) for here, there in swapped.items() if there in by_place]
         if not both:
@@ -60,8 +58,10 @@ def _contrasts(
         values = [
             _contrast(COLUMNS[name], [(x["columns"][name], y["columns"][name]) for x, y in both]) for name in columns
         ]
-        yield _line([f"{a} against {b}", str(len(both)), _paired(both), *values])
-    yield ""
+        lines.append(_line([f"{a} against {b}", str(len(both)), _paired(both), *values]))
+    if lines:
+        yield from _head(["first against second", "cells", "accuracy", *(COLUMNS[name].title for name in columns)])
+        yield from [*lines, ""]
 
 
 def _paired(both: Sequence[tuple[Row, Row]]) -> str:

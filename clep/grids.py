@@ -102,4 +102,5 @@ def _axis(name: str, points: Any, where: str) -> Axis:
     valid = key_paths()
     if name not in valid and not name.startswith("strategy."):
         raise ConfigError(f"{where}: {unknown(name, valid, 'key')}; with labels and changes an axis may have any name")
-    return Axis(name, {str(value): (f"{name}={value}",) for value in points})
+    values = ["null" if value is None else str(value) for value in points]
+    return Axis(name, {value: (f"{name}={value}",) for value in values})

@@ -141,6 +141,22 @@ def test_a_grid_alone_compares_alternatives_of_one_of_its_axes(tmp_path):
         claim(tmp_path, ALONE.replace("worst", "wurst"))
 
 
+def test_a_comparison_stands_where_its_alternatives_are_cells_and_nowhere_else(tmp_path):
+    """Both alternatives name conditions, whose tables have one of them each."""
+    conditions = "grid:\n  stream: [mnist, digits]\n  network: [ep]\n  learner.lr: [0.1, 1.0]\n"
+    text = ALONE[: ALONE.index("grid:")] + conditions + "compare: [[mnist, digits]]"
+    results = {f"{stream}, ep, {lr}": [result(0, 0.5)] for stream in ("mnist", "digits") for lr in ("0.1", "1.0")}
+    _, table = claims.summarise(claim(tmp_path, text), results, "")
+    assert table.count("first against second") == table.count("| mnist against digits | 2 |") == 1
+
+
+def test_a_comparison_that_means_two_axes_is_refused(tmp_path):
+    text = ALONE.replace("time step: {scalar: [network=ep], lognormal: [network=hts_ep]}", "learner.beta: [0.1, 1.0]")
+    text = text.replace("[[lognormal, scalar]]", "[[0.1, 1.0]]")
+    with pytest.raises(ConfigError, match=r"`0\.1` and `1\.0` are alternatives of learner\.beta and learner\.lr alike"):
+        claim(tmp_path, text)
+
+
 @pytest.mark.parametrize("name", config.builtin("claim"))
 def test_every_built_in_claim_composes(name):
     """A misspelt key in one of many cells would show after hours."""

@@ -22,6 +22,12 @@ def test_every_combination_is_a_cell_with_the_changes_of_all_its_alternatives():
     assert grids.read_grid(None, "claim") == ((), ())
 
 
+def test_an_axis_of_values_may_hold_null():
+    axes, cells = grids.read_grid({**GRID, "stream.samples_per_experience": [10, None]}, "claim")
+    assert list(axes[2].points) == ["10", "null"]
+    assert cells[1].set[-1] == "stream.samples_per_experience=null"
+
+
 def test_a_list_of_grids_is_finer_in_some_places_and_has_no_cell_twice():
     fine = {"depth": {"shallow": ["network.hidden=[8]"]}, "learner.lr": [1, 0.3]}
     axes, cells = grids.read_grid([GRID, fine], "claim")
