@@ -183,8 +183,9 @@ def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:
     network = training.template.learner.network
     if not isinstance(network, Network):
         return []
-    x = stream.joint().train[0].samples.x
-    return free_phase_activity(network, x[:: 1 + (len(x) - 1) // _HIDDEN_SAMPLES].to(training.template.device))
+    rows = [row for experience in stream.train for row in experience.rows]
+    x = stream.samples.rows(rows[:: 1 + (len(rows) - 1) // _HIDDEN_SAMPLES]).x  # not a copy of all training data
+    return free_phase_activity(network, x.to(training.template.device))
 
 
 def _store(record: tracking.Run, training: Training, result: Result, hidden: list[Activity]) -> None:

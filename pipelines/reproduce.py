@@ -77,12 +77,7 @@ def run(
     seeds = [seed for seed in claim.seeds if not small or seed in claim.seeds[:2]]
     chosen = [cell for cell in claim.cells if not cell.note]
     cells = [(cell, compose(cell.config or pipeline, [*shared, *cell.set, *changes])) for cell in chosen]
-    streams: dict[str, Stream] = {}
-    for _, config in cells:
-        check_epochs(claim.columns, config)
-        source = str(config.stream)
-        streams[source] = streams.get(source) or build_stream(config)
-        build_training(config, streams[source])  # refuses what cannot be trained, before anything is
+    _check([config for _, config in cells], claim.columns)
     jobs = [
         (cell.label, resolved(replace(config, seed=seed)))
         for seed in seeds
@@ -143,6 +138,16 @@ def _refuse(changes: Sequence[str]) -> None:
             raise ConfigError(
                 f"{key}: the claim's file says which cells and seeds are run; change a copy of it, and give its path."
             )
+
+
+def _check(configs: Sequence[Config], columns: Sequence[str]) -> None:
+    """Refuse what cannot be loaded, trained or measured; the data do not outlive this."""
+    streams: dict[str, Stream] = {}
+    for config in configs:
+        check_epochs(columns, config)
+        source = str(config.stream)
+        streams[source] = streams.get(source) or build_stream(config)
+        build_training(config, streams[source])
 
 
 def _code(tags: Mapping[str, str]) -> str:
