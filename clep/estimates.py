@@ -59,6 +59,11 @@ def check(
             "learner.nudging: `bptt` follows all steps in full precision; set network.precision=full and "
             "network.tolerance=0."
         )
+    if isinstance(gradient, Backpropagation) and gradient.steps is not None and network.firing == "bernoulli":
+        raise ConfigError(
+            "learner.bptt_steps: the spikes of the last steps would repeat those of the first; leave it null, or set "
+            "network.firing=rate."
+        )
     if isinstance(gradient, CostNudging):
         name = next(name for name, kind in _COSTS.items() if type(gradient.cost) is kind)
         if name != loss:

@@ -110,6 +110,7 @@ class LearnerConfig:
     schedule: Literal["constant", "cosine"] = "constant"  # per experience, as `epochs`
     batch_size: int = 32
     epochs: int = 5
+    hidden_states: bool = False  # record size and dimensions of hidden states in a free phase after training
     evaluate_epochs: bool = False  # measure accuracy after every epoch too, which costs an evaluation each
     reset_optimizer: bool = True  # its momentum, at each experience; Avalanche keeps it
     gradient_clip: float | None = None  # the largest norm; null clips nothing

@@ -84,7 +84,7 @@ def run(
             trained = training.run(stream, on_experience)
             result = _result(config, record.run_id, uri, trained, sizes, time.perf_counter() - started)
             record.log(_final_metrics(result), len(sizes) - 1)
-            hidden = _hidden_activity(training, stream)
+            hidden = _hidden_activity(training, stream) if config.learner.hidden_states else []
             for layer, activity in enumerate(hidden, start=1):
                 steps = range(1, len(activity.magnitude) + 1)
                 record.log_series(tracking.HIDDEN_MAGNITUDE.format(layer), activity.magnitude, steps)

@@ -405,6 +405,7 @@ def test_networks_of_spikes_without_meaning_are_refused(arguments, words):
         (LinearNudging(0.5, "holomorphic"), ["learner.phases", "`holomorphic`", "phases=centered"]),
         (CostNudging(0.5, start="mirrored"), ["learner.start", "`mirrored`", "start=free"]),
         (ContinualNudging(0.5), ["learner.nudging", "`continual`", "noise", "learner.nudging=cost"]),
+        (Backpropagation(5), ["learner.bptt_steps", "repeat", "null"]),
     ],
 )
 def test_gradients_without_meaning_for_spikes_are_refused(gradient, words):

@@ -35,7 +35,8 @@ def history(result, name):
 def slept(tmp_path_factory):
     """One run that the tests below only look at."""
     tracked = {"tracking": {"uri": f"sqlite:///{tmp_path_factory.mktemp('slept')}/mlflow.db"}}
-    return clep.run(SMALL | tracked | {"strategies": ["awake_rehearsal", "sleep_replay"]})
+    watched = {"learner": SMALL["learner"] | {"hidden_states": True}}
+    return clep.run(SMALL | watched | tracked | {"strategies": ["awake_rehearsal", "sleep_replay"]})
 
 
 def test_every_number_of_a_run_follows_from_its_accuracy_matrix(slept):
