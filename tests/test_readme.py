@@ -66,9 +66,11 @@ def test_every_key_and_class_of_the_page_on_equilibrium_propagation_exists():
 
 
 def test_the_python_of_the_page_on_equilibrium_propagation_runs_as_written(tmp_path):
-    (code,) = re.findall(r"```python\n(.*?)```", EQUILIBRIUM, flags=re.DOTALL)
-    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    snippets = re.findall(r"```python\n(.*?)```", EQUILIBRIUM, flags=re.DOTALL)
+    assert snippets
+    for code in snippets:
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_python_of_the_readme_runs_as_written(tmp_path):

@@ -121,7 +121,7 @@ def test_fewer_evaluation_samples_are_the_same_for_every_seed(toy):
     """Drawn by the run's seed, they would add to the spread over seeds; the first ones may be the easy ones."""
     few, every = toy(evaluation_samples=5, class_order="fixed"), toy(class_order="fixed")
     assert [len(e) for e in few.test] == [5, 5, 5]
-    assert ids(few.test[0].samples.x) != ids(every.test[0].samples.x[:5])
+    assert ids(few.test[0]) != ids(every.test[0])[:5]
     assert set(all_ids(few.test)) < set(all_ids(every.test))
     assert all_ids(few.train) == all_ids(every.train)
     other = toy(evaluation_samples=5, class_order="fixed", seed=7)
