@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from clep.energy import SpikeMeter
+from clep.diagnostics.energy import SpikeMeter
+from clep.diagnostics.settling import Unsettled
 from clep.equilibrium import (
     Backpropagation,
     Clamping,
@@ -29,7 +30,6 @@ from clep.equilibrium.phases import FreePhase
 from clep.errors import ConfigError, DivergenceError
 from clep.estimates import GRADIENTS, Gradient, check, gradient_from, plain_gradient
 from clep.feedforward import Feedforward
-from clep.settling import Unsettled
 
 LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
 """Loss name -> criterion of (output (B, K), class indices (B,))."""

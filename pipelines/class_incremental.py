@@ -14,9 +14,9 @@ import numpy as np
 import torch
 
 from clep import metrics, report, tracking
-from clep.activity import Activity, free_phase_activity
 from clep.build import build_stream, build_training, resolved
 from clep.config import Config, label, to_dict, to_yaml
+from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
 from clep.randomness import seed_globals
 from clep.results import Result, plain_matrix, plain_row

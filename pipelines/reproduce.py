@@ -15,10 +15,10 @@ from clep.pipelines.cells import run_cells
 from clep import report, tracking
 from clep.build import build_stream, build_training, fingerprint, resolved
 from clep.claims import Claim, summarise
+from clep.claims.stability import check_epochs
 from clep.config import Config, compose, replace
 from clep.errors import ConfigError
 from clep.results import Result
-from clep.stability import check_epochs
 from clep.streams import Stream
 
 _TAG = "claim_job"

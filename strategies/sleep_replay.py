@@ -18,8 +18,14 @@ from torch.utils.data import DataLoader
 
 from clep.errors import ConfigError
 from clep.progress import bar as progress_bar
-from clep.spikes import Spikes, bernoulli_spikes, patched
-from clep.spiking import CompiledSimulation, SpikingParameters, simulation
+from clep.spiking import (
+    CompiledSimulation,
+    Spikes,
+    SpikingParameters,
+    bernoulli_spikes,
+    patched,
+    simulation,
+)
 from clep.strategy import Memory, Strategy, in_range, one_of
 
 GATES = ("matlab", "none")

@@ -16,8 +16,7 @@ import clep
 from clep.equilibrium import Backpropagation, ConvLayer
 from clep.errors import ConfigError
 from clep.feedforward import Feedforward
-from clep.spikes import bernoulli_spikes
-from clep.spiking import CompiledSimulation, SpikingParameters, TorchSimulation
+from clep.spiking import CompiledSimulation, SpikingParameters, TorchSimulation, bernoulli_spikes
 from clep.strategy import Memory, Strategy, build
 from clep.streams import Samples
 

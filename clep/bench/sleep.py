@@ -15,8 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clep.spikes import Spikes, bernoulli_spikes
-from clep.spiking import CompiledSimulation, SpikingParameters
+from clep.spiking import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
 
 _ROUNDS = 5
 

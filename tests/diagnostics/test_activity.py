@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clep.activity import free_phase_activity, magnitude, participation_ratio
+from clep.diagnostics.activity import free_phase_activity, magnitude, participation_ratio
 from clep.equilibrium import Dendrites, Network
 from tests.oracles import phi
 

@@ -3,10 +3,10 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from clep.grids import Axis, axis_of
+from clep.claims.grids import Axis, axis_of
+from clep.claims.stability import COLUMNS, Column
+from clep.claims.verdicts import verdict
 from clep.metrics import mean_std
-from clep.stability import COLUMNS, Column
-from clep.verdicts import verdict
 
 Row = Mapping[str, Any]
 Pair = tuple[str, str]
@@ -16,7 +16,7 @@ def grid_lines(axes: Sequence[Axis], rows: Sequence[Row], columns: Sequence[str]
     """The grid as Markdown: comparisons over all conditions, then each condition with its comparisons and cells.
 
     Args:
-        axes: of the grid; see `clep.grids`.
+        axes: of the grid; see `clep.claims.grids`.
         rows: one per combination, with `at`, `mean`, `std`, `by_seed`, `seconds`, `remark`, and `columns`.
         columns: names of `COLUMNS`.
         pairs: labels of one axis; pairs of other cells are left out.

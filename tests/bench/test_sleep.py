@@ -7,18 +7,18 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from clep import bench, cli, sleep_bench
-from clep.sleep_bench import SleepCase
-from clep.spikes import Spikes
-from clep.spiking import CompiledSimulation
+from clep import bench, cli
+from clep.bench import sleep, updates
+from clep.bench.sleep import SleepCase
+from clep.spiking import CompiledSimulation, Spikes
 
 SMALL = SleepCase((40, 30, 20, 5), 4.0, (0.5, 0.2, 0.02), change=0.01, steps=600, torch_steps=200)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(sleep_bench, "CASES", {"sleep": SMALL})
-    monkeypatch.setattr(sleep_bench, "_ROUNDS", 2)
+    monkeypatch.setattr(sleep, "CASES", {"sleep": SMALL})
+    monkeypatch.setattr(sleep, "_ROUNDS", 2)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -26,14 +26,12 @@ def test_both_sides_compute_the_same_weights(dtype):
     """A ratio between two sides that compute different things says nothing."""
     rng = np.random.default_rng(0)
     weights = [rng.uniform(-1, 1, (n, m)).astype(dtype) / dtype(m**0.5) for m, n in pairwise(SMALL.sizes)]
-    parameters = sleep_bench.parameters_of(SMALL, weights)
+    parameters = sleep.parameters_of(SMALL, weights)
     spikes = Spikes.of(rng.random((300, 40)) < 0.1)
     asleep = CompiledSimulation(weights, parameters)
     asleep.run(spikes)
     assert all(count.sum() > 0 for count in asleep.counts)
-    for start, ours, theirs in zip(
-        weights, asleep.weights, sleep_bench.torch_loop(weights, parameters, spikes), strict=True
-    ):
+    for start, ours, theirs in zip(weights, asleep.weights, sleep.torch_loop(weights, parameters, spikes), strict=True):
         assert abs(ours - start).max() > 1e-4
         np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-12 if dtype is np.float64 else 1e-6)
 
@@ -41,7 +39,7 @@ def test_both_sides_compute_the_same_weights(dtype):
 def test_json_has_the_fields_of_the_contract(quick, capsys):
     assert cli.main(["bench", "sleep", "--json"]) == 0
     (timing,) = json.loads(capsys.readouterr().out)
-    assert list(timing) == [field.name for field in dataclasses.fields(sleep_bench.SleepTiming)]
+    assert list(timing) == [field.name for field in dataclasses.fields(sleep.SleepTiming)]
     assert (timing["case"], timing["steps"], timing["torch_steps"]) == ("sleep", 600, 200)
     assert timing["ratio"] == pytest.approx(timing["torch_seconds"] / timing["seconds"])
     assert timing["spread"][0] <= timing["seconds"] <= timing["spread"][1]
@@ -59,8 +57,8 @@ def test_the_torch_loop_is_said_to_be_scaled(quick, capsys):
 
 
 def test_without_a_case_updates_alone_are_timed(quick, monkeypatch):
-    monkeypatch.setattr(bench, "CASES", {"small": bench.Case((20, 15, 4), batch=6)})
-    monkeypatch.setattr(bench, "_ROUNDS", 2)
+    monkeypatch.setattr(updates, "CASES", {"small": updates.Case((20, 15, 4), batch=6)})
+    monkeypatch.setattr(updates, "_ROUNDS", 2)
     assert [t.case for t in bench.bench()] == ["small", "small"]
     both = bench.bench(["small", "sleep"])
     assert [t.case for t in both] == ["small", "small", "sleep"]

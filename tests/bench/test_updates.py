@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from clep import bench, cli
+from clep.bench import updates
 from clep.equilibrium import ConvLayer
 from clep.errors import ConfigError
 
-SMALL = bench.Case((20, 15, 12, 4), batch=6)
+SMALL = updates.Case((20, 15, 12, 4), batch=6)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(bench, "CASES", {"small": SMALL})
-    monkeypatch.setattr(bench, "_ROUNDS", 2)
+    monkeypatch.setattr(updates, "CASES", {"small": SMALL})
+    monkeypatch.setattr(updates, "_ROUNDS", 2)
 
 
 def batch():
@@ -24,31 +25,31 @@ def batch():
 
 def test_the_explicit_update_equals_the_autograd_baseline():
     """A ratio between two sides that compute different things says nothing."""
-    assert bench.update_difference(SMALL, "synchronous", *batch()) < 1e-10
+    assert updates.update_difference(SMALL, "synchronous", *batch()) < 1e-10
 
 
 def test_the_explicit_update_of_convolutions_equals_the_autograd_baseline():
     """In double precision: in single precision rounding turns winners of max pooling around, on either side."""
     layers = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (4, 6))
-    case = bench.Case(((3, 8, 8), *layers, 4), batch=5)
+    case = updates.Case(((3, 8, 8), *layers, 4), batch=5)
     x, y = torch.rand(5, 3, 8, 8, dtype=torch.float64), torch.randint(4, (5,))
-    assert bench.update_difference(case, "synchronous", x, y) < 1e-10
+    assert updates.update_difference(case, "synchronous", x, y) < 1e-10
 
 
 def test_the_difference_is_one_when_the_updates_have_nothing_in_common(monkeypatch):
-    monkeypatch.setattr(bench, "explicit_update", lambda *_: None)
-    assert bench.update_difference(SMALL, "synchronous", *batch()) == pytest.approx(1.0)
+    monkeypatch.setattr(updates, "explicit_update", lambda *_: None)
+    assert updates.update_difference(SMALL, "synchronous", *batch()) == pytest.approx(1.0)
 
 
 def test_the_asynchronous_update_differs_only_as_far_as_neither_has_converged():
-    converged = bench.Case(SMALL.sizes, batch=6, free_steps=400, nudged_steps=400, beta=0.1)
-    assert bench.update_difference(converged, "asynchronous", *batch()) < 1e-6
+    converged = updates.Case(SMALL.sizes, batch=6, free_steps=400, nudged_steps=400, beta=0.1)
+    assert updates.update_difference(converged, "asynchronous", *batch()) < 1e-6
 
 
 def test_the_products_are_those_of_the_algorithm():
     """20-15-12-4: the drive once, then up and down per step above it, and the products of the weight changes."""
     steps = SMALL.free_steps + 2 * SMALL.nudged_steps
-    counts = [n for n, _ in bench._products(SMALL, "synchronous")]
+    counts = [n for n, _ in updates._products(SMALL, "synchronous")]
     assert counts == [1, 1, steps, steps, 2, steps, steps, 2]
 
 
@@ -71,12 +72,12 @@ def test_json_has_the_fields_of_the_contract_and_asynchronous_takes_half_the_swe
 def test_an_update_takes_at_most_four_copies_of_the_states_and_the_drive_beside_its_gradients(name):
     """Free, upper and lower states and one buffer. A temporary of the weights' size, or a phase that keeps its
     trajectory, would pass every other test."""
-    case = bench.CASES[name]
-    network = bench.network_of(case)
+    case = updates.CASES[name]
+    network = updates.network_of(case)
     x, y = torch.rand(case.batch, case.sizes[0]), torch.randint(10, (case.batch,))
-    bench.explicit_update(network, case, x, y)  # what is made at its first use
+    updates.explicit_update(network, case, x, y)  # what is made at its first use
     network.zero_grad()
-    peak = bench._peak_bytes(lambda: bench.explicit_update(network, case, x, y))
+    peak = updates._peak_bytes(lambda: updates.explicit_update(network, case, x, y))
     gradients = sum(parameter.nbytes for parameter in network.parameters())
     states_and_drive = 4 * case.batch * (sum(case.sizes[1:]) + case.sizes[1])
     assert peak - gradients <= 4 * states_and_drive

@@ -4,26 +4,18 @@ An update is a free phase, two nudged phases (centered) and one SGD step on a ba
 machine that changes its pace changes it for all sides; medians are reported.
 """
 
-import json
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
-
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it once, when torch is imported
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clep import progress, sleep_bench
 from clep.equilibrium import ConvLayer, Convolution, CostNudging, Network, TimeStep
-from clep.errors import ConfigError
-from clep.schema import unknown
-from clep.sleep_bench import SleepTiming
 
 _ROUNDS = 11
 _LR = 0.05
@@ -75,42 +67,8 @@ class Timing:
     spread: tuple[float, float]
 
 
-def bench(cases: Sequence[str] = (), *, threads: int = 1) -> list[Timing | SleepTiming]:
-    """Time the cases, updates synchronous and asynchronous.
-
-    Args:
-        cases: names of `CASES`, none for all of them; or of `sleep_bench.CASES`.
-        threads: threads of torch.
-
-    Raises:
-        ConfigError: for an unknown case.
-    """
-    for name in cases:
-        if name not in (known := [*CASES, *sleep_bench.CASES]):
-            raise ConfigError(f"bench: {unknown(name, known, 'case')}")
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        chosen = list(cases) or list(CASES)
-        bar = progress.bar(chosen, desc="bench", unit="case")
-        return [t for name in bar for t in (_time(name) if name in CASES else [sleep_bench.time_sleep(name)])]
-    finally:
-        torch.set_num_threads(before)
-
-
-def to_json(timings: Sequence[Timing | SleepTiming]) -> str:
-    """The timings as a JSON list."""
-    return json.dumps([asdict(timing) for timing in timings])
-
-
-def format_timings(timings: Sequence[Timing | SleepTiming]) -> str:
-    """The timings for terminals: updates as a table, sleeps in words."""
-    updates = [t for t in timings if isinstance(t, Timing)]
-    sleeps = [sleep_bench.format_sleep(t) for t in timings if isinstance(t, SleepTiming)]
-    return "\n".join([_table(updates), *sleeps] if updates else sleeps)
-
-
-def _table(timings: Sequence[Timing]) -> str:
+def format_updates(timings: Sequence[Timing]) -> str:
+    """The timings as a table for terminals."""
     head = f"{'case':10} {'relaxation':13} {'sweeps':>6} {'images/s':>10} {'autograd':>10} {'ratio':>6} {'floor':>6} "
     lines = [head + f"{'update diff':>11} {'peak MB':>8}"]
     for t in timings:
@@ -199,7 +157,8 @@ def _products(case: Case, relaxation: str) -> Iterator[tuple[int, Callable[[], o
         yield 1 if i == 0 else 2, partial(connection.outer, low, spread)
 
 
-def _time(name: str) -> Iterator[Timing]:
+def time_updates(name: str) -> Iterator[Timing]:
+    """Time the updates of a case of `CASES`, synchronous and asynchronous."""
     case = CASES[name]
     shape = (case.sizes[0],) if isinstance(case.sizes[0], int) else case.sizes[0]
     x, y = torch.rand(case.batch, *shape), torch.randint(case.sizes[-1], (case.batch,))

@@ -4,11 +4,11 @@ import math
 
 import pytest
 
-from clep import stability
+from clep.claims import stability
+from clep.claims.grid_tables import grid_lines
+from clep.claims.grids import Axis
 from clep.config import compose
 from clep.errors import ConfigError
-from clep.grid_tables import grid_lines
-from clep.grids import Axis
 
 
 def run(seed, accuracy, epochs=(), *, unsettled=0.0, residual=0.01, diverged=False):

@@ -11,9 +11,9 @@ import platformdirs
 import torch
 from torch import Tensor
 
+from clep.datasets.image_folder import read_image_folder
+from clep.datasets.readers import NPZ_KEYS, read_cifar_batch, read_idx, read_npz
 from clep.errors import ConfigError, DataError
-from clep.image_folder import read_image_folder
-from clep.readers import NPZ_KEYS, read_cifar_batch, read_idx, read_npz
 
 # torchvision and scikit-learn take seconds to import and most loads need neither: each is imported where used.
 

@@ -8,10 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from clep import spiking
-from clep.compiled import compiled
-from clep.spikes import Spikes, bernoulli_spikes, patched
-from clep.spiking import CompiledSimulation, SpikingParameters, TorchSimulation, gate, simulation
+from clep.spiking import (
+    CompiledSimulation,
+    Spikes,
+    SpikingParameters,
+    TorchSimulation,
+    bernoulli_spikes,
+    kernels,
+    patched,
+    simulation,
+)
+from clep.spiking.compiled import compiled
+from clep.spiking.kernels import gate
 
 SIZES = (14, 10, 8, 5)
 
@@ -69,7 +77,7 @@ class PlainSimulation:
         if not (p.increment or p.decrement) or not (any(here) or (both_ends and any(below))):
             return
         if self.shuffled:
-            chosen = spiking._subset.py_func(self.orders[layer], sum(below), self.rng)
+            chosen = kernels.subset.py_func(self.orders[layer], sum(below), self.rng)
             below = [j in chosen for j in range(len(below))]
 
         def rule(post, pre):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from clep import grids
+from clep.claims import grids
 from clep.errors import ConfigError
 
 GRID = {

@@ -1,0 +1,171 @@
+"""The loops of a sleep, compiled.
+
+They stay in one file: numba keeps compiled code on disk and looks at the file of a function alone to see whether it has
+changed, not at those of the functions that it calls.
+"""
+
+import math
+
+import numpy as np
+
+from clep.spiking.compiled import compiled
+
+
+@compiled
+def gate(weight: float, width: float) -> float:
+    """g(w) = 2 / (1 + exp(w / width)), without overflow."""
+    e = math.exp(-abs(weight) / width)
+    return (2.0 if weight < 0.0 else 2.0 * e) / (1.0 + e)
+
+
+@compiled
+def subset(order: np.ndarray, k: int, rng: np.random.Generator) -> np.ndarray:
+    """`k` different entries of a permutation, all sets equally likely; it stays a permutation."""
+    for a in range(k):
+        b = a + int(rng.random() * (len(order) - a))
+        order[a], order[b] = order[b], order[a]
+    return order[:k]
+
+
+@compiled
+def _add_rows(total: np.ndarray, weights: np.ndarray, rows: np.ndarray) -> None:
+    """total += weights[rows[0]], then += weights[rows[1]], ...: four at a time, each entry in this order."""
+    last, k = len(rows), 0
+    while k + 4 <= last:
+        a, b, c, d = weights[rows[k]], weights[rows[k + 1]], weights[rows[k + 2]], weights[rows[k + 3]]
+        for i in range(len(total)):
+            total[i] = (((total[i] + a[i]) + b[i]) + c[i]) + d[i]
+        k += 4
+    while k < last:
+        a = weights[rows[k]]
+        for i in range(len(total)):
+            total[i] += a[i]
+        k += 1
+
+
+@compiled
+def _changed_weight(weight: float, rate: float, width: float, bound: float) -> float:
+    old = float(weight)
+    return min(max(old + rate * gate(old, width), -bound), bound)
+
+
+@compiled
+def _learn(
+    w: np.ndarray,
+    below: np.ndarray,
+    fired: np.ndarray,
+    both_ends: bool,
+    synapse: np.ndarray,
+    mark: np.ndarray,
+    column: np.ndarray,
+) -> None:
+    """The rule for a layer's transposed weights (n_below, n).
+
+    Scratch: `mark`, False before and after, and `column`, as long as a layer.
+    """
+    low, n = w.shape
+    increment, decrement, width, bound = synapse
+    alone = 0.5 * decrement if both_ends else decrement
+    if len(fired):
+        for j in below:
+            mark[j] = True
+        for i in fired:
+            # The entries of a column are far apart in memory: a loop that does nothing but fetch or put back waits for
+            # many of them at once, which makes the rule several times faster.
+            for j in range(low):
+                column[j] = w[j, i]
+            for j in range(low):
+                column[j] = _changed_weight(column[j], increment if mark[j] else -alone, width, bound)
+            for j in range(low):
+                w[j, i] = column[j]
+        for j in below:
+            mark[j] = False
+    if both_ends and len(below):
+        for i in fired:
+            mark[i] = True
+        for j in below:
+            for i in range(n):
+                if not mark[i]:
+                    w[j, i] = _changed_weight(w[j, i], -alone, width, bound)
+        for i in fired:
+            mark[i] = False
+
+
+@compiled
+def run_steps(
+    index,
+    start,
+    sizes,
+    weights,
+    first_weight,
+    first,
+    potentials,
+    counts,
+    fired,
+    number,
+    decay,
+    constants,
+    synapse,
+    symmetric,
+    shuffled,
+    order,
+    rng,
+):
+    """All steps of some input spikes; see `CompiledSimulation` for the arrays."""
+    depth = len(sizes) - 1
+    mark, column = np.zeros(sizes.max(), np.bool_), np.empty(sizes.max(), weights.dtype)
+    drive = np.empty(sizes.max(), weights.dtype)
+    for step in range(len(start) - 1):
+        below = index[start[step] : start[step + 1]]
+        for layer in range(depth):
+            low, n = sizes[layer], sizes[layer + 1]
+            at = first[layer + 1]
+            v = potentials[at : at + n]
+            w = weights[first_weight[layer] : first_weight[layer + 1]].reshape(low, n)
+            threshold, feedback, inhibition = constants[layer]
+            leak = decay[at : at + n]
+            for i in range(n):
+                v[i] *= leak[i]
+            fed_back = feedback != 0.0 and layer + 1 < depth and number[layer + 2] > 0
+            driven = fed_back or len(below) > 0
+            inhibited = driven and inhibition != 0.0
+            target = drive[:n] if inhibited else v  # where input is added
+            if inhibited:
+                target[:] = 0.0
+            _add_rows(target, w, below)
+            if fed_back:
+                above = fired[first[layer + 2] : first[layer + 2] + number[layer + 2]]
+                upper = weights[first_weight[layer + 1] : first_weight[layer + 2]].reshape(n, sizes[layer + 2])
+                for i in range(n):
+                    total = upper[i, above[0]]
+                    for k in above[1:]:
+                        total += upper[i, k]
+                    target[i] += feedback * total
+            if inhibited:
+                mean = 0.0
+                for i in range(n):
+                    mean += target[i] / n
+                for i in range(n):
+                    v[i] += target[i] - inhibition * mean
+            here = 0
+            if driven:  # a potential that only decays stays below its threshold
+                reached = 0
+                for i in range(n):
+                    reached += v[i] >= threshold
+                if reached:
+                    for i in range(n):
+                        if v[i] >= threshold:
+                            fired[at + here] = i
+                            here += 1
+                            v[i] = 0.0
+                            counts[at + i] += 1
+            number[layer + 1] = here
+            now = fired[at : at + here]
+            both_ends = symmetric and layer > 0
+            learns = synapse[layer, 0] != 0.0 or synapse[layer, 1] != 0.0
+            if learns and (here > 0 or (both_ends and len(below) > 0)):
+                seen = below
+                if shuffled:
+                    seen = subset(order[first[layer] : first[layer + 1]], len(below), rng)
+                _learn(w, seen, now, both_ends, synapse[layer], mark, column)
+            below = now
