@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clep.equilibrium.modules import Modules
 from clep.errors import ConfigError
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
@@ -38,7 +39,9 @@ class Feedforward(nn.Module):
             )
         self.sizes, self.activation, self.bias = tuple(sizes), activation, bias
         generator = torch.Generator().manual_seed(seed)
-        self.layers = nn.ModuleList(nn.Linear(below, above, bias=bias) for below, above in pairwise(self.sizes))
+        self.layers: Modules[nn.Linear] = Modules(
+            nn.Linear(below, above, bias=bias) for below, above in pairwise(self.sizes)
+        )
         with torch.no_grad():
             for layer in self.layers:
                 bound = 1.0 / math.sqrt(layer.in_features)
@@ -56,7 +59,7 @@ class Feedforward(nn.Module):
             states.append(ACTIVATIONS[self.activation](layer(states[-1])))
         return states
 
-    def sleep_layers(self) -> list[tuple[str, nn.Parameter]]:
+    def sleep_layers(self) -> list[tuple[str, Tensor]]:
         """(name, weight (n_l, n_{l-1})) of each layer, lowest first: what sleep replay works on."""
         return [(f"layers.{index}", layer.weight) for index, layer in enumerate(self.layers)]
 

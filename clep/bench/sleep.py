@@ -146,7 +146,7 @@ def torch_loop(weights: Sequence[np.ndarray], parameters: Sequence[SpikingParame
     for z in torch.from_numpy(spikes.dense()).to(matrices[0].dtype):
         below = z
         for w, v, p in zip(matrices, potentials, parameters, strict=True):
-            torch.addmv(v, w, below, beta=p.decay, out=v)
+            torch.addmv(v, w, below, beta=float(p.decay), out=v)
             above = v >= p.threshold
             if above.any():
                 rows = w[above]

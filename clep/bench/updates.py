@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clep.equilibrium import ConvLayer, Convolution, CostNudging, Network, TimeStep
+from clep.equilibrium import ORDERS, ConvLayer, Convolution, CostNudging, Dense, Network, TimeStep
+from clep.equilibrium.connections import Bilinear, Connection
+from clep.equilibrium.dynamics import Order
 
 _ROUNDS = 11
 _LR = 0.05
@@ -80,7 +82,7 @@ def format_updates(timings: Sequence[Timing]) -> str:
     return "\n".join(lines)
 
 
-def network_of(case: Case, relaxation: str = "synchronous") -> Network:
+def network_of(case: Case, relaxation: Order = "synchronous") -> Network:
     """The network of a case: dt = 1 and biases, as in the public code; asynchronous sweeps half as often."""
     halve = 2 if relaxation == "asynchronous" else 1
     return Network(
@@ -105,7 +107,8 @@ def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
 
     def phi(states: Sequence[Tensor], beta: float) -> Tensor:
         layers = zip(network.connections, [x, *states[:-1]], states, strict=True)
-        value = sum((_up(connection, below) * above).flatten(1).sum(1) for connection, below, above in layers)
+        first, *others = ((_up(connection, below) * above).flatten(1).sum(1) for connection, below, above in layers)
+        value = sum(others, first)
         return value - beta * 0.5 * (states[-1] - target).square().sum(1) if beta else value
 
     def relax(states: list[Tensor], steps: int, beta: float) -> list[Tensor]:
@@ -123,22 +126,24 @@ def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
     _descend(network)
 
 
-def _up(connection: torch.nn.Module, below: Tensor) -> Tensor:
+def _up(connection: Connection, below: Tensor) -> Tensor:
     """dphi/dabove by torch's functions alone, in torch's default memory layout, as public code has it."""
     if isinstance(connection, Convolution):
         layer, weight = connection.layer, connection.weight.contiguous()
         convolved = functional.conv2d(below, weight, connection.bias, layer.stride, layer.padding)
         return functional.max_pool2d(convolved, layer.pool)
+    assert isinstance(connection, Dense)
     return functional.linear(below.flatten(1), connection.weight, connection.bias)
 
 
 @torch.no_grad()
 def _descend(network: Network) -> None:
     for parameter in network.parameters():
+        assert parameter.grad is not None
         parameter.sub_(parameter.grad, alpha=_LR)
 
 
-def _products(case: Case, relaxation: str) -> Iterator[tuple[int, Callable[[], object]]]:
+def _products(case: Case, relaxation: Order) -> Iterator[tuple[int, Callable[[], object]]]:
     """(how often, call) of each product that an update cannot avoid, in the layouts and by the kernels that it uses."""
     network = network_of(case, relaxation)
     steps = network.free_steps + 2 * network.nudged_steps
@@ -148,6 +153,7 @@ def _products(case: Case, relaxation: str) -> Iterator[tuple[int, Callable[[], o
         if low.dim() == 4:
             low = low.contiguous(memory_format=torch.channels_last)
         connection = link.connection
+        assert isinstance(connection, Bilinear)
         value, route = connection.up(low)
         spread = connection.spread(torch.rand_like(value), route)
         base = torch.zeros_like(low)
@@ -162,7 +168,7 @@ def time_updates(name: str) -> Iterator[Timing]:
     case = CASES[name]
     shape = (case.sizes[0],) if isinstance(case.sizes[0], int) else case.sizes[0]
     x, y = torch.rand(case.batch, *shape), torch.randint(case.sizes[-1], (case.batch,))
-    for relaxation in ("synchronous", "asynchronous"):
+    for relaxation in ORDERS:
         ours, theirs = network_of(case, relaxation), network_of(case)
         update, baseline = partial(explicit_update, ours, case, x, y), partial(autograd_update, theirs, case, x, y)
         with torch.no_grad():
@@ -190,7 +196,7 @@ def time_updates(name: str) -> Iterator[Timing]:
         )
 
 
-def update_difference(case: Case, relaxation: str, x: Tensor, y: Tensor) -> float:
+def update_difference(case: Case, relaxation: Order, x: Tensor, y: Tensor) -> float:
     """Largest difference between the two sides' updates of equal weights, relative to the largest update."""
     ours, theirs = network_of(case, relaxation).to(x.dtype), network_of(case).to(x.dtype)
     start = [p.detach().clone() for p in ours.parameters()]

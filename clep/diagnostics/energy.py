@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from torch import Tensor
 
@@ -18,7 +17,8 @@ OF_RATES = "_of_rates"  # ends the names of the same numbers for graded signals
 _ADD, _MULTIPLY_ADD = 0.9, 4.6
 
 
-class Synapses(NamedTuple):
+@dataclass(frozen=True)
+class Synapses:
     """`count` products on the way up between the layers `below` < `above`, and as many down; layer 0 is the input."""
 
     below: int
@@ -75,10 +75,10 @@ def operations(
         return (spikes[layer - 1] / units[layer], 0.0) if layer <= len(spikes) else (0.0, float(steps))
 
     added = multiplied = 0.0
-    for below, above, count in synapses:
-        for adds, multiplies in [(0.0, 1.0)] if below == 0 else [sent(below), sent(above)]:
-            added += count * adds
-            multiplied += count * multiplies
+    for joined in synapses:
+        for adds, multiplies in [(0.0, 1.0)] if joined.below == 0 else [sent(joined.below), sent(joined.above)]:
+            added += joined.count * adds
+            multiplied += joined.count * multiplies
     return Operations(added, multiplied)
 
 

@@ -48,7 +48,9 @@ def linear_readout(below: int, above: int, wiring: Wiring) -> nn.Linear:
     """A read-out whose initial weights are drawn as those of the connections."""
     drawn = Dense((below,), above, wiring)
     linear = nn.Linear(below, above, bias=drawn.bias is not None)
-    linear.weight, linear.bias = drawn.weight, drawn.bias
+    linear.weight = drawn.weight
+    if drawn.bias is not None:
+        linear.bias = drawn.bias
     return linear
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 from torch.nn import functional
+from torch.nn.grad import conv2d_weight
 
 from clep.equilibrium.connections import Bilinear, Route, Shape, Wiring, or_zero, real_map
 from clep.errors import ConfigError
@@ -68,9 +69,7 @@ class Convolution(Bilinear):
         return self._transpose(self.spread(above, self.route(below)), self.weight)
 
     def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
-        weight = torch.nn.grad.conv2d_weight(
-            below, self.weight.shape, spread, stride=self.layer.stride, padding=self.layer.padding
-        )
+        weight = conv2d_weight(below, self.weight.shape, spread, stride=self.layer.stride, padding=self.layer.padding)
         return weight if total is None else total.add_(weight)
 
     def route(self, below: Tensor) -> Route:
@@ -81,7 +80,8 @@ class Convolution(Bilinear):
         if not self.layer.pools:
             return above
         if self.layer.routes:
-            return functional.max_unpool2d(above, route, pool, output_size=self.convolved)
+            assert route is not None  # max pooling notes its winners
+            return functional.max_unpool2d(above, route, (pool, pool), output_size=self.convolved)
         if above.is_complex():
             return real_map(self.spread, above)
         spread = functional.interpolate(above, scale_factor=pool, mode="nearest") / pool**2

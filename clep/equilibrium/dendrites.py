@@ -14,6 +14,7 @@ Reference: Kubo 2026 (arXiv 2605.08135). The output layer has branches too, as i
 import copy
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -133,7 +134,9 @@ class Dendritic(Connection):
 
     def prepared(self, dtype: torch.dtype) -> "Dendritic":
         other = copy.copy(self)
-        masked = {"weight": self._basal(), "bias": self.bias, "apical": None if self.apical is None else self._apical()}
+        apical = None if self.apical is None else self._apical()
+        # Products with masks, which autograd follows, where the type of `_parameters` knows parameters alone.
+        masked: dict[str, Any] = {"weight": self._basal(), "bias": self.bias, "apical": apical}
         other._parameters = {name: None if p is None else p.to(dtype) for name, p in masked.items()}
         other._buffers = {"mask": None, "apical_mask": None}
         return other
@@ -150,6 +153,7 @@ class Dendritic(Connection):
         All of one pair of units change by the same amount, such that their mean becomes the new one; pairs without any
         stay as they are.
         """
+        assert self.mask is not None  # it is None in copies alone, see `prepared`
         share = len(self.weight) / self.mask.sum(0).clamp_min(1.0)
         change = (new - self.sleep_weight()) * share
         self.weight.add_(self.mask * change)

@@ -51,13 +51,11 @@ class Relaxation(NamedTuple):
 
 
 class Sender(Protocol):
-    """What the layers send during one relaxation.
+    """What the layers send during one relaxation."""
 
-    Attributes:
-        spikes: see `Relaxation`.
-    """
-
-    spikes: Tensor | None
+    @property
+    def spikes(self) -> Tensor | None:
+        """See `Relaxation`."""
 
     def __call__(self, layer: int, states: Sequence[Tensor]) -> Tensor:
         """The signal of a layer in the next step, (B, ...), the same for the layers above and below."""
@@ -232,6 +230,7 @@ class Dynamics:
                 total, route = link.connection.up(sent[link.below - 1], total, out)
                 if route is not None:
                     routes[link] = route
+        assert total is not None  # every layer has a link from the one below it
         for link in self.links:
             if link.below - 1 == layer:
                 total = link.connection.add_down(total, sent[link.above - 1], routes.get(link), out)

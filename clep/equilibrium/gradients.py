@@ -102,8 +102,8 @@ class CostNudging(Nudging):
         towards_target = self.cost.nudge(network.read_out(free.output).detach(), labels)
         if network.readout is None:
             return towards_target
-        weight, bias = network.readout.weight.detach(), network.readout.bias
-        bias = None if bias is None else bias.detach()
+        weight = network.readout.weight.detach()
+        bias = None if network.readout.bias is None else network.readout.bias.detach()
 
         def through_read_out(state: Tensor) -> Tensor:
             dtype = torch.promote_types(state.dtype, weight.dtype)  # complex, or that of the read-out
@@ -146,6 +146,10 @@ class ContinualNudging(CostNudging):
             labels: class indices (B,).
         """
         force = self.force(network, free, labels)
+
+        def nudge(beta: float) -> Nudge:
+            return lambda state: beta * force(state)
+
         sign = network.draw_sign() if self.phases == "random_sign" else 1.0
         betas = (self.beta, -self.beta) if self.phases == "centered" else (sign * self.beta,)
         phases = [[state.clone() for state in free.states] for _ in betas]
@@ -156,7 +160,7 @@ class ContinualNudging(CostNudging):
                 terms = []
                 for i, beta in enumerate(betas):
                     before = [state.clone() for state in phases[i]]
-                    phases[i] = dynamics.relax(drive, phases[i], 1, lambda s, beta=beta: beta * force(s)).states
+                    phases[i] = dynamics.relax(drive, phases[i], 1, nudge(beta)).states
                     terms.append(Term(1.0 / (beta * len(betas)), phases[i], before))
                 gradients = contrast(network, free, terms, -1.0 / len(labels))
             yield gradients
@@ -277,9 +281,9 @@ def nudged_gradient(
     on_parameters, rescaling = _contrast_after_adaptation(network, free, plain, adapted)
     on_input = None
     if wants_input:
-        change = sum(_change(term, network) for term in adapted)
+        first, *others = (_change(term, network) for term in adapted)
         connection = network.links[0].connection
-        pulled = connection.pull_back(change, free.x)
+        pulled = connection.pull_back(sum(others, first), free.x)
         on_input = pulled * (-rescaling * network.gains[0])
     return on_input, on_parameters
 

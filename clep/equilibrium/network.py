@@ -11,11 +11,21 @@ from torch import Tensor, nn
 
 from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.architecture import checked_sizes, connect, gains, linear_readout, plain_layer
-from clep.equilibrium.connections import INITIALIZATIONS, RULES, Dense, Initialization, Rule, Shape, Wiring
+from clep.equilibrium.connections import (
+    INITIALIZATIONS,
+    RULES,
+    Connection,
+    Dense,
+    Initialization,
+    Rule,
+    Shape,
+    Wiring,
+)
 from clep.equilibrium.convolution import ConvLayer, Convolution
 from clep.equilibrium.dendrites import Dendrites
 from clep.equilibrium.dynamics import ORDERS, Dynamics, EnergyDynamics, Link, Order, full_precision
 from clep.equilibrium.gradients import Backpropagation, Equilibrium, LinearNudging
+from clep.equilibrium.modules import Modules
 from clep.equilibrium.neurons import NEURONS
 from clep.equilibrium.phases import FreePhase, Nudging
 from clep.equilibrium.refusals import check_parts, check_phases
@@ -179,7 +189,7 @@ class Network(nn.Module):
         relaxing = self.sizes if readout == "state" else self.sizes[:-1]
         first = relaxing[0]
         self.shapes: list[Shape] = [(first,) if isinstance(first, int) else first]
-        self.connections = nn.ModuleList()
+        self.connections: Modules[Connection] = Modules()
         for layer in relaxing[1:]:
             lowest = len(self.shapes) == 1
             self.connections.append(connect(self.shapes[-1], layer, wiring, self.dendrites, first=lowest))
@@ -407,9 +417,10 @@ class Network(nn.Module):
 
     def _drawn(self) -> Dynamics:
         """The relaxation of one update, in training with uniforms of its own."""
-        if self.firing == "rate" or not self.training:
-            return self.dynamics
-        return replace(self.dynamics, seed=int(self._spike_seeds.integers(2**63)))
+        dynamics = self.dynamics
+        if isinstance(dynamics, BernoulliDynamics) and self.training:
+            return replace(dynamics, seed=int(self._spike_seeds.integers(2**63)))
+        return dynamics
 
     def _prepared(self, dtype: torch.dtype) -> Dynamics:
         """The relaxation for the steps between two updates, in `dtype`; see `Connection.prepared`."""

@@ -182,7 +182,8 @@ def second_phase(
             for state, target in zip(adapted, free.states, strict=True):
                 state.lerp_(target.to(dtype), network.adaptation.rate)
     real = free.x.dtype
-    return tuple([s if s.is_complex() else s.to(real) for s in states] for states in (ends, adapted))
+    plain, after = ([s if s.is_complex() else s.to(real) for s in states] for states in (ends, adapted))
+    return plain, after
 
 
 def contrast(network: "Network", free: FreePhase, terms: Sequence[Term], factor: float) -> list[Tensor]:
@@ -198,10 +199,11 @@ def contrast(network: "Network", free: FreePhase, terms: Sequence[Term], factor:
     for term in terms:
         first, second = (network.dynamics.signals(states) for states in term[1:])
         for i, link in enumerate(network.links):
-            ends = [
+            at_first, at_second, at_rest = (
                 (free.x if link.below == 0 else signals[link.below - 1], signals[link.above - 1])
                 for signals in (first, second, rest)
-            ]
-            parts = link.connection.differences(*ends, term.coefficient * factor * network.gains[i], network.rule)
+            )
+            coefficient = term.coefficient * factor * network.gains[i]
+            parts = link.connection.differences(at_first, at_second, at_rest, coefficient, network.rule)
             sums[i] = [a.add_(b) for a, b in zip(sums[i], parts, strict=True)] if sums[i] else parts
     return [gradient for parts in sums for gradient in parts]
