@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,7 +34,7 @@ from clep.feedforward import Feedforward
 LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
 """Loss name -> criterion of (output (B, K), class indices (B,))."""
 
-OPTIMIZERS: dict[str, type[Optimizer]] = {
+OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
@@ -152,11 +152,11 @@ class Learner(pl.LightningModule):
         if self.own_cost is None:
             prediction = Prediction(self.network(x))
         else:
-            free = self.network.free_phase(x)
-            prediction = Prediction(self.network.read_out(free.output), free)
+            free = self._equilibrium.free_phase(x)
+            prediction = Prediction(self._equilibrium.read_out(free.output), free)
         if self.relaxes:
-            self.unsettled.look(self.network)
-            self.spike_meter.look(self.network, len(x))
+            self.unsettled.look(self._equilibrium)
+            self.spike_meter.look(self._equilibrium, len(x))
         return prediction
 
     @property
@@ -164,10 +164,16 @@ class Learner(pl.LightningModule):
         """Whether training runs free phases whose end is known: not in ordinary modules, nor under BPTT."""
         return isinstance(self.network, Network) and not isinstance(self.network.nudging, Backpropagation)
 
+    @property
+    def _equilibrium(self) -> Network:
+        """The network where only an equilibrium network can be: with a cost of its own, factors per layer, phases."""
+        assert isinstance(self.network, Network)
+        return self.network
+
     def loss(self, prediction: Prediction, y: Tensor) -> Tensor:
         """Mean loss of a prediction for class indices `y` (B,), a () tensor; `backward()` runs the nudged phases."""
         if self.own_cost is not None and prediction.free is not None:
-            return self.own_cost.loss(self.network, prediction.free, y)
+            return self.own_cost.loss(self._equilibrium, prediction.free, y)
         return self.criterion(prediction.output, y)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -185,8 +191,9 @@ class Learner(pl.LightningModule):
     def update_continually(self, prediction: Prediction, y: Tensor, optimizer: Any) -> None:
         """C-EP: let the nudged phase run and move the weights after each of its steps."""
         assert self.continual is not None
+        assert prediction.free is not None
         parameters = list(self.network.parameters())
-        for gradients in self.continual.updates(self.network, prediction.free, y):
+        for gradients in self.continual.updates(self._equilibrium, prediction.free, y):
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
             optimizer.step()
@@ -196,12 +203,12 @@ class Learner(pl.LightningModule):
         """Log the share of batches whose free phase did not settle, what spikes cost, and angles of untied feedback."""
         if self.relaxes:
             self.log("train/unsettled", self.unsettled.take())
-            self.log_dict(self.spike_meter.take(self.network))
+            self.log_dict(self.spike_meter.take(self._equilibrium))
         if isinstance(self.network, Network):
             for layer, angle in enumerate(self.network.feedback_angles(), start=2):
                 self.log(f"train/feedback_angle_layer_{layer}", angle)
         schedule = self.lr_schedulers()
-        if self.continual is not None and schedule is not None:
+        if self.continual is not None and isinstance(schedule, LRScheduler):
             schedule.step()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -221,31 +228,31 @@ class Learner(pl.LightningModule):
     def make_optimizer(self) -> Optimizer:
         """A fresh optimiser over the network's parameters, one group per layer if `lr_scale` is given."""
         hp = self.hparams
-        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "lr": hp.lr}]
-        if hp.lr_scale:
-            layers = zip(self.network.layer_parameters(), hp.lr_scale, strict=True)
-            groups = [{"params": parameters, "lr": hp.lr * scale} for parameters, scale in layers]
+        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "lr": hp["lr"]}]
+        if hp["lr_scale"]:
+            layers = zip(self._equilibrium.layer_parameters(), hp["lr_scale"], strict=True)
+            groups = [{"params": parameters, "lr": hp["lr"] * scale} for parameters, scale in layers]
         for group in groups:
             group["base_lr"] = group["lr"]
-        momentum = {"momentum": hp.momentum} if hp.optimizer == "sgd" else {}
-        return OPTIMIZERS[hp.optimizer](groups, lr=hp.lr, weight_decay=hp.weight_decay, **momentum)
+        momentum = {"momentum": hp["momentum"]} if hp["optimizer"] == "sgd" else {}
+        return OPTIMIZERS[hp["optimizer"]](groups, lr=hp["lr"], weight_decay=hp["weight_decay"], **momentum)
 
     def make_schedule(self, optimizer: Optimizer, epochs: int) -> LRScheduler | None:
         """The schedule of one `fit`, from the optimiser's first learning rates; None for `constant`."""
-        if self.hparams.schedule == "constant":
+        if self.hparams["schedule"] == "constant":
             return None
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] = group["base_lr"]
         return CosineAnnealingLR(optimizer, T_max=epochs)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Optimiser and schedule for Lightning."""
         optimizer = self.make_optimizer()
         epochs = self.trainer.max_epochs or 1
-        if self.hparams.schedule == "cosine" and epochs < 1:
+        if self.hparams["schedule"] == "cosine" and epochs < 1:
             raise ConfigError("learner.schedule: `cosine` needs the number of epochs; give the Trainer `max_epochs`.")
         schedule = self.make_schedule(optimizer, epochs)
-        return {"optimizer": optimizer} | ({} if schedule is None else {"lr_scheduler": schedule})
+        return [optimizer], [] if schedule is None else [schedule]
 
     def save(self, path: str | Path) -> None:
         """Write a Lightning checkpoint (weights, time steps, arguments) that `Learner.load_from_checkpoint` reads."""
@@ -267,14 +274,14 @@ class Learner(pl.LightningModule):
         if loss is not None and bool(torch.isfinite(loss).all()):
             return
         layer = next((name for name, p in self.network.named_parameters() if not bool(torch.isfinite(p).all())), None)
-        if loss is None and layer is None:
-            return
-        if layer is None:
+        if layer is not None:
+            what = f"`{layer}` has values that are not finite"
+        elif loss is not None:
             sizes = {name: float(p.detach().abs().max()) for name, p in self.network.named_parameters() if p.numel()}
             largest = max(sizes, key=sizes.__getitem__)
             what = f"the loss is {loss.item()}, the largest weights are in `{largest}` ({sizes[largest]:.3g})"
         else:
-            what = f"`{layer}` has values that are not finite"
+            return
         raise DivergenceError(
             f"Training diverged at {where}: {what}. Lower learner.lr or learner.beta, or set learner.gradient_clip."
         )

@@ -56,8 +56,16 @@ class Result:
     @classmethod
     def of(cls, config: Config, uri: str, run_id: str | None, status: str, **numbers: Any) -> "Result":
         """A run of a configuration and what came of it."""
-        names = {"stream": config.stream.name, "network": config.network.name, "strategies": list(config.strategies)}
-        return cls(run_id=run_id, status=status, tracking_uri=uri, seed=config.seed, **names, **numbers)
+        return cls(
+            run_id=run_id,
+            status=status,
+            tracking_uri=uri,
+            stream=config.stream.name,
+            network=config.network.name,
+            strategies=list(config.strategies),
+            seed=config.seed,
+            **numbers,
+        )
 
     @property
     def diverged(self) -> bool:

@@ -228,7 +228,15 @@ def stream(
                 f"stream.validation_fraction: {validation_fraction} leaves experience {empty[0]} of `{name}` without a "
                 f"{part} sample; choose it nearer to 0.5."
             )
-    return Stream(name, tuple(order), train, *(tuple(parts[p]) for p in parts), evaluate_on=evaluate_on)
+    return Stream(
+        name,
+        tuple(order),
+        train,
+        train=tuple(parts["train"]),
+        validation=tuple(parts["validation"]),
+        test=tuple(parts["test"]),
+        evaluate_on=evaluate_on,
+    )
 
 
 def _some(rows: Tensor, limit: int | None) -> Tensor:

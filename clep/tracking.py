@@ -312,7 +312,12 @@ def ui_command(uri: str) -> str:
 
 def curves_link(run_ids: Iterable[str], experiment_id: str, metric: str) -> str:
     """The address, within the UI, of a page that shows one metric of several runs as curves over its steps."""
-    fields = {"runs": list(run_ids), "experiments": [experiment_id], "metric": metric, "plot_metric_keys": [metric]}
+    fields: dict[str, object] = {
+        "runs": list(run_ids),
+        "experiments": [experiment_id],
+        "metric": metric,
+        "plot_metric_keys": [metric],
+    }
     fields |= {"plot_layout": {"autosize": True, "xaxis": {}, "yaxis": {}}, "deselected_curves": []}
     query = {key: json.dumps(value, separators=(",", ":")) for key, value in fields.items()}
     return f"#/metric?{urlencode(query | {'x_axis': 'step', 'y_axis_scale': 'linear', 'line_smoothness': 1})}"

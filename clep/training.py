@@ -19,6 +19,8 @@ from avalanche.core import BasePlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
 
 from clep import progress
 from clep.equilibrium import Network
@@ -191,10 +193,10 @@ class _Fit(pl.LightningModule):
             total=template.train_epochs * len(template.dataloader), desc="training", unit="update", delay=2
         )
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         optimizer = self._template.optimizer
         schedule = self.learner.make_schedule(optimizer, self._template.train_epochs)
-        return {"optimizer": optimizer} | ({} if schedule is None else {"lr_scheduler": schedule})
+        return [optimizer], [] if schedule is None else [schedule]
 
     def teardown(self, stage: str) -> None:
         self._bar.close()
@@ -269,7 +271,7 @@ class _Fit(pl.LightningModule):
                 template.curve.append(point)
         self._losses, self._hits = [], []
         schedule = self.lr_schedulers()
-        if not self.automatic_optimization and schedule is not None:
+        if not self.automatic_optimization and isinstance(schedule, LRScheduler):
             schedule.step()
         template._after_training_epoch()
         template.on_epoch()
@@ -480,9 +482,9 @@ def _settling_kept(model: nn.Module) -> Iterator[None]:
 
 def _settled(learner: Learner) -> dict[str, Any]:
     """How the free phases of training ended; None where there are none."""
-    if not learner.relaxes:
-        return {"residual": None, "free_steps": None, "unsettled": None, "energy": {}}
     network = learner.network
+    if not (learner.relaxes and isinstance(network, Network)):
+        return {"residual": None, "free_steps": None, "unsettled": None, "energy": {}}
     return {
         "residual": float(network.residual),
         "free_steps": network.steps,

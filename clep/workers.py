@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -32,7 +32,7 @@ class Message:
 
 def run_jobs(
     function: Callable[[Any, Callable[[Any], None]], Any], jobs: Sequence[Any], *, workers: int, preload: Sequence[str]
-) -> Iterator[Message]:
+) -> Generator[Message, None, None]:
     """Run `function(job, report)` for every job, at most `workers` at a time, each in a new process.
 
     The processes are forked from a server that has imported `preload` (where the platform has one), so a job starts in
@@ -49,7 +49,7 @@ def run_jobs(
         Messages in the order in which they arrive; every job ends with `done`, `error` or `died`.
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context = multiprocessing.get_context(method)
+    context: Any = multiprocessing.get_context(method)  # the class that all contexts share has no `Process` in its type
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
     waiting = list(enumerate(jobs))[::-1]
@@ -63,7 +63,8 @@ def run_jobs(
                 process.start()
                 sender.close()
                 running[receiver] = (index, process)
-            for connection in wait(list(running)):
+            ready: list[Any] = wait(list(running))  # connections, which the type of `wait` does not know
+            for connection in ready:
                 index, process = running[connection]
                 try:
                     kind, value = connection.recv()

@@ -59,7 +59,7 @@ def read_grid(values: Any, where: str) -> tuple[tuple[Axis, ...], tuple[Combinat
     """
     if values is None:
         return (), ()
-    grids = []
+    grids: list[dict[str, Axis]] = []
     for part in values if isinstance(values, list) and values else [values]:
         if not isinstance(part, Mapping) or len(part) < 2 or list(part) != list(grids[0] if grids else part):
             raise ConfigError(

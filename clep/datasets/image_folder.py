@@ -5,6 +5,7 @@ import os
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -43,7 +44,7 @@ def read_image_folder(
         classes = list(classes or found)
         images, first = None, ""
         for row, name in enumerate(progress.bar(files, desc=f"reading {part} images", unit="image", delay=2)):
-            image = _decoded(f"{source}/{name}", lambda name=name: read(name))
+            image = _decoded(f"{source}/{name}", partial(read, name))
             if images is None:
                 images, first = np.empty((len(files), *image.shape), np.uint8), name
             if image.shape != images.shape[1:]:
