@@ -127,9 +127,13 @@ def experience_metrics(experience: ExperienceReport, result: TrainingResult, siz
             tracking.SLEEP_ACCURACY_BEFORE: float(before),
             tracking.SLEEP_ACCURACY_AFTER: values[tracking.ACCURACY_SEEN],
         }
+    settled = {
+        tracking.RESIDUAL: experience.residual,
+        tracking.FREE_STEPS: experience.free_steps,
+        tracking.UNSETTLED: experience.unsettled,
+    }
+    values |= {name: value for name, value in settled.items() if value is not None}
     if experience.residual is not None:
-        values |= {tracking.RESIDUAL: experience.residual, tracking.FREE_STEPS: experience.free_steps}
-        values |= {tracking.UNSETTLED: experience.unsettled}
         angles = enumerate(experience.feedback_angles, start=2)
         values |= {tracking.FEEDBACK_ANGLE.format(layer): angle for layer, angle in angles}
     return values | experience.energy | experience.logged
@@ -197,7 +201,12 @@ def _store(record: tracking.Run, training: Training, result: Result, hidden: lis
         report.plot_accuracy_matrix(result.matrix, files[1], title=f"{result.label}, seed {result.seed}")
         training.template.learner.save(files[2])
         if hidden:
-            report.plot_hidden_states(*zip(*hidden, strict=True), files[3], title=f"{result.label}, seed {result.seed}")
+            report.plot_hidden_states(
+                [activity.magnitude for activity in hidden],
+                [activity.participation for activity in hidden],
+                files[3],
+                title=f"{result.label}, seed {result.seed}",
+            )
         for file in files:
             record.artifact(file)
     record.text(json.dumps(asdict(result)), RESULT)

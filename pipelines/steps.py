@@ -13,6 +13,7 @@ from clep.build import build_stream, build_training
 from clep.config import Config
 from clep.config import replace as replace_config
 from clep.equilibrium import ORDERS, STARTS, Backpropagation, LinearNudging, Network
+from clep.equilibrium.dynamics import Order
 from clep.errors import ConfigError
 from clep.learner import Learner
 from clep.randomness import seed_globals
@@ -114,20 +115,23 @@ def run(config: Config) -> Steps:
 def measure(learner: Learner, x: Tensor, y: Tensor, accuracy: float, betas: Sequence[float]) -> Steps:
     """Measure a trained learner on one batch; its network is left as it is."""
     network = copy.deepcopy(learner.network)
+    assert isinstance(network, Network)
     network.tolerance, network.precision = 0.0, "full"
-    reference = _gradient(network, learner, x, y, free_steps=_CONVERGED, nudging=Backpropagation())
-    ceiling, bfloat16, needs = {}, {}, []
+    reference = _gradient(network, learner, x, y, Backpropagation(), _CONVERGED)
+    ceiling: dict[float, float] = {}
+    bfloat16: dict[float, float] = {}
+    needs: list[Need] = []
     variants = [(beta, order, start) for beta in sorted(set(betas)) for order in ORDERS for start in STARTS]
     for beta, order, start in progress.bar(variants, desc="steps", unit="variant"):
         nudging = LinearNudging(beta, start=start)
         if beta not in ceiling:
-            converged = _gradient(network, learner, x, y, _CONVERGED, _CONVERGED, nudging)
+            converged = _gradient(network, learner, x, y, nudging, _CONVERGED, _CONVERGED)
             ceiling[beta] = _cosine(converged, reference)
             network.precision = "bfloat16"
-            bfloat16[beta] = _cosine(_gradient(network, learner, x, y, _CONVERGED, _CONVERGED, nudging), converged)
+            bfloat16[beta] = _cosine(_gradient(network, learner, x, y, nudging, _CONVERGED, _CONVERGED), converged)
             network.precision = "full"
         cosines = {
-            (free, nudged): _cosine(_gradient(network, learner, x, y, free, nudged, nudging, order), reference)
+            (free, nudged): _cosine(_gradient(network, learner, x, y, nudging, free, nudged, order), reference)
             for free in FREE_STEPS
             for nudged in NUDGED_STEPS
         }
@@ -150,7 +154,7 @@ def _stops(network: Network, learner: Learner, x: Tensor, y: Tensor, reference: 
     for order in ORDERS:
         for tolerance in TOLERANCES:
             network.tolerance = tolerance
-            gradient = _gradient(network, learner, x, y, _CONVERGED, _CONVERGED, LinearNudging(beta), order)
+            gradient = _gradient(network, learner, x, y, LinearNudging(beta), _CONVERGED, _CONVERGED, order)
             yield Stop(order, tolerance, network.steps, _cosine(gradient, reference))
     network.tolerance = 0.0
 
@@ -160,10 +164,10 @@ def _gradient(
     learner: Learner,
     x: Tensor,
     y: Tensor,
+    nudging: LinearNudging | Backpropagation,
     free_steps: int,
     nudged_steps: int = 1,
-    nudging: LinearNudging | Backpropagation | None = None,
-    relaxation: str = "synchronous",
+    relaxation: Order = "synchronous",
 ) -> Tensor:
     """Gradient of the learner's loss for all parameters, flat."""
     network.free_steps, network.nudged_steps, network.relaxation = free_steps, nudged_steps, relaxation

@@ -133,9 +133,10 @@ def _trial(
             scores = list(_scores(changed))
             error = next((score for score in scores if isinstance(score, str)), None)
             if error is None:
-                mean, state = float(np.mean(scores)), TrialState.COMPLETE
-                trial.set_user_attr("accuracies", scores)
-                record.log_series("tune/accuracy_per_seed", scores, range(len(scores)))
+                accuracies = [score for score in scores if not isinstance(score, str)]
+                mean, state = float(np.mean(accuracies)), TrialState.COMPLETE
+                trial.set_user_attr("accuracies", accuracies)
+                record.log_series("tune/accuracy_per_seed", accuracies, range(len(accuracies)))
                 record.log({_ACCURACY: mean}, 0)
         if error is not None:
             tracking.end(uri, record.run_id, "FAILED", error)

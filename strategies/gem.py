@@ -27,7 +27,8 @@ class GEM(GEMPlugin, Strategy):
             raise MissingExtraError(
                 "strategies: gem needs the solver quadprog; install it with: pip install 'clep[gem]'"
             )
-        super().__init__(patterns_per_experience, memory_strength)
+        # Avalanche has no types: mypy takes its plugin for no base at all, and looks at that of `Strategy`.
+        super().__init__(patterns_per_experience, memory_strength)  # type: ignore[call-arg]
 
     def memory(self) -> Memory:
         """The stored samples; the gradients on them of the latest update count as statistics."""

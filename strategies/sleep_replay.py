@@ -197,7 +197,7 @@ class SleepReplay(Strategy):
         self.maxima = [max(pair) for pair in zip(self.maxima or maxima, maxima, strict=True)]
         return first
 
-    def _log_residual(self, when: str, model: nn.Module, x: Tensor) -> None:
+    def _log_residual(self, when: str, model: Any, x: Tensor) -> None:
         """How far an equilibrium network is from its fixed point after a free phase: weights that grow may end it."""
         if hasattr(model, "free_phase") and hasattr(model, "residual"):
             model.free_phase(x)
@@ -225,7 +225,7 @@ class SleepReplay(Strategy):
             self.log(f"sleep/weight_change_layer_{layer}", float((new - weight).norm() / weight.norm()))
         return slept
 
-    def _decays(self, model: nn.Module, depth: int) -> list[float | np.ndarray]:
+    def _decays(self, model: Any, depth: int) -> list[float | np.ndarray]:
         """Decay of each layer, of all its neurons or of each.
 
         Raises:
@@ -295,8 +295,8 @@ def per_layer(name: str, values: Sequence[float], depth: int) -> list[float]:
 
 def relative(steps: Tensor) -> np.ndarray:
     """Time steps over their mean, float64; equal ones are 1 to the bit."""
-    steps = steps.detach().cpu().double().numpy()
-    return steps / (steps[0] + (steps - steps[0]).mean())
+    dt = steps.detach().cpu().double().numpy()
+    return dt / (dt[0] + (dt - dt[0]).mean())
 
 
 def sleep_layers(model: nn.Module) -> list[tuple[str, Tensor]]:
@@ -308,8 +308,8 @@ def sleep_layers(model: nn.Module) -> list[tuple[str, Tensor]]:
     Raises:
         ConfigError: if no stack of layers is found.
     """
-    if hasattr(model, "sleep_layers"):
-        return model.sleep_layers()
+    if (own := getattr(model, "sleep_layers", None)) is not None:
+        return own()
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     layers = [(name, module.weight) for name, module in linear]
     fits = all(low.shape[0] == high.shape[1] for (_, low), (_, high) in pairwise(layers))
@@ -328,8 +328,8 @@ def wake(model: nn.Module, layers: Sequence[tuple[str, Tensor]], weights: Sequen
 
     A model needs one if its `sleep_layers` are computed from parameters instead of being parameters.
     """
-    if hasattr(model, "set_sleep_layers"):
-        model.set_sleep_layers(weights)
+    if (own := getattr(model, "set_sleep_layers", None)) is not None:
+        own(weights)
         return
     for (_, weight), new in zip(layers, weights, strict=True):
         weight.copy_(new)
@@ -337,8 +337,8 @@ def wake(model: nn.Module, layers: Sequence[tuple[str, Tensor]], weights: Sequen
 
 def presynaptic(model: nn.Module, layers: Sequence[tuple[str, Tensor]], x: Tensor) -> list[Tensor]:
     """Activity below each layer, (B, n_{l-1}): the model's own `presynaptic(x)`, or ReLU units without biases."""
-    if hasattr(model, "presynaptic"):
-        return model.presynaptic(x)
+    if (own := getattr(model, "presynaptic", None)) is not None:
+        return own(x)
     states = [x.flatten(1)]
     for _, weight in layers[:-1]:
         states.append(torch.relu(states[-1] @ weight.T))
