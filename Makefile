@@ -26,9 +26,10 @@ test: install  ## the tests (no network, under 10 minutes on 2 cores)
 test-slow: install  ## the tests that take minutes or start a server
 	$(BIN)/python -m pytest -m slow
 
-check: install  ## lint and format, read-only
+check: install  ## lint, format and types, read-only
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 fix: install  ## lint fixes first, formatting last
 	$(BIN)/ruff check --fix .
