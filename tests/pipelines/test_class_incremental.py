@@ -1,6 +1,7 @@
 """`clep run`: numbers, MLflow record, determinism, and every way in which a run can end."""
 
 import csv
+import gc
 import json
 import math
 import os
@@ -9,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 
 import mlflow
 import numpy as np
@@ -140,6 +142,26 @@ def test_a_run_gives_back_the_callers_random_state_and_threads(small):
     assert torch.get_num_threads() == 2
     assert torch.equal(torch.get_rng_state(), before[0])
     assert random.getstate() == before[1]
+
+
+def test_the_data_of_a_run_are_gone_after_it(small, monkeypatch):
+    """Without the garbage collector's own visits, which come late: it counts objects and not bytes."""
+    from clep import datasets
+
+    load, images = datasets.load, []
+
+    def watched(*args, **kwargs):
+        data = load(*args, **kwargs)
+        images.append(weakref.ref(data.x_train))
+        return data
+
+    monkeypatch.setattr(datasets, "load", watched)
+    gc.disable()
+    try:
+        clep.run(small)
+        assert [image() for image in images] == [None]
+    finally:
+        gc.enable()
 
 
 def test_test_labels_reach_no_weight(small, monkeypatch):
