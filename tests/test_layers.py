@@ -41,14 +41,18 @@ def test_only_tracking_knows_mlflow():
 def test_the_equilibrium_room_knows_torch_and_errors_alone():
     room = {m for m, _ in imports() if m.startswith("clep.equilibrium")}
     assert len(room) >= 8
-    assert not room & importers("pytorch_lightning", "avalanche", "omegaconf", "clep.training", "clep.learner")
+    assert not room & importers(
+        "pytorch_lightning", "avalanche", "omegaconf", "clep.bridge", "clep.training", "clep.learner"
+    )
     own = {name for m, name in imports() if m in room and name.startswith("clep.")}
     assert all(name.startswith(("clep.equilibrium", "clep.errors")) for name in own)
 
 
 def test_the_learner_imports_no_avalanche_and_training_reads_no_config():
     assert "clep.learner" not in importers("avalanche")
-    assert "clep.training" not in importers("clep.config", "clep.schema", "clep.tracking", "clep.report")
+    assert not {"clep.bridge", "clep.training"} & importers(
+        "clep.config", "clep.schema", "clep.tracking", "clep.report"
+    )
 
 
 def test_only_pipelines_and_the_api_know_pipelines():

@@ -11,12 +11,12 @@ from torch import nn
 
 import clep
 from clep import strategy
+from clep.bridge import LightningTemplate
 from clep.build import build_strategies
 from clep.config import builtin, compose
 from clep.equilibrium import SquaredError
 from clep.randomness import seed_globals
 from clep.strategy import Strategy
-from clep.training import LightningTemplate
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No loggers specified"),

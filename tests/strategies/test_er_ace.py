@@ -1,4 +1,4 @@
-"""ER-ACE: what the bit-equality with Avalanche (test_training) does not show."""
+"""ER-ACE: what the bit-equality with Avalanche (test_bridge) does not show."""
 
 import pytest
 import torch

@@ -1,0 +1,273 @@
+"""The bridge: an Avalanche training template whose inside is Lightning's `Trainer.fit`.
+
+Avalanche's plugins see the events, attributes and order they know; Lightning does the optimisation. One class holds
+the correspondence, `_Fit`: Lightning hook -> Avalanche event.
+"""
+
+import signal
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from avalanche.core import BasePlugin
+from avalanche.training.plugins import EvaluationPlugin
+from avalanche.training.templates import SupervisedTemplate
+from torch import Tensor
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+
+from clep import progress
+from clep.errors import ConfigError
+from clep.learner import Learner, accuracy, quiet_lightning
+from clep.strategy import touches_loss
+from clep.streams import ROW, Samples
+
+_CURVE_POINTS = 10  # per experience: enough to see a curve, few enough for a tracking store
+EVALUATION_BATCH = 1000
+
+
+class LightningTemplate(SupervisedTemplate):
+    """Avalanche strategy that trains a `Learner` by `Trainer.fit`, one fit per experience.
+
+    `train(experience)` and `eval(stream)` are Avalanche's. With `generator` None, batches are those of plain Avalanche
+    and the final weights equal its weights to the bit.
+
+    Args:
+        learner: what is trained; `model` is its network.
+        plugins: strategies, called in this order; then the evaluator and Avalanche's clock.
+        epochs: passes over each experience's data.
+        batch_size: samples per training batch.
+        device: `cpu` or `cuda`.
+        evaluator: Avalanche evaluation plugin, or None.
+        generator: draws the batches; None for torch's global generator.
+        trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `precision`, ...).
+
+    Raises:
+        ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost.
+    """
+
+    def __init__(
+        self,
+        *,
+        learner: Learner,
+        plugins: Sequence[BasePlugin] = (),
+        epochs: int = 1,
+        batch_size: int = 32,
+        device: str = "cpu",
+        evaluator: EvaluationPlugin | None = None,
+        generator: torch.Generator | None = None,
+        trainer: dict[str, Any] | None = None,
+    ) -> None:
+        if learner.own_cost is not None:
+            for plugin in plugins:
+                if touches_loss(plugin):
+                    raise ConfigError(
+                        f"learner.nudging: {type(learner.own_cost).__name__} cannot be used with "
+                        f"{type(plugin).__name__}, which differentiates the model's output, adds to the loss or "
+                        "changes gradients; it only follows its own cost. Use learner.nudging=linear."
+                    )
+        if learner.continual is not None and (trainer or {}).get("gradient_clip_val"):
+            raise ConfigError(
+                "learner.gradient_clip: C-EP (learner.nudging=continual) has no one gradient to clip; leave it null."
+            )
+        learner.to(device)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="No loggers specified")
+            super().__init__(
+                model=learner.network,
+                optimizer=learner.make_optimizer(),
+                criterion=learner.criterion,
+                train_mb_size=batch_size,
+                train_epochs=epochs,
+                eval_mb_size=EVALUATION_BATCH,
+                device=device,
+                plugins=list(plugins),
+                evaluator=evaluator,
+            )
+        self.learner = learner
+        self.samples: Samples | None = None
+        self.generator = generator
+        self.trainer_arguments = trainer or {}
+        self.curve: list[tuple[int, float, float]] = []
+        """(updates so far, mean loss, mean accuracy) of the experience being trained, a few points."""
+        self.updates = 0
+        self.on_trained: Callable[[], None] = lambda: None
+        """Called when an experience is trained, before its consolidation (`after_training_exp`)."""
+        self.on_epoch: Callable[[], None] = lambda: None
+        """Called after each epoch and its events."""
+
+    def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
+        """Batches as tensor slices where the data are rows of `samples`; Avalanche's own loader elsewhere."""
+        samples = self._tensors(self.adapted_dataset)
+        if samples is None:
+            super().make_train_dataloader(shuffle=shuffle, **kwargs)
+        else:
+            self.dataloader = samples.loader(self.train_mb_size, shuffle=shuffle, generator=self.generator)
+
+    def _tensors(self, dataset: Any) -> Samples | None:
+        """The data set as tensors, or None if it is not made of rows of `samples` alone (or transforms them)."""
+        rows = getattr(dataset, ROW, None)
+        if self.samples is None or rows is None or len(dataset) == 0:
+            return None
+        samples = self.samples.rows(list(rows))
+        ends = (0, len(dataset) - 1)
+        return samples if all(torch.equal(dataset[i][0], samples.x[i]) for i in ends) else None
+
+    def forward(self) -> Tensor:
+        """Output of the current batch; in training with the free phase that the loss needs."""
+        if not self.is_training:
+            return super().forward()
+        self._prediction = self.learner.predict(self.mb_x)
+        return self._prediction.output
+
+    def criterion(self) -> Tensor:
+        """Loss of the current batch."""
+        if not self.is_training:
+            return super().criterion()
+        return self.learner.loss(replace(self._prediction, output=self.mb_output), self.mb_y)
+
+    def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
+        self.learner.network = self.model  # a plugin may have replaced it (GDumb starts afresh)
+        self.curve = []
+        with quiet_lightning():
+            trainer = pl.Trainer(
+                max_epochs=self.train_epochs,
+                accelerator="gpu" if self.device.type == "cuda" else "cpu",
+                devices=1,
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                use_distributed_sampler=False,
+                **self.trainer_arguments,
+            )
+            interrupt = signal.getsignal(signal.SIGINT)
+            try:
+                trainer.fit(_Fit(self), self.dataloader)
+            except SystemExit:
+                if not trainer.interrupted:
+                    raise
+                # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored; give both back to the caller.
+                signal.signal(signal.SIGINT, interrupt)
+                raise KeyboardInterrupt from None
+        self._stop_training = False
+        self._back_to_device()
+
+    def _back_to_device(self) -> None:
+        """Undo Lightning's move of model and optimiser to the CPU, before consolidation and evaluation."""
+        self.model.to(self.device)
+        for state in self.optimizer.state.values():
+            for key, value in state.items():
+                if isinstance(value, Tensor) and key != "step":  # torch keeps Adam's counter on the CPU
+                    state[key] = value.to(self.device)
+
+    def _after_training_exp(self, **kwargs: Any) -> None:
+        self.on_trained()
+        super()._after_training_exp(**kwargs)
+        self.learner.check_finite(None, f"the consolidation of {self.describe_experience()}")
+
+    def describe_experience(self) -> str:
+        """For messages: `experience 2`."""
+        return f"experience {self.experience.current_experience}"
+
+
+class _Fit(pl.LightningModule):
+    """Lightning hook -> Avalanche event. Gradients are zeroed before `before_forward`, as in Avalanche."""
+
+    def __init__(self, template: LightningTemplate) -> None:
+        super().__init__()
+        self.learner = template.learner
+        self.automatic_optimization = self.learner.automatic_optimization
+        self._template = template
+        self._losses: list[Tensor] = []
+        self._hits: list[Tensor] = []
+        self._bar = progress.bar(
+            total=template.train_epochs * len(template.dataloader), desc="training", unit="update", delay=2
+        )
+
+    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
+        optimizer = self._template.optimizer
+        schedule = self.learner.make_schedule(optimizer, self._template.train_epochs)
+        return [optimizer], [] if schedule is None else [schedule]
+
+    def teardown(self, stage: str) -> None:
+        self._bar.close()
+
+    def on_train_epoch_start(self) -> None:
+        self._template._before_training_epoch()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
+        if not self._template._stop_training:
+            return None
+        self.trainer.should_stop = True
+        return -1
+
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+        template = self._template
+        template.mbatch = batch
+        template._unpack_minibatch()
+        template._before_training_iteration()
+        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+            template.optimizer.zero_grad()
+        template.loss = template._make_empty_loss()
+        template._before_forward()
+        template.mb_output = template.forward()
+        template._after_forward()
+        template.loss += template.criterion()
+        template._before_backward()
+        where = f"{template.describe_experience()}, epoch {self.current_epoch}, batch {batch_idx}"
+        self.learner.check_finite(template.loss, where)
+        self._losses.append(template.loss.detach().mean())
+        self._hits.append(accuracy(template.mb_output.detach(), template.mb_y))
+        if self.learner.continual is not None:
+            self._update_continually()
+        return template.loss
+
+    def _update_continually(self) -> None:
+        """The events of one batch around the many updates of C-EP; no gradient is left for a plugin to see."""
+        self.on_after_backward()
+        self._template._before_update()
+        self.learner.update_continually(self._template._prediction, self._template.mb_y, self._template.optimizer)
+        self._template._after_update()
+
+    def backward(self, loss: Tensor) -> None:
+        loss.backward(retain_graph=self._template.retain_graph)
+
+    def on_after_backward(self) -> None:
+        self._template._after_backward()
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        self._template._before_update()
+
+    def optimizer_zero_grad(self, *args: Any, **kwargs: Any) -> None:
+        """Nothing: see `training_step`."""
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
+        super().optimizer_step(*args, **kwargs)
+        self._template._after_update()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self._bar.update()
+        self._template.updates += 1
+        self._template._after_training_iteration()
+
+    def on_train_epoch_end(self) -> None:
+        template = self._template
+        self.learner.check_finite(None, f"{template.describe_experience()}, end of epoch {self.current_epoch}")
+        pieces = max(1, _CURVE_POINTS // template.train_epochs)
+        if self._losses:
+            losses, hits = torch.stack(self._losses).cpu(), torch.stack(self._hits).cpu()
+            first = template.updates - len(losses)
+            for part in np.array_split(np.arange(len(losses)), min(pieces, len(losses))):
+                point = (first + int(part[-1]) + 1, float(losses[part].mean()), float(hits[part].mean()))
+                template.curve.append(point)
+        self._losses, self._hits = [], []
+        schedule = self.lr_schedulers()
+        if not self.automatic_optimization and isinstance(schedule, LRScheduler):
+            schedule.step()
+        template._after_training_epoch()
+        template.on_epoch()
