@@ -1,4 +1,4 @@
-"""Dark experience replay: what the bit-equality with Avalanche (test_training) does not show."""
+"""Dark experience replay: what the bit-equality with Avalanche (test_bridge) does not show."""
 
 import pytest
 import torch
