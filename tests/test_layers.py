@@ -3,6 +3,7 @@
 import ast
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import clep.pipelines
@@ -69,6 +70,15 @@ def test_strategies_know_neither_each_other_nor_pipelines_nor_tracking():
 def test_nothing_imports_the_other_lightning():
     """`lightning` and `pytorch_lightning` are two packages whose classes do not mix."""
     assert not importers("lightning")
+
+
+def test_the_wheel_holds_every_package():
+    """Packages are listed by hand; an editable install, which tests run in, works without."""
+    project = Path(__file__).parent.parent
+    listed = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {path.parent.relative_to(project) for path in (project / "clep").rglob("__init__.py")}
+    assert len(folders) >= 7
+    assert {".".join(folder.parts) for folder in folders} <= set(listed)
 
 
 def test_every_public_name_is_there():
