@@ -1,12 +1,18 @@
 """The errors that clep raises on purpose; each message says where, what came, what is allowed and what to do next."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 
 class ClepError(Exception):
     """Base of every error that clep raises on purpose. The command line prints its message without a traceback."""
 
 
 class ConfigError(ClepError, ValueError):
-    """A configuration key or an argument has a value that cannot be used; raised before anything is trained."""
+    """A configuration key or an argument has a value that cannot be used; raised before anything is trained.
+
+    The message begins with the name of the parameter and a colon; `within` puts the path in front.
+    """
 
 
 class DataError(ClepError):
@@ -27,3 +33,20 @@ class MissingExtraError(ClepError, ImportError):
 
 class TrialsFailedError(ClepError):
     """Every trial of a search failed."""
+
+
+@contextmanager
+def within(path: str) -> Iterator[None]:
+    """Put the path in front of the parameter that a `ConfigError` from inside names.
+
+    Example:
+        >>> with within("learner"):
+        ...     raise ConfigError("beta: expected a number other than 0, got 0.0")
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: learner.beta: expected a number other than 0, got 0.0
+    """
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{path}.{error}") from error

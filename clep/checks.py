@@ -1,0 +1,191 @@
+"""Checks of values, and the words in which every part of clep refuses one.
+
+A part names its own parameter (`beta: expected ...`); whoever calls it puts the path in front, by
+`clep.errors.within("learner")`.
+"""
+
+import difflib
+import math
+import re
+import types
+import typing
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, is_dataclass
+from typing import Any, Literal, TypeVar, get_args, get_origin
+
+from clep.errors import ConfigError
+
+T = TypeVar("T")
+
+_SINGULAR = {int: "an integer", float: "a number", bool: "true or false", str: "a string", types.NoneType: "null"}
+_PLURAL = {int: "integers", float: "numbers", bool: "true or false", str: "strings"}
+_UNIONS = (typing.Union, types.UnionType)
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A range of numbers, written as in mathematics: `(0, 1]` is above 0 and at most 1.
+
+    Example:
+        >>> 0.0 in Interval.of("(0, 1]"), 1.0 in Interval.of("(0, 1]")
+        (False, True)
+        >>> Interval.of("[1, inf)").words
+        'of at least 1'
+    """
+
+    low: float
+    high: float
+    with_low: bool
+    with_high: bool
+
+    @classmethod
+    def of(cls, text: str) -> "Interval":
+        """Read an interval such as `[1, inf)`."""
+        low, high = map(float, text[1:-1].split(","))
+        return cls(low, high, text[0] == "[", text[-1] == "]")
+
+    def __contains__(self, number: float) -> bool:
+        """Say whether a number lies inside; NaN lies in no interval."""
+        above = self.low < number or (self.with_low and number == self.low)
+        below = number < self.high or (self.with_high and number == self.high)
+        return above and below
+
+    @property
+    def words(self) -> str:
+        """The interval as it follows "a number" in a sentence."""
+        if self.high == math.inf:
+            if self.low == -math.inf:
+                return "that is finite"
+            return f"of at least {self.low:g}" if self.with_low else f"above {self.low:g}"
+        if self.low == -math.inf:
+            return f"of at most {self.high:g}" if self.with_high else f"below {self.high:g}"
+        return f"in {'[' if self.with_low else '('}{self.low:g}, {self.high:g}{']' if self.with_high else ')'}"
+
+
+def unknown(name: str, valid: Iterable[str], what: str, *, nearest: str | None = None) -> str:
+    """Say that a name is unknown, which one may have been meant, and which there are.
+
+    Args:
+        name: what was given.
+        valid: the names there are.
+        what: the kind of name, in the singular: "key", "strategy", "value".
+        nearest: the name that was probably meant; by default the one in `valid` that is spelled most like `name`.
+
+    Example:
+        >>> unknown("cnetered", ["centered", "one_sided"], "value")
+        'unknown value `cnetered`; did you mean `centered`? Valid values: centered, one_sided'
+    """
+    valid = sorted(map(str, valid))
+    nearest = nearest or next(iter(difflib.get_close_matches(str(name), valid, n=1)), None)
+    guess = f"; did you mean `{nearest}`?" if nearest else "."
+    plural = re.sub("([^aeiou])y$", r"\1ie", what) + "s"
+    return f"unknown {what} `{name}`{guess} Valid {plural}: {', '.join(valid)}"
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Say whether a plain value has a type; a boolean is no number, and what YAML cannot express fits everything."""
+    origin, options = get_origin(kind), get_args(kind)
+    if origin in _UNIONS:
+        return any(fits(value, option) for option in options)
+    if origin is Literal:
+        return value in options
+    if origin in (list, tuple, Sequence):
+        return isinstance(value, list | tuple) and all(fits(entry, options[0]) for entry in value)
+    if origin is dict or is_dataclass(kind):
+        return isinstance(value, dict)
+    if kind is float:
+        return isinstance(value, int | float) and not isinstance(value, bool)
+    if kind is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, kind) if kind in (bool, str, types.NoneType) else True
+
+
+def words(kind: Any, interval: str | None = None) -> str:
+    """Describe a type, and the range of its numbers, as an error message says it.
+
+    Example:
+        >>> words(int, "[1, inf)"), words(float | None)
+        ('an integer of at least 1', 'a number or null')
+        >>> words(list[float], "[0, inf)")
+        'a list of numbers of at least 0'
+    """
+    origin, options = get_origin(kind), get_args(kind)
+    inside = f" {Interval.of(interval).words}" if interval else ""
+    if origin in _UNIONS:
+        return " or ".join(words(option, None if option is types.NoneType else interval) for option in options)
+    if origin is Literal:
+        return f"one of {', '.join(map(str, options))}"
+    if origin in (list, tuple, Sequence):
+        return f"a list of {_PLURAL.get(options[0]) or words(options[0])}{inside}"
+    return _SINGULAR.get(kind, getattr(kind, "__name__", str(kind))) + inside
+
+
+def problem(value: Any, kind: Any, interval: str | None = None) -> str | None:
+    """Say what is wrong with a value, or None if nothing is.
+
+    Args:
+        value: a plain value.
+        kind: the type it should have.
+        interval: the range of its numbers, as in `Interval.of`; of each number, where it is a list.
+    """
+    choices = next((get_args(k) for k in _options(kind) if get_origin(k) is Literal), None)
+    if choices is not None and not fits(value, kind):
+        return unknown(str(value), map(str, choices), "value")
+    numbers = value if isinstance(value, list | tuple) else [value]
+    inside = interval is None or all(n in Interval.of(interval) for n in numbers if isinstance(n, int | float))
+    if fits(value, kind) and inside:
+        return None
+    return f"expected {words(kind, interval)}, got {value!r}"
+
+
+def check(name: str, value: T, kind: Any, interval: str | None = None) -> T:
+    """Return `value` if it has the type and lies in the range; see `problem`.
+
+    Raises:
+        ConfigError: otherwise, naming the parameter, what is allowed and what came.
+    """
+    if (found := problem(value, kind, interval)) is not None:
+        raise ConfigError(f"{name}: {found}")
+    return value
+
+
+def in_range(
+    name: str, value: float, low: float = -math.inf, high: float = math.inf, *, above: float | None = None
+) -> float:
+    """Return `value` if `low <= value <= high`, or `above < value <= high`.
+
+    Args:
+        name: the parameter, for the message.
+        value: its value.
+        low: the smallest value allowed.
+        high: the largest value allowed.
+        above: a bound that the value must exceed, instead of `low`.
+
+    Raises:
+        ConfigError: otherwise, naming the parameter and the range.
+
+    Example:
+        >>> in_range("rate", 0.1, above=0.0, high=1.0)
+        0.1
+    """
+    closed = above is None
+    interval = Interval(low if above is None else above, high, closed, True)
+    if value not in interval:
+        raise ConfigError(f"{name}: expected a number {interval.words}, got {value!r}")
+    return value
+
+
+def one_of(name: str, value: str, valid: Iterable[str], what: str = "value") -> str:
+    """Return `value` if it is one of `valid`.
+
+    Raises:
+        ConfigError: otherwise, naming the parameter, the nearest choice and all of them.
+    """
+    valid = list(valid)
+    if value not in valid:
+        raise ConfigError(f"{name}: {unknown(str(value), valid, what)}")
+    return value
+
+
+def _options(kind: Any) -> Sequence[Any]:
+    return get_args(kind) if get_origin(kind) in _UNIONS else [kind]
