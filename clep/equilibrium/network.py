@@ -90,7 +90,8 @@ class Network(nn.Module):
         super().__init__()
         self.spec = from_keywords(NetworkSpec, options) if spec is None else spec
         self.sizes = checked_sizes(sizes, self.spec.readout)
-        refuse_network(self.spec, [layer for layer in self.sizes if isinstance(layer, ConvLayer)])
+        convolutions = [layer for layer in self.sizes if isinstance(layer, ConvLayer)]
+        refuse_network(self.spec, convolutions, len(self.sizes) - 1)
         self.gradient: Gradient = gradient or LinearNudging()
         self.neuron = neuron_of(self.spec.neuron)
 
@@ -299,13 +300,6 @@ class Network(nn.Module):
         span = self.spec.residual_links
         if span == 0:
             return
-        if span < 2 or span >= self.hidden:
-            raise ConfigError(
-                f"residual_links: expected 0, or a span from 2 to {self.hidden - 1} between the {self.hidden} hidden "
-                f"layers, got {span}"
-            )
-        if any(len(shape) != 1 for shape in self.shapes[1 : self.hidden + 1]):
-            raise ConfigError("residual_links: they join dense layers, and this network has convolutional ones")
         bare = replace(wiring, bias=False)
         for below in range(1, self.hidden - span + 1, span):
             self._joined.append((below, below + span))

@@ -71,13 +71,18 @@ def problems(part: str, setup: Setup) -> Iterator[tuple[str, str]]:
     return ((key, reason) for key, row in REFUSALS[part] if (reason := row(setup)) is not None)
 
 
-def refuse_network(network: NetworkSpec, convolutions: Sequence[ConvLayer]) -> None:
+def refuse_network(network: NetworkSpec, convolutions: Sequence[ConvLayer], layers: int | None = None) -> None:
     """Refuse options of a network that have no meaning together.
+
+    Args:
+        network: its options.
+        convolutions: its convolutional layers.
+        layers: number of layers with weights; None if it is not known.
 
     Raises:
         ConfigError: with the reason and what to set instead.
     """
-    for key, reason in problems("network", Setup(network, convolutions)):
+    for key, reason in problems("network", Setup(network, convolutions, layers=layers)):
         raise ConfigError(f"{key}: {reason}")
 
 
@@ -97,7 +102,7 @@ def refuse_section(section: NetworkSection) -> None:
     Raises:
         ConfigError: with the reason and what to set instead.
     """
-    setup = Setup(section, section.convolutions)
+    setup = Setup(section, section.convolutions, layers=len(section.channels) + len(section.hidden) + 1)
     parts = ("section",) if section.model == "feedforward" else ("section", "network")
     for part in parts:
         for key, reason in problems(part, setup):
@@ -211,6 +216,25 @@ def own_connections_are_tied(setup: Setup) -> str | None:
             "a connection of your own brings its own feedback; leave feedback=tied, got "
             f"feedback={setup.network.feedback}"
         )
+    return None
+
+
+@_refuses("network", "residual_links")
+def links_span_hidden_layers(setup: Setup) -> str | None:
+    """A link must have a hidden layer at each end."""
+    span, hidden = setup.network.residual_links, (setup.layers or 1) - 1
+    if span and setup.layers is not None and not 2 <= span < hidden:
+        if hidden < 3:
+            return f"expected 0 (a span of 2 needs 3 hidden layers, and this network has {hidden}), got {span}"
+        return f"expected 0, or a span from 2 to {hidden - 1} between the {hidden} hidden layers, got {span}"
+    return None
+
+
+@_refuses("network", "residual_links")
+def links_join_dense_layers(setup: Setup) -> str | None:
+    """Links across layers are matrices."""
+    if setup.network.residual_links and setup.convolutions:
+        return "they join dense layers, and this network has convolutional ones; leave it 0"
     return None
 
 
