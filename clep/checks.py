@@ -116,7 +116,7 @@ def words(kind: Any, interval: str | None = None) -> str:
     if origin is Literal:
         return f"one of {', '.join(map(str, options))}"
     if origin in (list, tuple, Sequence):
-        return f"a list of {_PLURAL.get(options[0]) or words(options[0])}{inside}"
+        return f"a list of {_plural(options[0])}{inside}"
     return _SINGULAR.get(kind, getattr(kind, "__name__", str(kind))) + inside
 
 
@@ -185,6 +185,12 @@ def one_of(name: str, value: str, valid: Iterable[str], what: str = "value") -> 
     if value not in valid:
         raise ConfigError(f"{name}: {unknown(str(value), valid, what)}")
     return value
+
+
+def _plural(kind: Any) -> str:
+    if get_origin(kind) in (list, tuple, Sequence):
+        return f"lists of {_plural(get_args(kind)[0])}"
+    return _PLURAL.get(kind) or words(kind)
 
 
 def _options(kind: Any) -> Sequence[Any]:

@@ -235,6 +235,8 @@ def _merged(layers: Sequence[_Layer]) -> Config:
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {_reason(error)}") from error
     with _placed(layers):
+        for key, problem in misfits(values):  # what `${...}` stood for
+            raise ConfigError(f"{key}: {problem}")
         return construct(Config, cast(dict[str, Any], values))
 
 

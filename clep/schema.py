@@ -133,11 +133,22 @@ def misfits(value: Any, kind: Any = Config, key: str = "") -> Iterator[tuple[str
     elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
         yield key, f"expected a mapping with keys of {', '.join(hints_of(kind))}, got {value!r}"
     elif kind == dict[str, dict[str, Any]]:
-        if not (isinstance(value, Mapping) and all(isinstance(part, Mapping) for part in value.values())):
-            example = "parameters by the name of a strategy, as in strategy.ewc.ewc_lambda=1"
-            yield key, f"expected {example} (`strategies` selects strategies), got {value!r}"
+        yield from _misfits_of_strategies(value, key)
+    elif get_origin(kind) is list and isinstance(value, list):
+        for i, entry in enumerate(value):
+            yield from misfits(entry, get_args(kind)[0], f"{key}[{i}]")
     elif not _holds_interpolation(value) and (found := problem(value, kind)) is not None:
         yield key, found
+
+
+def _misfits_of_strategies(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if not isinstance(value, Mapping):
+        example = "parameters by the name of a strategy, as in strategy.ewc.ewc_lambda=1"
+        yield key, f"expected {example} (`strategies` selects strategies), got {value!r}"
+        return
+    for name, part in value.items():
+        if not isinstance(part, Mapping):
+            yield f"{key}.{name}", f"expected a mapping of parameters to values, got {part!r}"
 
 
 def _holds_interpolation(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Configuration: what is composed from which source, and what is refused with which words."""
+"""Configuration: what is composed from which source, and where an error says that a value was set."""
 
 import dataclasses
 import itertools
@@ -37,146 +37,6 @@ def message(source, *overrides: str) -> str:
     with pytest.raises(ConfigError) as caught:
         compose(source, overrides)
     return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("override", "begins", "says"),
-    [
-        # unknown keys, with the nearest of the same level or the same name elsewhere
-        ("streem.experiences=3", "streem.experiences: unknown key `streem`; did you mean `stream`?", ""),
-        ("learner.epoch=3", "learner.epoch: unknown key `epoch`; did you mean `epochs`?", "Valid keys: batch_size"),
-        ("network.time_step.distibution=gamma", "network.time_step.distibution: ", "did you mean `distribution`?"),
-        ("network.dendrites.gian=1", "network.dendrites.gian: ", "did you mean `gain`? Valid keys: apical, "),
-        ("density=1", "density: unknown key `density`; did you mean `network.dendrites.density`?", ""),
-        ("lr=0.1", "lr: unknown key `lr`; did you mean `learner.lr`?", "Valid keys: cells"),
-        ("learner={epoch: 3}", "learner.epoch: ", "did you mean `epochs`?"),
-        ("=3", ": unknown key ``", "Valid keys: cells"),
-        ("learner..lr=3", "learner..lr: ", "unknown key ``"),
-        ("learner.lr.x=3", "learner.lr: expected a number, got {'x': 3}", ""),
-        # unknown names
-        ("stream=mnst", "stream.name: unknown stream `mnst`; did you mean `mnist`?", "Valid streams: cifar10, digits"),
-        ("network.name=hts", "network.name: unknown network `hts`", "or a path that ends in .yaml"),
-        ("learner.phases=centred", "learner.phases: ", "did you mean `centered`? Valid values: centered, holomorphic"),
-        ("device=gpu", "device: unknown value `gpu`", "Valid values: auto, cpu, cuda"),
-        ("stream.class_order=shufled", "stream.class_order: ", "did you mean `shuffled`? Valid values: fixed"),
-        # wrong types
-        ("learner.lr=abc", "learner.lr: expected a number, got 'abc'", ""),
-        ("learner.lr=true", "learner.lr: expected a number, got True", ""),
-        ("learner.epochs=2.5", "learner.epochs: expected an integer, got 2.5", ""),
-        ("learner.epochs=2.0", "learner.epochs: expected an integer, got 2.0", ""),
-        ("seed=x", "seed: expected an integer, got 'x'", ""),
-        ("seed=true", "seed: expected an integer, got True", ""),
-        ("seed=", "seed: expected an integer, got None", ""),
-        ("network.bias=1", "network.bias: expected true or false, got 1", ""),
-        ("network.neuron=3", "network.neuron: expected a string, got 3", ""),
-        ("network.hidden=256", "network.hidden: expected a list of integers", "got 256"),
-        ("network.hidden=[256,1.5]", "network.hidden[1]: expected an integer, got 1.5", ""),
-        ("network.time_step=0.5", "network.time_step: expected a mapping with keys of distribution, mean", "got 0.5"),
-        ("network.dendrites=2", "network.dendrites: expected a mapping with keys of basal, apical", "got 2"),
-        ("network.dendrites.basal=1.5", "network.dendrites.basal: expected an integer, got 1.5", ""),
-        ("learner.phases=3", "learner.phases: expected one of one_sided, random_sign, centered, holomorphic, ", "3"),
-        ("stream.path=3", "stream.path: expected a string or null, got 3", ""),
-        ("stream.samples_per_experience=1.5", "stream.samples_per_experience: expected an integer or null", ""),
-        ("stream=5", "stream: expected a mapping", "got 5"),
-        ("strategies=3", "strategies: expected a list of names", "got 3"),
-        ("cells=[naive]", "cells[0]: expected a list of names", "got 'naive'"),
-        ("strategy=ewc", "strategy: expected parameters, as in strategy.ewc.ewc_lambda=1", "got 'ewc'"),
-        ("strategy.ewc=3", "strategy.ewc: expected a mapping of parameters to values, got 3", ""),
-        ("stream.class_order=[0,1.5]", "stream.class_order: expected classes as integers from 0, got 1.5", ""),
-        # out of range
-        ("stream.experiences=0", "stream.experiences: expected a number in [1, inf), got 0", ""),
-        ("stream.validation_fraction=1", "stream.validation_fraction: expected a number in [0, 1), got 1", ""),
-        ("stream.samples_per_experience=0", "stream.samples_per_experience: expected a number in [1, inf), got 0", ""),
-        ("stream.class_order=[0,-1]", "stream.class_order: expected classes as integers from 0, got -1", ""),
-        ("stream.class_order=[0,1,0]", "stream.class_order: expected each entry once, got `0` 2 times", ""),
-        ("network.hidden=[256,0]", "network.hidden: expected a number in [1, inf), got 0", ""),
-        ("network.hidden=[]", "network.hidden: expected the size of at least one hidden layer", "got []"),
-        ("network.free_steps=0", "network.free_steps: ", "[1, inf)"),
-        ("network.nudged_steps=0", "network.nudged_steps: ", "[1, inf)"),
-        ("network.time_step.mean=0", "network.time_step.mean: expected a number in (0, 1], got 0", ""),
-        ("network.time_step.max=1.1", "network.time_step.max: expected a number in (0, 1], got 1.1", ""),
-        ("network.dendrites.basal=0", "network.dendrites.basal: expected a number in [1, inf), got 0", ""),
-        ("network.dendrites.apical=0", "network.dendrites.apical: ", "[1, inf)"),
-        ("network.dendrites.density=0", "network.dendrites.density: expected a number in (0, 1], got 0", ""),
-        ("network.dendrites.gain=-1", "network.dendrites.gain: ", "[0, inf)"),
-        ("network.time_step.spread=-1", "network.time_step.spread: ", "[0, inf)"),
-        ("network.time_step.min=0.7", "network.time_step.mean: expected min <= mean <= max, got 0.7 <= 0.6 <= 1.0", ""),
-        ("learner.beta=0", "learner.beta: expected a number other than 0", "got 0.0"),
-        ("learner.beta=.nan", "learner.beta: expected a number in (-inf, inf), got nan", ""),
-        ("learner.lr=0", "learner.lr: expected a number in (0, inf), got 0", ""),
-        ("learner.lr=.inf", "learner.lr: expected a number in (0, inf), got inf", ""),
-        ("learner.lr_scale=[1,-1]", "learner.lr_scale: expected a number in [0, inf), got -1", ""),
-        ("learner.lr_scale=[1]", "learner.lr_scale: expected 2 factors, one per layer", "or [] for all 1, got [1.0]"),
-        ("learner.momentum=1", "learner.momentum: ", "[0, 1)"),
-        ("learner.weight_decay=-1", "learner.weight_decay: ", "[0, inf)"),
-        ("learner.gradient_clip=0", "learner.gradient_clip: ", "(0, inf)"),
-        ("learner.batch_size=0", "learner.batch_size: ", "[1, inf)"),
-        ("learner.epochs=0", "learner.epochs: ", "[1, inf)"),
-        ("seed=-1", "seed: expected a number in [0, inf), got -1", ""),
-        ("threads=0", "threads: ", "[1, inf)"),
-        ("workers=0", "workers: ", "[1, inf)"),
-        ("seeds=[0,-1]", "seeds: expected a number in [0, inf), got -1", ""),
-        ("seeds=[]", "seeds: expected at least one entry", "got []"),
-        ("seeds=[1,2,1]", "seeds: expected each entry once, got `1` 2 times", ""),
-        ("cells=[]", "cells: expected at least one entry", "got []"),
-        ("cells=[[a,b],[a,b]]", "cells: expected each entry once, got `a+b` 2 times", ""),
-        ("cells=[[],[naive]]", "cells: expected each entry once, got `naive` 2 times", ""),
-        # values that do not go together
-        ("learner.nudge=outside", "learner.nudge: `outside`", "not the vector-Jacobian product, it loses rho'"),
-        (
-            "learner={nudging: cost, loss: cross_entropy}",
-            "learner.loss: cost nudging of the states supports only `mse`",
-            "readout",
-        ),
-        ("learner.nudging=continual", "learner.nudging: `continual` (C-EP)", "learner.momentum=0"),
-        ("learner.points=1", "learner.points: ", "[2, inf)"),
-        ("network={channels: [4,4,4], kernel: [3,5]}", "network.kernel: expected 1 value for all layers, or 3", ""),
-        ("network.feedback_scale=0", "network.feedback_scale: ", "(0, inf)"),
-        ("stream.evaluate_on=validation", "stream.evaluate_on: ", "stream.validation_fraction"),
-        ("stream=npz", "stream.path: ", "stream.path=FILE.npz"),
-        ("stream=folder", "stream.path: ", "stream.path=FOLDER"),
-        ("strategies=[naive,ewc]", "strategies: `naive` stands alone, got naive+ewc", ""),
-        ("strategies=[ewc,joint]", "strategies: `joint` stands alone, got ewc+joint", ""),
-        ("strategies=[ewc,ewc]", "strategies: expected each entry once, got `ewc` 2 times", ""),
-        ("cells=[[ewc],[joint,si]]", "cells[1]: `joint` stands alone, got joint+si", ""),
-        # texts that are not key=value
-        ("learner.lr", "learner.lr: expected key=value", "learner.lr=0.01"),
-        ("network.hidden=[256", "network.hidden: `[256` is not YAML: ", ""),
-        ("stream.path=${oops", "stream.path: `${oops` is not YAML: ", ""),
-        ("stream.path=${oops}", "stream.path: ", "oops"),
-        ("learner=${stream}", "config: ", "StreamConfig"),
-    ],
-)
-def test_a_wrong_value_is_refused_with_its_key_and_what_is_allowed(override, begins, says):
-    text = message({}, override)
-    assert text.startswith(begins)
-    assert says in text
-
-
-def test_the_ends_of_a_range_belong_to_it_or_not_as_its_brackets_say():
-    ends = [
-        "stream.validation_fraction=0",
-        "learner.momentum=0",
-        "learner.weight_decay=0",
-        "network.time_step.mean=1",
-        "seed=0",
-    ]
-    composed = compose({}, [*ends, "stream.experiences=1", "learner.beta=-0.5", "learner.lr=1e-9", "workers=1"])
-    assert (composed.learner.momentum, composed.network.time_step.mean, composed.learner.beta) == (0.0, 1.0, -0.5)
-
-
-def test_what_goes_together_is_accepted():
-    composed = compose(
-        {}, ["learner={nudging: cost, nudge: outside}", "stream={name: npz, path: x.npz}", "strategies=[naive]"]
-    )
-    assert (composed.learner.nudge, composed.stream.path) == ("outside", "x.npz")
-    composed = compose({}, ["learner={nudging: cost, loss: cross_entropy}", "network.readout=linear"])
-    assert composed.learner.loss == "cross_entropy"
-    composed = compose({}, ["network={channels: [4,8], hidden: [], kernel: [5,3]}", "learner.lr_scale=[1,1,2]"])
-    assert composed.network.kernel == [5, 3]
-    composed = compose({}, ["stream={evaluate_on: validation, validation_fraction: 0.1}", "network.hidden=[9,8]"])
-    assert composed.stream.evaluate_on == "validation"
-    assert len(compose({}, ["network.hidden=[9,8]", "learner.lr_scale=[1,1,2]"]).learner.lr_scale) == 3
 
 
 def test_an_error_from_a_file_names_the_file(tmp_path):
@@ -292,11 +152,11 @@ def test_a_pick_on_the_command_line_beats_the_config_and_keeps_what_it_does_not_
 
 
 def test_a_network_brings_what_its_learning_rule_needs_and_anything_said_later_beats_it(tmp_path):
-    assert compose({}, ["network=bptt"]).learner.nudging == "bptt"
-    assert compose({}, ["network=bptt", "learner.nudging=linear"]).learner.nudging == "linear"
-    (tmp_path / "mine.yaml").write_text("network: bptt\nlearner: {nudging: cost}\n")
-    assert compose(tmp_path / "mine.yaml").learner.nudging == "cost"
-    assert compose(tmp_path / "mine.yaml", ["network=chl"]).learner.nudging == "clamped"
+    assert compose({}, ["network=bptt"]).learner.gradient == "bptt"
+    assert compose({}, ["network=bptt", "learner.gradient=linear"]).learner.gradient == "linear"
+    (tmp_path / "mine.yaml").write_text("network: bptt\nlearner: {gradient: cost}\n")
+    assert compose(tmp_path / "mine.yaml").learner.gradient == "cost"
+    assert compose(tmp_path / "mine.yaml", ["network=chl"]).learner.gradient == "clamped"
 
 
 def test_a_pick_leaves_nothing_of_the_file_it_replaces(tmp_path):
@@ -374,7 +234,7 @@ def test_replace_returns_a_checked_copy_and_leaves_the_original():
     assert changed.learner.epochs == composed.learner.epochs
     assert (composed.strategies, composed.seed) == (["ewc"], 0)
     assert replace(composed, learner=dataclasses.replace(composed.learner, lr=0.5)).learner.lr == 0.5
-    with pytest.raises(ConfigError, match=r"^seed: expected a number"):
+    with pytest.raises(ConfigError, match=r"^seed: expected an integer of at least 0, got -1"):
         replace(composed, seed=-1)
     with pytest.raises(ConfigError, match=r"^sed: unknown key `sed`; did you mean `seed`"):
         replace(composed, sed=1)
@@ -392,13 +252,6 @@ def test_values_that_yaml_cannot_hold_are_refused_by_name():
 def test_a_label_joins_the_names_of_a_set():
     assert config.label(["awake_rehearsal", "sleep_replay"]) == "awake_rehearsal+sleep_replay"
     assert config.label([]) == "naive"
-
-
-def test_unknown_says_the_nearest_and_the_valid_names():
-    assert config.unknown("ewcc", ["si", "ewc"], "strategy") == (
-        "unknown strategy `ewcc`; did you mean `ewc`? Valid strategies: ewc, si"
-    )
-    assert config.unknown("zzz", ["ewc"], "key") == "unknown key `zzz`. Valid keys: ewc"
 
 
 def test_importing_the_config_imports_no_heavy_library():

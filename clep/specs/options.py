@@ -8,7 +8,7 @@ from dataclasses import Field, dataclass
 from typing import Any, TypeVar, get_type_hints
 
 from clep.checks import check, unknown
-from clep.errors import ConfigError
+from clep.errors import ConfigError, within
 
 S = TypeVar("S", bound="Spec")
 C = TypeVar("C")
@@ -41,9 +41,12 @@ class Spec:
     def __post_init__(self) -> None:
         hints = hints_of(type(self))
         for field in dataclasses.fields(self):
-            value = getattr(self, field.name)
-            if not dataclasses.is_dataclass(value):
-                check(field.name, value, hints[field.name], field.metadata.get("range"))
+            value, kind = getattr(self, field.name), hints[field.name]
+            if not dataclasses.is_dataclass(kind):
+                check(field.name, value, kind, field.metadata.get("range"))
+            elif not isinstance(value, kind):
+                keys = ", ".join(field.name for field in dataclasses.fields(kind))
+                raise ConfigError(f"{field.name}: expected a mapping with keys of {keys}, got {value!r}")
 
     @classmethod
     def options(cls) -> Iterator[Field[Any]]:
@@ -64,7 +67,7 @@ class Spec:
     def plain(self) -> dict[str, Any]:
         """The options as plain values, from which the same spec can be made again."""
         return {
-            field.name: value.plain() if isinstance(value, Spec) else value
+            field.name: value.plain() if isinstance(value, Spec) else copy.deepcopy(value)
             for field in self.options()
             for value in [getattr(self, field.name)]
         }
@@ -92,8 +95,9 @@ def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
         if name not in hints:
             raise ConfigError(f"{name}: {unknown(name, hints, 'argument')}")
         if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
-            made[name] = hints[name](**value)
-        elif isinstance(value, tuple):
+            with within(name):
+                made[name] = from_keywords(hints[name], value)
+        elif isinstance(value, list | tuple):
             made[name] = list(value)
     return spec(**made)
 
