@@ -199,7 +199,7 @@ class Learner(pl.LightningModule):
         optimizer = self.make_optimizer()
         epochs = self.trainer.max_epochs or 1
         if self.spec.schedule == "cosine" and epochs < 1:
-            raise ConfigError("learner.schedule: `cosine` needs the number of epochs; give the Trainer `max_epochs`.")
+            raise ConfigError("schedule: `cosine` needs the number of epochs; give the Trainer `max_epochs`")
         schedule = self.make_schedule(optimizer, epochs)
         return [optimizer], [] if schedule is None else [schedule]
 

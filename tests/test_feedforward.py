@@ -65,12 +65,13 @@ def test_it_runs_by_name_sleeps_and_its_run_can_be_loaded(tmp_path):
 @pytest.mark.parametrize(
     ("make", "words"),
     [
-        (lambda: Feedforward([5]), ["network.hidden", "[5]"]),
-        (lambda: Feedforward([5, 0, 2]), ["network.hidden", "[5, 0, 2]"]),
-        (lambda: Feedforward([5, 2], activation="hard_sigmoid"), ["network.neuron", "`hard_sigmoid`", "relu"]),
+        (lambda: Feedforward([5]), ["sizes: ", "[5]"]),
+        (lambda: Feedforward([5, 0, 2]), ["sizes: ", "[5, 0, 2]"]),
+        (lambda: Feedforward([5, 2], activation="hard_sigmoid"), ["activation: ", "`hard_sigmoid`", "relu"]),
     ],
 )
-def test_bad_arguments_are_refused_with_the_key(make, words):
+def test_bad_arguments_are_refused_with_their_name(make, words):
     with pytest.raises(ConfigError) as error:
         make()
+    assert str(error.value).startswith(words[0])
     assert all(word in str(error.value) for word in words)

@@ -20,7 +20,6 @@ from clep.specs import (
     Spec,
     StreamSpec,
     TimeStep,
-    option,
 )
 from clep.specs.options import from_keywords, option, takes
 
