@@ -6,6 +6,7 @@ Everything that ever was renamed is in the tables of this file, and nowhere else
 import importlib
 import importlib.abc
 import importlib.machinery
+import importlib.util
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -25,7 +26,7 @@ MODULES = {
     "clep.estimates": "clep.equilibrium.gradients",
     "clep.spiking": "clep.sleep",
     "clep.spiking.compiled": "clep.sleep.compiled",
-    "clep.spiking.kernels": "clep.sleep.kernels",
+    "clep.spiking.kernels": "clep.sleep.rule",
     "clep.spiking.rule": "clep.sleep.rule",
     "clep.spiking.simulation": "clep.sleep.simulation",
     "clep.spiking.spikes": "clep.sleep.spikes",
@@ -45,8 +46,15 @@ NAMES = {
     ("clep.config", "DataConfig"): ("clep.schema", "DataSection"),
     ("clep.config", "TrackingConfig"): ("clep.schema", "TrackingSection"),
     ("clep.config", "TuneConfig"): ("clep.schema", "TuneSection"),
-    ("clep.config", "unknown"): ("clep.checks", "unknown"),
-    ("clep.schema", "unknown"): ("clep.checks", "unknown"),
+    ("clep.schema", "StreamConfig"): ("clep.specs", "StreamSpec"),
+    ("clep.schema", "TimeStepConfig"): ("clep.specs", "TimeStep"),
+    ("clep.schema", "DendritesConfig"): ("clep.specs", "Dendrites"),
+    ("clep.schema", "NetworkConfig"): ("clep.specs", "NetworkSection"),
+    ("clep.schema", "LearnerConfig"): ("clep.specs", "LearnerSpec"),
+    ("clep.schema", "DataConfig"): ("clep.schema", "DataSection"),
+    ("clep.schema", "TrackingConfig"): ("clep.schema", "TrackingSection"),
+    ("clep.schema", "TuneConfig"): ("clep.schema", "TuneSection"),
+    ("clep.equilibrium.gradients", "ContinualNudging"): ("clep.equilibrium.gradients", "CEP"),
 }
 """(module, old name) -> (module, new name)."""
 
@@ -76,24 +84,45 @@ def renamed(module: str, name: str) -> Any:
     return getattr(importlib.import_module(home), new)
 
 
-class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the modules of `MODULES` by their old names; asked last, and about no others."""
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(fullname, self) if fullname in MODULES else None
+class _Alias(importlib.abc.Loader):
+    """Loads a module of `MODULES`: what its new name stands for, under the old name too."""
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        announce(spec.name, MODULES[spec.name])
-        return importlib.import_module(MODULES[spec.name])
+        new = MODULES[spec.name]
+        package, _, tail = spec.name.rpartition(".")
+        if new != f"{MODULES.get(package)}.{tail}":  # else importing the package has announced it
+            announce(spec.name, new)
+        module = importlib.import_module(new)
+        self._own = module.__spec__
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: the module has run under its new name."""
+        """Nothing but undoing what the import system wrote: the module has run under its new name."""
+        module.__spec__ = self._own
+
+
+class _OldModules(importlib.abc.MetaPathFinder):
+    """Finds the modules of `MODULES` by their old names.
+
+    It is asked first: a module within a renamed package would be found in the new folder, and run a second time.
+    """
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        there = fullname in MODULES and _exists(MODULES[fullname])
+        return importlib.machinery.ModuleSpec(fullname, _Alias()) if there else None
+
+
+def _exists(module: str) -> bool:
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
 
 
 def find_old_modules() -> None:
     """Let old import paths work."""
     if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
-        sys.meta_path.append(_OldModules())
+        sys.meta_path.insert(0, _OldModules())
 
 
 def with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -42,7 +42,7 @@ class Spec:
         hints = hints_of(type(self))
         for field in dataclasses.fields(self):
             value, kind = getattr(self, field.name), hints[field.name]
-            if not dataclasses.is_dataclass(kind):
+            if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
                 check(field.name, value, kind, field.metadata.get("range"))
             elif not isinstance(value, kind):
                 keys = ", ".join(field.name for field in dataclasses.fields(kind))

@@ -14,6 +14,7 @@ from clep.equilibrium.gradients.linear import LinearNudging
 from clep.equilibrium.gradients.ordinary import Autograd
 from clep.errors import ConfigError
 from clep.imports import check_name, import_path
+from clep.renames import renamed
 
 GRADIENTS: dict[str, type[Gradient]] = {
     "linear": LinearNudging,
@@ -23,6 +24,10 @@ GRADIENTS: dict[str, type[Gradient]] = {
     "bptt": Backpropagation,
 }
 """Name of an estimate -> its class; to add one, add its file and a row here."""
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)
 
 
 def gradient_class(name: str) -> type[Gradient]:
