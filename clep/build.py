@@ -9,6 +9,7 @@ from avalanche.core import BasePlugin
 from torch import nn
 
 from clep import strategy, streams, tracking
+from clep.checks import one_of
 from clep.config import Config, label, replace, to_dict
 from clep.equilibrium import Network
 from clep.equilibrium.gradients import gradient_class, gradient_from, gradient_options
@@ -16,7 +17,7 @@ from clep.errors import ConfigError, within
 from clep.feedforward import Feedforward
 from clep.learner import Learner
 from clep.randomness import seed_for
-from clep.specs.learner import Optimization
+from clep.specs.learner import LearnerSpec, Optimization
 from clep.specs.stream import StreamSpec
 from clep.streams import Stream
 from clep.training import Training
@@ -42,9 +43,13 @@ def build_learner(config: Config, stream: Stream) -> Learner:
     with within("network"):
         network = Network(layers, seed=seed, **section.options_of_network())
     with within("learner"):
-        options = {
-            name: getattr(spec, name) for name in gradient_options(gradient_class(spec.gradient)) if hasattr(spec, name)
-        }
+        known = gradient_options(gradient_class(spec.gradient))
+        options = {name: getattr(spec, name) for name in known if name in LearnerSpec.names()}
+        with within("gradient_options"):
+            for name in spec.gradient_options:
+                if name in options:
+                    raise ConfigError(f"{name}: it is a key of its own; set learner.{name}")
+                one_of(name, name, known, "option")
         gradient = gradient_from({"name": spec.gradient, **options, **spec.gradient_options})
         return Learner(network, gradient=gradient, **optimization)
 

@@ -36,9 +36,12 @@ class Setup:
     def neuron(self) -> NeuronFacts:
         """Facts about the activation."""
         name = self.network.neuron
-        if is_import_path(name) and name not in NEURON_FACTS:
+        if name in NEURON_FACTS:
+            return NEURON_FACTS[name]
+        try:
             return getattr(import_path(name, "neuron"), "facts", NeuronFacts())
-        return NEURON_FACTS.get(name, NeuronFacts())
+        except ConfigError:  # the network that is made of it says what is wrong
+            return NeuronFacts()
 
     @property
     def pools_by_maximum(self) -> bool:
