@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clep.spiking import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
+from clep.sleep import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
 
 _ROUNDS = 5
 

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from clep.equilibrium.connections import Connection, Ends, Route, Rule, Shape, Wiring, uniform
 from clep.equilibrium.products import times_transposed
+from clep.equilibrium.stack import DenseLayer
 from clep.errors import ConfigError
 
 
@@ -142,20 +143,19 @@ class Dendritic(Connection):
         return other
 
     @torch.no_grad()
-    def sleep_weight(self) -> Tensor:
-        """The mean over the branches of each unit, (n_above, n_below)."""
-        return self._basal().mean(0)
+    def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
+        """The mean over the branches of each unit, (n_above, n_below), masked synapses being zero."""
+        return DenseLayer(name, self._basal().mean(0), time_step, self._write_mean)
 
     @torch.no_grad()
-    def set_sleep_weight(self, new: Tensor) -> None:
-        """Give the change of `sleep_weight` back to those of the branches that are not masked.
+    def _write_mean(self, new: Tensor) -> None:
+        """Change the branches such that their mean is `new`.
 
-        All of one pair of units change by the same amount, such that their mean becomes the new one; pairs without any
-        stay as they are.
+        All unmasked branches of a pair of units change by the same amount; a pair without any stays as it is.
         """
         assert self.mask is not None  # it is None in copies alone, see `prepared`
         share = len(self.weight) / self.mask.sum(0).clamp_min(1.0)
-        change = (new - self.sleep_weight()) * share
+        change = (new - self._basal().mean(0)) * share
         self.weight.add_(self.mask * change)
 
     def _basal(self) -> Tensor:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clep.spiking.compiled import compiled
+from clep.sleep.compiled import compiled
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,52 @@
+"""Objects by import path: how a configuration names code of your own. Imports nothing but what it is asked for."""
+
+import difflib
+import importlib
+from typing import Any
+
+from clep.errors import ConfigError
+
+HINT = "A module must be installed, or lie in the folder that Python starts from."
+
+
+def is_path(name: str) -> bool:
+    """Say whether a name is an import path, `module:Name` or `module.Name`, and not a registered name.
+
+    Example:
+        >>> is_path("my_module:Mine"), is_path("sleep_replay")
+        (True, False)
+    """
+    return ":" in name or "." in name
+
+
+def import_path(path: str, what: str) -> Any:
+    """Import the object that a path names.
+
+    Args:
+        path: `module:Name`, or `module.Name`.
+        what: the parameter that holds the path, for the message.
+
+    Raises:
+        ConfigError: if there is no such module or no such name in it, or if the module itself fails to import.
+
+    Example:
+        >>> import_path("math:hypot", "neuron")(3.0, 4.0)
+        5.0
+        >>> import_path("math:hypott", "neuron")
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: neuron: cannot import `math:hypott`: `math` has no `hypott`; did you mean `hypot`?
+    """
+    module_name, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
+    if not module_name or not attribute or module_name.startswith("."):
+        raise ConfigError(f"{what}: cannot import `{path}`: expected `module:Name`")
+    try:
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # whatever a module does while it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{what}: cannot import `{path}`: {reason}. {HINT}") from error
+    if not hasattr(found, attribute):
+        nearest = difflib.get_close_matches(attribute, dir(found), n=1)
+        guess = f"; did you mean `{nearest[0]}`?" if nearest else ""
+        raise ConfigError(f"{what}: cannot import `{path}`: `{module_name}` has no `{attribute}`{guess}")
+    return getattr(found, attribute)
