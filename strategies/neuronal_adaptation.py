@@ -3,11 +3,11 @@
 Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
 """
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 from clep.equilibrium import Adaptation, Clamping, ContinualNudging, Network
 from clep.equilibrium.phases import Nudging
-from clep.errors import ConfigError
 from clep.strategy import Strategy
 
 
@@ -19,8 +19,15 @@ class NeuronalAdaptation(Strategy):
     Args:
         steps: number of adaptation steps, >= 0.
         rate: share of the free equilibrium in each step, in [0, 1].
-        rescale: whether the update keeps the norm it had before adaptation; without, adaptation is a smaller learning
-            rate as well, and under centered nudging little else.
+        rescale: whether the update keeps the norm it had before adaptation; without it, adaptation also lowers the
+            learning rate, and under centered nudging does little else.
+
+    Raises:
+        ConfigError: for a value out of range.
+
+    Example:
+        >>> NeuronalAdaptation(steps=3).adaptation.steps
+        3
     """
 
     touches_loss = False
@@ -32,25 +39,29 @@ class NeuronalAdaptation(Strategy):
         self._norms = [0.0, 0.0]
         self._updates = 0
 
+    def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
+        """Refuse learners without a nudged or clamped phase, and phases of spikes."""
+        network = learner.network
+        if not isinstance(network, Network):
+            yield (
+                "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
+                f"{type(network).__name__} has none; use an equilibrium network, or leave it out."
+            )
+            return
+        if network.firing == "bernoulli":
+            yield (
+                "network.firing: neuronal_adaptation moves the states step by step, and a single step of spikes is "
+                "noise; use network.firing=rate."
+            )
+        gradient = getattr(learner, "own_cost", None) or network.nudging  # plain Avalanche knows no `own_cost`
+        if not isinstance(gradient, Nudging | Clamping) or isinstance(gradient, ContinualNudging):
+            yield (
+                "learner.nudging: neuronal_adaptation needs a nudged or clamped phase; "
+                f"{type(gradient).__name__} has none; use learner.nudging=linear, cost or clamped."
+            )
+
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Switch adaptation on for this experience."""
-        if not isinstance(strategy.model, Network):
-            raise ConfigError(
-                "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
-                f"{type(strategy.model).__name__} has none."
-            )
-        if strategy.model.firing == "bernoulli":
-            raise ConfigError(
-                "strategies: neuronal_adaptation moves the states by single steps, which between spikes are noise that "
-                "nobody averages; use network.firing=rate."
-            )
-        learner = getattr(strategy, "learner", None)  # a plain Avalanche strategy has none
-        gradient = getattr(learner, "own_cost", None) or strategy.model.nudging
-        if not isinstance(gradient, Nudging | Clamping) or isinstance(gradient, ContinualNudging):
-            raise ConfigError(
-                "strategies: neuronal_adaptation acts between a nudged or clamped phase and the contrast at its end, "
-                f"which {type(gradient).__name__} has not; use learner.nudging=linear, cost or clamped."
-            )
         strategy.model.adaptation = self.adaptation
         self._norms, self._updates = [0.0, 0.0], 0
 
@@ -63,7 +74,7 @@ class NeuronalAdaptation(Strategy):
             self._updates += 1
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Log the norms; switch adaptation off so that what follows sees the plain network."""
+        """Log the norms; switch adaptation off, so that consolidation and evaluation see the plain network."""
         strategy.model.adaptation = None
         for name, total in zip(("before", "after"), self._norms, strict=True):
             self.log(f"adaptation/update_norm_{name}", total / max(1, self._updates))

@@ -10,7 +10,7 @@ import pytest
 from clep import bench, cli
 from clep.bench import sleep, updates
 from clep.bench.sleep import SleepCase
-from clep.spiking import CompiledSimulation, Spikes
+from clep.sleep import CompiledSimulation, Spikes
 
 SMALL = SleepCase((40, 30, 20, 5), 4.0, (0.5, 0.2, 0.02), change=0.01, steps=600, torch_steps=200)
 
@@ -42,7 +42,7 @@ def test_json_has_the_fields_of_the_contract(quick, capsys):
     assert list(timing) == [field.name for field in dataclasses.fields(sleep.SleepTiming)]
     assert (timing["case"], timing["steps"], timing["torch_steps"]) == ("sleep", 600, 200)
     assert timing["ratio"] == pytest.approx(timing["torch_seconds"] / timing["seconds"])
-    assert timing["spread"][0] <= timing["seconds"] <= timing["spread"][1]
+    assert timing["seconds_range"][0] <= timing["seconds"] <= timing["seconds_range"][1]
     assert len(timing["spikes_per_step"]) == 4
     assert timing["spikes_per_step"][0] == pytest.approx(4.0, abs=0.6)  # seven standard deviations of 600 steps
     assert all(rate > 0 for rate in timing["spikes_per_step"])

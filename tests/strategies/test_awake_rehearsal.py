@@ -8,7 +8,8 @@ from clep.strategies.awake_rehearsal import AwakeRehearsal
 
 import clep
 from clep.errors import ConfigError
-from clep.strategy import Memory, Strategy, build
+from clep.registry import build
+from clep.strategy import Memory, Strategy
 from clep.streams import ROW
 
 POLICIES = ["class_balanced", "experience_balanced", "reservoir"]

@@ -10,7 +10,7 @@ from clep.strategies.neuronal_adaptation import NeuronalAdaptation
 
 import clep
 from clep.errors import ConfigError
-from clep.strategy import build
+from clep.registry import build
 
 
 class Watch(SupervisedPlugin):
@@ -107,7 +107,8 @@ def test_an_estimate_without_a_contrast_at_the_end_of_a_phase_is_refused_before_
     model = clep.Network([64, 16, 10], seed=2)
     before = weights_of(model)
     with pytest.raises(
-        ConfigError, match=rf"which {type(gradient).__name__} has not; use learner\.nudging=linear, cost"
+        ConfigError,
+        match=rf"^learner\.nudging: .* {type(gradient).__name__} has none; use learner\.nudging=linear, cost",
     ):
         adapt(digits, [NeuronalAdaptation()], model, gradient=gradient, momentum=0.0)
     assert torch.equal(weights_of(model), before)
