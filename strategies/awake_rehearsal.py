@@ -63,13 +63,11 @@ class AwakeRehearsal(Strategy):
             self.buffer: ExemplarsBuffer = POLICIES[policy](int(size))
         elif memory_size is not None:
             raise ConfigError(
-                f"fraction: the memory has either a share ({fraction}) or a size (memory_size={memory_size}); set one of "
-                "them to null."
+                f"fraction: the memory has either a share ({fraction}) or a size (memory_size={memory_size}); "
+                "set one of them to null."
             )
         elif policy != "class_balanced":
-            raise ConfigError(
-                f"fraction: a share is kept of every class, so the policy must be class_balanced, got `{policy}`"
-            )
+            raise ConfigError(f"fraction: a share is kept of every class; use policy=class_balanced, got `{policy}`")
         else:
             self.buffer = ClassShareBuffer(in_range("fraction", fraction, above=0.0, high=1.0))
 

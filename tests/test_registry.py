@@ -21,36 +21,12 @@ from clep.errors import ConfigError
 from clep.randomness import seed_for
 from clep.registry import build
 from clep.strategy import Strategy
+from tests.test_strategy import BUILT_IN
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No loggers specified"),
     pytest.mark.filterwarnings("ignore:Call to deprecated function"),
 ]
-
-# name -> whether it adds to the loss, changes gradients or calls the model in the training iteration
-BUILT_IN = {
-    "naive": False,
-    "joint": False,
-    "awake_rehearsal": False,
-    "sleep_replay": False,
-    "neuronal_adaptation": False,
-    "replay": False,
-    "gdumb": False,
-    "ewc": True,
-    "si": True,
-    "lwf": True,
-    "gem": True,
-    "agem": True,
-    "der": True,
-    "er_ace": True,
-    "rwalk": True,
-    "mir": True,
-}
-REQUIRED = {
-    "ewc": {"ewc_lambda": 1.0},
-    "agem": {"patterns_per_experience": 5, "sample_size": 5},
-    "mir": {"batch_size_mem": 8},
-}
 
 
 class Typed(Strategy):
@@ -117,7 +93,7 @@ def test_an_avalanche_template_is_refused_by_name(name):
     """Mixed into the bridge, a template would run without its loss and without an error."""
     message = refusal([name])
     assert message.startswith(f"strategies: `{name}` is an Avalanche template, not a plugin")
-    assert "`der` here, ER-ACE `er_ace`" in message
+    assert "`der` here, ER-ACE is `er_ace`" in message
 
 
 @pytest.mark.parametrize("form", ["my_module:Mine", "my_module.Mine"])

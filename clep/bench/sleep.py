@@ -118,7 +118,8 @@ def format_sleep(timing: SleepTiming) -> str:
     shortest, longest = timing.seconds_range
     return (
         f"{timing.case}: {timing.steps} steps in {timing.seconds:.3f} s ({shortest:.3f} to {longest:.3f}); "
-        f"a torch loop {timing.torch_seconds:.1f} s (scaled from {timing.torch_steps} steps), ratio {timing.ratio:.0f}\n"
+        f"a torch loop {timing.torch_seconds:.1f} s (scaled from {timing.torch_steps} steps), "
+        f"ratio {timing.ratio:.0f}\n"
         f"spikes per step and layer: {rates}; largest weight difference of the two after {timing.torch_steps} steps "
         f"{timing.max_weight_difference:.1e}, largest weight change {timing.max_weight_change:.1e}"
     )
