@@ -21,7 +21,7 @@ class SI(SynapticIntelligencePlugin):
 
     Example:
         >>> SI(si_lambda=10.0).si_lambda
-        10.0
+        [10.0]
     """
 
     search_space: ClassVar = {"si_lambda": {"low": 1.0, "high": 1e6, "log": True}}

@@ -239,3 +239,8 @@ def test_each_built_strategy_draws_from_a_generator_of_its_own():
     (other,) = registry.build(["awake_rehearsal"], seed=4)
     alone.seed_with(seed_for(3, "strategy awake_rehearsal"))
     assert other.draw(1000, 9) != alone.draw(1000, 9)
+
+
+@pytest.mark.parametrize(("key", "value"), [("patterns_per_experience", 0), ("memory_strength", -0.5)])
+def test_values_of_gem_out_of_range_are_refused_by_their_key(key, value):
+    assert refusal(["gem"], {"gem": {key: value}}).startswith(f"strategy.gem.{key}: expected a number of at least ")

@@ -4,12 +4,12 @@ A model returns a `DenseStack` from a method `dense_stack()`. Equilibrium networ
 have one; for other models the `nn.Linear` layers are taken, if they form a stack.
 """
 
-import functools
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
+from weakref import WeakSet
 
 import torch
 from torch import Tensor, nn
@@ -122,6 +122,7 @@ def _linear_layers(model: nn.Module) -> list[DenseLayer]:
 # `stack_of` when they are no longer supported.
 
 _OLD_MEMBERS = ("sleep_layers", "set_sleep_layers", "sleep_time_steps", "presynaptic")
+_WARNED: WeakSet[type] = WeakSet()
 
 
 def _stack_of_old_members(model: Any) -> DenseStack:
@@ -151,8 +152,10 @@ def _stack_of_old_members(model: Any) -> DenseStack:
     )
 
 
-@functools.cache
 def _warn_of_old_members(model: type) -> None:
+    if model in _WARNED:
+        return
+    _WARNED.add(model)
     warnings.warn(
         f"{model.__name__}: `{'`, `'.join(_OLD_MEMBERS)}` are replaced by one method `dense_stack()`, which returns a "
         "`clep.equilibrium.stack.DenseStack`.",

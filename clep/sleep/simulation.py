@@ -84,8 +84,8 @@ class CompiledSimulation:
         neurons = self._first[-1]
         self._v = np.zeros(neurons, dtype)
         self._counts = np.zeros(neurons, np.int64)
-        self._fired = np.zeros(neurons, np.int64)  # neurons of a layer that fired in the latest step, then rubbish
-        self._number = np.zeros(len(self.sizes), np.int64)  # how many these are
+        self._fired = np.zeros(neurons, np.int64)  # of each layer: neurons that fired in the latest step, then rubbish
+        self._number = np.zeros(len(self.sizes), np.int64)  # of each layer: how many fired
         self._order = np.concatenate([np.arange(n) for n in self.sizes])
         decays = [np.broadcast_to(p.decay, n) for p, n in zip(parameters, self.sizes[1:], strict=True)]
         self._decay = np.concatenate([np.ones(self.sizes[0]), *decays]).astype(dtype)
@@ -132,8 +132,8 @@ class CompiledSimulation:
         )
 
     def is_compiled(self) -> bool:
-        """Whether this process has the loops for this dtype; if not, the first steps take some seconds more."""
-        signatures = getattr(run_steps, "signatures", ())  # none if numba is told not to compile
+        """Say whether this process has compiled the loops for this dtype; if not, the first steps take seconds."""
+        signatures = getattr(run_steps, "signatures", ())  # missing if numba is told not to compile
         return any(signature[3].dtype == numba.from_dtype(self._weights.dtype) for signature in signatures)
 
 
@@ -209,7 +209,15 @@ class TorchSimulation:
 
 
 def simulation(weights: Sequence[Tensor], parameters: Sequence[SpikingParameters], **options: Any) -> Simulation:
-    """`TorchSimulation` of weights on a GPU, otherwise `CompiledSimulation`."""
+    """Put a network to sleep: `TorchSimulation` for weights on a GPU, otherwise `CompiledSimulation`.
+
+    Example:
+        >>> layer = SpikingParameters(decay=0.9, threshold=0.5, increment=0.1, decrement=0.05, gate_width=1.0)
+        >>> asleep = simulation([torch.eye(2)], [layer])
+        >>> asleep.run(Spikes.of(np.array([[1, 0], [1, 0], [0, 1]])))
+        >>> asleep.counts[0].tolist()
+        [2, 1]
+    """
     if weights[0].is_cuda:
         return TorchSimulation([w.detach() for w in weights], parameters, **options)
     return CompiledSimulation([w.detach().cpu().numpy() for w in weights], parameters, **options)
