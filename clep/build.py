@@ -12,7 +12,7 @@ from torch import nn
 from clep import strategy, streams, tracking
 from clep.config import Config, LearnerConfig, NetworkConfig, label, replace, to_dict
 from clep.equilibrium import ConvLayer, Network, TimeStep
-from clep.errors import ConfigError
+from clep.errors import ConfigError, within
 from clep.estimates import gradient_from
 from clep.feedforward import Feedforward
 from clep.learner import Learner
@@ -53,20 +53,21 @@ _GRADIENT_KEYS = {
 def build_stream(config: Config) -> Stream:
     """The class-incremental stream of `config.stream`."""
     c = config.stream
-    return streams.stream(
-        c.name,
-        experiences=c.experiences,
-        seed=config.seed,
-        class_order=c.class_order,
-        validation_fraction=c.validation_fraction,
-        evaluate_on=c.evaluate_on,
-        samples_per_experience=c.samples_per_experience,
-        evaluation_samples=c.evaluation_samples,
-        root=config.data.root,
-        download=config.data.download,
-        path=c.path,
-        standardize=c.standardize,
-    )
+    with within("stream"):
+        return streams.stream(
+            c.name,
+            experiences=c.experiences,
+            seed=config.seed,
+            class_order=c.class_order,
+            validation_fraction=c.validation_fraction,
+            evaluate_on=c.evaluate_on,
+            samples_per_experience=c.samples_per_experience,
+            evaluation_samples=c.evaluation_samples,
+            root=config.data.root,
+            download=config.data.download,
+            path=c.path,
+            standardize=c.standardize,
+        )
 
 
 def build_learner(config: Config, stream: Stream) -> Learner:
