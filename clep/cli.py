@@ -11,6 +11,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
+from functools import partial
 from importlib import metadata
 from typing import Any
 
@@ -116,7 +117,7 @@ def _documented(
     lines += ["examples:"]
     for example, meaning in examples.items():
         lines += [f"  # {meaning}", f"  {example}"]
-    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = partial(argparse.RawDescriptionHelpFormatter, max_help_position=22, width=100)
     parser.description = textwrap.fill(description, 90)
     parser.epilog = "\n".join([*lines, "", f"exit codes: {_CODES}"])
     return parser

@@ -104,8 +104,8 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     """Run the cells of a claim over its seeds and write its table."""
     name, changes = _config_and_changes(arguments.items)
     if name is None:
-        text = f"expected the name of a claim ({', '.join(config.builtin('claim'))}) or a path that ends in .yaml"
-        raise ConfigError(f"reproduce: {text}, got nothing")
+        claims_there = ", ".join(config.builtin("claim"))
+        raise ConfigError(f"reproduce: name a claim: {claims_there}, or a path that ends in .yaml")
     file = config.find("claim", name)
     _announce()
     from clep import claims

@@ -3,7 +3,7 @@
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -163,7 +163,7 @@ class _Probe:
         relaxation: Order = "synchronous",
         *,
         tolerance: float = 0.0,
-        precision: str = "full",
+        precision: Literal["full", "bfloat16"] = "full",
     ) -> tuple[Tensor, int]:
         """The gradient of the loss for all parameters, flat, and the steps that the free phase took."""
         network = self.network
