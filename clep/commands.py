@@ -214,7 +214,7 @@ COMMANDS = (
         "that fails is named on stderr and left out of the means.",
         usage="[CONFIG] [key=value ...]",
         examples={
-            "clep compare": "the cells of the default configuration, one seed after another",
+            "clep compare": "the cells and seeds of the default configuration",
             "clep compare seeds=[0,1,2] workers=3": "three seeds, three runs at a time",
             "clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3] workers=4": "your own cells",
             "clep compare my.yaml --json > comparison.json": "every run and the table, as JSON",
