@@ -27,7 +27,8 @@ _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # to a 
 def build_stream(config: Config) -> Stream:
     """The class-incremental stream of `config.stream`."""
     options = {name: getattr(config.stream, name) for name in StreamSpec.names()}
-    return streams.stream(seed=config.seed, root=config.data.root, download=config.data.download, **options)
+    with within("stream"):
+        return streams.stream(seed=config.seed, root=config.data.root, download=config.data.download, **options)
 
 
 def build_learner(config: Config, stream: Stream) -> Learner:
