@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,9 +12,11 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sequential
 from torch.utils.data import Dataset as TorchDataset
 
 from clep import datasets
-from clep.checks import check, unknown
+from clep.checks import check
 from clep.errors import ConfigError
 from clep.randomness import generator_for
+from clep.specs.options import from_keywords, takes
+from clep.specs.stream import StreamSpec
 
 ROW = "clep_row"
 """Data attribute of an Avalanche data set: the row of `Stream.samples` of each sample."""
@@ -154,36 +156,17 @@ class _Items(TorchDataset):
         return self._x[row], self._labels[row]
 
 
+@takes(StreamSpec)
 def stream(
-    name: str = "digits",
-    *,
-    experiences: int = 5,
-    seed: int = 0,
-    class_order: str | Sequence[int] = "shuffled",
-    validation_fraction: float = 0.0,
-    evaluate_on: str = "test",
-    samples_per_experience: int | None = None,
-    evaluation_samples: int | None = None,
-    root: str | None = None,
-    download: bool = True,
-    path: str | None = None,
-    standardize: bool = False,
+    name: str = StreamSpec.name, *, seed: int = 0, root: str | None = None, download: bool = True, **options: Any
 ) -> Stream:
     """Load a data set and split its classes into a class-incremental stream.
 
     Args:
         name: one of `clep.datasets.DATASETS`.
-        experiences: number of experiences; the classes are dealt out in order, as evenly as possible.
         seed: seeds the class order, the validation split and the choice of samples, each with its own generator.
-        class_order: `shuffled` by the seed, `fixed` (0, 1, 2, ...), or a permutation of the classes.
-        validation_fraction: share of each class's training samples to hold out, in [0, 1).
-        evaluate_on: `test` or `validation`.
-        samples_per_experience: train on at most this many samples of each experience, drawn at random; None for all.
-        evaluation_samples: evaluate on at most this many samples of each experience; None for all. They are the same
-            for every seed, so they add nothing to the differences between seeds.
-
-    Other arguments:
-        root, download, path, standardize: where and how to load the data; see `clep.datasets.load`.
+        root: folder of the image files; None for the user's cache directory.
+        download: whether files that are not there may be downloaded.
 
     Returns:
         The stream; the samples of an experience are x (N, C, H, W) or (N, features), float32, and y (N,), int64.
@@ -197,44 +180,35 @@ def stream(
         >>> [experience.classes for experience in digits.train]
         [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
     """
-    datasets.names.check(name, path)
-    check("experiences", experiences, int, "[1, inf)")
+    if not isinstance(given := options.get("class_order", "shuffled"), str):
+        options["class_order"] = np.asarray(given).tolist()  # of any array, tensor or range
+    spec = from_keywords(StreamSpec, {"name": name, **options})
     check("seed", seed, int)
-    if isinstance(class_order, str) and class_order not in ("shuffled", "fixed"):
-        text = unknown(class_order, ["shuffled", "fixed"], "value")
-        raise ConfigError(f"class_order: {text}, or a list of classes, as in [0, 1, 2]")
-    if not isinstance(class_order, str):
-        class_order = check("class_order", np.asarray(class_order).tolist(), list[int])  # of any array or range
-    check("validation_fraction", validation_fraction, float, "[0, 1)")
-    check("evaluate_on", evaluate_on, Literal["test", "validation"])
-    check("samples_per_experience", samples_per_experience, int | None, "[1, inf)")
-    check("evaluation_samples", evaluation_samples, int | None, "[1, inf)")
-    if evaluate_on == "validation" and validation_fraction == 0.0:
-        raise ConfigError("evaluate_on: `validation` has no samples while validation_fraction is 0; set it to 0.1, say")
-    data = datasets.load(name, root=root, download=download, path=path, standardize=standardize)
-    if experiences > data.classes:
-        text = f"expected an integer in [1, {data.classes}], the classes of `{name}`, got {experiences}"
+    datasets.names.check(name, spec.path)
+    data = datasets.load(name, root=root, download=download, path=spec.path, standardize=spec.standardize)
+    if spec.experiences > data.classes:
+        text = f"expected an integer in [1, {data.classes}], the classes of `{name}`, got {spec.experiences}"
         raise ConfigError(f"experiences: {text}")
-    order = _class_order(class_order, data.classes, seed)
+    order = _class_order(spec.class_order, data.classes, seed)
     train, test = Samples(data.x_train, data.y_train), Samples(data.x_test, data.y_test)
-    kept, held_out = _split(train.y, validation_fraction, generator_for(seed, "validation"))
+    kept, held_out = _split(train.y, spec.validation_fraction, generator_for(seed, "validation"))
     choice = generator_for(seed, "samples")
     parts: dict[str, list[Experience]] = {"train": [], "validation": [], "test": []}
-    for index, classes in enumerate(np.array_split(order, experiences)):
+    for index, classes in enumerate(np.array_split(order, spec.experiences)):
         labels = tuple(int(c) for c in classes)
         member = torch.isin(train.y, torch.as_tensor(labels))
         rows = torch.nonzero(member & kept).flatten()
-        if samples_per_experience is not None:
-            rows = rows[torch.randperm(len(rows), generator=choice)[:samples_per_experience]]
-        validation = _some(torch.nonzero(member & held_out).flatten(), evaluation_samples)
-        tested = _some(torch.nonzero(torch.isin(test.y, torch.as_tensor(labels))).flatten(), evaluation_samples)
+        if spec.samples_per_experience is not None:
+            rows = rows[torch.randperm(len(rows), generator=choice)[: spec.samples_per_experience]]
+        validation = _some(torch.nonzero(member & held_out).flatten(), spec.evaluation_samples)
+        tested = _some(torch.nonzero(torch.isin(test.y, torch.as_tensor(labels))).flatten(), spec.evaluation_samples)
         parts["train"].append(Experience(index, labels, train.rows(rows), tuple(rows.tolist())))
         parts["validation"].append(Experience(index, labels, train.rows(validation)))
         parts["test"].append(Experience(index, labels, test.rows(tested)))
-    for part in ("train", "validation") if evaluate_on == "validation" else ("train",):
+    for part in ("train", "validation") if spec.evaluate_on == "validation" else ("train",):
         if empty := [experience.index for experience in parts[part] if not len(experience)]:
             raise ConfigError(
-                f"validation_fraction: {validation_fraction} leaves experience {empty[0]} of `{name}` without a "
+                f"validation_fraction: {spec.validation_fraction} leaves experience {empty[0]} of `{name}` without a "
                 f"{part} sample; choose it nearer to 0.5"
             )
     return Stream(
@@ -244,7 +218,7 @@ def stream(
         train=tuple(parts["train"]),
         validation=tuple(parts["validation"]),
         test=tuple(parts["test"]),
-        evaluate_on=evaluate_on,
+        evaluate_on=spec.evaluate_on,
     )
 
 

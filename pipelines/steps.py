@@ -46,13 +46,13 @@ def run(config: Config) -> Steps:
 
 
 def _refuse(config: Config) -> None:
-    if config.network.model != "equilibrium" or config.learner.nudging not in ("linear", "cost"):
+    if config.network.model != "equilibrium" or config.learner.gradient not in ("linear", "cost"):
         raise ConfigError(
-            "learner.nudging: steps are measured for equilibrium networks with `linear` or `cost` nudging, got "
-            f"`{config.learner.nudging}` with network.model={config.network.model}"
+            "learner.gradient: steps are measured for equilibrium networks with `linear` or `cost` nudging, got "
+            f"`{config.learner.gradient}` with network.model={config.network.model}"
         )
-    if config.network.firing != "rate":
+    if config.network.dynamics == "bernoulli":
         raise ConfigError(
-            "network.firing: spikes never settle, so no number of steps is enough; measure the steps of their mean "
-            "field, network.firing=rate"
+            "network.dynamics: spikes never settle, so no number of steps is enough; measure the steps of their mean "
+            "field, network.dynamics=prototypical"
         )

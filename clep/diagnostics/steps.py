@@ -2,15 +2,15 @@
 
 import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from clep import progress
-from clep.equilibrium import ORDERS, STARTS, Backpropagation, LinearNudging, Network
-from clep.equilibrium.dynamics import Order
+from clep.equilibrium import ORDERS, STARTS, Backpropagation, Gradient, LinearNudging, Network
+from clep.specs.network import Order
 
 FREE_STEPS = (2, 3, 5, 7, 10, 15, 20, 30, 50)
 NUDGED_STEPS = (1, 2, 3, 4, 6, 8, 12, 20)
@@ -157,7 +157,7 @@ class _Probe:
 
     def gradient(
         self,
-        gradient: LinearNudging | Backpropagation,
+        gradient: Gradient,
         free_steps: int,
         nudged_steps: int = 1,
         relaxation: Order = "synchronous",
@@ -166,12 +166,19 @@ class _Probe:
         precision: Literal["full", "bfloat16"] = "full",
     ) -> tuple[Tensor, int]:
         """The gradient of the loss for all parameters, flat, and the steps that the free phase took."""
-        network = self.network
-        network.free_steps, network.nudged_steps, network.relaxation = free_steps, nudged_steps, relaxation
-        network.tolerance, network.precision, network.nudging = tolerance, precision, gradient
-        loss = self.criterion(network(self.x), self.y)
-        gradients = torch.autograd.grad(loss, list(network.parameters()))
-        return torch.cat([part.flatten() for part in gradients]), network.steps
+        self.network.spec = replace(
+            self.network.spec,
+            free_steps=free_steps,
+            nudged_steps=nudged_steps,
+            relaxation=relaxation,
+            tolerance=tolerance,
+            precision=precision,
+        )
+        prediction = gradient.predict(self.network, self.x)
+        loss = gradient.loss(prediction, self.y, self.criterion)
+        gradients = torch.autograd.grad(loss, list(self.network.parameters()))
+        steps = free_steps if prediction.free is None else prediction.free.steps
+        return torch.cat([part.flatten() for part in gradients]), steps
 
 
 def _cheapest(cosines: Mapping[tuple[int, int], float], order: str, start: str, beta: float) -> Iterator[Need]:
