@@ -22,6 +22,10 @@ ROW = "clep_row"
 """Data attribute of an Avalanche data set: the row of `Stream.samples` of each sample."""
 
 
+Loader = DataLoader[list[Tensor]]
+"""Batches `[x (B, ...), y (B,), t (B,)]`; t is the constant task label 0."""
+
+
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Labelled samples in memory: `x` (N, ...) float32, `y` (N,) int64."""
@@ -37,7 +41,7 @@ class Samples:
         index = torch.as_tensor(rows, dtype=torch.long)
         return Samples(self.x[index], self.y[index])
 
-    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> DataLoader:
+    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> Loader:
         """Batches `[x (B, ...), y (B,), t (B,)]` as slices of the tensors; t is the constant task label 0.
 
         Without a `generator` the order comes from torch's global one, by the same draws as Avalanche's loader.
@@ -47,7 +51,7 @@ class Samples:
         return DataLoader(_Slices(self), batch_size=None, sampler=batches, generator=generator)
 
 
-class _Slices(TorchDataset):
+class _Slices(TorchDataset[list[Tensor]]):
     """Indexed by a list of rows: one tensor slice per batch instead of one Python call per sample."""
 
     def __init__(self, samples: Samples) -> None:
@@ -79,7 +83,7 @@ class Experience:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> DataLoader:
+    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> Loader:
         """Batches `[x, y, t]` of this experience; see `Samples.loader`."""
         return self.samples.loader(batch_size, shuffle=shuffle, generator=generator)
 
@@ -143,7 +147,7 @@ def _avalanche_dataset(samples: Samples, rows: Sequence[int] | None = None) -> A
     return TaskAwareSupervisedClassificationDataset([_Items(samples.x, labels)], data_attributes=attributes)
 
 
-class _Items(TorchDataset):
+class _Items(TorchDataset[tuple[Tensor, int]]):
     """Sample by sample (x, label), for plugins that iterate over a data set themselves."""
 
     def __init__(self, x: Tensor, labels: Sequence[int]) -> None:

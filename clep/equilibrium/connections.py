@@ -246,7 +246,8 @@ class Dense(Bilinear):
         return torch.add(base, down, alpha=self.feedback_scale, out=out)
 
     def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
-        return times_transposed(above, self.weight.T).unflatten(1, self.below)
+        pulled: Tensor = times_transposed(above, self.weight.T).unflatten(1, self.below)
+        return pulled
 
     def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
         if total is not None:  # a second matrix of the weights' size would be the peak of an update's memory

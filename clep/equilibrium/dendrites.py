@@ -79,7 +79,8 @@ class Dendritic(Connection):
     def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
         weight = self._basal()
         gated = _gated(above, below.flatten(1), weight, self.bias)
-        return times_transposed(gated, weight.flatten(0, 1).T).div_(len(weight)).unflatten(1, self.below)
+        pulled: Tensor = times_transposed(gated, weight.flatten(0, 1).T).div_(len(weight)).unflatten(1, self.below)
+        return pulled
 
     def differences(self, first: Ends, second: Ends, presynaptic: Ends | None, coefficient: complex) -> list[Tensor]:
         assert not isinstance(coefficient, complex)  # refused: a rectified branch is not analytic
@@ -147,7 +148,8 @@ def kept(inputs: int, density: float) -> int:
 def _currents(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Input of every branch before its threshold, (batch, B, n)."""
     total = times_transposed(u, weight.flatten(0, 1), None if bias is None else bias.flatten())
-    return total.unflatten(1, weight.shape[:2])
+    currents: Tensor = total.unflatten(1, weight.shape[:2])
+    return currents
 
 
 def _rectified_sum(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

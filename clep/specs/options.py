@@ -105,7 +105,7 @@ def takes(spec: type[Spec]) -> Callable[[C], C]:
     """
 
     def show(taker: C) -> C:
-        signature = inspect.signature(taker.__init__ if isinstance(taker, type) else taker)
+        signature = inspect.signature(taker.__init__ if isinstance(taker, type) else taker)  # type: ignore[misc]
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD and p.name != "self"]
         options = [field for field in spec.options() if field.name not in signature.parameters]
         listed = [
