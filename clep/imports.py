@@ -2,21 +2,33 @@
 
 import difflib
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
+from clep.checks import unknown
 from clep.errors import ConfigError
 
 HINT = "A module must be installed, or lie in the folder that Python starts from."
 
 
-def is_path(name: str) -> bool:
+def is_import_path(name: str) -> bool:
     """Say whether a name is an import path, `module:Name` or `module.Name`, and not a registered name.
 
     Example:
-        >>> is_path("my_module:Mine"), is_path("sleep_replay")
+        >>> is_import_path("my_module:Mine"), is_import_path("sleep_replay")
         (True, False)
     """
     return ":" in name or "." in name
+
+
+def check_name(key: str, name: str, valid: Iterable[str], what: str) -> None:
+    """Refuse a name that is neither one of `valid` nor an import path.
+
+    Raises:
+        ConfigError: with the nearest valid name.
+    """
+    if name not in (known := list(valid)) and not is_import_path(name):
+        raise ConfigError(f"{key}: {unknown(name, known, what)}, or an import path `module:Name`")
 
 
 def import_path(path: str, what: str) -> Any:

@@ -15,7 +15,7 @@ from avalanche.training.templates.base import BaseTemplate
 
 from clep.checks import problem, unknown
 from clep.errors import ConfigError, within
-from clep.imports import import_path, is_path
+from clep.imports import import_path, is_import_path
 from clep.randomness import seed_for
 from clep.strategy import Strategy
 
@@ -51,7 +51,7 @@ def find(name: str) -> type[BasePlugin]:
     registered = {entry.name: entry for entry in entry_points(group=GROUP)}
     if name in registered:
         cls = registered[name].load()
-    elif is_path(name):
+    elif is_import_path(name):
         cls = import_path(name, "strategies")
     else:
         hint = "A strategy of your own is named by its import path, `my_module:MyStrategy`."

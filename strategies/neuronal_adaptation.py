@@ -4,10 +4,12 @@ Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from clep.equilibrium import Adaptation, Clamping, ContinualNudging, Network
-from clep.equilibrium.phases import Nudging
+from torch import Tensor
+
+from clep.equilibrium import Adaptation, Gradient, Network
 from clep.strategy import Strategy
 
 
@@ -35,46 +37,43 @@ class NeuronalAdaptation(Strategy):
 
     def __init__(self, *, steps: int = 5, rate: float = 0.1, rescale: bool = True) -> None:
         super().__init__()
-        self.adaptation = Adaptation(steps, rate, rescale)
+        self.adaptation = Adaptation(steps, rate, rescale, watch=self._add_norms)
+        self._plain: Gradient | None = None
         self._norms = [0.0, 0.0]
         self._updates = 0
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
-        """Refuse learners without a nudged or clamped phase, and phases of spikes."""
-        network = learner.network
-        if not isinstance(network, Network):
+        """Refuse models without a nudged or clamped phase, and phases of spikes."""
+        model = learner.network
+        if not isinstance(model, Network):
             yield (
                 "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
-                f"{type(network).__name__} has none; use an equilibrium network, or leave it out."
+                f"{type(model).__name__} has none; use an equilibrium network, or leave it out."
             )
-            return
-        if network.firing == "bernoulli":
+        elif model.spec.dynamics == "bernoulli":
             yield (
-                "network.firing: neuronal_adaptation moves the states step by step, and a single step of spikes is "
-                "noise; use network.firing=rate."
+                "network.dynamics: neuronal_adaptation moves the states step by step, and a single step of spikes is "
+                "noise; use network.dynamics=prototypical."
             )
-        gradient = getattr(learner, "own_cost", None) or network.nudging  # plain Avalanche knows no `own_cost`
-        if not isinstance(gradient, Nudging | Clamping) or isinstance(gradient, ContinualNudging):
+        elif model.gradient.needs.own_updates or not hasattr(model.gradient, "adaptation"):
             yield (
-                "learner.nudging: neuronal_adaptation needs a nudged or clamped phase; "
-                f"{type(gradient).__name__} has none; use learner.nudging=linear, cost or clamped."
+                "learner.gradient: neuronal_adaptation needs a nudged or clamped phase; "
+                f"{type(model.gradient).__name__} has none; use learner.gradient=linear, cost or clamped."
             )
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Switch adaptation on for this experience."""
-        strategy.model.adaptation = self.adaptation
+        self._plain = strategy.model.gradient
+        strategy.model.gradient = replace(strategy.model.gradient, adaptation=self.adaptation)
         self._norms, self._updates = [0.0, 0.0], 0
 
-    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        """Collect the norms of the update."""
-        if strategy.model.contrast_norms is not None:
-            self._norms = [
-                total + float(norm) for total, norm in zip(self._norms, strategy.model.contrast_norms, strict=True)
-            ]
-            self._updates += 1
-
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Log the norms; switch adaptation off, so that consolidation and evaluation see the plain network."""
-        strategy.model.adaptation = None
+        """Log the norms; switch adaptation off so that later hooks see the plain network."""
+        strategy.model.gradient = self._plain
         for name, total in zip(("before", "after"), self._norms, strict=True):
             self.log(f"adaptation/update_norm_{name}", total / max(1, self._updates))
+
+    def _add_norms(self, before: Tensor, after: Tensor) -> None:
+        """Collect the norms of an update."""
+        self._norms = [total + float(norm) for total, norm in zip(self._norms, (before, after), strict=True)]
+        self._updates += 1

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from clep.errors import ConfigError
-from clep.imports import import_path, is_path
+from clep.imports import import_path, is_import_path
 
 
 @pytest.mark.parametrize("path", ["collections:OrderedDict", "collections.OrderedDict", "os.path:join"])
@@ -17,7 +17,7 @@ def test_a_path_names_an_object_of_a_module(path):
 
 @pytest.mark.parametrize(("name", "expected"), [("a:B", True), ("a.b", True), ("sleep_replay", False)])
 def test_a_path_is_told_from_a_registered_name(name, expected):
-    assert is_path(name) is expected
+    assert is_import_path(name) is expected
 
 
 @pytest.mark.parametrize(

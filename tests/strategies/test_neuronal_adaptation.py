@@ -108,7 +108,7 @@ def test_an_estimate_without_a_contrast_at_the_end_of_a_phase_is_refused_before_
     before = weights_of(model)
     with pytest.raises(
         ConfigError,
-        match=rf"^learner\.nudging: .* {type(gradient).__name__} has none; use learner\.nudging=linear",
+        match=rf"^learner\.gradient: .* {type(gradient).__name__} has none; use learner\.gradient=linear",
     ):
         adapt(digits, [NeuronalAdaptation()], model, gradient=gradient, momentum=0.0)
     assert torch.equal(weights_of(model), before)

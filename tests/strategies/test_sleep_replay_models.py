@@ -73,8 +73,8 @@ def test_a_linear_read_out_is_the_top_layer(digits, finish):
 
 def test_a_network_trained_by_backpropagation_sleeps_alike(digits, finish):
     results = []
-    for nudging in (None, Backpropagation()):
-        network = clep.Network([64, 20, 10], seed=1, nudging=nudging)
+    for gradient in (None, Backpropagation()):
+        network = clep.Network([64, 20, 10], seed=1, gradient=gradient)
         finish(SleepReplay(steps=300), network, digits.benchmark.train_stream[0])
         results.append(weights_of(network))
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
