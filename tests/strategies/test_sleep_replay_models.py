@@ -64,7 +64,7 @@ def test_a_linear_read_out_is_the_top_layer(digits, finish):
     before = weights_of(network)
     plugin = SleepReplay(steps=600, increment=[0.01])
     x = digits.train[0].samples.x
-    maxima = [float(network.drive(x.flatten(1)).detach().max()), float(network(x).detach().max())]
+    maxima = [float(network.body().drive(x.flatten(1)).detach().max()), float(network(x).detach().max())]
     finish(plugin, network, digits.benchmark.train_stream[0])
     changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
     assert changed == {"connections.0.weight", "readout.weight"}
