@@ -166,7 +166,7 @@ def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None
 
 def touches_loss(plugin: BasePlugin) -> bool:
     """Say whether a plugin adds to the loss, changes gradients or calls the model within the training iteration."""
-    declared = getattr(plugin, "touches_loss", None)
+    declared: bool | None = getattr(plugin, "touches_loss", None)
     if declared is not None:
         return declared
     return any(getattr(type(plugin), h, None) not in (None, getattr(SupervisedPlugin, h)) for h in _LOSS_HOOKS)

@@ -97,7 +97,8 @@ def stack_of(model: nn.Module) -> DenseStack:
         >>> [layer.name for layer in stack_of(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))).layers]
         ['0', '2']
     """
-    if (own := getattr(model, "dense_stack", None)) is not None:
+    own: Callable[[], DenseStack] | None = getattr(model, "dense_stack", None)
+    if own is not None:
         with within("network"):
             return own()
     if any(hasattr(model, member) for member in _OLD_MEMBERS):
