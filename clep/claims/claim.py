@@ -95,7 +95,7 @@ def _claim(values: Any, name: str) -> Claim:
         cells=(*written, *(Cell(combined.label, combined.set, at=combined.at) for combined in combinations)),
         grid=grid,
         columns=chosen(given.pop("columns", ())),
-        compare=_pairs(given.pop("compare", ())),
+        compare=_pairs(given.pop("compare", [])),
         **{key: value for key, value in given.items() if value != ()},
     )
     for cell in claim.cells:
@@ -123,11 +123,12 @@ def _checked(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, A
             raise ConfigError(f"{key}: {unknown(key, kinds, 'key')}")
         if kinds[key] is not Any:
             check(key, value, kinds[key])
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
+    lists = {key for key, value in given.items() if isinstance(value, list) and kinds[key] is not Any}
+    return {key: tuple(value) if key in lists else value for key, value in given.items()}
 
 
 def _pairs(pairs: Any) -> tuple[tuple[str, str], ...]:
-    for pair in pairs if isinstance(pairs, tuple) else [pairs]:
+    for pair in pairs if isinstance(pairs, list) else [pairs]:
         if not isinstance(pair, list) or len(pair) != 2:
             raise ConfigError(f"compare: expected pairs of cells, as in [[sleep, naive]], got {pair!r}")
     return tuple((str(first), str(second)) for first, second in pairs)
