@@ -59,9 +59,9 @@ def test_the_torch_loop_is_said_to_be_scaled(quick, capsys):
 def test_without_a_case_updates_alone_are_timed(quick, monkeypatch):
     monkeypatch.setattr(updates, "CASES", {"small": updates.Case((20, 15, 4), batch=6)})
     monkeypatch.setattr(updates, "_ROUNDS", 2)
-    assert [t.case for t in bench.bench()] == ["small", "small"]
+    assert [t.case for t in bench.bench().timings] == ["small", "small"]
     both = bench.bench(["small", "sleep"])
-    assert [t.case for t in both] == ["small", "small", "sleep"]
-    printed = bench.format_timings(both).splitlines()
+    assert [t.case for t in both.timings] == ["small", "small", "sleep"]
+    printed = both.to_text().splitlines()
     assert printed[0].startswith("case ")
     assert printed[3].startswith("sleep: ")
