@@ -9,7 +9,7 @@ import io
 import pkgutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from matplotlib.figure import Figure
 from PIL import Image
@@ -23,10 +23,11 @@ INK, GRID = "#333333", "#E6E6E6"
 _DPI = 120
 
 Draw = Callable[..., Figure | None]
+D = TypeVar("D", bound=Draw)
 _FIGURES: dict[str, dict[str, Draw]] = {}
 
 
-def drawn_for(kind: str, name: str) -> Callable[[Draw], Draw]:
+def drawn_for(kind: str, name: str) -> Callable[[D], D]:
     """Have a function draw the file `name` for everything of a kind.
 
     Args:
@@ -35,7 +36,7 @@ def drawn_for(kind: str, name: str) -> Callable[[Draw], Draw]:
         name: of the file, without `.png`; empty for the main figure of a claim, whose file has the claim's name alone.
     """
 
-    def register(function: Draw) -> Draw:
+    def register(function: D) -> D:
         _FIGURES.setdefault(kind, {})[name] = function
         return function
 
