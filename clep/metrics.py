@@ -1,4 +1,4 @@
-"""Continual-learning metrics: pure functions of the accuracy matrix.
+"""Continual-learning metrics: pure functions of the accuracy matrix, and the table of those that a run records.
 
 `R` has shape (n, n): `R[i, j]` is the accuracy on experience `j` after training on experience `i` and all of `i`'s
 consolidation; NaN means not measured (joint training has only its last row). Every function looks at row `i` (default:
@@ -10,10 +10,13 @@ References:
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from clep import metric_names
 
 Array = NDArray[np.float64]
 
@@ -89,6 +92,49 @@ def forward_transfer(R: ArrayLike, untrained: ArrayLike, i: int = -1) -> float:
     return _mean(np.diagonal(R, offset=1)[:i] - before[1 : i + 1])
 
 
+class Accuracies(Protocol):
+    """What the metrics of a run are computed from.
+
+    Attributes:
+        matrix: R, (n, n).
+        learned: accuracy on each experience right after training it, before consolidation, (n,).
+        untrained: accuracies before any training, (n,).
+        sizes: number of evaluation samples of each experience, (n,).
+    """
+
+    matrix: Array
+    learned: Array
+    untrained: Array
+    sizes: Array
+
+
+AFTER_EACH: dict[str, Callable[[Accuracies, int], float]] = {
+    metric_names.ACCURACY_SEEN: lambda a, i: seen_accuracy(a.matrix, a.sizes, i),
+    metric_names.ACCURACY_AVERAGE: lambda a, i: average_accuracy(a.matrix, i),
+    metric_names.ACCURACY_LEARNED: lambda a, i: learned_accuracy(a.matrix, i),
+    metric_names.ACCURACY_LEARNED_BEFORE: lambda a, i: float(a.learned[: i + 1].mean()),
+    metric_names.FORGETTING_AVERAGE: lambda a, i: forgetting(a.matrix, i),
+    metric_names.FORGETTING_MAX_AVERAGE: lambda a, i: max_forgetting(a.matrix, i),
+    metric_names.BACKWARD_TRANSFER: lambda a, i: backward_transfer(a.matrix, i),
+    metric_names.FORWARD_TRANSFER: lambda a, i: forward_transfer(a.matrix, a.untrained, i),
+}
+"""Name -> value after experience `i`. A new row registers its name here, by `metric_names.metric(name, meaning)`."""
+
+OF_EXPERIENCES: dict[str, Callable[[Accuracies, int], Iterable[float]]] = {
+    metric_names.ACCURACY_EXPERIENCE: lambda a, i: a.matrix[i],
+    metric_names.FORGETTING_EXPERIENCE: lambda a, i: forgetting_per_experience(a.matrix, i),
+}
+"""Name with the field `experience` -> values of the experiences 0, 1, ... after experience `i`."""
+
+
+def after_experience(accuracies: Accuracies, i: int) -> dict[str, float]:
+    """Every metric of the two tables after experience `i`, by name; NaN where undefined."""
+    values = {name: function(accuracies, i) for name, function in AFTER_EACH.items()}
+    for name, function in OF_EXPERIENCES.items():
+        values |= {name.format(experience=j): float(value) for j, value in enumerate(function(accuracies, i))}
+    return values
+
+
 def mean_std(values: Iterable[float | None]) -> dict[str, float | int | None]:
     """Mean and sample standard deviation (ddof 1) of the defined values; None and NaN are dropped.
 
@@ -113,7 +159,7 @@ def _matrix(R: ArrayLike, i: int) -> tuple[Array, int]:
     """Check the shape of `R` and resolve a negative `i`."""
     R = np.asarray(R, dtype=np.float64)
     if R.ndim != 2 or R.shape[0] != R.shape[1] or len(R) == 0:
-        raise ValueError(f"R: expected an accuracy matrix of shape (n, n) with n >= 1, got shape {R.shape}.")
+        raise ValueError(f"R: expected an accuracy matrix of shape (n, n) with n >= 1, got shape {R.shape}")
     return R, range(len(R))[i]
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clep.pipelines.cells import run_cells
 
-from clep import report, tracking
+from clep import metric_names, report, tracking
 from clep.build import build_stream, build_training
 from clep.config import Config, replace, to_dict, to_yaml
 from clep.results import Comparison, Result
@@ -55,8 +55,8 @@ def _description(runs: list[Result], experiment_id: str, experiences: int, table
     """Links to the curves of the runs (of one seed, where all would be too many to tell apart) and the table."""
     if len(runs) > _CURVES:
         runs = [run for run in runs if run.seed == runs[0].seed][:_CURVES]
-    names = [tracking.ACCURACY_SEEN, tracking.FORGETTING_AVERAGE]
-    names += [tracking.FORGETTING_EXPERIENCE.format(j) for j in range(experiences - 1)]
+    names = [metric_names.ACCURACY_SEEN, metric_names.FORGETTING_AVERAGE]
+    names += [metric_names.FORGETTING_EXPERIENCE.format(experience=j) for j in range(experiences - 1)]
     lines = ["Curves over the strategies:", ""]
     for name in names:
         link = f"- [{name}]({tracking.curves_link([str(run.run_id) for run in runs], experiment_id, name)})"

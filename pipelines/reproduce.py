@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from clep.pipelines import class_incremental
 from clep.pipelines.cells import run_cells
 
-from clep import report, tracking
+from clep import recording, report, tracking
 from clep.build import build_stream, build_training, fingerprint, resolved
 from clep.claims import Claim, summarise
 from clep.claims.stability import check_epochs
@@ -172,7 +171,7 @@ def _draw(folder: Path, claim: Claim, name: str, rows: Sequence[dict[str, Any]])
 
 
 def _stored(uri: str, run_id: str) -> dict[str, Any]:
-    return json.loads(tracking.artifacts(uri, run_id, class_incremental.RESULT).read_text(encoding="utf-8"))
+    return json.loads(tracking.artifacts(uri, run_id, recording.RESULT).read_text(encoding="utf-8"))
 
 
 def _write(folder: Path, name: str, rows: Sequence[dict[str, Any]], markdown: str) -> Iterator[Path]:

@@ -5,6 +5,7 @@ Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
 
 from typing import Any, ClassVar
 
+from clep import metric_names
 from clep.equilibrium import Adaptation, Clamping, ContinualNudging, Network
 from clep.equilibrium.phases import Nudging
 from clep.errors import ConfigError
@@ -66,4 +67,4 @@ class NeuronalAdaptation(Strategy):
         """Log the norms; switch adaptation off so that what follows sees the plain network."""
         strategy.model.adaptation = None
         for name, total in zip(("before", "after"), self._norms, strict=True):
-            self.log(f"adaptation/update_norm_{name}", total / max(1, self._updates))
+            self.log(metric_names.ADAPTATION_UPDATE_NORM.format(when=name), total / max(1, self._updates))

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
+from clep import metric_names
 from clep.errors import ConfigError
 from clep.progress import bar as progress_bar
 from clep.spiking import (
@@ -82,6 +83,7 @@ class SleepReplay(Strategy):
     """
 
     consolidates = True
+    sleeps = True
     touches_loss = False
     search_space: ClassVar = {
         "steps": {"low": 2000, "high": 40000, "log": True},
@@ -201,7 +203,7 @@ class SleepReplay(Strategy):
         """How far an equilibrium network is from its fixed point after a free phase: weights that grow may end it."""
         if hasattr(model, "free_phase") and hasattr(model, "residual"):
             model.free_phase(x)
-            self.log(f"sleep/residual_{when}", model.residual)
+            self.log(metric_names.SLEEP_RESIDUAL.format(when=when), model.residual)
 
     @torch.no_grad()
     def _sleep(self, weights: list[Tensor], decays: Sequence[float | np.ndarray]) -> list[Tensor]:
@@ -221,8 +223,10 @@ class SleepReplay(Strategy):
                 bar.update(chunk)
         slept = [torch.as_tensor(new, device=weights[0].device) for new in asleep.weights]
         for layer, (weight, new) in enumerate(zip(weights, slept, strict=True), start=1):
-            self.log(f"sleep/firing_rate_layer_{layer}", asleep.counts[layer - 1].mean() / max(1, steps))
-            self.log(f"sleep/weight_change_layer_{layer}", float((new - weight).norm() / weight.norm()))
+            self.log(
+                metric_names.SLEEP_FIRING_RATE.format(layer=layer), asleep.counts[layer - 1].mean() / max(1, steps)
+            )
+            self.log(metric_names.SLEEP_WEIGHT_CHANGE.format(layer=layer), float((new - weight).norm() / weight.norm()))
         return slept
 
     def _decays(self, model: Any, depth: int) -> list[float | np.ndarray]:

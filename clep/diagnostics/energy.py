@@ -6,12 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from clep import metric_names
 from clep.equilibrium import Network
-
-SPIKES = "energy/spikes_per_sample"  # of all hidden units, in a free phase
-OPERATIONS = "energy/synaptic_operations"  # accumulates and multiply-accumulates per sample, in a free phase
-NANOJOULES = "energy/nanojoules"
-OF_RATES = "_of_rates"  # ends the names of the same numbers for graded signals
 
 # Energy of a 32-bit floating-point addition, and of a multiplication and an addition, in pJ (45 nm; Horowitz 2014).
 _ADD, _MULTIPLY_ADD = 0.9, 4.6
@@ -104,8 +100,11 @@ class SpikeMeter:
         self._spikes, self._samples = None, 0
         synapses = [Synapses(link.below, link.above, link.connection.synapses) for link in network.links]
         units = [math.prod(shape) for shape in network.shapes]
-        metrics = {SPIKES: sum(spikes)}
-        for ending, counted in (("", spikes), (OF_RATES, ())):
-            done = operations(synapses, units, network.free_steps, counted)
-            metrics |= {OPERATIONS + ending: done.total, NANOJOULES + ending: done.nanojoules}
-        return metrics
+        done, of_rates = (operations(synapses, units, network.free_steps, counted) for counted in (spikes, ()))
+        return {
+            metric_names.ENERGY_SPIKES: sum(spikes),
+            metric_names.ENERGY_OPERATIONS: done.total,
+            metric_names.ENERGY_NANOJOULES: done.nanojoules,
+            metric_names.ENERGY_OPERATIONS_OF_RATES: of_rates.total,
+            metric_names.ENERGY_NANOJOULES_OF_RATES: of_rates.nanojoules,
+        }

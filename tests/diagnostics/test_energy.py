@@ -3,7 +3,6 @@
 import pytest
 import torch
 
-from clep.diagnostics import energy
 from clep.diagnostics.energy import Operations, SpikeMeter, Synapses, operations
 from clep.equilibrium import ConvLayer, Network
 
@@ -71,7 +70,3 @@ def test_networks_of_rates_have_nothing_to_count():
     network.free_phase(torch.rand(4, 5))
     meter.look(network, 4)
     assert meter.take(network) == {}
-
-
-def test_names_of_metrics_end_alike_for_both_kinds_of_signals():
-    assert energy.OPERATIONS + energy.OF_RATES == "energy/synaptic_operations_of_rates"
