@@ -66,11 +66,12 @@ class LightningTemplate(SupervisedTemplate):
                     raise ConfigError(
                         f"learner.nudging: {type(learner.own_cost).__name__} cannot be used with "
                         f"{type(plugin).__name__}, which differentiates the model's output, adds to the loss or "
-                        "changes gradients; it only follows its own cost. Use learner.nudging=linear."
+                        "changes gradients; it only follows its own cost. Use learner.nudging=linear"
                     )
         if learner.continual is not None and (trainer or {}).get("gradient_clip_val"):
             raise ConfigError(
-                "learner.gradient_clip: C-EP (learner.nudging=continual) has no one gradient to clip; leave it null."
+                "learner.gradient_clip: C-EP (learner.nudging=continual) makes many small updates per batch, so there "
+                "is no single gradient to clip; leave it null"
             )
         learner.to(device)
         with warnings.catch_warnings():

@@ -83,7 +83,7 @@ class Measuring(Strategy):
         >>> measuring = Measuring()
         >>> measuring.experiences = stream.evaluation
         >>> template = LightningTemplate(learner=clep.Learner(clep.Network([64, 16, 10])), plugins=[measuring])
-        >>> template.train(stream.benchmark.train_stream[0], eval_streams=[])
+        >>> _ = template.train(stream.benchmark.train_stream[0], eval_streams=[])
         >>> measuring.report.after.shape
         (5,)
     """

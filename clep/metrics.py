@@ -22,7 +22,16 @@ Array = NDArray[np.float64]
 
 
 def average_accuracy(R: ArrayLike, i: int = -1) -> float:
-    """Mean over the seen experiences, `mean_{j<=i} R[i, j]`: Lopez-Paz & Ranzato's ACC when `i` is the last one."""
+    """Mean over the seen experiences, `mean_{j<=i} R[i, j]`: Lopez-Paz & Ranzato's ACC when `i` is the last one.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> average_accuracy([[1.0, 0.0], [0.5, 1.0]])
+        0.75
+    """
     R, i = _matrix(R, i)
     return float(R[i, : i + 1].mean())
 
@@ -31,9 +40,13 @@ def seen_accuracy(R: ArrayLike, sizes: ArrayLike, i: int = -1) -> float:
     """Accuracy on all test samples of the seen experiences, `sum_{j<=i} sizes[j] R[i, j] / sum_{j<=i} sizes[j]`.
 
     Args:
-        R: The accuracy matrix, (n, n).
-        sizes: Number of test samples of each experience, (n,).
-        i: The experience just trained.
+        R: the accuracy matrix, (n, n).
+        sizes: number of test samples of each experience, (n,).
+        i: the experience just trained.
+
+    Example:
+        >>> seen_accuracy([[1.0, 0.0], [0.5, 1.0]], sizes=[10, 30])
+        0.875
     """
     R, i = _matrix(R, i)
     weights = np.asarray(sizes, dtype=np.float64)[: i + 1]
@@ -41,7 +54,16 @@ def seen_accuracy(R: ArrayLike, sizes: ArrayLike, i: int = -1) -> float:
 
 
 def learned_accuracy(R: ArrayLike, i: int = -1) -> float:
-    """Accuracy on each experience when it had just been trained, `mean_{j<=i} R[j, j]`."""
+    """Mean accuracy on each experience right after training it, `mean_{j<=i} R[j, j]`.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> learned_accuracy([[1.0, 0.0], [0.5, 0.5]])
+        0.75
+    """
     R, i = _matrix(R, i)
     return float(np.diagonal(R)[: i + 1].mean())
 
@@ -49,21 +71,49 @@ def learned_accuracy(R: ArrayLike, i: int = -1) -> float:
 def forgetting_per_experience(R: ArrayLike, i: int = -1) -> Array:
     """What each earlier experience lost since it was trained, `R[j, j] - R[i, j]` for `j < i`; negative is a gain.
 
-    This is Avalanche's forgetting. The array has `i` values (none after the first experience).
+    This is Avalanche's forgetting.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Returns:
+        `i` values, none after the first experience.
+
+    Example:
+        >>> forgetting_per_experience([[1.0, 0.0], [0.25, 1.0]])
+        array([0.75])
     """
     R, i = _matrix(R, i)
     return np.diagonal(R)[:i] - R[i, :i]
 
 
 def forgetting(R: ArrayLike, i: int = -1) -> float:
-    """Mean of `forgetting_per_experience`; NaN after the first experience."""
+    """Mean of `forgetting_per_experience`; NaN after the first experience.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> forgetting([[1.0, 0.0], [0.25, 1.0]])
+        0.75
+    """
     return _mean(forgetting_per_experience(R, i))
 
 
 def max_forgetting(R: ArrayLike, i: int = -1) -> float:
     """Forgetting against the best accuracy so far, `mean_{j<i} (max_{l<i} R[l, j] - R[i, j])` (Chaudhry et al., 2018).
 
-    It is never below `forgetting`, since the maximum runs over `R[j, j]` too.
+    It is never below `forgetting`, since the maximum runs over `R[j, j]` too; NaN after the first experience.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> max_forgetting([[0.5, 0.0, 0.0], [1.0, 1.0, 0.0], [0.5, 0.5, 1.0]])
+        0.5
     """
     R, i = _matrix(R, i)
     if i == 0:
@@ -74,7 +124,15 @@ def max_forgetting(R: ArrayLike, i: int = -1) -> float:
 def backward_transfer(R: ArrayLike, i: int = -1) -> float:
     """Influence of later training on earlier experiences, `mean_{j<i} (R[i, j] - R[j, j])` (Lopez-Paz & Ranzato, 2017).
 
-    NaN after the first experience.
+    It is `-forgetting`; NaN after the first experience.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> backward_transfer([[1.0, 0.0], [0.25, 1.0]])
+        -0.75
     """
     return -forgetting(R, i)
 
@@ -82,10 +140,16 @@ def backward_transfer(R: ArrayLike, i: int = -1) -> float:
 def forward_transfer(R: ArrayLike, untrained: ArrayLike, i: int = -1) -> float:
     """Influence on experiences still to come, `mean_{1<=j<=i} (R[j-1, j] - untrained[j])` (Lopez-Paz & Ranzato, 2017).
 
+    NaN after the first experience.
+
     Args:
-        R: The accuracy matrix, (n, n).
-        untrained: Accuracies before any training, (n,).
-        i: The experience just trained; NaN for the first, which no experience precedes.
+        R: the accuracy matrix, (n, n).
+        untrained: accuracies before any training, (n,).
+        i: the experience just trained.
+
+    Example:
+        >>> forward_transfer([[1.0, 0.25], [0.5, 1.0]], untrained=[0.0, 0.125])
+        0.125
     """
     R, i = _matrix(R, i)
     before = np.asarray(untrained, dtype=np.float64)
@@ -140,6 +204,10 @@ def mean_std(values: Iterable[float | None]) -> dict[str, float | int | None]:
 
     Returns:
         `{"mean", "std", "n"}`: `std` is None below two values, `mean` is None without any.
+
+    Example:
+        >>> mean_std([0.5, 1.0, None])["mean"]
+        0.75
     """
     defined = np.array([v for v in values if v is not None and not math.isnan(v)], dtype=np.float64)
     n = len(defined)

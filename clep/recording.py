@@ -158,7 +158,7 @@ def _result(config: Config, run: tracking.Run, trained: TrainingResult, total: f
 
 
 def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:
-    """Of the hidden layers of a trained equilibrium network, on training samples of the whole stream."""
+    """Activity of the hidden layers of a trained equilibrium network, on training samples of the whole stream."""
     network = training.template.learner.network
     if not isinstance(network, Network):
         return []
@@ -176,7 +176,7 @@ def _store(run: tracking.Run, training: Training, result: Result, hidden: list[A
         report.plot_accuracy_matrix(result.matrix, path / "accuracy_matrix.png", title=title)
         training.template.learner.save(path / CHECKPOINT)
         if hidden:
-            magnitudes, participations = zip(*hidden, strict=True)
+            magnitudes, participations = [a.magnitude for a in hidden], [a.participation for a in hidden]
             report.plot_hidden_states(magnitudes, participations, path / "hidden_states.png", title=title)
         for file in sorted(path.iterdir()):
             run.artifact(file)

@@ -92,6 +92,7 @@ def test_numbers_are_of_training_batches_alone_and_are_taken_once():
     """A free phase for another purpose, such as an evaluation, changes nothing of what is told of training."""
     learner = clep.Learner(clep.Network([8, 5, 3], free_steps=7))
     learner.step(Batch(*batch()), "here")
+    learner.unsettled.bad = learner.unsettled.batches  # as if the free phase had not settled
     residual = float(learner.network.residual)
     learner.network(10.0 * torch.rand(4, 8))
     assert float(learner.network.residual) != residual
@@ -101,6 +102,7 @@ def test_numbers_are_of_training_batches_alone_and_are_taken_once():
         "train/free_steps": 7.0,
         "train/unsettled": numbers["train/unsettled"],
     }
+    assert numbers["train/unsettled"] == 1.0
     assert learner.take_numbers()["train/unsettled"] == 0.0
 
 
