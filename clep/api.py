@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clep import tracking
+from clep import recording, tracking
 from clep.config import Config, compose
 from clep.learner import Learner
 from clep.pipelines import class_incremental
@@ -55,5 +55,5 @@ def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Lear
     path = Path(run_id_or_path)
     if not path.is_file():
         uri = tracking.tracking_uri(tracking_uri)
-        path = tracking.artifacts(uri, str(run_id_or_path), class_incremental.CHECKPOINT)
+        path = tracking.artifacts(uri, str(run_id_or_path), recording.CHECKPOINT)
     return Learner.load_from_checkpoint(path, map_location="cpu")

@@ -16,6 +16,7 @@ from avalanche.core import BasePlugin, SupervisedPlugin
 from clep.checks import in_range, one_of, unknown
 from clep.errors import ConfigError
 from clep.memory import Memory, memory_in, memory_of_buffer
+from clep.metric_names import refuse_reserved
 
 __all__ = [
     "Memory",
@@ -44,6 +45,7 @@ class Strategy(SupervisedPlugin):
         stands_alone: cannot be combined with other strategies.
         trains_jointly: learns all experiences at once instead of one after another.
         consolidates: changes weights after an experience was trained; accuracy is then measured before and after.
+        sleeps: consolidates by sleep, so that these accuracies are also recorded as those of sleep.
         touches_loss: adds to the loss or calls the model in the training iteration; None: its hooks tell.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
@@ -66,6 +68,7 @@ class Strategy(SupervisedPlugin):
     stands_alone: ClassVar[bool] = False
     trains_jointly: ClassVar[bool] = False
     consolidates: ClassVar[bool] = False
+    sleeps: ClassVar[bool] = False
     touches_loss: ClassVar[bool | None] = None
     search_space: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
 
@@ -129,7 +132,12 @@ class Strategy(SupervisedPlugin):
             torch.set_rng_state(state)
 
     def log(self, name: str, value: float) -> None:
-        """Record a metric of the experience just trained; it becomes the MLflow metric `name`."""
+        """Record a metric of the experience just trained; it becomes the MLflow metric `name`.
+
+        Raises:
+            ConfigError: for a name of the pipeline itself, such as `accuracy/seen`.
+        """
+        refuse_reserved(name, type(self).__name__)
         self._logged[name] = float(value)
 
     def take_log(self) -> dict[str, float]:

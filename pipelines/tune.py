@@ -8,7 +8,7 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from clep import metrics, progress, search, tracking
+from clep import metric_names, metrics, progress, search, tracking
 from clep.build import build_stream, build_training, resolved
 from clep.config import Config, label, replace, to_yaml
 from clep.errors import DivergenceError, TrialsFailedError
@@ -22,7 +22,6 @@ __all__ = ["Tuned", "run", "write"]
 _VALIDATION = 0.2
 _IN_A_ROW = 10  # failures after which a search gives up
 _DIVERGED = 0.0  # accuracy of a network that diverged: a finished trial, so that the sampler learns to keep away
-_ACCURACY = "tune/accuracy"
 _PRELOAD = ["clep.build", "clep.strategies.sleep_replay"]
 
 
@@ -66,7 +65,7 @@ def run(config: Config) -> Tuned:
         if study.best_value == _DIVERGED:
             raise TrialsFailedError(f"tune: all {done} trials diverged; lower learner.lr, or the ranges of tune.space.")
         tuned = _result(study, base, uri, parent.run_id)
-        parent.log({_ACCURACY: tuned.accuracy["mean"]}, 0)
+        parent.log({metric_names.TUNE_ACCURACY: tuned.accuracy["mean"]}, 0)
         parent.text(to_yaml(tuned.config), "best.yaml")
     return tuned
 
@@ -97,8 +96,8 @@ def _trial(
                 accuracies = [score for score in scores if not isinstance(score, str)]
                 mean, state = float(np.mean(accuracies)), TrialState.COMPLETE
                 trial.set_user_attr("accuracies", accuracies)
-                record.log_series("tune/accuracy_per_seed", accuracies, range(len(accuracies)))
-                record.log({_ACCURACY: mean}, 0)
+                record.log_series(metric_names.TUNE_ACCURACY_PER_SEED, accuracies, range(len(accuracies)))
+                record.log({metric_names.TUNE_ACCURACY: mean}, 0)
         if error is not None:
             tracking.end(uri, record.run_id, "FAILED", error)
     finally:

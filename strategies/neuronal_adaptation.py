@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from clep import metric_names
 from clep.equilibrium import Adaptation, Gradient, Network
 from clep.strategy import Strategy
 
@@ -71,7 +72,7 @@ class NeuronalAdaptation(Strategy):
         """Log the norms; switch adaptation off so that later hooks see the plain network."""
         strategy.model.gradient = self._plain
         for name, total in zip(("before", "after"), self._norms, strict=True):
-            self.log(f"adaptation/update_norm_{name}", total / max(1, self._updates))
+            self.log(metric_names.ADAPTATION_UPDATE_NORM.format(when=name), total / max(1, self._updates))
 
     def _add_norms(self, before: Tensor, after: Tensor) -> None:
         """Collect the norms of an update."""

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from clep import metric_names
 from clep.equilibrium.stack import DenseStack, stack_of
 from clep.errors import ConfigError
 from clep.progress import bar as progress_bar
@@ -98,6 +99,7 @@ class SleepReplay(Strategy):
     """
 
     consolidates = True
+    sleeps = True
     touches_loss = False
     search_space: ClassVar = {
         "steps": {"low": 2000, "high": 40000, "log": True},
@@ -213,7 +215,7 @@ class SleepReplay(Strategy):
     def _log_residual(self, when: str, stack: DenseStack, x: Tensor) -> None:
         """How far the network is from its fixed point after a free phase; larger weights may keep it from settling."""
         if stack.residual is not None:
-            self.log(f"sleep/residual_{when}", stack.residual(x))
+            self.log(metric_names.SLEEP_RESIDUAL.format(when=when), stack.residual(x))
 
     @torch.no_grad()
     def _sleep(self, stack: DenseStack) -> list[Tensor]:
@@ -234,8 +236,10 @@ class SleepReplay(Strategy):
                 bar.update(piece)
         slept = [torch.as_tensor(new, device=weights[0].device) for new in asleep.weights]
         for layer, (weight, new) in enumerate(zip(weights, slept, strict=True), start=1):
-            self.log(f"sleep/firing_rate_layer_{layer}", asleep.counts[layer - 1].mean() / max(1, steps))
-            self.log(f"sleep/weight_change_layer_{layer}", float((new - weight).norm() / weight.norm()))
+            self.log(
+                metric_names.SLEEP_FIRING_RATE.format(layer=layer), asleep.counts[layer - 1].mean() / max(1, steps)
+            )
+            self.log(metric_names.SLEEP_WEIGHT_CHANGE.format(layer=layer), float((new - weight).norm() / weight.norm()))
         return slept
 
     def _decays(self, stack: DenseStack) -> list[float | np.ndarray]:

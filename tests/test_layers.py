@@ -36,7 +36,7 @@ def importers(*prefixes):
 
 
 def test_only_tracking_knows_mlflow():
-    assert importers("mlflow") == {"clep.tracking"}
+    assert importers("mlflow") == {"clep.tracking.store"}
 
 
 def test_the_equilibrium_room_knows_torch_and_errors_alone():

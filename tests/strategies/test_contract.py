@@ -110,7 +110,7 @@ def test_it_trains_two_experiences_in_the_bridge_and_keeps_its_accounts(name, pa
         memory = report.memory
         assert min(memory.exemplars, memory.exemplar_bytes, memory.statistics_bytes) >= 0
         assert memory.exemplar_bytes == memory.exemplars * SAMPLE_BYTES
-        assert all(np.isfinite(value) for value in report.logged.values())
+        assert all(np.isfinite(value) for value in report.numbers.values())
     if name in ARGUMENTS or name in KEEPS_STATISTICS:
         assert result.reports[-1].memory.exemplars == STORED.get(name, 0)
         assert (result.reports[-1].memory.statistics_bytes > 0) is (name in KEEPS_STATISTICS)
@@ -154,7 +154,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_same_matrix(name, pair):
     first, second = (bridge(pair, built(name, seed=5), seed=5) for _ in range(2))
     assert same(first[0], second[0])
     np.testing.assert_array_equal(first[1].matrix, second[1].matrix)
-    assert [r.logged for r in first[1].reports] == [r.logged for r in second[1].reports]
+    assert [r.numbers for r in first[1].reports] == [r.numbers for r in second[1].reports]
 
 
 # modesty

@@ -77,7 +77,7 @@ def test_without_steps_it_is_naive_training_to_the_bit(digits):
     naive, _ = adapt(digits, [])
     idle, result = adapt(digits, [NeuronalAdaptation(steps=0)])
     assert torch.equal(weights_of(naive), weights_of(idle))
-    logged = result.reports[-1].logged
+    logged = result.reports[-1].numbers
     assert logged["adaptation/update_norm_before"] == logged["adaptation/update_norm_after"] > 0
     for other in (NeuronalAdaptation(), NeuronalAdaptation(rescale=False), NeuronalAdaptation(rate=0.5)):
         assert not torch.equal(weights_of(adapt(digits, [other])[0]), weights_of(naive))
@@ -88,7 +88,7 @@ def test_with_cost_nudging_it_adapts_as_well(digits):
     naive, _ = adapt(digits, [], gradient=clep.CostNudging())
     adapted, result = adapt(digits, [NeuronalAdaptation()], gradient=clep.CostNudging())
     assert not torch.equal(weights_of(naive), weights_of(adapted))
-    assert result.reports[0].logged["adaptation/update_norm_after"] > 0
+    assert result.reports[0].numbers["adaptation/update_norm_after"] > 0
 
 
 @pytest.mark.parametrize("rule", ["contrast", "predictive"])
@@ -100,7 +100,7 @@ def test_after_a_clamped_phase_it_adapts_as_well(rule, digits):
     plain, idle, on = (weights_of(model) for model, _ in runs.values())
     assert torch.equal(plain, idle)
     assert not torch.equal(plain, on)
-    logged = runs["on"][1].reports[0].logged
+    logged = runs["on"][1].reports[0].numbers
     assert 0 < logged["adaptation/update_norm_after"] < logged["adaptation/update_norm_before"]
 
 
