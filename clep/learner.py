@@ -72,7 +72,8 @@ class Learner(pl.LightningModule):
         ConfigError: for an unknown name, or a gradient that the network or the loss cannot use.
 
     Example:
-        >>> learner = Learner(Network([64, 32, 10]), gradient=CostNudging(beta=0.5), lr=0.1)
+        >>> import clep, torch
+        >>> learner = clep.Learner(clep.Network([64, 32, 10]), gradient=clep.CostNudging(beta=0.5), lr=0.1)
         >>> learner(torch.rand(3, 64)).shape
         torch.Size([3, 10])
     """

@@ -104,10 +104,11 @@ class Network(nn.Module):
             the scale of the loss and before any rescaling; None without adaptation.
 
     Example:
-        >>> network = Network([64, 32, 10], seed=1)
+        >>> import clep, torch
+        >>> network = clep.Network([64, 32, 10], seed=1)
         >>> network(torch.rand(5, 64)).shape
         torch.Size([5, 10])
-        >>> network = Network([(1, 28, 28), ConvLayer(8, kernel=5), 10])
+        >>> network = clep.Network([(1, 28, 28), clep.ConvLayer(8, kernel=5), 10])
         >>> network(torch.rand(5, 1, 28, 28)).shape
         torch.Size([5, 10])
     """
