@@ -8,17 +8,20 @@ from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from clep.renames import NAMES, find_old_modules, renamed
+
 __version__ = version("clep")
 
 _HOMES = {
     "Adaptation": "clep.equilibrium",
     "Backpropagation": "clep.equilibrium",
+    "CEP": "clep.equilibrium",
     "Clamping": "clep.equilibrium",
     "Comparison": "clep.results",
-    "ContinualNudging": "clep.equilibrium",
     "ConvLayer": "clep.equilibrium",
     "CostNudging": "clep.equilibrium",
     "CrossEntropy": "clep.equilibrium",
+    "Dendrites": "clep.equilibrium",
     "Learner": "clep.learner",
     "LinearNudging": "clep.equilibrium",
     "Network": "clep.equilibrium",
@@ -33,60 +36,44 @@ _HOMES = {
     "run": "clep.api",
     "stream": "clep.streams",
 }
+"""Public name -> the module that it is from."""
 
-__all__ = [
-    "Adaptation",
-    "Backpropagation",
-    "Clamping",
-    "Comparison",
-    "ContinualNudging",
-    "ConvLayer",
-    "CostNudging",
-    "CrossEntropy",
-    "Learner",
-    "LinearNudging",
-    "Network",
-    "Result",
-    "SquaredError",
-    "Strategy",
-    "TimeStep",
-    "Training",
-    "__version__",
-    "compare",
-    "load",
-    "metrics",
-    "run",
-    "stream",
-]
+__all__ = ["__version__", *_HOMES]
 
 if TYPE_CHECKING:
-    from clep import metrics
-    from clep.api import compare, load, run
-    from clep.equilibrium import (
-        Adaptation,
-        Backpropagation,
-        Clamping,
-        ContinualNudging,
-        ConvLayer,
-        CostNudging,
-        CrossEntropy,
-        LinearNudging,
-        Network,
-        SquaredError,
-        TimeStep,
-    )
-    from clep.learner import Learner
-    from clep.results import Comparison, Result
-    from clep.strategy import Strategy
-    from clep.streams import stream
-    from clep.training import Training
+    from clep import metrics as metrics
+    from clep.api import compare as compare
+    from clep.api import load as load
+    from clep.api import run as run
+    from clep.equilibrium import CEP as CEP
+    from clep.equilibrium import Adaptation as Adaptation
+    from clep.equilibrium import Backpropagation as Backpropagation
+    from clep.equilibrium import Clamping as Clamping
+    from clep.equilibrium import ConvLayer as ConvLayer
+    from clep.equilibrium import CostNudging as CostNudging
+    from clep.equilibrium import CrossEntropy as CrossEntropy
+    from clep.equilibrium import Dendrites as Dendrites
+    from clep.equilibrium import LinearNudging as LinearNudging
+    from clep.equilibrium import Network as Network
+    from clep.equilibrium import SquaredError as SquaredError
+    from clep.equilibrium import TimeStep as TimeStep
+    from clep.learner import Learner as Learner
+    from clep.results import Comparison as Comparison
+    from clep.results import Result as Result
+    from clep.strategy import Strategy as Strategy
+    from clep.streams import stream as stream
+    from clep.training import Training as Training
+
+find_old_modules()
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module 'clep' has no attribute '{name}'; public names: {', '.join(__all__)}")
-    home = import_module(_HOMES[name])
-    return home if home.__name__ == f"clep.{name}" else getattr(home, name)
+    if name in _HOMES:
+        home = import_module(_HOMES[name])
+        return home if home.__name__ == f"clep.{name}" else getattr(home, name)
+    if ("clep", name) in NAMES:
+        return renamed("clep", name)
+    raise AttributeError(f"module 'clep' has no attribute '{name}'; public names: {', '.join(__all__)}")
 
 
 def __dir__() -> list[str]:

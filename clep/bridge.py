@@ -62,18 +62,16 @@ class LightningTemplate(SupervisedTemplate):
         generator: torch.Generator | None = None,
         trainer: dict[str, Any] | None = None,
     ) -> None:
-        if learner.own_cost is not None:
+        if learner.gradient.needs.own_loss:
             for plugin in plugins:
                 if touches_loss(plugin):
                     raise ConfigError(
-                        f"learner.nudging: {type(learner.own_cost).__name__} cannot be used with "
+                        f"learner.gradient: {type(learner.gradient).__name__} cannot be used with "
                         f"{type(plugin).__name__}, which differentiates the model's output, adds to the loss or "
-                        "changes gradients; it only follows its own cost. Use learner.nudging=linear."
+                        "changes gradients; it only follows its own cost. Use learner.gradient=linear"
                     )
-        if learner.continual is not None and (trainer or {}).get("gradient_clip_val"):
-            raise ConfigError(
-                "learner.gradient_clip: C-EP (learner.nudging=continual) has no one gradient to clip; leave it null."
-            )
+        if learner.gradient.needs.own_updates and (trainer or {}).get("gradient_clip_val"):
+            raise ConfigError("learner.gradient_clip: C-EP (gradient=cep) has no one gradient to clip; leave it null")
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -223,7 +221,7 @@ class _Fit(pl.LightningModule):
         self.learner.check_finite(template.loss, where)
         self._losses.append(template.loss.detach().mean())
         self._hits.append(accuracy(template.mb_output.detach(), template.mb_y))
-        if self.learner.continual is not None:
+        if self.learner.gradient.needs.own_updates:
             self._update_continually()
         return template.loss
 

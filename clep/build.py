@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import math
 from typing import Any
 
 import torch
@@ -10,102 +9,44 @@ from avalanche.core import BasePlugin
 from torch import nn
 
 from clep import strategy, streams, tracking
-from clep.config import Config, LearnerConfig, NetworkConfig, label, replace, to_dict
-from clep.equilibrium import ConvLayer, Network, TimeStep
-from clep.errors import ConfigError
-from clep.estimates import gradient_from
+from clep.config import Config, label, replace, to_dict
+from clep.equilibrium import Network
+from clep.equilibrium.gradients import gradient_class, gradient_from, gradient_options
+from clep.errors import ConfigError, within
 from clep.feedforward import Feedforward
 from clep.learner import Learner
 from clep.randomness import seed_for
+from clep.specs.learner import Optimization
+from clep.specs.stream import StreamSpec
 from clep.streams import Stream
 from clep.training import Training
 
-_NETWORK_KEYS = [
-    "neuron",
-    "bias",
-    "init",
-    "dynamics",
-    "readout",
-    "feedback",
-    "feedback_scale",
-    "rule",
-    "inhibition",
-    "residual_links",
-    "free_steps",
-    "nudged_steps",
-    "relaxation",
-    "tolerance",
-    "precision",
-    "firing",
-    "average_steps",
-]
 _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # to a result
-_PHASES = ["beta", "phases", "points", "start"]
-_GRADIENT_KEYS = {
-    "linear": _PHASES,
-    "cost": [*_PHASES, "nudge"],
-    "continual": [*_PHASES, "nudge"],
-    "clamped": [],
-    "bptt": [],
-}
 
 
 def build_stream(config: Config) -> Stream:
     """The class-incremental stream of `config.stream`."""
-    c = config.stream
-    return streams.stream(
-        c.name,
-        experiences=c.experiences,
-        seed=config.seed,
-        class_order=c.class_order,
-        validation_fraction=c.validation_fraction,
-        evaluate_on=c.evaluate_on,
-        samples_per_experience=c.samples_per_experience,
-        evaluation_samples=c.evaluation_samples,
-        root=config.data.root,
-        download=config.data.download,
-        path=c.path,
-        standardize=c.standardize,
-    )
+    options = {name: getattr(config.stream, name) for name in StreamSpec.names()}
+    return streams.stream(seed=config.seed, root=config.data.root, download=config.data.download, **options)
 
 
 def build_learner(config: Config, stream: Stream) -> Learner:
     """The learner of `config.learner` around the network of `config.network`, sized for the stream."""
-    c, n = config.learner, config.network
-    shape, classes = tuple(stream.samples.x[0].shape), len(stream.class_order)
-    layers: list[Any] = [shape, *_convolutions(n)] if n.channels else [math.prod(shape)]
+    section, spec = config.network, config.learner
+    layers = section.layers(tuple(stream.samples.x[0].shape), len(stream.class_order))
     seed = seed_for(config.seed, "network")
-    if n.model == "feedforward":
-        network: nn.Module = Feedforward([*layers, *n.hidden, classes], activation=n.neuron, bias=n.bias, seed=seed)
-        return Learner(network, **_optimization(c))
-    network = Network(
-        [*layers, *n.hidden, classes],
-        time_step=TimeStep(**vars(n.time_step)),
-        dendrites=None if n.dendrites is None else vars(n.dendrites),
-        seed=seed,
-        **{key: getattr(n, key) for key in _NETWORK_KEYS},
-    )
-    arguments = {key: getattr(c, key) for key in _GRADIENT_KEYS[c.nudging]}
-    if c.nudging == "bptt":
-        arguments = {"steps": c.bptt_steps}
-    gradient = gradient_from({"nudging": c.nudging, **arguments}, c.loss)
-    return Learner(network, gradient=gradient, lr_scale=c.lr_scale, **_optimization(c))
-
-
-def _optimization(learner: LearnerConfig) -> dict[str, Any]:
-    """What every learner is told of its loss and optimiser."""
-    keys = ("lr", "loss", "optimizer", "momentum", "weight_decay", "schedule")
-    return {key: getattr(learner, key) for key in keys}
-
-
-def _convolutions(network: NetworkConfig) -> list[ConvLayer]:
-    """The convolutional layers; a list of one value serves all of them."""
-    n, given = len(network.channels), (network.kernel, network.stride, network.padding, network.pool)
-    lists = (values * n if len(values) == 1 else values for values in given)
-    return [
-        ConvLayer(channels, kernel, stride, padding, network.pooling, pool)
-        for channels, kernel, stride, padding, pool in zip(network.channels, *lists, strict=True)
-    ]
+    optimization = {name: getattr(spec, name) for name in Optimization.names()}
+    if section.model == "feedforward":
+        network: nn.Module = Feedforward(layers, activation=section.neuron, bias=section.bias, seed=seed)
+        return Learner(network, **optimization | {"lr_scale": []})
+    with within("network"):
+        network = Network(layers, seed=seed, **section.options_of_network())
+    with within("learner"):
+        options = {
+            name: getattr(spec, name) for name in gradient_options(gradient_class(spec.gradient)) if hasattr(spec, name)
+        }
+        gradient = gradient_from({"name": spec.gradient, **options, **spec.gradient_options})
+        return Learner(network, gradient=gradient, **optimization)
 
 
 def resolved(config: Config) -> Config:

@@ -11,7 +11,8 @@ import dataclasses
 import functools
 import io
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -21,32 +22,15 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from clep.checks import unknown
 from clep.errors import ConfigError
-from clep.schema import (
-    Config,
-    DataConfig,
-    DendritesConfig,
-    LearnerConfig,
-    NetworkConfig,
-    StreamConfig,
-    TimeStepConfig,
-    TrackingConfig,
-    TuneConfig,
-    misfits,
-    problems,
-    unknown,
-)
+from clep.renames import renamed, with_new_keys
+from clep.schema import Config, check, construct, misfits
+from clep.specs.network import NetworkSection
+from clep.specs.stream import StreamSpec
 
 __all__ = [
     "Config",
-    "DataConfig",
-    "DendritesConfig",
-    "LearnerConfig",
-    "NetworkConfig",
-    "StreamConfig",
-    "TimeStepConfig",
-    "TrackingConfig",
-    "TuneConfig",
     "builtin",
     "compose",
     "find",
@@ -55,12 +39,11 @@ __all__ = [
     "replace",
     "to_dict",
     "to_yaml",
-    "unknown",
 ]
 
 DEFAULT_PIPELINE = "class_incremental"
 # The groups that pick a file, and their default picks.
-_GROUPS = {"stream": StreamConfig.name, "network": NetworkConfig.name}
+_GROUPS = {"stream": StreamSpec.name, "network": NetworkSection.name}
 
 
 class _Layer(NamedTuple):
@@ -68,6 +51,10 @@ class _Layer(NamedTuple):
 
     origin: str | None
     values: dict[str, Any]
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)
 
 
 def compose(config: str | Path | Mapping[str, Any] | Config | None = None, overrides: Sequence[str] = ()) -> Config:
@@ -203,7 +190,7 @@ def _plain(origin: str | None, values: Any) -> _Layer:
         raise ConfigError(f"{error.full_key}: {_reason(error)}") from error
     picks = {group: {"name": plain[group]} for group in _GROUPS if isinstance(plain.get(group), str)}
     names = {"strategies": [plain["strategies"]]} if isinstance(plain.get("strategies"), str) else {}
-    layer = _Layer(origin, plain | picks | names)
+    layer = _Layer(origin, with_new_keys(plain | picks | names))
     for key, problem in misfits(layer.values):
         raise ConfigError(f"{key}: {problem}{_set_in([layer], key)}")
     return layer
@@ -224,8 +211,8 @@ def _composed(*sources: _Layer) -> Config:
     used = set(config.strategies).union(*config.cells) & builtin("strategy").keys()
     defaults = {name: _shipped("strategy", name).values for name in sorted(used)}
     config = dataclasses.replace(config, strategy=_container(OmegaConf.merge(defaults, config.strategy)))
-    for key, problem in problems(config):
-        raise ConfigError(f"{key}: {problem}{_set_in(layers, key)}")
+    with _placed(layers):
+        check(config)
     return config
 
 
@@ -238,13 +225,24 @@ def _with_files(layer: _Layer) -> Iterator[_Layer]:
     yield layer
 
 
-def _merged(layers: Iterable[_Layer]) -> Config:
+def _merged(layers: Sequence[_Layer]) -> Config:
     """Merge the layers over the defaults of the schema and resolve `${...}`."""
     try:
-        merged = OmegaConf.merge(OmegaConf.structured(Config), *(layer.values for layer in layers))
-        return cast(Config, OmegaConf.to_object(merged))
+        merged = OmegaConf.merge(to_dict(Config()), *(layer.values for layer in layers))
+        values = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {_reason(error)}") from error
+    with _placed(layers):
+        return construct(Config, cast(dict[str, Any], values))
+
+
+@contextmanager
+def _placed(layers: Sequence[_Layer]) -> Iterator[None]:
+    """Say in an error which file set the key that it begins with."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{error}{_set_in(layers, str(error).partition(': ')[0])}") from error
 
 
 def _set_in(layers: Sequence[_Layer], key: str) -> str:

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from clep.checks import one_of
 from clep.equilibrium.modules import Modules
 from clep.errors import ConfigError
+from clep.specs.network import NetworkSpec
 
 ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
 
@@ -29,14 +31,13 @@ class Feedforward(nn.Module):
         ConfigError: for a layer without units or an unknown activation.
     """
 
-    def __init__(self, sizes: Sequence[int], *, activation: str = "relu", bias: bool = True, seed: int = 0) -> None:
+    def __init__(
+        self, sizes: Sequence[int], *, activation: str = "relu", bias: bool = NetworkSpec.bias, seed: int = 0
+    ) -> None:
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
-            raise ConfigError(f"network.hidden: expected at least two layers of at least one unit, got {list(sizes)}.")
-        if activation not in ACTIVATIONS:
-            raise ConfigError(
-                f"network.neuron: unknown activation `{activation}`. Valid names: {', '.join(ACTIVATIONS)}."
-            )
+            raise ConfigError(f"sizes: expected at least two layers of at least one unit, got {list(sizes)}")
+        one_of("activation", activation, ACTIVATIONS, "activation")
         self.sizes, self.activation, self.bias = tuple(sizes), activation, bias
         generator = torch.Generator().manual_seed(seed)
         self.layers: Modules[nn.Linear] = Modules(

@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,66 +13,53 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
 
-from clep.diagnostics.energy import SpikeMeter
+from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
-from clep.equilibrium import (
-    Backpropagation,
-    Clamping,
-    ContinualNudging,
-    CostNudging,
-    LinearNudging,
-    Network,
-    SquaredError,
-    TimeStep,
-)
-from clep.equilibrium.phases import FreePhase
+from clep.equilibrium import Gradient, Network, Prediction, SquaredError
+from clep.equilibrium.costs import COSTS, Cost
+from clep.equilibrium.gradients import Autograd, gradient_from, known_name, name_of
 from clep.errors import ConfigError, DivergenceError
-from clep.estimates import GRADIENTS, Gradient, check, gradient_from, plain_gradient
 from clep.feedforward import Feedforward
+from clep.imports import import_path
+from clep.renames import of_checkpoint
+from clep.specs.layers import ConvLayer
+from clep.specs.learner import LearnerSpec, Optimization
+from clep.specs.options import from_keywords, takes
+from clep.specs.refusals import Setup, refuse_learner
 
 LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
 """Loss name -> criterion of (output (B, K), class indices (B,))."""
+
+MODELS: dict[str, type[nn.Module]] = {"equilibrium": Network, "feedforward": Feedforward}
+"""`network.model` -> class."""
 
 OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
     "sgd": torch.optim.SGD,
     "adam": torch.optim.Adam,
     "adamw": torch.optim.AdamW,
 }
-SCHEDULES = ("constant", "cosine")
 
 
-@dataclass(frozen=True)
-class Prediction:
-    """Output of a network on one batch, with the free phase it came from when the loss needs it."""
-
-    output: Tensor
-    free: FreePhase | None = None
-
-
+@takes(Optimization)
 class Learner(pl.LightningModule):
     """Trains a network on labelled batches `(x, y, ...)`; works with a plain `Trainer.fit` on any data loader.
 
+    The network that it is given keeps its own gradient: what the learner trains is `network.with_gradient(gradient)`,
+    which shares the weights.
+
     Args:
         network: an equilibrium `Network`, or any module that maps (B, ...) to (B, K): ordinary modules are trained by
-            backpropagation. A mapping is read as the arguments of a `Network` (this is how checkpoints are loaded).
-        gradient: None for an ordinary module and for the network's own; `LinearNudging` or `Backpropagation`, which
-            take any loss; `CostNudging`, `ContinualNudging` (C-EP) or `Clamping` (CHL), which follow their own cost.
-        lr: learning rate, > 0.
-        loss: `mse` (half the summed squared error, batch mean) or `cross_entropy`.
-        optimizer: `sgd`, `adam` or `adamw`.
-        momentum: momentum of SGD, in [0, 1).
-        weight_decay: L2 penalty of the optimiser, >= 0.
-
-    Other arguments:
-        lr_scale: one factor on `lr` per layer of the network, lowest first; empty for 1 everywhere.
-        schedule: `constant`, or `cosine` from `lr` to 0 over the epochs of one `fit` (in a stream, of one experience).
+            backpropagation. A mapping is read as the arguments of a network (this is how checkpoints are loaded).
+        gradient: the estimate that an equilibrium network is trained with; None for the network's own, and for an
+            ordinary module. A mapping is its `name` and options.
 
     Raises:
-        ConfigError: for an unknown name, or a gradient that the network or the loss cannot use.
+        ConfigError: for an unknown name, a number out of range, or a gradient that the network or the loss cannot use.
 
     Example:
-        >>> import clep, torch
-        >>> learner = clep.Learner(clep.Network([64, 32, 10]), gradient=clep.CostNudging(beta=0.5), lr=0.1)
+        >>> import torch
+        >>> from clep.equilibrium import CostNudging
+        >>> learner = Learner(Network([64, 32, 10]), gradient=CostNudging(beta=0.5), lr=0.1)
         >>> learner(torch.rand(3, 64)).shape
         torch.Size([3, 10])
     """
@@ -83,66 +69,47 @@ class Learner(pl.LightningModule):
         network: nn.Module | Mapping[str, Any],
         *,
         gradient: Gradient | Mapping[str, Any] | None = None,
-        lr: float = 0.01,
-        loss: str = "mse",
-        optimizer: str = "sgd",
-        momentum: float = 0.9,
-        weight_decay: float = 0.0,
-        lr_scale: Sequence[float] = (),
-        schedule: str = "constant",
+        **options: Any,
     ) -> None:
         super().__init__()
-        self.network = _network_from(network) if isinstance(network, Mapping) else network
-        gradient = gradient_from(gradient, loss) if isinstance(gradient, Mapping) else gradient
-        if not isinstance(self.network, nn.Module):
+        self.spec = from_keywords(Optimization, options)
+        if isinstance(network, Mapping):
+            network, gradient = of_checkpoint(network, gradient)
+            network = network_from(network)
+        gradient = gradient_from(gradient) if isinstance(gradient, Mapping) else gradient
+        if not isinstance(network, nn.Module):
             raise ConfigError(
-                f"network: expected a module or the arguments of a `Network`, got `{type(network).__name__}`; a "
-                "checkpoint holds no ordinary module: give it to `Learner.load_from_checkpoint` as `network=`."
+                f"network: expected a module or the arguments of one, got {type(network).__name__}; a checkpoint does "
+                "not hold an ordinary module: give it to `Learner.load_from_checkpoint` as `network=`"
             )
         if not isinstance(gradient, Gradient | None):
-            names = ", ".join(f"`{kind.__name__}`" for kind in GRADIENTS.values())
-            raise ConfigError(f"gradient: expected one of {names} or None, got `{type(gradient).__name__}`.")
-        for key, name, valid in (
-            ("loss", loss, LOSSES),
-            ("optimizer", optimizer, OPTIMIZERS),
-            ("schedule", schedule, SCHEDULES),
-        ):
-            if name not in valid:
-                raise ConfigError(f"learner.{key}: unknown {key} `{name}`. Valid names: {', '.join(valid)}.")
-        if isinstance(self.network, Network):
-            check(self.network, gradient, loss, optimizer, momentum, weight_decay)
-            if isinstance(gradient, LinearNudging | Backpropagation):
-                self.network.nudging = gradient
-            layers = len(self.network.layer_parameters())
-            if lr_scale and len(lr_scale) != layers:
-                raise ConfigError(
-                    f"learner.lr_scale: expected one factor for each of the {layers} layers of the network, got "
-                    f"{len(lr_scale)}."
-                )
-        elif gradient is not None or lr_scale:
             raise ConfigError(
-                "learner.gradient and learner.lr_scale need an equilibrium `Network`, "
-                f"got `{type(self.network).__name__}`."
+                f"gradient: expected a `clep.equilibrium.Gradient` or None, got {type(gradient).__name__}"
             )
-        self.own_cost = gradient if isinstance(gradient, CostNudging | Clamping) else None
-        self.continual = gradient if isinstance(gradient, ContinualNudging) else None
-        self.automatic_optimization = self.continual is None
+        if isinstance(network, Network):
+            network = network.with_gradient(gradient or network.gradient)
+            _refuse(network, self.spec)
+        elif gradient is not None or self.spec.lr_scale:
+            key = "lr_scale" if gradient is None else "gradient"
+            raise ConfigError(f"{key}: needs an equilibrium `Network`, got {type(network).__name__}; leave it out")
+        self.network = network
+        self.automatic_optimization = not self.gradient.needs.own_updates
         self.unsettled = Unsettled()
         self.spike_meter = SpikeMeter()
-        self.criterion = LOSSES[loss]()
+        self.criterion = criterion_of(self.spec.loss, nudges=self.gradient.needs.cost)
+        named = {"name": name_of(self.gradient)} | self.gradient.plain()
         self.save_hyperparameters(
             {
-                "network": self.network.arguments() if isinstance(self.network, Network | Feedforward) else None,
-                "gradient": plain_gradient(gradient or getattr(self.network, "nudging", None)),
-                "lr": lr,
-                "loss": loss,
-                "optimizer": optimizer,
-                "momentum": momentum,
-                "weight_decay": weight_decay,
-                "lr_scale": list(lr_scale),
-                "schedule": schedule,
+                "network": arguments_of(network),
+                "gradient": named if isinstance(network, Network) else None,
+                **self.spec.plain(),
             }
         )
+
+    @property
+    def gradient(self) -> Gradient:
+        """The estimate that the network is trained with; plain autograd for an ordinary module."""
+        return self.network.gradient if isinstance(self.network, Network) else Autograd()
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (B, K) for `x` (B, ...)."""
@@ -150,32 +117,15 @@ class Learner(pl.LightningModule):
 
     def predict(self, x: Tensor) -> Prediction:
         """The prediction that `loss` differentiates; the free phase of one training step."""
-        if self.own_cost is None:
-            prediction = Prediction(self.network(x))
-        else:
-            free = self._equilibrium.free_phase(x)
-            prediction = Prediction(self._equilibrium.read_out(free.output), free)
-        if self.relaxes:
-            self.unsettled.look(self._equilibrium)
-            self.spike_meter.look(self._equilibrium, len(x))
+        prediction = self.gradient.predict(self.network, x)
+        if prediction.free is not None:
+            self.unsettled.look(prediction.free)
+            self.spike_meter.look(prediction.free)
         return prediction
-
-    @property
-    def relaxes(self) -> bool:
-        """Whether training runs free phases whose end is known: not in ordinary modules, nor under BPTT."""
-        return isinstance(self.network, Network) and not isinstance(self.network.nudging, Backpropagation)
-
-    @property
-    def _equilibrium(self) -> Network:
-        """The network where only an equilibrium network can be: with a cost of its own, factors per layer, phases."""
-        assert isinstance(self.network, Network)
-        return self.network
 
     def loss(self, prediction: Prediction, y: Tensor) -> Tensor:
         """Mean loss of a prediction for class indices `y` (B,), a () tensor; `backward()` runs the nudged phases."""
-        if self.own_cost is not None and prediction.free is not None:
-            return self.own_cost.loss(self._equilibrium, prediction.free, y)
-        return self.criterion(prediction.output, y)
+        return self.gradient.loss(prediction, y, self.criterion)
 
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch `(x, y, ...)`; logs `train/loss` and `train/accuracy`."""
@@ -185,16 +135,14 @@ class Learner(pl.LightningModule):
         self.check_finite(loss, f"epoch {self.current_epoch}, batch {batch_idx}")
         self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(y))
         self.log("train/accuracy", accuracy(prediction.output, y), on_step=False, on_epoch=True, batch_size=len(y))
-        if self.continual is not None:
+        if self.gradient.needs.own_updates:
             self.update_continually(prediction, y, self.optimizers())
         return loss
 
     def update_continually(self, prediction: Prediction, y: Tensor, optimizer: Any) -> None:
-        """C-EP: let the nudged phase run and move the weights after each of its steps."""
-        assert self.continual is not None
-        assert prediction.free is not None
+        """Let a gradient that moves the weights itself do so, step by step (C-EP)."""
         parameters = list(self.network.parameters())
-        for gradients in self.continual.updates(self._equilibrium, prediction.free, y):
+        for gradients in self.gradient.updates(prediction, y, self.criterion):
             for parameter, gradient in zip(parameters, gradients, strict=True):
                 parameter.grad = gradient
             optimizer.step()
@@ -202,14 +150,14 @@ class Learner(pl.LightningModule):
 
     def on_train_epoch_end(self) -> None:
         """Log the share of batches whose free phase did not settle, what spikes cost, and angles of untied feedback."""
-        if self.relaxes:
+        if self.unsettled.batches:
             self.log("train/unsettled", self.unsettled.take())
-            self.log_dict(self.spike_meter.take(self._equilibrium))
+            self.log_dict(self.spike_meter.take())
         if isinstance(self.network, Network):
             for layer, angle in enumerate(self.network.feedback_angles(), start=2):
                 self.log(f"train/feedback_angle_layer_{layer}", angle)
         schedule = self.lr_schedulers()
-        if self.continual is not None and isinstance(schedule, LRScheduler):
+        if self.gradient.needs.own_updates and isinstance(schedule, LRScheduler):
             schedule.step()
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -228,19 +176,19 @@ class Learner(pl.LightningModule):
 
     def make_optimizer(self) -> Optimizer:
         """A fresh optimiser over the network's parameters, one group per layer if `lr_scale` is given."""
-        hp = self.hparams
-        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "lr": hp["lr"]}]
-        if hp["lr_scale"]:
-            layers = zip(self._equilibrium.layer_parameters(), hp["lr_scale"], strict=True)
-            groups = [{"params": parameters, "lr": hp["lr"] * scale} for parameters, scale in layers]
+        spec = self.spec
+        groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "lr": spec.lr}]
+        if spec.lr_scale and isinstance(self.network, Network):
+            layers = zip(self.network.layer_parameters(), spec.lr_scale, strict=True)
+            groups = [{"params": parameters, "lr": spec.lr * scale} for parameters, scale in layers]
         for group in groups:
             group["base_lr"] = group["lr"]
-        momentum = {"momentum": hp["momentum"]} if hp["optimizer"] == "sgd" else {}
-        return OPTIMIZERS[hp["optimizer"]](groups, lr=hp["lr"], weight_decay=hp["weight_decay"], **momentum)
+        momentum = {"momentum": spec.momentum} if spec.optimizer == "sgd" else {}
+        return OPTIMIZERS[spec.optimizer](groups, lr=spec.lr, weight_decay=spec.weight_decay, **momentum)
 
     def make_schedule(self, optimizer: Optimizer, epochs: int) -> LRScheduler | None:
         """The schedule of one `fit`, from the optimiser's first learning rates; None for `constant`."""
-        if self.hparams["schedule"] == "constant":
+        if self.spec.schedule == "constant":
             return None
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] = group["base_lr"]
@@ -250,7 +198,7 @@ class Learner(pl.LightningModule):
         """Optimiser and schedule for Lightning."""
         optimizer = self.make_optimizer()
         epochs = self.trainer.max_epochs or 1
-        if self.hparams["schedule"] == "cosine" and epochs < 1:
+        if self.spec.schedule == "cosine" and epochs < 1:
             raise ConfigError("learner.schedule: `cosine` needs the number of epochs; give the Trainer `max_epochs`.")
         schedule = self.make_schedule(optimizer, epochs)
         return [optimizer], [] if schedule is None else [schedule]
@@ -308,7 +256,45 @@ def accuracy(output: Tensor, y: Tensor) -> Tensor:
     return (output.argmax(1) == y).float().mean()
 
 
-def _network_from(arguments: Mapping[str, Any]) -> Network | Feedforward:
-    if "activation" in arguments:
-        return Feedforward(**arguments)
-    return Network(**{**arguments, "time_step": TimeStep(**arguments.get("time_step", {}))})
+def arguments_of(network: nn.Module) -> dict[str, Any] | None:
+    """The kind and the arguments of a network as plain values; None for an ordinary module, which has none."""
+    kinds = (kind for kind, cls in MODELS.items() if type(network) is cls)
+    return next(({"model": kind} | network.arguments() for kind in kinds), None)  # type: ignore[operator]
+
+
+def network_from(arguments: Mapping[str, Any]) -> nn.Module:
+    """The network of such arguments, with weights of its own."""
+    values = dict(arguments)
+    return MODELS[values.pop("model")](**values)
+
+
+def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
+    """The criterion of a name of `LOSSES`, or of the import path of a `Cost`.
+
+    Args:
+        loss: name or path.
+        nudges: whether it must be able to nudge.
+
+    Raises:
+        ConfigError: for an unknown name, or a path to anything but a `Cost`.
+    """
+    names: Mapping[str, type[nn.Module]] = COSTS if nudges else LOSSES
+    if loss in names:
+        return names[loss]()
+    found = import_path(loss, "loss")
+    if not (isinstance(found, type) and issubclass(found, Cost)):
+        raise ConfigError(f"loss: `{loss}` is not a class derived from `clep.equilibrium.Cost`")
+    return found()
+
+
+def _refuse(network: Network, optimization: Optimization) -> None:
+    """Refuse a gradient or a loss that has no meaning in a network."""
+    options = {key: value for key, value in network.gradient.plain().items() if key in LearnerSpec.names()}
+    refuse_learner(
+        Setup(
+            network.spec,
+            [layer for layer in network.sizes if isinstance(layer, ConvLayer)],
+            LearnerSpec(**options, **optimization.plain(), gradient=known_name(network.gradient)),
+            layers=len(network.layer_parameters()),
+        )
+    )

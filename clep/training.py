@@ -1,8 +1,7 @@
 """A learner on a stream: train on every experience in turn, measure all of them after each."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -208,31 +207,19 @@ class Training:
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
-        with _settling_kept(self.template.model):
-            return np.array([_accuracy(self.template.model, e.samples, self.template.device) for e in experiences])
-
-
-@contextmanager
-def _settling_kept(model: nn.Module) -> Iterator[None]:
-    """Leave what a network knows of its latest training batch as it is."""
-    if not isinstance(model, Network):
-        yield
-        return
-    kept = model.settled_at, model.steps
-    yield
-    model.settled_at, model.steps = kept
+        return np.array([_accuracy(self.template.model, e.samples, self.template.device) for e in experiences])
 
 
 def _settled(learner: Learner) -> dict[str, Any]:
     """How the free phases of training ended; None where there are none."""
-    network = learner.network
-    if not (learner.relaxes and isinstance(network, Network)):
+    latest = learner.unsettled.latest
+    if latest is None:
         return {"residual": None, "free_steps": None, "unsettled": None, "energy": {}}
     return {
-        "residual": float(network.residual),
-        "free_steps": network.steps,
+        "residual": float(latest.residual),
+        "free_steps": latest.steps,
         "unsettled": learner.unsettled.take(),
-        "energy": learner.spike_meter.take(network),
+        "energy": learner.spike_meter.take(),
     }
 
 

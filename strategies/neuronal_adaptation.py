@@ -3,10 +3,13 @@
 Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
 """
 
+from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any, ClassVar
 
-from clep.equilibrium import Adaptation, Clamping, ContinualNudging, Network
-from clep.equilibrium.phases import Nudging
+from torch import Tensor
+
+from clep.equilibrium import Adaptation, Gradient, Network
 from clep.errors import ConfigError
 from clep.strategy import Strategy
 
@@ -28,42 +31,45 @@ class NeuronalAdaptation(Strategy):
 
     def __init__(self, *, steps: int = 5, rate: float = 0.1, rescale: bool = True) -> None:
         super().__init__()
-        self.adaptation = Adaptation(steps, rate, rescale)
+        self.adaptation = Adaptation(steps, rate, rescale, watch=self._add_norms)
+        self._plain: Gradient | None = None
         self._norms = [0.0, 0.0]
         self._updates = 0
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Switch adaptation on for this experience."""
-        if not isinstance(strategy.model, Network):
-            raise ConfigError(
-                "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
-                f"{type(strategy.model).__name__} has none."
-            )
-        if strategy.model.firing == "bernoulli":
-            raise ConfigError(
-                "strategies: neuronal_adaptation moves the states by single steps, which between spikes are noise that "
-                "nobody averages; use network.firing=rate."
-            )
-        learner = getattr(strategy, "learner", None)  # a plain Avalanche strategy has none
-        gradient = getattr(learner, "own_cost", None) or strategy.model.nudging
-        if not isinstance(gradient, Nudging | Clamping) or isinstance(gradient, ContinualNudging):
-            raise ConfigError(
-                "strategies: neuronal_adaptation acts between a nudged or clamped phase and the contrast at its end, "
-                f"which {type(gradient).__name__} has not; use learner.nudging=linear, cost or clamped."
-            )
-        strategy.model.adaptation = self.adaptation
+        for problem in _problems(strategy.model):
+            raise ConfigError(problem)
+        self._plain = strategy.model.gradient
+        strategy.model.gradient = replace(strategy.model.gradient, adaptation=self.adaptation)
         self._norms, self._updates = [0.0, 0.0], 0
 
-    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
-        """Collect the norms of the update."""
-        if strategy.model.contrast_norms is not None:
-            self._norms = [
-                total + float(norm) for total, norm in zip(self._norms, strategy.model.contrast_norms, strict=True)
-            ]
-            self._updates += 1
-
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Log the norms; switch adaptation off so that what follows sees the plain network."""
-        strategy.model.adaptation = None
+        """Log the norms; switch adaptation off so that later hooks see the plain network."""
+        strategy.model.gradient = self._plain
         for name, total in zip(("before", "after"), self._norms, strict=True):
             self.log(f"adaptation/update_norm_{name}", total / max(1, self._updates))
+
+    def _add_norms(self, before: Tensor, after: Tensor) -> None:
+        """Collect the norms of an update."""
+        self._norms = [total + float(norm) for total, norm in zip(self._norms, (before, after), strict=True)]
+        self._updates += 1
+
+
+def _problems(model: Any) -> Iterator[str]:
+    """Why a model cannot adapt."""
+    if not isinstance(model, Network):
+        yield (
+            "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
+            f"{type(model).__name__} is not one"
+        )
+    elif model.spec.dynamics == "bernoulli":
+        yield (
+            "strategies: neuronal_adaptation moves the states by single steps, and between spikes a single step is "
+            "noise; use network.dynamics=prototypical"
+        )
+    elif model.gradient.needs.own_updates or not hasattr(model.gradient, "adaptation"):
+        yield (
+            "strategies: neuronal_adaptation needs a nudged or clamped phase with a contrast at its end; "
+            f"{type(model.gradient).__name__} has none. Use learner.gradient=linear, cost or clamped"
+        )

@@ -41,14 +41,15 @@ def participation_ratio(states: Tensor) -> float:
 @torch.no_grad()
 def free_phase_activity(network: Network, x: Tensor) -> list[Activity]:
     """Activity of each hidden layer, lowest first, while `network` relaxes on a batch `x` (B, ...)."""
-    free, dtype = network.free_phase(x), network.relaxation_dtype
-    layers = [Activity([], []) for _ in range(network.depth - (network.readout is None))]
+    free = network.free_phase(x)
+    body = free.body
+    layers = [Activity([], []) for _ in range(network.hidden)]
 
     def watch(states: Sequence[Tensor]) -> None:
         for activity, state in zip(layers, states, strict=False):
             activity.magnitude.append(magnitude(state))
             activity.participation.append(participation_ratio(state))
 
-    rest = [torch.zeros_like(state, dtype=dtype) for state in free.states]
-    free.dynamics.relax(free.drive.to(dtype), rest, network.free_steps, tolerance=network.tolerance, watch=watch)
+    zero = [torch.zeros_like(state, dtype=body.dtype) for state in free.states]
+    body.dynamics.relax(free.drive.to(body.dtype), zero, body.free, watch=watch)
     return layers

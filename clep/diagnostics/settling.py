@@ -2,7 +2,7 @@
 
 import warnings
 
-from clep.equilibrium import Network
+from clep.equilibrium import FreePhase
 from clep.errors import SettlingWarning
 
 
@@ -11,21 +11,22 @@ class Unsettled:
 
     def __init__(self) -> None:
         self.batches = self.bad = 0
+        self.latest: FreePhase | None = None
         self._told = False
 
-    def look(self, network: Network) -> None:
-        """Count the latest free phase of a network."""
+    def look(self, free: FreePhase) -> None:
+        """Count a free phase."""
         self.batches += 1
-        problem = network.unsettled()
-        if problem is None:
+        self.latest = free
+        trouble = free.trouble()
+        if trouble is None:
             return
         self.bad += 1
         if not self._told:
             self._told = True
-            residual, halfway = (float(value) for value in network.settled_at)
             warnings.warn(
-                f"The free phase {problem}: its residual is {residual:.2g} after {network.steps} steps and was "
-                f"{halfway:.2g} halfway. Smaller steps (network.time_step.mean), weaker feedback "
+                f"The free phase {trouble}: its residual is {float(free.residual):.2g} after {free.steps} steps and "
+                f"was {float(free.halfway):.2g} halfway. Smaller steps (network.time_step.mean), weaker feedback "
                 "(network.feedback_scale), asynchronous relaxation or a lower learner.lr let it settle; "
                 "`train/unsettled` is the share of such batches.",
                 SettlingWarning,

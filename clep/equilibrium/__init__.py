@@ -14,24 +14,47 @@ References:
     Scellier & Bengio 2017; Ernoult et al. 2019 (discrete dynamics); Laborieux et al. 2021 (centered nudging).
 """
 
+from typing import Any, get_args
+
 from clep.equilibrium.adaptation import Adaptation
-from clep.equilibrium.connections import INITIALIZATIONS, RULES, Dense
-from clep.equilibrium.convolution import POOLINGS, ConvLayer, Convolution
-from clep.equilibrium.costs import CrossEntropy, SquaredError
-from clep.equilibrium.dendrites import Dendrites
-from clep.equilibrium.dynamics import ORDERS
-from clep.equilibrium.gradients import Backpropagation, Clamping, ContinualNudging, CostNudging, LinearNudging
-from clep.equilibrium.network import DYNAMICS, FEEDBACKS, FIRINGS, PRECISIONS, READOUTS, Network
-from clep.equilibrium.neurons import NEURONS
-from clep.equilibrium.phases import PHASES, STARTS
-from clep.equilibrium.stochastic import BernoulliDynamics
-from clep.equilibrium.time_steps import DISTRIBUTIONS, TimeStep
+from clep.equilibrium.bernoulli import Bernoulli
+from clep.equilibrium.body import Body, FreePhase
+from clep.equilibrium.connections import Connection, Dense
+from clep.equilibrium.contrast import RULES
+from clep.equilibrium.convolution import Convolution
+from clep.equilibrium.costs import Cost, CrossEntropy, SquaredError
+from clep.equilibrium.dendrites import Dendritic
+from clep.equilibrium.gradients import (
+    CEP,
+    GRADIENTS,
+    Backpropagation,
+    Clamping,
+    CostNudging,
+    Gradient,
+    LinearNudging,
+    Needs,
+    Prediction,
+)
+from clep.equilibrium.network import PRECISIONS, Network
+from clep.equilibrium.neurons import NEURONS, Neuron
+from clep.equilibrium.time_steps import DISTRIBUTIONS
+from clep.renames import renamed
+from clep.specs.gradients import Phases, Start
+from clep.specs.layers import ConvLayer, Dendrites, Pooling, TimeStep
+from clep.specs.network import Dynamics, Feedback, Initialization, NetworkSpec, Order, Readout
+from clep.specs.neurons import NeuronFacts
+
+DYNAMICS, FEEDBACKS, INITIALIZATIONS, ORDERS, READOUTS = map(
+    get_args, (Dynamics, Feedback, Initialization, Order, Readout)
+)
+PHASES, POOLINGS, STARTS = map(get_args, (Phases, Pooling, Start))
 
 __all__ = [
+    "CEP",
     "DISTRIBUTIONS",
     "DYNAMICS",
     "FEEDBACKS",
-    "FIRINGS",
+    "GRADIENTS",
     "INITIALIZATIONS",
     "NEURONS",
     "ORDERS",
@@ -43,17 +66,31 @@ __all__ = [
     "STARTS",
     "Adaptation",
     "Backpropagation",
-    "BernoulliDynamics",
+    "Bernoulli",
+    "Body",
     "Clamping",
-    "ContinualNudging",
+    "Connection",
     "ConvLayer",
     "Convolution",
+    "Cost",
     "CostNudging",
     "CrossEntropy",
     "Dendrites",
+    "Dendritic",
     "Dense",
+    "FreePhase",
+    "Gradient",
     "LinearNudging",
+    "Needs",
     "Network",
+    "NetworkSpec",
+    "Neuron",
+    "NeuronFacts",
+    "Prediction",
     "SquaredError",
     "TimeStep",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)

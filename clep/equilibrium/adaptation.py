@@ -1,12 +1,15 @@
 """Neuronal adaptation: extra steps that pull a nudged state back towards the free equilibrium."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
-from clep.errors import ConfigError
+from torch import Tensor
+
+from clep.specs.options import Spec, option
 
 
 @dataclass(frozen=True)
-class Adaptation:
+class Adaptation(Spec):
     """After the nudged steps, `steps` more of  s <- (1 - rate) F_beta(s) + rate s*,  outputs included.
 
     F_beta is one ordinary nudged step; in CHL it leaves the clamped output where it is, so that (1 - rate)^steps of the
@@ -17,17 +20,14 @@ class Adaptation:
     Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8; the extension to two nudged phases is ours.
 
     Args:
-        steps: number of adaptation steps, >= 0.
-        rate: c of the equation, in [0, 1].
-        rescale: whether the update keeps the norm it had before adaptation.
+        watch: told the norm over all parameters of every contrast before and after adaptation, () tensors, without the
+            scale of the loss and before any rescaling.
+
+    Raises:
+        ConfigError: for a number out of range.
     """
 
-    steps: int = 5
-    rate: float = 0.1
-    rescale: bool = True
-
-    def __post_init__(self) -> None:
-        if self.steps < 0:
-            raise ConfigError(f"steps: expected an integer of at least 0, got {self.steps}.")
-        if not 0.0 <= self.rate <= 1.0:
-            raise ConfigError(f"rate: expected a float in [0, 1], got {self.rate}.")
+    steps: int = option(5, "number of adaptation steps", "[0, inf)")
+    rate: float = option(0.1, "share c of the free equilibrium in each step", "[0, 1]")
+    rescale: bool = option(True, "whether the update keeps the norm it had before adaptation")
+    watch: Callable[[Tensor, Tensor], None] | None = field(default=None, compare=False)

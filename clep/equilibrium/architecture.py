@@ -1,47 +1,82 @@
 """The list of layers that describes a network, and what follows from it."""
 
+import functools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+import torch
 from torch import nn
 
-from clep.equilibrium.connections import Connection, Dense, Shape, Wiring
-from clep.equilibrium.convolution import ConvLayer, Convolution
-from clep.equilibrium.dendrites import Dendrites, Dendritic
+from clep.equilibrium.connections import Connection, Dense, Wiring
+from clep.equilibrium.dendrites import Dendritic
 from clep.errors import ConfigError
+from clep.imports import import_path
+from clep.specs.layers import ConvLayer, Shape
+from clep.specs.network import NetworkSpec
+
+Layer = int | Shape | ConvLayer
+"""One entry of the list that describes a network: units, the shape of the input, or a convolutional layer."""
 
 
-def checked_sizes(sizes: Sequence[int | Shape | ConvLayer | Mapping[str, Any]], readout: str) -> tuple[Any, ...]:
-    """The layers as ints, a shape and `ConvLayer`s."""
+def checked_sizes(sizes: Sequence[Layer | Mapping[str, Any]], readout: str) -> tuple[Any, ...]:
+    """The layers as ints, a shape and `ConvLayer`s.
+
+    Raises:
+        ConfigError: for too few layers, a layer without units, or a shape or convolution where none can be.
+    """
     layers = [ConvLayer(**layer) if isinstance(layer, Mapping) else layer for layer in sizes]
     layers = [tuple(layer) if isinstance(layer, list | tuple) else layer for layer in layers]
     units = [math.prod(layer) if isinstance(layer, tuple) else layer for layer in layers]
     least = 2 if readout == "state" else 3
     if len(layers) < least or any(isinstance(n, int) and n < 1 for n in units):
         raise ConfigError(
-            f"network.hidden: expected at least {'two' if least == 2 else 'three'} layers of at least one unit, got "
-            f"{list(sizes)}."
+            f"sizes: expected at least {'two' if least == 2 else 'three'} layers of at least one unit, got "
+            f"{list(sizes)}"
         )
     ends = (layers[0], layers[-1])
     if any(isinstance(layer, tuple) for layer in layers[1:]) or any(isinstance(layer, ConvLayer) for layer in ends):
         raise ConfigError(
-            "network.hidden: the input is a number of units or a shape, a shape is for the input alone and the output "
-            f"is dense, got {list(sizes)}."
+            "sizes: expected units or a shape for the input, units or convolutional layers above it and units for the "
+            f"output, got {list(sizes)}"
         )
     return tuple(layers)
 
 
-def connect(
-    below: Shape, layer: int | ConvLayer, wiring: Wiring, dendrites: Dendrites | None, first: bool
-) -> Connection:
-    """The connection from a layer of shape `below` (the input, if it is the first) to the next one."""
-    if isinstance(layer, ConvLayer):
-        return Convolution(below, layer, wiring)
-    if dendrites is None:
-        return Dense(below, layer, wiring)
-    return Dendritic(below, layer, wiring, dendrites, feeds_back=not first)
+Join = Callable[[Shape, int, Wiring], Connection]
+"""(shape below, units above, wiring) -> the connection of two dense layers."""
+
+
+def joining(spec: NetworkSpec) -> Join:
+    """What joins the dense layers of a network.
+
+    Raises:
+        ConfigError: for an unknown name, or a path to anything but a `Connection` class.
+    """
+    if spec.feedback == "dendritic":
+        return functools.partial(Dendritic, dendrites=spec.dendrites)
+    if spec.connection == "dense":
+        return Dense
+    found = import_path(spec.connection, "connection")
+    if not (isinstance(found, type) and issubclass(found, Connection)):
+        raise ConfigError(
+            f"connection: `{spec.connection}` is not a class derived from `clep.equilibrium.connections.Connection`"
+        )
+    return found
+
+
+def wiring_of(spec: NetworkSpec, seed: int, feedback: torch.Generator, masks: torch.Generator) -> Wiring:
+    """What the connections of a network have in common."""
+    return Wiring(
+        spec.bias,
+        spec.init,
+        spec.feedback == "untied",
+        spec.feedback_scale,
+        generator=torch.Generator().manual_seed(seed),
+        feedback_generator=feedback,
+        mask_generator=masks,
+    )
 
 
 def linear_readout(below: int, above: int, wiring: Wiring) -> nn.Linear:

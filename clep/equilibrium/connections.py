@@ -9,19 +9,16 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
 from clep.equilibrium.products import times_transposed
+from clep.specs.layers import Shape
+from clep.specs.network import Initialization
 
-Initialization = Literal["fan_in", "glorot"]
-INITIALIZATIONS: tuple[Initialization, ...] = ("fan_in", "glorot")
-Shape = tuple[int, ...]
-Rule = Literal["contrast", "vector_field", "predictive"]
-RULES: tuple[Rule, ...] = ("contrast", "vector_field", "predictive")
 Route = Tensor | None
 """What the way down must know of the way up: the winners of max pooling; None elsewhere."""
 Ends = tuple[Tensor, Tensor]
@@ -40,6 +37,7 @@ class Wiring:
         generator: source of the forward weights and biases.
         feedback_generator: source of untied feedback weights, so that tied and untied twins start alike.
         mask_generator: source of the masks of dendrites.
+        feeds_back: whether there is a way down; there is none into the input.
     """
 
     bias: bool
@@ -49,6 +47,7 @@ class Wiring:
     generator: torch.Generator
     feedback_generator: torch.Generator
     mask_generator: torch.Generator
+    feeds_back: bool = True
 
     def bound(self, fan_in: int, fan_out: int) -> float:
         """Largest absolute initial weight."""
@@ -81,15 +80,20 @@ class Connection(nn.Module, ABC):
         """The vector-Jacobian product of the way up at `below`, (B, *below)."""
 
     @abstractmethod
-    def differences(self, first: Ends, second: Ends, free: Ends, coefficient: complex, rule: Rule) -> list[Tensor]:
+    def differences(self, first: Ends, second: Ends, presynaptic: Ends | None, coefficient: complex) -> list[Tensor]:
         """Real part of `coefficient` * [dphi/dtheta(first) - dphi/dtheta(second)], in the order of `parameters()`.
 
         Args:
             first, second: signals at both ends in the two states that are compared; summed over the batch.
-            free: signals in the free equilibrium.
+            presynaptic: signals that stand for the presynaptic ones of both states, so that the postsynaptic change
+                alone counts; None for those of each state. See `clep.equilibrium.contrast.RULES`.
             coefficient: real, or complex for complex signals.
-            rule: see `clep.equilibrium.phases.contrast`.
         """
+
+    @property
+    def routes(self) -> bool:
+        """Whether the way down follows the winners of the way up, as in max pooling."""
+        return False
 
     @property
     def synapses(self) -> int:
@@ -169,12 +173,12 @@ class Bilinear(Connection):
         cosine = functional.cosine_similarity(self.weight.detach().flatten(), self.feedback.detach().flatten(), dim=0)
         return math.degrees(math.acos(min(1.0, max(-1.0, float(cosine)))))
 
-    def differences(self, first: Ends, second: Ends, free: Ends, coefficient: complex, rule: Rule) -> list[Tensor]:
+    def differences(self, first: Ends, second: Ends, presynaptic: Ends | None, coefficient: complex) -> list[Tensor]:
         # With a above and b below, a1 b1' - a2 b2' is taken as (a1 - a2) b1' + a2 (b1 - b2)': the states differ little,
         # and differences of states keep the digits that a difference of products loses (all, if nothing differs).
         (below_1, above_1), (below_2, above_2) = first, second
         fixed = below_1 is below_2  # the input: one product serves both
-        if rule == "contrast":
+        if presynaptic is None:
             if fixed:
                 change = self._spread_at(_scaled(above_1 - above_2, coefficient), below_1)
                 weight = self._real_outer(below_1, change)
@@ -185,7 +189,7 @@ class Bilinear(Connection):
                 weight = self._real_outer(_scaled(below_1 - below_2, coefficient), low, weight)
             down = weight
         else:
-            below, above = first if rule == "predictive" else free
+            below, above = presynaptic
             change = self._spread_at(_scaled(above_1 - above_2, coefficient), below)
             weight = self._real_outer(below, change)
             if self.feedback is not None:
@@ -263,10 +267,10 @@ def real_map(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:
 
 
 def or_zero(*terms: Tensor | None) -> Any:
-    """The sum of the terms that there are."""
+    """The sum of the terms that are not None."""
     return sum(term for term in terms if term is not None)
 
 
 def _scaled(difference: Tensor, coefficient: complex) -> Tensor:
-    """`coefficient` times a difference that nobody else needs."""
+    """`coefficient` times a difference, which may be overwritten."""
     return difference * coefficient if isinstance(coefficient, complex) else difference.mul_(coefficient)

@@ -1,19 +1,14 @@
 """Convolutions between layers of images, with pooling."""
 
 import math
-from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 from torch.nn.grad import conv2d_weight
 
-from clep.equilibrium.connections import Bilinear, Route, Shape, Wiring, or_zero, real_map
-from clep.errors import ConfigError
-
-Pooling = Literal["none", "max", "average"]
-POOLINGS: tuple[Pooling, ...] = ("none", "max", "average")
+from clep.equilibrium.connections import Bilinear, Route, Wiring, or_zero, real_map
+from clep.specs.layers import ConvLayer, Shape
 
 
 class Convolution(Bilinear):
@@ -23,7 +18,7 @@ class Convolution(Bilinear):
     sends feedback to the winners of the present state below (Laborieux et al. 2021), average pooling to all alike.
     """
 
-    def __init__(self, below: Shape, layer: "ConvLayer", wiring: Wiring) -> None:
+    def __init__(self, below: Shape, layer: ConvLayer, wiring: Wiring) -> None:
         above = layer.shape_above(below)
         channels, height, width = below
         self.layer = layer
@@ -44,6 +39,10 @@ class Convolution(Bilinear):
         for parameter in (self.weight, self.feedback):
             if parameter is not None:
                 parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+
+    @property
+    def routes(self) -> bool:
+        return self.layer.routes
 
     @property
     def synapses(self) -> int:
@@ -103,64 +102,3 @@ class Convolution(Bilinear):
     def _transpose(self, spread: Tensor, weight: Tensor) -> Tensor:
         layer = self.layer
         return functional.conv_transpose2d(spread, weight, None, layer.stride, layer.padding, self.rest)
-
-
-@dataclass(frozen=True)
-class ConvLayer:
-    """A convolutional layer in the list that describes a network.
-
-    Args:
-        channels: number of feature maps.
-        kernel: side of the square kernel.
-        stride: of the convolution.
-        padding: zeros around the image.
-        pooling: `none`, `max` or `average`, over squares that do not overlap.
-        pool: side of these squares.
-
-    Raises:
-        ConfigError: for an unknown pooling or a number out of range.
-    """
-
-    channels: int
-    kernel: int = 3
-    stride: int = 1
-    padding: int = 0
-    pooling: Pooling = "max"
-    pool: int = 2
-
-    def __post_init__(self) -> None:
-        if self.pooling not in POOLINGS:
-            raise ConfigError(f"network.pooling: unknown pooling `{self.pooling}`. Valid names: {', '.join(POOLINGS)}.")
-        for name, least in {"channels": 1, "kernel": 1, "stride": 1, "pool": 1, "padding": 0}.items():
-            value = getattr(self, name)
-            if value < least:
-                raise ConfigError(f"network.{name}: expected an integer of at least {least}, got {value}.")
-
-    @property
-    def pools(self) -> bool:
-        """Whether there is anything to pool."""
-        return self.pooling != "none" and self.pool > 1
-
-    @property
-    def routes(self) -> bool:
-        """Whether feedback must follow the winners of the way up."""
-        return self.pooling == "max" and self.pool > 1
-
-    def shape_above(self, below: Shape) -> Shape:
-        """(channels, H, W) of this layer above one of shape `below`.
-
-        Raises:
-            ConfigError: if `below` is no image or too small.
-        """
-        if len(below) != 3:
-            raise ConfigError(
-                f"network.channels: a convolutional layer needs images (C, H, W) below it, got a layer of {below}."
-            )
-        pool = self.pool if self.pools else 1
-        sides = [((side + 2 * self.padding - self.kernel) // self.stride + 1) // pool for side in below[1:]]
-        if min(sides) < 1:
-            raise ConfigError(
-                f"network.kernel: images of {below[1]} x {below[2]} are too small for kernel {self.kernel}, padding "
-                f"{self.padding}, stride {self.stride} and pool {pool}; use fewer layers, smaller kernels or padding."
-            )
-        return self.channels, *sides

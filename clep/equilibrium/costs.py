@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from clep.errors import ConfigError
+from clep.checks import one_of
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -17,9 +17,7 @@ class Cost(nn.Module, ABC):
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
-        if reduction not in REDUCTIONS:
-            raise ConfigError(f"reduction: unknown reduction `{reduction}`. Valid names: {', '.join(REDUCTIONS)}.")
-        self.reduction = reduction
+        self.reduction = one_of("reduction", reduction, REDUCTIONS)
 
     def forward(self, output: Tensor, labels: Tensor) -> Tensor:
         """Cost of `output` (B, K) for class indices `labels` (B,); a scalar, or (B,) if `reduction` is `none`."""
@@ -72,3 +70,7 @@ class CrossEntropy(Cost):
             return target - powers / powers.sum(1, keepdim=True)
 
         return towards_target
+
+
+COSTS: dict[str, type[Cost]] = {"mse": SquaredError, "cross_entropy": CrossEntropy}
+"""Name of a loss -> the cost that nudges by it."""

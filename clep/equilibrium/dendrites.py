@@ -13,46 +13,14 @@ Reference: Kubo 2026 (arXiv 2605.08135). The output layer has branches too, as i
 
 import copy
 import math
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from clep.equilibrium.connections import Connection, Ends, Route, Rule, Shape, Wiring, uniform
+from clep.equilibrium.connections import Connection, Ends, Route, Wiring, uniform
 from clep.equilibrium.products import times_transposed
-from clep.errors import ConfigError
-
-
-@dataclass(frozen=True)
-class Dendrites:
-    """The branches of every unit of a network; the defaults are those published for MNIST.
-
-    Args:
-        basal: branches per unit for what comes from below, >= 1.
-        apical: branches per hidden unit for what comes from above, >= 1.
-        density: share of its inputs that a branch keeps, in (0, 1]; at least one is kept.
-        gain: gamma, factor on what comes from above, >= 0; 0 cuts all layers but the last off from learning.
-        apical_dense: whether apical branches keep all of their inputs.
-
-    Raises:
-        ConfigError: for a number out of range.
-    """
-
-    basal: int = 8
-    apical: int = 2
-    density: float = 0.5
-    gain: float = 0.2
-    apical_dense: bool = False
-
-    def __post_init__(self) -> None:
-        for key in ("basal", "apical"):
-            if getattr(self, key) < 1:
-                raise ConfigError(f"network.dendrites.{key}: expected an integer >= 1, got {getattr(self, key)}.")
-        if not 0.0 < self.density <= 1.0:
-            raise ConfigError(f"network.dendrites.density: expected a number in (0, 1], got {self.density}.")
-        if not 0.0 <= self.gain < math.inf:
-            raise ConfigError(f"network.dendrites.gain: expected a number of at least 0, got {self.gain}.")
+from clep.specs.layers import Dendrites, Shape
 
 
 class Dendritic(Connection):
@@ -65,7 +33,6 @@ class Dendritic(Connection):
         units: of the layer above.
         wiring: biases, initial weights.
         dendrites: the branches.
-        feeds_back: whether there is a way down; there is none into the input.
 
     Attributes:
         weight: of the basal branches, (basal, units, n_below).
@@ -78,7 +45,7 @@ class Dendritic(Connection):
     mask: Tensor | None
     apical_mask: Tensor | None
 
-    def __init__(self, below: Shape, units: int, wiring: Wiring, dendrites: Dendrites, *, feeds_back: bool) -> None:
+    def __init__(self, below: Shape, units: int, wiring: Wiring, dendrites: Dendrites) -> None:
         super().__init__(below, (units,))
         n, density, masks = math.prod(below), dendrites.density, wiring.mask_generator
         self.gain = dendrites.gain
@@ -87,7 +54,7 @@ class Dendritic(Connection):
         self.bias = uniform((dendrites.basal, units), bound, wiring.generator) if wiring.bias else None
         self.register_buffer("mask", random_mask(self.weight.shape, density, masks))
         self.apical, apical_mask = None, None
-        if feeds_back:
+        if wiring.feeds_back:
             shape = (dendrites.apical, n, units)
             self.apical = uniform(shape, wiring.bound(units, n), wiring.feedback_generator)
             apical_mask = None if dendrites.apical_dense else random_mask(shape, density, masks)
@@ -114,12 +81,12 @@ class Dendritic(Connection):
         gated = _gated(above, below.flatten(1), weight, self.bias)
         return times_transposed(gated, weight.flatten(0, 1).T).div_(len(weight)).unflatten(1, self.below)
 
-    def differences(self, first: Ends, second: Ends, free: Ends, coefficient: complex, rule: Rule) -> list[Tensor]:
+    def differences(self, first: Ends, second: Ends, presynaptic: Ends | None, coefficient: complex) -> list[Tensor]:
         assert not isinstance(coefficient, complex)  # refused: a rectified branch is not analytic
         (low_1, high_1), (low_2, high_2) = first, second
         sent_up, sent_down = (low_1, low_2), (high_1, high_2)
-        if rule != "contrast":
-            low, high = first if rule == "predictive" else free
+        if presynaptic is not None:
+            low, high = presynaptic
             sent_up, sent_down = (low, low), (high, high)
         scale = coefficient / len(self.weight)
         weight, bias = _contrast(self._basal(), self.bias, sent_up, (high_1, high_2), scale)

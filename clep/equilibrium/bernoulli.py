@@ -7,19 +7,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clep.equilibrium.dynamics import Dynamics, Sender
+from clep.equilibrium.motions import Motion, Nudge, Sender, activated, towards
+from clep.equilibrium.neurons import Neuron
 
 _FEWEST, _ERRORS = 8, 6.0  # samples from which noise can be told from movement, by so many standard errors
 
 
 @dataclass(frozen=True)
-class BernoulliDynamics(Dynamics):
+class Bernoulli(Motion):
     """Hidden layers send spikes z ~ Bernoulli(s) instead of their states s, one draw per neuron and step:
 
         s_l <- s_l + dt_l (rho(W_l z_{l-1} + b_l + W_{l+1}^T z_{l+1} + nudge) - s_l).
 
     A spike goes up and down alike. Input and output are graded, states are probabilities, and with E[z] = s the
-    mean field is `Dynamics` itself. A relaxation depends on nothing but its arguments and `seed`: phases that share a
+    mean field is `Prototypical` itself. A relaxation depends only on its arguments and on `seed`: phases that share a
     seed share their uniforms (common random numbers), so that noise which both have cancels in their contrast.
 
     The residual is what noise cannot explain: the mean change of a layer over its units and the batch, less six of its
@@ -29,20 +30,38 @@ class BernoulliDynamics(Dynamics):
     equations are not public, these are ours. What leaks at dt < 1 is the probability.
 
     Args:
+        neuron: rho of every layer, with values in [0, 1].
         spiking: number of layers above the input that send spikes, lowest first.
         seed: of the uniforms of every relaxation.
+        nudge_outside: add the nudge after rho instead of before.
     """
 
-    spiking: int = 0
-    seed: int = 0
+    neuron: Neuron
+    spiking: int
+    seed: int
+    nudge_outside: bool = False
 
-    def _sender(self, drive: Tensor) -> Sender:
-        return _Spikes(self.spiking, self.seed, drive.device)
+    jumps = True
 
-    def _unrest(self, distance: Tensor) -> Tensor:
+    def rate(self, layer: int, states: Sequence[Tensor]) -> Tensor:
+        return states[layer]
+
+    def sender(self, device: torch.device) -> Sender:
+        return _Spikes(self.spiking, self.seed, device)
+
+    def target(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:
+        return activated(self.neuron, self.nudge_outside, layer, force, states, nudge)
+
+    def move(self, state: Tensor, target: Tensor, dt: Tensor | float, out: Tensor | None = None) -> Tensor:
+        return towards(state, target, dt, out)
+
+    def distance(self, state: Tensor, target: Tensor) -> Tensor:
+        return target - state
+
+    def residual(self, distance: Tensor) -> Tensor:
         means = distance.flatten(1).mean(1)  # one for each sample, and independent of each other
         if len(means) < _FEWEST:
-            return 0.0 * means.sum()  # no zero where a state is no number
+            return 0.0 * means.sum()  # NaN where a state is
         return (means.mean().abs() - _ERRORS / math.sqrt(len(means)) * means.std()).clamp_min(0.0)
 
 

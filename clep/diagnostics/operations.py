@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from clep.equilibrium import Network
+from clep.equilibrium import FreePhase
 
 SPIKES = "energy/spikes_per_sample"  # of all hidden units, in a free phase
 OPERATIONS = "energy/synaptic_operations"  # accumulates and multiply-accumulates per sample, in a free phase
@@ -88,24 +88,26 @@ class SpikeMeter:
     def __init__(self) -> None:
         self._spikes: Tensor | None = None
         self._samples = 0
+        self._latest: FreePhase | None = None
 
-    def look(self, network: Network, samples: int) -> None:
-        """Count the latest free phase, of so many samples; nothing if its signals are graded."""
-        if network.spikes is not None:
-            spikes = network.spikes * samples
+    def look(self, free: FreePhase) -> None:
+        """Count a free phase; nothing if its signals are graded."""
+        if free.spikes is not None:
+            spikes = free.spikes * len(free.x)
             self._spikes = spikes if self._spikes is None else self._spikes + spikes
-            self._samples += samples
+            self._samples += len(free.x)
+            self._latest = free
 
-    def take(self, network: Network) -> dict[str, float]:
+    def take(self) -> dict[str, float]:
         """Metrics per sample since the last call, beside those of graded signals; {} without spikes."""
-        if self._spikes is None:
+        if self._spikes is None or self._latest is None:
             return {}
-        spikes = (self._spikes / self._samples).tolist()
-        self._spikes, self._samples = None, 0
-        synapses = [Synapses(link.below, link.above, link.connection.synapses) for link in network.links]
-        units = [math.prod(shape) for shape in network.shapes]
+        spikes, body = (self._spikes / self._samples).tolist(), self._latest.body
+        synapses = [Synapses(link.below, link.above, link.connection.synapses) for link in body.links]
+        units = [math.prod(shape.shape[1:]) for shape in (self._latest.x, *self._latest.states)]
+        self._spikes, self._samples, self._latest = None, 0, None
         metrics = {SPIKES: sum(spikes)}
         for ending, counted in (("", spikes), (OF_RATES, ())):
-            done = operations(synapses, units, network.free_steps, counted)
+            done = operations(synapses, units, body.free.steps, counted)
             metrics |= {OPERATIONS + ending: done.total, NANOJOULES + ending: done.nanojoules}
         return metrics

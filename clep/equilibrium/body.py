@@ -1,0 +1,112 @@
+"""What relaxes in one update, and where its free phase ended."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from clep.equilibrium.dynamics import Dynamics, Link, Stop, full_precision
+
+_SETTLED = 0.01  # residual, in units of the activation's range, that counts as settled
+_SHRINKS = 0.95  # a residual that falls by less over half a phase is not falling
+
+
+@dataclass(frozen=True)
+class Body:
+    """The parts of a network that the phases of one update work with; made anew for each update.
+
+    Attributes:
+        links: all connections, those of the input included, in the order of their parameters.
+        gains: factor on the gradient of each link, which undoes scaled feedback.
+        dynamics: the relaxation, over links that were prepared for the steps between two updates.
+        dtype: of states and weights during relaxation.
+        readout: a linear read-out outside the dynamics, or None.
+        free: when the free phase ends.
+        nudged_steps: steps of each nudged or clamped phase.
+        mean_time_step: mean of the neurons' time steps, in (0, 1].
+        signs: source of the random signs of the nudge.
+    """
+
+    links: Sequence[Link]
+    gains: Sequence[float]
+    dynamics: Dynamics
+    dtype: torch.dtype
+    readout: nn.Linear | None
+    free: Stop
+    nudged_steps: int
+    mean_time_step: float
+    signs: np.random.Generator
+
+    @property
+    def own_dynamics(self) -> Dynamics:
+        """The relaxation over the connections themselves: in full precision, and following weights that move."""
+        return replace(self.dynamics, links=self.links[1:])
+
+    def parameters(self) -> list[nn.Parameter]:
+        """The parameters of the connections: those whose gradient the phases estimate."""
+        return [parameter for link in self.links for parameter in link.connection.parameters()]
+
+    def drive(self, x: Tensor) -> Tensor:
+        """W_1 x + b_1, (B, ...), shaped as layer 1."""
+        return self.links[0].connection.up(x)[0]
+
+    def read_out(self, state: Tensor) -> Tensor:
+        """Output (B, K) of the last state (B, ...)."""
+        if self.readout is None:
+            return state
+        with full_precision(state):
+            return self.readout(state.flatten(1).to(self.readout.weight.dtype))
+
+    def draw_sign(self) -> float:
+        """+1 or -1 with equal probability."""
+        return float(self.signs.choice((-1.0, 1.0)))
+
+
+@dataclass(frozen=True)
+class FreePhase:
+    """Where a free phase ended: what the nudged phases start from.
+
+    Attributes:
+        x: input (B, ...), shaped as layer 0.
+        drive: W_1 x + b_1, (B, ...), shaped as layer 1.
+        states: equilibrium of the layers above the input, (B, ...) each.
+        body: what relaxed.
+        residual: distance from the fixed point at the end, () tensor; see `Relaxation`.
+        halfway: the same after half of the steps.
+        steps: number of steps taken.
+        spikes: number of spikes per sample that each spiking layer sent, lowest first; None where signals are graded.
+    """
+
+    x: Tensor
+    drive: Tensor
+    states: tuple[Tensor, ...]
+    body: Body
+    residual: Tensor
+    halfway: Tensor
+    steps: int
+    spikes: Tensor | None = None
+
+    @property
+    def output(self) -> Tensor:
+        """State of the last layer, (B, ...)."""
+        return self.states[-1]
+
+    def trouble(self) -> str | None:
+        """Say whether the free phase `oscillates` or `diverges` instead of settling; None if it settles.
+
+        A relaxation that settles leaves the residual of its first half behind; one whose residual is more than a
+        hundredth of a unit's range and hardly smaller than halfway never will, for at least one sample of the batch.
+        Steps so small that the states cannot have moved far are given more time. Where neurons spike, only what noise
+        cannot explain counts: swings of whole layers, see `Bernoulli`.
+        """
+        residual, halfway = float(self.residual), float(self.halfway)
+        if not math.isfinite(residual):
+            return "diverges"
+        shrinks = max(_SHRINKS, (1.0 - 0.5 * self.body.mean_time_step) ** (self.steps - self.steps // 2))
+        settled = residual <= max(_SETTLED, self.body.free.tolerance)
+        if settled or self.body.free.steps < 2 or residual < shrinks * halfway:
+            return None
+        return "diverges" if residual > 2.0 * halfway else "oscillates"

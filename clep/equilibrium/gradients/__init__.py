@@ -1,0 +1,88 @@
+"""Estimates of the gradient, one file each, and their names."""
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from clep.checks import unknown
+from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction
+from clep.equilibrium.gradients.bptt import Backpropagation
+from clep.equilibrium.gradients.cep import CEP
+from clep.equilibrium.gradients.clamped import Clamping
+from clep.equilibrium.gradients.cost import CostNudging
+from clep.equilibrium.gradients.linear import LinearNudging
+from clep.equilibrium.gradients.ordinary import Autograd
+from clep.errors import ConfigError
+from clep.imports import check_name, import_path
+
+GRADIENTS: dict[str, type[Gradient]] = {
+    "linear": LinearNudging,
+    "cost": CostNudging,
+    "cep": CEP,
+    "clamped": Clamping,
+    "bptt": Backpropagation,
+}
+"""Name of an estimate -> its class; to add one, add its file and a row here."""
+
+
+def gradient_class(name: str) -> type[Gradient]:
+    """The class of a name of `GRADIENTS`, or of an import path `module:Class`.
+
+    Raises:
+        ConfigError: for an unknown name, or a path to anything but a `Gradient`.
+    """
+    if name in GRADIENTS:
+        return GRADIENTS[name]
+    check_name("gradient", name, GRADIENTS, "gradient")
+    found = import_path(name, "gradient")
+    if not (isinstance(found, type) and issubclass(found, Gradient)):
+        raise ConfigError(f"gradient: `{name}` is not a class derived from `clep.equilibrium.Gradient`")
+    return found
+
+
+def gradient_options(cls: type[Gradient]) -> list[str]:
+    """The names of an estimate's options: its fields, but for adaptation, which a strategy sets."""
+    return [field.name for field in fields(cls) if field.name != "adaptation"] if is_dataclass(cls) else []
+
+
+def gradient_from(values: Mapping[str, Any]) -> Gradient:
+    """The estimate that is called `name` in `values`, with the other values as its options."""
+    options = dict(values)
+    cls = gradient_class(options.pop("name"))
+    for key in options:
+        if key not in gradient_options(cls):
+            raise ConfigError(f"{key}: {unknown(key, gradient_options(cls), 'option')}")
+    return cls(**options)
+
+
+def known_name(gradient: Gradient) -> str:
+    """The name of the built-in estimate that an estimate is or derives from; its import path if there is none."""
+    names = (name for cls in type(gradient).__mro__ for name, known in GRADIENTS.items() if known is cls)
+    return next(names, name_of(gradient))
+
+
+def name_of(gradient: Gradient) -> str:
+    """The name under which `gradient_class` finds the class of an estimate."""
+    cls = type(gradient)
+    names = (name for name, known in GRADIENTS.items() if known is cls)
+    return next(names, f"{cls.__module__}:{cls.__qualname__}")
+
+
+__all__ = [
+    "CEP",
+    "GRADIENTS",
+    "Autograd",
+    "Backpropagation",
+    "Clamping",
+    "CostNudging",
+    "Criterion",
+    "Gradient",
+    "LinearNudging",
+    "Needs",
+    "Prediction",
+    "gradient_class",
+    "gradient_from",
+    "gradient_options",
+    "known_name",
+    "name_of",
+]

@@ -1,0 +1,129 @@
+"""What a gradient estimate is: how a network predicts, and a loss whose `backward()` delivers the estimate.
+
+Because the estimate is delivered by autograd, everything written for PyTorch applies to an equilibrium network
+unchanged: optimisers, gradient clipping, distributed averaging, and regularisers that add to the loss or call the model
+themselves.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from clep.equilibrium.body import FreePhase
+from clep.equilibrium.dynamics import full_precision
+
+if TYPE_CHECKING:
+    from clep.equilibrium.network import Network
+
+Criterion = Callable[[Tensor, Tensor], Tensor]
+"""(output (B, K), class indices (B,)) -> loss, () tensor."""
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Output of a network on one batch.
+
+    Attributes:
+        output: (B, K).
+        free: the free phase that it came from; None where none was run.
+    """
+
+    output: Tensor
+    free: FreePhase | None = None
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What an estimate needs of those around it.
+
+    Attributes:
+        own_loss: it follows a cost of its own, so nothing else may add to the loss, differentiate the output or change
+            gradients.
+        own_updates: it moves the weights itself, step by step; see `Gradient.updates`.
+        cost: the criterion must be a `Cost`, which can nudge.
+    """
+
+    own_loss: bool = False
+    own_updates: bool = False
+    cost: bool = False
+
+
+class Gradient(ABC):
+    """An estimate of the gradient of a network's parameters.
+
+    Derive a frozen dataclass whose fields are plain values: they are the options of a configuration, too.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from clep.equilibrium import Network
+        >>> @dataclass(frozen=True)
+        ... class Tenfold(LinearNudging):
+        ...     def loss(self, prediction, y, criterion):
+        ...         return 10.0 * super().loss(prediction, y, criterion)
+    """
+
+    needs: Needs = Needs()
+
+    @abstractmethod
+    def predict(self, network: Any, x: Tensor) -> Prediction:
+        """The prediction for `x` (B, ...); under `torch.no_grad()` a free phase and nothing else."""
+
+    @abstractmethod
+    def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
+        """Mean loss for class indices `y` (B,), () tensor; its `backward()` delivers the estimate."""
+
+    def updates(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Iterator[list[Tensor]]:
+        """Yield gradients, one for every parameter of the connections, **between which the caller moves the weights**.
+
+        For estimates with `needs.own_updates` alone.
+        """
+        raise NotImplementedError(f"{type(self).__name__} moves no weights by itself.")
+
+    def plain(self) -> dict[str, Any]:
+        """The options as plain values, from which the same estimate can be made again."""
+        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "adaptation"}  # type: ignore[arg-type]
+
+
+class _Delivered(torch.autograd.Function):
+    """parameters -> 0; backward computes their gradients and multiplies them by the incoming one."""
+
+    @staticmethod
+    def forward(ctx: Any, gradients: Callable[[], list[Tensor]], batch: int, *parameters: Tensor) -> Tensor:
+        ctx.gradients, ctx.batch = gradients, batch
+        ctx.save_for_backward(*parameters)
+        return parameters[0].new_zeros(())
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        _ = ctx.saved_tensors  # raises if a parameter was changed in place since the free phase
+        with full_precision(gradient):
+            gradients = ctx.gradients()
+        return None, None, *(g.mul_(gradient / ctx.batch) for g in gradients)
+
+
+def delivered(free: FreePhase, gradients: Callable[[], list[Tensor]]) -> Tensor:
+    """Zero, whose gradient for the connections' parameters is the mean of `gradients()` over the batch."""
+    return _Delivered.apply(gradients, len(free.x), *free.body.parameters())
+
+
+def relaxed(network: "Network", x: Tensor) -> Prediction:
+    """The output of a free phase that autograd does not follow, with the phase."""
+    free = network.free_phase(x)
+    return Prediction(free.body.read_out(free.output), free)
+
+
+def phase_of(prediction: Prediction) -> FreePhase:
+    """The free phase that a prediction came from.
+
+    Raises:
+        ValueError: if none was run.
+    """
+    if prediction.free is None:
+        raise ValueError("This estimate needs the free phase of its prediction; make it by `gradient.predict`.")
+    return prediction.free

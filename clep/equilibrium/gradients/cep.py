@@ -1,0 +1,61 @@
+"""C-EP, equilibrium propagation with continual weight updates: the weights move at every nudged step."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clep.equilibrium.contrast import contrast
+from clep.equilibrium.dynamics import Stop, full_precision
+from clep.equilibrium.gradients.base import Criterion, Needs, Prediction, phase_of
+from clep.equilibrium.gradients.cost import CostNudging, nudge_by, start_of
+from clep.equilibrium.phases import Term, nudged
+from clep.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class CEP(CostNudging):
+    """C-EP: the weights move at every nudged step, by the change of dPhi/dtheta in that step.
+
+    The updates of one phase add up to that of `CostNudging` as the learning rate goes to 0. `centered` lets both
+    nudged phases advance side by side under the same weights (ours; the paper draws the sign of beta).
+
+    Reference: Ernoult et al. 2020 (arXiv 2005.04168).
+
+    Raises:
+        ConfigError: as `CostNudging`, and for phases that do not start at the free equilibrium.
+    """
+
+    needs = Needs(own_loss=True, own_updates=True, cost=True)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.phases == "holomorphic" or self.start == "mirrored":
+            raise ConfigError(
+                "phases: C-EP compares a nudged state with the one a step before, so its phases are one_sided, "
+                f"random_sign or centered from the free equilibrium, got phases={self.phases}, start={self.start}"
+            )
+
+    def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
+        """Mean cost at the free equilibrium; it has no gradient, see `updates`."""
+        return criterion(prediction.output, y)
+
+    @torch.no_grad()
+    def updates(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Iterator[list[Tensor]]:
+        """Yield the gradient of each nudged step, for every parameter; **the caller moves the weights in between**."""
+        free, force = phase_of(prediction), self.force(prediction, y, criterion)
+        sign = free.body.draw_sign() if self.phases == "random_sign" else 1.0
+        betas = (self.beta, -self.beta) if self.phases == "centered" else (sign * self.beta,)
+        phases = [start_of(free) for _ in betas]
+        for _ in range(free.body.nudged_steps):
+            with full_precision(free.x):
+                dynamics = nudged(free.body.own_dynamics, self.nudge == "outside")
+                drive = free.body.drive(free.x)
+                terms = []
+                for i, beta in enumerate(betas):
+                    before = [state.clone() for state in phases[i]]
+                    phases[i] = dynamics.relax(drive, phases[i], Stop(1), nudge_by(beta, force)).states
+                    terms.append(Term(1.0 / (beta * len(betas)), phases[i], before))
+                gradients = contrast(free, terms, -1.0 / len(y), self.rule)
+            yield gradients

@@ -1,0 +1,53 @@
+"""Contrastive Hebbian learning (CHL): the second phase has its output clamped to the target."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from clep.equilibrium.adaptation import Adaptation
+from clep.equilibrium.contrast import adapted_contrast
+from clep.equilibrium.costs import Cost
+from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction, delivered, phase_of, relaxed
+from clep.equilibrium.phases import Term, second_phase
+from clep.specs.gradients import ClampingOptions
+
+if TYPE_CHECKING:
+    from clep.equilibrium.network import Network
+
+
+@dataclass(frozen=True)
+class Clamping(ClampingOptions, Gradient):
+    """Contrastive Hebbian learning (CHL): the output is clamped to the target in the second phase.
+
+    The update is dPhi/dtheta(clamped) - dPhi/dtheta(free). With weak feedback it tends to backpropagation of a loss
+    whose gradient before rho is s - y: the squared error where rho' = 1, a quarter of the cross-entropy for shifted
+    sigmoids. `adaptation` follows the clamped steps; in it the output, which has no dynamics of its own, goes back from
+    the target towards the free equilibrium (Kubo et al. 2022).
+
+    References:
+        Movellan 1991; Xie & Seung 2003, who weaken the feedback (`feedback_scale`) and scale updates accordingly.
+    """
+
+    _: KW_ONLY
+    adaptation: Adaptation | None = None
+
+    needs = Needs(own_loss=True)
+
+    def predict(self, network: "Network", x: Tensor) -> Prediction:
+        return relaxed(network, x)
+
+    def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
+        """Mean loss at the free equilibrium; its `backward()` runs the clamped phase."""
+        free = phase_of(prediction)
+
+        def gradients() -> list[Tensor]:
+            start = [torch.zeros_like(s) if self.restart else s.clone() for s in free.states]
+            start[-1] = Cost.target(free.output, y)
+            start = [s.to(free.body.dtype) for s in start]
+            phase = second_phase(free, free.body.dynamics, start, clamped=True, adaptation=self.adaptation)
+            plain, adapted = (Term(1.0, states, free.states) for states in phase)
+            return adapted_contrast(free, [plain], [adapted], self.rule, self.adaptation)[0]
+
+        return criterion(prediction.output, y) + delivered(free, gradients)

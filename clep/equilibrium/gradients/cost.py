@@ -1,0 +1,108 @@
+"""Cost nudging: the papers' form, nudged along the phase by a cost."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from clep.equilibrium.adaptation import Adaptation
+from clep.equilibrium.body import FreePhase
+from clep.equilibrium.costs import Cost
+from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction, delivered, phase_of, relaxed
+from clep.equilibrium.gradients.nudging import nudged_gradient
+from clep.equilibrium.motions import Nudge
+from clep.errors import ConfigError
+from clep.specs.gradients import CostOptions
+
+if TYPE_CHECKING:
+    from clep.equilibrium.network import Network
+
+
+@dataclass(frozen=True)
+class CostNudging(CostOptions, Gradient):
+    """The papers' form: nudge with -beta dC/ds evaluated along the nudged phase.
+
+    Right for plain training and for strategies that leave the loss alone; a strategy that adds to the loss or calls the
+    model itself needs `LinearNudging`. With a read-out, the cost is that of its output, whose weights get the gradient
+    at the free equilibrium (Laborieux et al. 2021 take the mean of both nudged states, equal to first order).
+
+    Args:
+        adaptation: acts after the nudged steps.
+
+    Raises:
+        ConfigError: for beta = 0, an unknown name, or a cost that is not a mean over the batch.
+
+    Example:
+        >>> from clep.equilibrium import Network, SquaredError
+        >>> network, gradient = Network([4, 3, 2]), CostNudging(beta=0.5)
+        >>> gradient.loss(gradient.predict(network, torch.rand(5, 4)), torch.arange(5) % 2, SquaredError()).backward()
+        >>> network.connections[0].weight.grad.shape
+        torch.Size([3, 4])
+    """
+
+    _: KW_ONLY
+    adaptation: Adaptation | None = None
+
+    needs = Needs(own_loss=True, cost=True)
+
+    def predict(self, network: "Network", x: Tensor) -> Prediction:
+        return relaxed(network, x)
+
+    def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
+        """Mean cost at the free equilibrium; its `backward()` runs the nudged phases.
+
+        The gradient is for the network's parameters; none flows to its input, unlike with `LinearNudging`.
+        """
+        free, force = phase_of(prediction), self.force(prediction, y, criterion)
+
+        def gradients() -> list[Tensor]:
+            outside = self.nudge == "outside"
+            return nudged_gradient(free, force, self, outside=outside, adaptation=self.adaptation)[1]
+
+        return criterion(prediction.output, y) + delivered(free, gradients)
+
+    def force(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Nudge:
+        """-dC/ds of each sample as a function of the last state."""
+        cost, readout = nudging_cost(criterion), phase_of(prediction).body.readout
+        towards_target = cost.nudge(prediction.output.detach(), y)
+        if readout is None:
+            return towards_target
+        weight = readout.weight.detach()
+        bias = None if readout.bias is None else readout.bias.detach()
+
+        def through_read_out(state: Tensor) -> Tensor:
+            dtype = torch.promote_types(state.dtype, weight.dtype)  # complex, or that of the read-out
+            output = state.flatten(1).to(dtype) @ weight.T.to(dtype)
+            force = towards_target(output if bias is None else output + bias) @ weight.to(dtype)
+            return force.view(state.shape)
+
+        return through_read_out
+
+
+def nudging_cost(criterion: Criterion) -> Cost:
+    """The criterion as the cost that nudges.
+
+    Raises:
+        ConfigError: if it cannot nudge, or is not a mean over the batch.
+    """
+    if not isinstance(criterion, Cost):
+        raise ConfigError(
+            f"loss: expected a `clep.equilibrium.Cost`, which says how it nudges, got {type(criterion).__name__}"
+        )
+    if criterion.reduction != "mean":
+        raise ConfigError(
+            "loss: expected reduction `mean` (the gradient of cost nudging is that of the mean over the batch), got "
+            f"`{criterion.reduction}`; multiply the loss instead"
+        )
+    return criterion
+
+
+def nudge_by(beta: float, force: Nudge) -> Nudge:
+    """The force times beta."""
+    return lambda state: beta * force(state)
+
+
+def start_of(free: FreePhase) -> list[Tensor]:
+    """A copy of the free equilibrium, which a phase may overwrite."""
+    return [state.clone() for state in free.states]

@@ -1,0 +1,86 @@
+"""Linear nudging: the vector-Jacobian product of the free equilibrium, for any loss."""
+
+from dataclasses import KW_ONLY, dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from clep.equilibrium.adaptation import Adaptation
+from clep.equilibrium.body import FreePhase
+from clep.equilibrium.dynamics import full_precision
+from clep.equilibrium.gradients.base import Criterion, Gradient, Prediction
+from clep.equilibrium.gradients.nudging import nudged_gradient
+from clep.equilibrium.motions import max_abs
+from clep.specs.gradients import Nudging
+
+if TYPE_CHECKING:
+    from clep.equilibrium.network import Network
+
+
+@dataclass(frozen=True)
+class LinearNudging(Nudging, Gradient):
+    """The vector-Jacobian product of the free equilibrium: nudge with the constant -dL/ds* (the default).
+
+    The nudge is divided by its largest absolute entry and the contrast multiplied by it, so the size of the nudge is
+    beta whatever the scale of the loss, and the estimate is homogeneous: loss times k gives gradient times k. A zero
+    gradient skips the nudged phases.
+
+    Args:
+        adaptation: acts after the nudged steps.
+
+    Raises:
+        ConfigError: for beta = 0, an unknown name, or a combination without meaning.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> network = Network([4, 3, 2], gradient=LinearNudging(beta=0.1))
+        >>> network(torch.rand(5, 4)).sum().backward()
+        >>> network.connections[0].weight.grad.shape
+        torch.Size([3, 4])
+    """
+
+    _: KW_ONLY
+    adaptation: Adaptation | None = None
+
+    def predict(self, network: "Network", x: Tensor) -> Prediction:
+        x = network.shaped(x)
+        free = network.free_phase(x)
+        output = _Equilibrium.apply(self, free, x, *free.body.parameters())
+        return Prediction(free.body.read_out(output), free)
+
+    def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
+        return criterion(prediction.output, y)
+
+
+class _Equilibrium(torch.autograd.Function):
+    """x, parameters -> last state of the free equilibrium; backward runs the nudged phases."""
+
+    @staticmethod
+    def forward(ctx: Any, gradient: LinearNudging, free: FreePhase, x: Tensor, *parameters: Tensor) -> Tensor:
+        ctx.gradient, ctx.layers = gradient, len(free.states)
+        ctx.ended = (free.body, free.residual, free.halfway, free.steps, free.spikes)
+        ctx.save_for_backward(free.x, free.drive, *free.states, *parameters)
+        return free.output.clone()
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
+        x, drive, *rest = ctx.saved_tensors  # raises if a parameter was changed in place since the forward
+        states, parameters = tuple(rest[: ctx.layers]), rest[ctx.layers :]
+        scale = max_abs(incoming)
+        if scale == 0.0:
+            return None, None, *(torch.zeros_like(t) for t in (x, *parameters))
+        gradient: LinearNudging = ctx.gradient
+        force = -incoming / scale
+        with full_precision(x):
+            on_input, on_parameters = nudged_gradient(
+                FreePhase(x, drive, states, *ctx.ended),
+                lambda output: force,
+                gradient,
+                adaptation=gradient.adaptation,
+                wants_input=ctx.needs_input_grad[2],
+            )
+        on_input = None if on_input is None else on_input * scale
+        return None, None, on_input, *(g.mul_(scale) for g in on_parameters)

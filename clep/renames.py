@@ -1,0 +1,161 @@
+"""Old names: each works for one version, with one warning that names the new one, and then is an error.
+
+Everything that ever was renamed is in the tables of this file, and nowhere else.
+"""
+
+import importlib
+import importlib.abc
+import importlib.machinery
+import sys
+import warnings
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from types import ModuleType
+from typing import Any
+
+from clep.errors import ConfigError
+
+LAST = (0, 1)
+"""The last version, (major, minor), in which old names work."""
+
+MODULES = {
+    "clep.claims.stability": "clep.columns",
+    "clep.diagnostics.energy": "clep.diagnostics.operations",
+    "clep.equilibrium.stochastic": "clep.equilibrium.bernoulli",
+    "clep.estimates": "clep.equilibrium.gradients",
+    "clep.spiking": "clep.sleep",
+    "clep.spiking.compiled": "clep.sleep.compiled",
+    "clep.spiking.kernels": "clep.sleep.kernels",
+    "clep.spiking.rule": "clep.sleep.rule",
+    "clep.spiking.simulation": "clep.sleep.simulation",
+    "clep.spiking.spikes": "clep.sleep.spikes",
+}
+"""Old module -> new module."""
+
+NAMES = {
+    ("clep", "ContinualNudging"): ("clep", "CEP"),
+    ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
+    ("clep.equilibrium", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
+    ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),
+    ("clep.config", "StreamConfig"): ("clep.specs", "StreamSpec"),
+    ("clep.config", "TimeStepConfig"): ("clep.specs", "TimeStep"),
+    ("clep.config", "DendritesConfig"): ("clep.specs", "Dendrites"),
+    ("clep.config", "NetworkConfig"): ("clep.specs", "NetworkSection"),
+    ("clep.config", "LearnerConfig"): ("clep.specs", "LearnerSpec"),
+    ("clep.config", "DataConfig"): ("clep.schema", "DataSection"),
+    ("clep.config", "TrackingConfig"): ("clep.schema", "TrackingSection"),
+    ("clep.config", "TuneConfig"): ("clep.schema", "TuneSection"),
+    ("clep.config", "unknown"): ("clep.checks", "unknown"),
+    ("clep.schema", "unknown"): ("clep.checks", "unknown"),
+}
+"""(module, old name) -> (module, new name)."""
+
+
+def announce(old: str, new: str) -> None:
+    """Warn that `old` is called `new` now.
+
+    Raises:
+        ConfigError: with the same sentence, in versions after `LAST`.
+    """
+    text = f"`{old}` is called `{new}` now; the old name works in version {LAST[0]}.{LAST[1]} and no longer after it."
+    if tuple(map(int, version("clep").split(".")[:2])) > LAST:
+        raise ConfigError(text)
+    warnings.warn(text, FutureWarning, stacklevel=3)
+
+
+def renamed(module: str, name: str) -> Any:
+    """What an old name of a module stands for: the body of its `__getattr__`.
+
+    Raises:
+        AttributeError: for a name that the module never had.
+    """
+    if (module, name) not in NAMES:
+        raise AttributeError(f"module '{module}' has no attribute '{name}'")
+    home, new = NAMES[module, name]
+    announce(f"{module}.{name}", f"{home}.{new}")
+    return getattr(importlib.import_module(home), new)
+
+
+class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds the modules of `MODULES` by their old names; asked last, and about no others."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        return importlib.machinery.ModuleSpec(fullname, self) if fullname in MODULES else None
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        announce(spec.name, MODULES[spec.name])
+        return importlib.import_module(MODULES[spec.name])
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: the module has run under its new name."""
+
+
+def find_old_modules() -> None:
+    """Let old import paths work."""
+    if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
+        sys.meta_path.append(_OldModules())
+
+
+def with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """One layer of a configuration, its old keys under their new names; sections are not changed in place."""
+    new = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
+    network, learner = (new.get(name) for name in ("network", "learner"))
+    if isinstance(learner, dict) and "nudging" in learner:
+        value = learner.pop("nudging")
+        learner["gradient"] = "cep" if value == "continual" else value
+        announce("learner.nudging", "learner.gradient")
+    if isinstance(network, dict):
+        _rename_network_keys(new, network)
+    strategies = new.get("strategy")
+    sleep = strategies.get("sleep_replay") if isinstance(strategies, dict) else None
+    if isinstance(strategies, dict) and isinstance(sleep, Mapping) and sleep.get("statistics") == "poisson":
+        strategies["sleep_replay"] = {**sleep, "statistics": "seen", "spikes": "poisson"}
+        announce("strategy.sleep_replay.statistics=poisson", "strategy.sleep_replay.spikes=poisson")
+    return new
+
+
+def _rename_network_keys(layer: dict[str, Any], network: dict[str, Any]) -> None:
+    complete = "firing" in network  # an old configuration with all of its keys, as runs store it
+    if "rule" in network:
+        section = layer.setdefault("learner", {})
+        section.setdefault("rule", network.pop("rule"))
+        announce("network.rule", "learner.rule")
+    if "firing" in network:
+        spikes = network.pop("firing") == "bernoulli"
+        network["dynamics"] = "bernoulli" if spikes else network.get("dynamics", "prototypical")
+        announce("network.firing", "network.dynamics")
+    branches = network.get("dendrites", {})
+    if branches is None:
+        del network["dendrites"]
+        network.setdefault("feedback", "tied")
+        announce("network.dendrites=null", "network.feedback=tied")
+    elif complete and branches:
+        network["feedback"] = "dendritic"
+        announce("network.dendrites", "network.feedback=dendritic with network.dendrites")
+
+
+def of_checkpoint(network: Mapping[str, Any], gradient: Any) -> tuple[Mapping[str, Any], Any]:
+    """Arguments of a network and of a gradient, as old checkpoints hold them, in the names of today."""
+    if "model" in network:
+        return network, gradient
+    network = dict(network)
+    rule = network.pop("rule", "contrast")
+    network["model"] = "feedforward" if "activation" in network else "equilibrium"
+    if network.pop("firing", "rate") == "bernoulli":
+        network["dynamics"] = "bernoulli"
+    branches = network.pop("dendrites", None)
+    if branches is not None:
+        network |= {"feedback": "dendritic", "dendrites": branches}
+    if not (isinstance(gradient, Mapping) and "nudging" in gradient):
+        return network, gradient
+    options = dict(gradient)
+    name = options.pop("nudging")
+    if name == "bptt":
+        return network, {"name": name, "bptt_steps": options.get("steps")}
+    return network, {"name": "cep" if name == "continual" else name, "rule": rule, **options}
+
+
+def described() -> Sequence[tuple[str, str]]:
+    """(old, new) of every import path, for the documentation."""
+    names = [(f"{module}.{name}", ".".join(new)) for (module, name), new in NAMES.items()]
+    return [*MODULES.items(), *names]

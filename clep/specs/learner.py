@@ -1,0 +1,66 @@
+"""The options of a learner: its gradient estimate, its optimiser, and how long it trains."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+from clep.imports import check_name
+from clep.specs.gradients import BackpropagationOptions, ClampingOptions, CostOptions, GradientName
+from clep.specs.options import Spec, option
+
+LOSS_NAMES = ("mse", "cross_entropy")
+
+
+@dataclass(frozen=True)
+class Optimization(Spec):
+    """Loss and optimiser: the keywords of `clep.Learner`."""
+
+    loss: str = option(
+        "mse",
+        "`mse` (half the summed squared error, mean over the batch), `cross_entropy`, or the import path of a "
+        "`clep.equilibrium.Cost`",
+    )
+    optimizer: Literal["sgd", "adam", "adamw"] = option("sgd", "optimiser")
+    lr: float = option(0.01, "learning rate", "(0, inf)")
+    lr_scale: list[float] = option([], "one factor on `lr` per layer, lowest first; [] for 1 everywhere", "[0, inf)")
+    momentum: float = option(0.9, "momentum of SGD", "[0, 1)")
+    weight_decay: float = option(0.0, "L2 penalty of the optimiser", "[0, inf)")
+    schedule: Literal["constant", "cosine"] = option(
+        "constant", "learning rate over the epochs of one experience; `cosine` falls from `lr` to 0"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name("loss", self.loss, LOSS_NAMES, "loss")
+
+
+@dataclass(frozen=True)
+class TrainingSpec(Spec):
+    """How long and how a learner trains on each experience: keywords of `clep.Training`."""
+
+    batch_size: int = option(32, "samples per batch", "[1, inf)")
+    epochs: int = option(5, "passes over the data of each experience", "[1, inf)")
+    evaluate_epochs: bool = option(False, "whether to measure accuracy after every epoch too; the training is the same")
+    reset_optimizer: bool = option(
+        True, "whether the optimiser forgets its state (momentum) at each experience; plain Avalanche keeps it"
+    )
+
+
+@dataclass(frozen=True)
+class LearnerSpec(Optimization, TrainingSpec, CostOptions, ClampingOptions, BackpropagationOptions):
+    """The section `learner` of a configuration."""
+
+    gradient: str = option(
+        "linear",
+        "estimate of the gradient: `linear`, nudged by any loss; `cost`, nudged by its own cost; `cep`, C-EP, whose "
+        "weights move at every nudged step; `clamped`, contrastive Hebbian learning; `bptt`, backpropagation through "
+        "the same steps; or the import path of a `clep.equilibrium.Gradient`",
+    )
+    gradient_options: dict[str, Any] = option({}, "keywords of a gradient of your own")
+    hidden_states: bool = option(
+        False, "whether to record size and dimensions of the hidden states in a free phase after training"
+    )
+    gradient_clip: float | None = option(None, "largest norm of a gradient; null clips nothing", "(0, inf)")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_name("gradient", self.gradient, get_args(GradientName), "gradient")

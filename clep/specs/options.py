@@ -1,0 +1,121 @@
+"""How a spec declares an option, and how a constructor takes the options of a spec as its keywords."""
+
+import copy
+import dataclasses
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import Field, dataclass
+from typing import Any, TypeVar, get_type_hints
+
+from clep.checks import check, unknown
+from clep.errors import ConfigError
+
+S = TypeVar("S", bound="Spec")
+C = TypeVar("C")
+
+
+def option(default: Any, meaning: str, interval: str | None = None, *, kw_only: bool = False) -> Any:
+    """A field of a spec.
+
+    Args:
+        default: its value if none is given (`dataclasses.MISSING`: one must be); a list, a mapping or another spec is
+            made anew for each instance.
+        meaning: what it does, as a clause that can follow its name on the reference page.
+        interval: the range of its numbers, as in `clep.checks.Interval`.
+        kw_only: whether a constructor takes it by keyword alone.
+    """
+    metadata = {"meaning": meaning, "range": interval}
+    if isinstance(default, list | dict | Spec):
+        return dataclasses.field(default_factory=lambda: copy.copy(default), metadata=metadata, kw_only=kw_only)
+    return dataclasses.field(default=default, metadata=metadata, kw_only=kw_only)
+
+
+@dataclass(frozen=True)
+class Spec:
+    """Base of all specs: types and ranges are checked when one is made.
+
+    Raises:
+        ConfigError: for a value of the wrong type or out of range, naming the option.
+    """
+
+    def __post_init__(self) -> None:
+        hints = hints_of(type(self))
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not dataclasses.is_dataclass(value):
+                check(field.name, value, hints[field.name], field.metadata.get("range"))
+
+    @classmethod
+    def options(cls) -> Iterator[Field[Any]]:
+        """The fields that were declared by `option`."""
+        return (field for field in dataclasses.fields(cls) if "meaning" in field.metadata)
+
+    @classmethod
+    def names(cls) -> list[str]:
+        """The names of the options."""
+        return [field.name for field in cls.options()]
+
+    @classmethod
+    def default(cls, name: str) -> Any:
+        """The default of an option."""
+        field = next(field for field in dataclasses.fields(cls) if field.name == name)
+        return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+    def plain(self) -> dict[str, Any]:
+        """The options as plain values, from which the same spec can be made again."""
+        return {
+            field.name: value.plain() if isinstance(value, Spec) else value
+            for field in self.options()
+            for value in [getattr(self, field.name)]
+        }
+
+
+def hints_of(spec: type) -> dict[str, Any]:
+    """The types of the fields of a dataclass."""
+    if spec not in _HINTS:
+        _HINTS[spec] = get_type_hints(spec)
+    return _HINTS[spec]
+
+
+_HINTS: dict[type, dict[str, Any]] = {}  # looking them up takes longer than making a spec
+
+
+def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
+    """Make a spec from keyword arguments; nested specs may be given as mappings.
+
+    Raises:
+        ConfigError: for an unknown keyword, with the nearest valid one, or a value that does not fit.
+    """
+    hints = {field.name: hints_of(spec)[field.name] for field in dataclasses.fields(spec)}
+    made = dict(values)
+    for name, value in values.items():
+        if name not in hints:
+            raise ConfigError(f"{name}: {unknown(name, hints, 'argument')}")
+        if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
+            made[name] = hints[name](**value)
+        elif isinstance(value, tuple):
+            made[name] = list(value)
+    return spec(**made)
+
+
+def takes(spec: type[Spec]) -> Callable[[type[C]], type[C]]:
+    """Show the options of a spec in the signature and the docstring of a class that takes them as `**options`."""
+
+    def show(cls: type[C]) -> type[C]:
+        signature = inspect.signature(cls.__init__)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        listed = [
+            inspect.Parameter(
+                field.name,
+                inspect.Parameter.KEYWORD_ONLY,
+                default=spec.default(field.name),
+                annotation=hints_of(spec)[field.name],
+            )
+            for field in spec.options()
+        ]
+        cls.__signature__ = inspect.Signature([p for p in own if p.name != "self"] + listed)  # type: ignore[attr-defined]
+        lines = [f"    {field.name}: {field.metadata['meaning']}" for field in spec.options()]
+        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\nOptions (see `{spec.__name__}`):\n" + "\n".join(lines)
+        return cls
+
+    return show

@@ -1,0 +1,66 @@
+"""The options of a class-incremental stream."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from clep.checks import fits, unknown
+from clep.errors import ConfigError
+from clep.specs.options import Spec, option
+
+PATHS = {
+    "npz": ("the file of the npz stream, with x_train, y_train, x_test and y_test", "FILE.npz"),
+    "folder": ("the folder of the images, with train/CLASS/IMAGE and test/CLASS/IMAGE", "FOLDER"),
+}
+"""Data set that takes a path -> what the path names, and an example."""
+
+
+@dataclass(frozen=True)
+class StreamSpec(Spec):
+    """The data set and how its classes are cut into experiences: the section `stream` of a configuration.
+
+    Raises:
+        ConfigError: for a value out of range, or one that does not go with another.
+    """
+
+    name: str = option("digits", "a file of configs/stream/, or the path of one")
+    experiences: int = option(
+        5, "number of experiences; classes are dealt out in order, as evenly as they divide", "[1, inf)"
+    )
+    class_order: Any = option("shuffled", "`shuffled` by the seed, `fixed` (0, 1, 2, ...), or the list of classes")
+    validation_fraction: float = option(
+        0.0, "share of each class's training samples that is cut off and never trained on", "[0, 1)"
+    )
+    samples_per_experience: int | None = option(
+        None, "keep at most so many training samples of each experience, drawn by the seed; null keeps all", "[1, inf)"
+    )
+    evaluate_on: Literal["test", "validation"] = option("test", "the samples that accuracies are measured on")
+    evaluation_samples: int | None = option(
+        None,
+        "measure on at most so many samples of each experience, the same for every seed; null takes all",
+        "[1, inf)",
+    )
+    path: str | None = option(None, "the file of the stream `npz`, the folder of the stream `folder`")
+    standardize: bool = option(
+        False, "whether to subtract the mean and divide by the deviation over all classes, which looks ahead"
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        order = self.class_order
+        if isinstance(order, list | tuple):
+            for wrong in [entry for entry in order if not fits(entry, int) or entry < 0]:
+                raise ConfigError(f"class_order: expected classes as integers from 0, got {wrong!r}")
+            for twice in [entry for entry in order if list(order).count(entry) > 1]:
+                raise ConfigError(
+                    f"class_order: expected each entry once, got `{twice}` {list(order).count(twice)} times"
+                )
+        elif order not in ("shuffled", "fixed"):
+            raise ConfigError(
+                f"class_order: {unknown(str(order), ['shuffled', 'fixed'], 'value')}, or a list of classes, as in "
+                "[0, 1, 2]"
+            )
+        if self.evaluate_on == "validation" and self.validation_fraction == 0:
+            raise ConfigError(
+                "evaluate_on: `validation` has no samples while validation_fraction is 0; set "
+                "validation_fraction=0.1, say, or evaluate on `test`"
+            )
