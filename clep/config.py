@@ -24,7 +24,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from clep.checks import unknown
 from clep.errors import ConfigError
-from clep.renames import renamed, with_new_keys
+from clep.renames import branches_without_feedback, renamed, with_new_keys
 from clep.schema import Config, check, construct, misfits
 from clep.specs.network import NetworkSection
 from clep.specs.stream import StreamSpec
@@ -207,6 +207,8 @@ def _composed(*sources: _Layer) -> Config:
             text = f"{group}.name: {unknown(name, builtin(group), group)}, or a path that ends in .yaml"
             raise ConfigError(text + _set_in(layers, f"{group}.name"))
         layers.insert(at, _shipped(group, name, group))
+    if branches_without_feedback([layer.values for layer in layers]):
+        layers.append(_Layer(None, {"network": {"feedback": "dendritic"}}))
     config = _merged(layers)
     used = set(config.strategies).union(*config.cells) & builtin("strategy").keys()
     defaults = {name: _shipped("strategy", name).values for name in sorted(used)}

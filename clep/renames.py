@@ -134,6 +134,15 @@ def _rename_network_keys(layer: dict[str, Any], network: dict[str, Any]) -> None
         announce("network.dendrites", "network.feedback=dendritic with network.dendrites")
 
 
+def branches_without_feedback(layers: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether layers ask for dendrites in the old way, by giving the section `network.dendrites` alone."""
+    networks = [network for layer in layers if isinstance(network := layer.get("network"), Mapping)]
+    old = any("dendrites" in network for network in networks) and not any("feedback" in n for n in networks)
+    if old:
+        announce("network.dendrites without network.feedback", "network.feedback=dendritic with network.dendrites")
+    return old
+
+
 def of_checkpoint(network: Mapping[str, Any], gradient: Any) -> tuple[Mapping[str, Any], Any]:
     """Arguments of a network and of a gradient, as old checkpoints hold them, in the names of today."""
     if "model" in network:
