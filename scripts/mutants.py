@@ -240,18 +240,20 @@ def main(argv: Sequence[str] | None = None) -> int:
     chosen = [m for m in MUTANTS if any(word.lower() in f"{m.file} {m.wrong}".lower() for word in options.only)]
     if not chosen:
         parser.error(f"no mutant has {' or '.join(options.only)} in its file or sentence")
-    if wrong := [problem for mutant in chosen for problem in problems(mutant)]:
-        print(*wrong, sep="\n", file=sys.stderr)
-        return 1
-    tests = sorted({test for mutant in chosen for test in mutant.tests})
-    with checkout() as folder:
-        clean = run_tests(Path(folder), tests, options.timeout * len(chosen))
-    if clean.returncode > 1:  # pytest's own word for anything else than a failed test
-        print(f"the tests cannot be run without a mutant:\n{clean.stdout}{clean.stderr}", file=sys.stderr)
-        return 1
-    broken = failures(clean)
-    with ThreadPoolExecutor(options.jobs) as pool:
-        verdicts = list(pool.map(lambda mutant: _told(mutant, options.timeout, broken), chosen))
+    with tempfile.TemporaryDirectory(prefix="clep-mutants-") as name:
+        clean = Path(name, "clean")
+        copy_checkout(clean)  # once, so that the working tree may change meanwhile
+        if wrong := [problem for mutant in chosen for problem in problems(mutant, clean)]:
+            print(*wrong, sep="\n", file=sys.stderr)
+            return 1
+        tests = sorted({test for mutant in chosen for test in mutant.tests})
+        without = run_tests(clean, tests, options.timeout * len(chosen))
+        if without.returncode > 1:  # pytest's own word for anything else than a failed test
+            print(f"the tests cannot be run without a bug:\n{without.stdout}{without.stderr}", file=sys.stderr)
+            return 1
+        broken = failures(without)
+        with ThreadPoolExecutor(options.jobs) as pool:
+            verdicts = list(pool.map(lambda mutant: _told(mutant, clean, options.timeout, broken), chosen))
     table = markdown(chosen, verdicts)
     print(table)
     if options.output is not None:
@@ -269,25 +271,26 @@ each. It fails if a bug survives. None of them crashes anything, so a test has t
 """
 
 
-def problems(mutant: Mutant) -> Iterable[str]:
+def problems(mutant: Mutant, folder: Path) -> Iterable[str]:
     """What is wrong with a row of the table: a file, a text or a test that is not there."""
-    file = ROOT / mutant.file
+    file = folder / mutant.file
     count = file.read_text(encoding="utf-8").count(mutant.old) if file.is_file() else 0
     if count != 1:
         yield f"{mutant.file}: expected this text once, found it {count} times: {mutant.old.strip()}"
     for test in mutant.tests:
         path, _, name = test.partition("::")
-        if not (ROOT / path).is_file() or f"def {name}(" not in (ROOT / path).read_text(encoding="utf-8"):
+        if not (folder / path).is_file() or f"def {name}(" not in (folder / path).read_text(encoding="utf-8"):
             yield f"{mutant.file}: there is no test {test}"
 
 
-def verdict_on(mutant: Mutant, timeout: float) -> str:
+def verdict_on(mutant: Mutant, clean: Path, timeout: float) -> str:
     """`caught` if every test of the mutant fails with it, otherwise what happened instead."""
-    with checkout() as folder:
-        file = Path(folder, mutant.file)
+    with tempfile.TemporaryDirectory(prefix="mutant-", dir=clean.parent) as name:
+        folder = Path(shutil.copytree(clean, Path(name, "clep"), symlinks=True))
+        file = folder / mutant.file
         file.write_text(file.read_text(encoding="utf-8").replace(mutant.old, mutant.new), encoding="utf-8")
         try:
-            done = run_tests(Path(folder), mutant.tests, timeout)
+            done = run_tests(folder, mutant.tests, timeout)
         except subprocess.TimeoutExpired:
             return f"**no answer within {timeout:.0f} s**"
     survived = [test for test in mutant.tests if not any(line.startswith(test) for line in failures(done))]
@@ -308,19 +311,17 @@ def failures(done: subprocess.CompletedProcess[str]) -> list[str]:
     return [line.removeprefix("FAILED ") for line in done.stdout.splitlines() if line.startswith("FAILED ")]
 
 
-def checkout() -> tempfile.TemporaryDirectory[str]:
-    """A temporary copy of all files that git knows or would add; rooms that installation maps lie inside clep."""
-    folder = tempfile.TemporaryDirectory(prefix="clep-mutant-")
+def copy_checkout(folder: Path) -> None:
+    """Copy all files that git knows or would add; the rooms that installation maps into clep lie inside it."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
         if (ROOT / name).is_file():  # not if it was deleted and that is not committed yet
-            target = Path(folder.name, name)
+            target = folder / name
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(ROOT / name, target)
     for room in MAPPED:
-        Path(folder.name, "clep", room).symlink_to(Path(folder.name, room))
-    return folder
+        (folder / "clep" / room).symlink_to(Path("..", room))
 
 
 def markdown(mutants: Sequence[Mutant], verdicts: Sequence[str]) -> str:
@@ -333,11 +334,11 @@ def markdown(mutants: Sequence[Mutant], verdicts: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _told(mutant: Mutant, timeout: float, broken: Sequence[str]) -> str:
+def _told(mutant: Mutant, clean: Path, timeout: float, broken: Sequence[str]) -> str:
     if any(line.startswith(mutant.tests) for line in broken):
         verdict = "**its test fails without the bug**"
     else:
-        verdict = verdict_on(mutant, timeout)
+        verdict = verdict_on(mutant, clean, timeout)
     print(f"{mutant.file}: {mutant.wrong} {verdict}", file=sys.stderr, flush=True)
     return verdict
 
