@@ -24,7 +24,8 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
     Returns:
         The numbers of `clep run --json`.
     """
-    return class_incremental.run(compose(config, overrides))
+    result: Result = class_incremental.run(compose(config, overrides))
+    return result
 
 
 def compare(config: Source = None, overrides: Sequence[str] = ()) -> Comparison:
@@ -32,7 +33,8 @@ def compare(config: Source = None, overrides: Sequence[str] = ()) -> Comparison:
 
     A script that calls this needs the usual `if __name__ == "__main__":` guard.
     """
-    return comparing.compare(compose(config, overrides))
+    comparison: Comparison = comparing.compare(compose(config, overrides))
+    return comparison
 
 
 def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Learner:

@@ -113,7 +113,8 @@ class Learner(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (B, K) for `x` (B, ...)."""
-        return self.network(x)
+        output: Tensor = self.network(x)
+        return output
 
     def predict(self, x: Tensor) -> Prediction:
         """The prediction that `loss` differentiates; the free phase of one training step."""
@@ -164,7 +165,7 @@ class Learner(pl.LightningModule):
         """Loss of one batch without learning; logs `validation/loss` and `validation/accuracy`."""
         x, y = batch[0], batch[1]
         output = self(x)
-        loss = self.criterion(output, y)
+        loss: Tensor = self.criterion(output, y)
         self.log("validation/loss", loss, batch_size=len(y))
         self.log("validation/accuracy", accuracy(output, y), batch_size=len(y))
         return loss
@@ -172,7 +173,8 @@ class Learner(pl.LightningModule):
     def predict_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> Tensor:
         """Predicted classes (B,) of a batch `x` or `(x, ...)`: argmax over all outputs."""
         x = batch if isinstance(batch, Tensor) else batch[0]
-        return self(x).argmax(1)
+        classes: Tensor = self(x).argmax(1)
+        return classes
 
     def make_optimizer(self) -> Optimizer:
         """A fresh optimiser over the network's parameters, one group per layer if `lr_scale` is given."""

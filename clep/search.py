@@ -10,7 +10,7 @@ from typing import Any
 import optuna
 import yaml
 
-from clep import strategy
+from clep import registry
 from clep.config import Config, builtin, find, parts_of
 from clep.errors import ConfigError
 from clep.schema import unknown
@@ -44,7 +44,7 @@ def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
 
 def declared(name: str) -> Space:
     """The space that a strategy declares: its `search_space`, or for foreign plugins a file of configs/search/."""
-    own = getattr(strategy.find(name), "search_space", None)
+    own = getattr(registry.find(name), "search_space", None)
     if own is not None:
         return own
     if name in builtin("search"):

@@ -58,7 +58,7 @@ def test_the_learner_imports_no_avalanche_and_training_reads_no_config():
 
 def test_only_pipelines_and_the_api_know_pipelines():
     outside = {m for m in importers("clep.pipelines") if not m.startswith("clep.pipelines.")}
-    assert outside <= {"clep.api", "clep.cli"}
+    assert outside <= {"clep.api", "clep.commands"}
 
 
 def test_strategies_know_neither_each_other_nor_pipelines_nor_tracking():

@@ -3,7 +3,7 @@
 import optuna
 import pytest
 
-from clep import search, strategy
+from clep import registry, search
 from clep.build import resolved
 from clep.config import compose
 from clep.errors import ConfigError
@@ -23,7 +23,7 @@ def test_strategies_declare_their_spaces_and_the_configuration_adds_and_removes(
     assert set(changed) == {"strategy.ewc.ewc_lambda", "learner.epochs"}
 
 
-@pytest.mark.parametrize("name", sorted(set(strategy.names()) - {"naive", "joint"}))
+@pytest.mark.parametrize("name", sorted(set(registry.names()) - {"naive", "joint"}))
 def test_every_declared_parameter_is_one_of_the_strategy_and_its_ends_are_valid(name):
     """A misspelt parameter, or an end that the strategy refuses, would fail every trial that draws it."""
     base = resolved(compose({}, [f"strategies={name}"]))
@@ -31,7 +31,7 @@ def test_every_declared_parameter_is_one_of_the_strategy_and_its_ends_are_valid(
     for end in ("low", "high"):
         values = {f"strategy.{name}.{key}": value[end] for key, value in found.items() if end in value}
         parameters = base.strategy[name] | search.changes(values, base).get("strategy", {}).get(name, {})
-        strategy.build([name], {name: parameters}, seed=0)
+        registry.build([name], {name: parameters}, seed=0)
 
 
 def test_a_suggestion_lies_in_its_range_and_has_its_type():

@@ -50,7 +50,8 @@ def draw_time_steps(time_step: TimeStep, layers: Sequence[int], generator: np.ra
         raw = family(generator, n, time_step.spread)
 
     def clipped(log_scale: float) -> np.ndarray:
-        return np.clip(np.exp(log_scale) * raw, time_step.min, time_step.max)
+        steps: np.ndarray = np.clip(np.exp(log_scale) * raw, time_step.min, time_step.max)
+        return steps
 
     low, high = -20.0, 20.0
     for _ in range(_BISECTIONS):

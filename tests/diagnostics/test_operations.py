@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from clep.diagnostics.energy import Operations, SpikeMeter, Synapses, operations
 
 from clep.diagnostics import energy
-from clep.diagnostics.energy import Operations, SpikeMeter, Synapses, operations
 from clep.equilibrium import ConvLayer, Network
 
 CHAIN = [Synapses(0, 1, 15), Synapses(1, 2, 6), Synapses(2, 3, 4)]  # 5-3-2-2

@@ -226,7 +226,7 @@ def test_a_diverging_run_is_failed_in_mlflow_with_what_came_before(small):
             r"sleep_replay\.decay: exp",
         ),
         ({"strategies": ["ewc"], "learner": {"nudging": "cost"}}, r"learner\.nudging: CostNudging cannot .* EWCPlugin"),
-        ({"stream": {"experiences": 11}}, r"stream\.experiences: expected an integer from 1 to 10"),
+        ({"stream": {"experiences": 11}}, r"stream\.experiences: expected an integer in \[1, 10\]"),
         ({"network": {"neuron": "hard_sigmiod"}}, r"network\.neuron: unknown neuron"),
         ({"device": "cuda"}, r"device: `cuda` was asked for"),
     ],

@@ -10,7 +10,7 @@ from avalanche.training import Naive
 from torch import nn
 
 import clep
-from clep import strategy
+from clep import registry
 from clep.bridge import LightningTemplate
 from clep.build import build_strategies
 from clep.config import builtin, compose
@@ -43,8 +43,8 @@ OTHER_FIRST_BATCHES = {"joint", "gdumb"}
 # Draws from torch's global generator in order to give Avalanche's weights to the bit.
 DRAWS_GLOBALLY = {"der", "er_ace", "gem"}
 
-ALL = strategy.names()
-OURS = [name for name in ALL if issubclass(strategy.find(name), Strategy) and name != "joint"]
+ALL = registry.names()
+OURS = [name for name in ALL if issubclass(registry.find(name), Strategy) and name != "joint"]
 SAMPLE_BYTES = 64 * 4 + 8
 
 
@@ -70,10 +70,10 @@ def same(first, second):
 
 @pytest.mark.parametrize("name", ALL)
 def test_its_docstring_names_every_parameter(name):
-    cls = strategy.find(name)
+    cls = registry.find(name)
     assert cls.__doc__
     ours = cls.__module__.startswith("clep.")  # Google style; Avalanche has several
-    for parameter in strategy.parameters(cls):
+    for parameter in registry.parameters(cls):
         pattern = rf"^ +{parameter}: \S" if ours else rf"\b{parameter}\b"
         assert re.search(pattern, f"{cls.__doc__}\n{cls.__init__.__doc__}", re.MULTILINE), parameter
 
@@ -83,10 +83,10 @@ def test_every_parameter_has_a_value_without_being_asked_for(name):
     """By its default or by `configs/strategy/<name>.yaml`; the values build."""
     composed = compose({"strategies": [name]}).strategy.get(name, {})
     assert bool(composed) is (name in builtin("strategy"))
-    values = strategy.defaults(strategy.find(name)) | composed
-    assert set(values) == set(strategy.parameters(strategy.find(name)))
-    (plugin,) = strategy.build([name], {name: values})
-    assert type(plugin) is strategy.find(name)
+    values = registry.defaults(registry.find(name)) | composed
+    assert set(values) == set(registry.parameters(registry.find(name)))
+    (plugin,) = registry.build([name], {name: values})
+    assert type(plugin) is registry.find(name)
 
 
 def test_there_is_no_configuration_of_an_unknown_strategy():

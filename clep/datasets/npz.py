@@ -1,57 +1,37 @@
-"""Readers of data files, one per format: from a path to arrays of numbers, or a `DataError` that names the file."""
+"""Arrays of your own, in one npz file."""
 
-import gzip
-import math
-import pickle
 import zipfile
 import zlib
 from pathlib import Path
 
 import numpy as np
 
+from clep.datasets.arrays import Dataset, dataset_of
 from clep.errors import DataError
 
-AGAIN = "Delete it and download it again."
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}). {AGAIN}") from error
-
-
-def read_idx(path: Path, dimensions: int) -> np.ndarray:
-    """An idx file of unsigned bytes: the magic number 0 0 8 d, d big-endian sizes, then the bytes."""
-    content, magic, header = _read_bytes(path), bytes((0, 0, 8, dimensions)), 4 + 4 * dimensions
-    if len(content) < header or not content.startswith(magic):
-        got = f"{len(content)} that begin with {content[:4].hex(' ') or 'nothing'}"
-        raise DataError(f"{path}: expected {header} bytes or more that begin with {magic.hex(' ')}, got {got}. {AGAIN}")
-    shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
-    if len(content) != header + math.prod(shape):
-        raise DataError(f"{path}: {len(content) - header} bytes after the header, which promises {shape}. {AGAIN}")
-    return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
-
-
-def read_cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    """Images (N, 3, 32, 32), the red plane first, and labels (N,) of one pickled batch."""
-    content = _read_bytes(path)
-    try:
-        batch = pickle.loads(content, encoding="latin1")  # written by Python 2
-        images, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
-        raise DataError(f"{path}: not a CIFAR-10 batch ({type(error).__name__}: {error}). {AGAIN}") from error
-    if images.dtype != np.uint8 or images.shape[1:] != (3072,) or labels.shape != images.shape[:1]:
-        got = f"{images.dtype} data of shape {images.shape} and {labels.shape} labels"
-        raise DataError(f"{path}: expected uint8 data of shape (N, 3072) and N labels, got {got}. {AGAIN}")
-    return images.reshape(-1, 3, 32, 32), labels
+def npz(path: Path) -> Dataset:
+    """Your own arrays: an npz file with x_train, y_train, x_test, y_test (unsigned integers are scaled)."""
+    arrays = read_npz(path)
+    dataset = dataset_of("npz", arrays, [f"{path}: `{key}`" for key in NPZ_KEYS], "Save arrays that fit together.")
+    labels = enumerate([*dataset.y_train.unique().tolist(), dataset.classes])
+    if (absent := next((label for label, found in labels if label != found), None)) is not None:
+        found = f"no sample of class {absent}, but labels go up to {dataset.classes - 1}"
+        raise DataError(f"{path}: `y_train` has {found}; number the classes from 0, each with training samples.")
+    return dataset
 
 
 def read_npz(path: Path) -> list[np.ndarray]:
-    """The arrays `NPZ_KEYS` of an npz file, each checked by itself, and the types of the samples against each other."""
+    """Read the arrays `NPZ_KEYS` of an npz file.
+
+    Raises:
+        DataError: if the file or an array is missing, an array has the wrong type or shape, or the types of the samples
+            differ.
+    """
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file; correct `stream.path`, or write it with `numpy.savez`.")
+        raise DataError(f"{path}: there is no such file; correct the path, or write it with `numpy.savez`.")
     arrays = [_checked(path, key, array) for key, array in _arrays(path).items()]
     if len({array.dtype for array in arrays[::2]}) > 1 and "u" in (arrays[0].dtype.kind, arrays[2].dtype.kind):
         types = f"{arrays[0].dtype} and {arrays[2].dtype}"
@@ -76,7 +56,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _checked(path: Path, key: str, array: np.ndarray) -> np.ndarray:
-    """The array, checked by itself."""
+    """The array, if its type, shape and values are those of samples or of labels."""
     if key.startswith("y"):
         if array.ndim != 1 or array.dtype.kind not in "iu":
             got = f"{array.dtype} of shape {array.shape}"

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clep.spiking.compiled import compiled
+from clep.sleep.compiled import compiled
 
 
 @dataclass(frozen=True)
@@ -17,6 +17,13 @@ class Spikes:
         index: inputs that fired, step after step, ascending within a step, (events,) int64.
         start: where each step begins in `index`, and its end, (steps + 1,) int64.
         size: number of inputs.
+
+    Example:
+        >>> spikes = Spikes.of(np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0]]))
+        >>> spikes.index.tolist(), spikes.start.tolist()
+        ([1, 2, 0], [0, 2, 2, 3])
+        >>> spikes[2:].dense().tolist()
+        [[True, False, False]]
     """
 
     index: np.ndarray
@@ -33,7 +40,7 @@ class Spikes:
 
     @classmethod
     def of(cls, dense: np.ndarray) -> "Spikes":
-        """From (steps, size), nonzero where an input fires."""
+        """Read them from an array (steps, size) that is nonzero where an input fires."""
         step, index = np.nonzero(dense)
         start = np.searchsorted(step, np.arange(len(dense) + 1))
         return cls(index.astype(np.int64), start.astype(np.int64), dense.shape[1])
@@ -50,21 +57,25 @@ class Spikes:
         return np.repeat(np.arange(len(self)), np.diff(self.start))
 
     def where(self, keep: np.ndarray) -> "Spikes":
-        """Only the events of a mask (events,)."""
+        """Keep the events of a mask (events,)."""
         kept = np.concatenate([[0], np.cumsum(keep)])
         return Spikes(self.index[keep], kept[self.start], self.size)
 
 
 def bernoulli_spikes(probability: np.ndarray, steps: int, rng: np.random.Generator) -> Spikes:
-    """Input i fires at each step with `probability[i]`, independently of everything else.
+    """Draw spikes: input i fires at each step with `probability[i]`, independently of everything else.
 
-    What is drawn are the gaps between the spikes of an input, which are geometric: floor(e / -log(1 - p)) silent steps
-    with e exponentially distributed. One number per spike, instead of one per input and step.
+    The gaps between the spikes of an input are drawn, which are geometric: floor(e / -log(1 - p)) silent steps with e
+    exponentially distributed. This takes one number per spike, not one per input and step.
 
     Args:
         probability: (n,), in [0, 1].
         steps: number of steps.
         rng: source of randomness.
+
+    Example:
+        >>> bernoulli_spikes(np.array([0.0, 1.0]), 2, np.random.default_rng(0)).dense().tolist()
+        [[False, True], [False, True]]
     """
     probability = np.ascontiguousarray(probability, np.float64)
     mean = steps * float(probability.sum())
@@ -77,13 +88,18 @@ def bernoulli_spikes(probability: np.ndarray, steps: int, rng: np.random.Generat
 
 
 def patched(spikes: Spikes, shape: Sequence[int], share: float, rng: np.random.Generator) -> Spikes:
-    """Only the spikes inside one random square per step, the same in all channels, each position equally likely.
+    """Keep the spikes inside one random square per step, the same in all channels, each position equally likely.
 
     Args:
         spikes: of images (C, H, W).
         shape: C, H and W.
-        share: side of the square as a share of each side of the image, rounded to pixels, at least one.
+        share: side of the square as a share of each side of the image, in (0, 1], rounded to at least one pixel.
         rng: source of randomness.
+
+    Example:
+        >>> everywhere = Spikes.of(np.ones((1, 16)))
+        >>> int(patched(everywhere, (1, 4, 4), 0.5, np.random.default_rng(0)).dense().sum())
+        4
     """
     _, height, width = shape
     keep = np.ones(len(spikes.index), bool)
@@ -96,7 +112,7 @@ def patched(spikes: Spikes, shape: Sequence[int], share: float, rng: np.random.G
 
 @compiled
 def _draw(probability: np.ndarray, steps: int, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
-    """`index` and `start` of Bernoulli spikes, and whether there were gaps enough.
+    """`index` and `start` of Bernoulli spikes, and whether there were enough gaps.
 
     Input by input, then sorted by step, which leaves the inputs of a step in order.
     """

@@ -1,14 +1,64 @@
-"""The loops of a sleep, compiled.
+"""The rule of sleep: its constants, and the loops that apply it, compiled and in torch. A variant is written here.
 
-They stay in one file: numba keeps compiled code on disk and looks at the file of a function alone to see whether it has
-changed, not at those of the functions that it calls.
+A neuron that fires strengthens the synapses whose lower neuron fired in the same step and weakens its others, through
+the gate g(w) = 2 / (1 + exp(w / width)): near 2 for negative weights, 1 at zero, near 0 for positive ones. So what was
+learned awake is hard to overwrite, and the rule is stable.
+
+The compiled functions stay in one file: numba keeps compiled code on disk and checks only the file of a function, not
+those of the functions that it calls, to see whether it has changed.
+
+Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742).
 """
 
 import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
+import torch
+from torch import Tensor
 
-from clep.spiking.compiled import compiled
+from clep.sleep.compiled import compiled
+
+
+@dataclass(frozen=True)
+class SpikingParameters:
+    """Constants of one layer.
+
+    Attributes:
+        decay: factor on the membrane potential per step, in [0, 1]: one for all neurons, or one each, (n_l,).
+        threshold: potential at which a neuron fires, > 0.
+        increment: weight gained by a synapse whose two neurons fired, before the gate.
+        decrement: weight lost by a synapse whose upper neuron fired alone, before the gate.
+        gate_width: width of the gate, > 0; infinite for no gate, g = 1.
+        feedback: kappa, strength of the input from the layer above through the transposed weights; 0 for none.
+        inhibition: share of the layer's mean input that is subtracted from the input of each of its neurons, >= 0.
+        bound: largest absolute value of a weight after a change, > 0; infinite for none.
+    """
+
+    decay: float | np.ndarray
+    threshold: float
+    increment: float
+    decrement: float
+    gate_width: float
+    feedback: float = 0.0
+    inhibition: float = 0.0
+    bound: float = math.inf
+
+
+def neuron_constants(layers: Sequence[SpikingParameters]) -> list[tuple[float, float, float]]:
+    """The (threshold, feedback, inhibition) of each layer.
+
+    The feedback is the factor on W_{l+1}^T z_{l+1}, in which potentials are in units of their layer's threshold.
+    """
+    ratios = [low.threshold / high.threshold for low, high in pairwise(layers)]
+    return [(p.threshold, p.feedback * ratio, p.inhibition) for p, ratio in zip(layers, [*ratios, 0.0], strict=True)]
+
+
+def synapse_constants(p: SpikingParameters) -> tuple[float, float, float, float]:
+    """What a synapse needs in order to change, as `_learn` unpacks it."""
+    return p.increment, p.decrement, p.gate_width, p.bound
 
 
 @compiled
@@ -70,8 +120,8 @@ def _learn(
         for j in below:
             mark[j] = True
         for i in fired:
-            # The entries of a column are far apart in memory: a loop that does nothing but fetch or put back waits for
-            # many of them at once, which makes the rule several times faster.
+            # The entries of a column are far apart in memory. A loop that only reads or only writes them has many
+            # accesses under way at once, which makes the rule several times faster.
             for j in range(low):
                 column[j] = w[j, i]
             for j in range(low):
@@ -169,3 +219,11 @@ def run_steps(
                     seen = subset(order[first[layer] : first[layer + 1]], len(below), rng)
                 _learn(w, seen, now, both_ends, synapse[layer], mark, column)
             below = now
+
+
+def changed_weights(weights: Tensor, change: Tensor, p: SpikingParameters) -> Tensor:
+    """`_changed_weight` in torch: weights after a change before the gate, any shapes that broadcast."""
+    old = weights.double()
+    e = torch.exp(-old.abs() / p.gate_width)
+    g = torch.where(old < 0.0, 2.0, 2.0 * e) / (1.0 + e)
+    return (old + change * g).clamp(-p.bound, p.bound).to(weights.dtype)

@@ -2,16 +2,52 @@
 
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
+from typing import Any, Protocol
 
 import numba
 import numpy as np
 import torch
 from torch import Tensor
 
-from clep.spiking.kernels import run_steps, subset
-from clep.spiking.rule import Simulation, SpikingParameters
-from clep.spiking.spikes import Spikes
+from clep.sleep.rule import (
+    SpikingParameters,
+    changed_weights,
+    neuron_constants,
+    run_steps,
+    subset,
+    synapse_constants,
+)
+from clep.sleep.spikes import Spikes
+
+
+class Simulation(Protocol):
+    """A network asleep. For every layer l, bottom up within a step:
+
+        I = W_l z_{l-1} + kappa (threshold_l / threshold_{l+1}) W_{l+1}^T z_{l+1};
+        v <- decay v + I - inhibition mean(I);  z = [v >= threshold_l];
+        for fired neurons i: W_ij += increment g(W_ij) where z_{l-1,j} = 1, W_ij -= decrement g(W_ij) elsewhere,
+        weights are clipped to the bound, and v_i <- 0;
+
+    z_{l+1} is of the step before, and mean(I) is over the neurons of the layer: with an inhibition of 1, input common
+    to the whole layer fires no neuron; only differences count. Symmetric: a synapse between two hidden or output
+    neurons changes by the mean of the rule and the rule with its two ends exchanged, g taken once. Shuffled: for the
+    rule alone, the lower neurons that fired are replaced by as many at random, drawn each time the rule is applied.
+
+    Attributes:
+        weights: (n_l, n_{l-1}) of each layer, lowest first.
+        potentials: v of each layer above the input, (n_l,).
+        counts: number of spikes of each neuron since the start, (n_l,) int64 of each layer.
+    """
+
+    @property
+    def weights(self) -> list[Any]: ...
+    @property
+    def potentials(self) -> list[Any]: ...
+    @property
+    def counts(self) -> list[np.ndarray]: ...
+
+    def run(self, spikes: Spikes) -> None:
+        """Go on by `len(spikes)` steps."""
 
 
 class CompiledSimulation:
@@ -48,13 +84,13 @@ class CompiledSimulation:
         neurons = self._first[-1]
         self._v = np.zeros(neurons, dtype)
         self._counts = np.zeros(neurons, np.int64)
-        self._fired = np.zeros(neurons, np.int64)  # neurons of a layer that fired in the latest step, then rubbish
-        self._number = np.zeros(len(self.sizes), np.int64)  # how many these are
+        self._fired = np.zeros(neurons, np.int64)  # of each layer: neurons that fired in the latest step, then rubbish
+        self._number = np.zeros(len(self.sizes), np.int64)  # of each layer: how many fired
         self._order = np.concatenate([np.arange(n) for n in self.sizes])
         decays = [np.broadcast_to(p.decay, n) for p, n in zip(parameters, self.sizes[1:], strict=True)]
         self._decay = np.concatenate([np.ones(self.sizes[0]), *decays]).astype(dtype)
-        self._layer = np.array([[p.threshold, k, p.inhibition] for p, k in _with_feedback(parameters)], dtype)
-        self._synapse = np.array([[p.increment, p.decrement, p.gate_width, p.bound] for p in parameters])
+        self._neuron = np.array(neuron_constants(parameters), dtype)
+        self._synapse = np.array([synapse_constants(p) for p in parameters])
 
     @property
     def weights(self) -> list[np.ndarray]:
@@ -87,7 +123,7 @@ class CompiledSimulation:
             self._fired,
             self._number,
             self._decay,
-            self._layer,
+            self._neuron,
             self._synapse,
             self.symmetric,
             self.shuffled,
@@ -96,8 +132,8 @@ class CompiledSimulation:
         )
 
     def is_compiled(self) -> bool:
-        """Whether this process has the loops for this dtype; if not, the first steps take some seconds more."""
-        signatures = getattr(run_steps, "signatures", ())  # none if numba is told not to compile
+        """Say whether this process has compiled the loops for this dtype; if not, the first steps take seconds."""
+        signatures = getattr(run_steps, "signatures", ())  # missing if numba is told not to compile
         return any(signature[3].dtype == numba.from_dtype(self._weights.dtype) for signature in signatures)
 
 
@@ -113,7 +149,7 @@ class TorchSimulation:
         shuffled: bool = False,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.parameters = list(_with_feedback(parameters))
+        self.parameters, self._neuron = list(parameters), neuron_constants(parameters)
         self.symmetric, self.shuffled = symmetric, shuffled
         self.rng = rng or np.random.default_rng(0)
         self._weights = [w.T.contiguous().clone() for w in weights]
@@ -141,7 +177,8 @@ class TorchSimulation:
 
     def _step(self, layer: int, below: Tensor) -> Tensor:
         """One step of a layer whose lower neurons `below` fired; those that fire themselves."""
-        (p, feedback), w, v = self.parameters[layer], self._weights[layer], self.potentials[layer]
+        p, w, v = self.parameters[layer], self._weights[layer], self.potentials[layer]
+        _, feedback, _ = self._neuron[layer]
         above = self._fired[layer + 1] if feedback and layer + 1 < len(self._weights) else below[:0]
         v.mul_(self._decay[layer])
         if len(below) or len(above):
@@ -159,33 +196,28 @@ class TorchSimulation:
         return fired
 
     def _learn(self, layer: int, below: Tensor, fired: Tensor, both_ends: bool) -> None:
-        p, w = self.parameters[layer][0], self._weights[layer]
+        p, w = self.parameters[layer], self._weights[layer]
         alone = 0.5 * p.decrement if both_ends else p.decrement
         if self.shuffled:
             below = torch.from_numpy(subset(self._order[layer], len(below), self.rng).copy()).to(w.device)
         change = w.new_full((len(w), len(fired)), -alone, dtype=torch.float64)
         change[below] = p.increment
-        columns = _changed(w[:, fired], change, p)
+        columns = changed_weights(w[:, fired], change, p)
         if both_ends:  # the synapses of lower neurons; those of both are in the columns
-            w[below] = _changed(w[below], w.new_full((1, w.shape[1]), -alone, dtype=torch.float64), p)
+            w[below] = changed_weights(w[below], w.new_full((1, w.shape[1]), -alone, dtype=torch.float64), p)
         w[:, fired] = columns
 
 
 def simulation(weights: Sequence[Tensor], parameters: Sequence[SpikingParameters], **options: Any) -> Simulation:
-    """`TorchSimulation` of weights on a GPU, otherwise `CompiledSimulation`."""
+    """Put a network to sleep: `TorchSimulation` for weights on a GPU, otherwise `CompiledSimulation`.
+
+    Example:
+        >>> layer = SpikingParameters(decay=0.9, threshold=0.5, increment=0.1, decrement=0.05, gate_width=1.0)
+        >>> asleep = simulation([torch.eye(2)], [layer])
+        >>> asleep.run(Spikes.of(np.array([[1, 0], [1, 0], [0, 1]])))
+        >>> asleep.counts[0].tolist()
+        [2, 1]
+    """
     if weights[0].is_cuda:
         return TorchSimulation([w.detach() for w in weights], parameters, **options)
     return CompiledSimulation([w.detach().cpu().numpy() for w in weights], parameters, **options)
-
-
-def _with_feedback(parameters: Sequence[SpikingParameters]) -> list[tuple[SpikingParameters, float]]:
-    """Each layer's constants with the factor on W_{l+1}^T z_{l+1}: potentials are in units of their thresholds."""
-    ratios = [low.threshold / high.threshold for low, high in pairwise(parameters)]
-    return [(p, p.feedback * ratio) for p, ratio in zip(parameters, [*ratios, 0.0], strict=True)]
-
-
-def _changed(weights: Tensor, change: Tensor, p: SpikingParameters) -> Tensor:
-    old = weights.double()
-    e = torch.exp(-old.abs() / p.gate_width)
-    gate = torch.where(old < 0.0, 2.0, 2.0 * e) / (1.0 + e)
-    return (old + change * gate).clamp(-p.bound, p.bound).to(weights.dtype)
