@@ -193,27 +193,24 @@ MUTANTS = (
         "The memory is never filled, and rehearsal is naive training.",
     ),
     Mutant(
-        "strategies/sleep_replay.py",
-        "self.mean = ((old + total) / self.count).float()",
-        "self.mean = (total / n).float()",
-        ("tests/strategies/test_sleep_replay.py::test_statistics_run_over_all_experiences",),
+        "clep/sleep/statistics.py",
+        "total, count = before.mean.double() * before.count + total, before.count + count",
+        "pass",
+        ("tests/strategies/test_sleep_replay_inputs.py::test_statistics_run_over_all_experiences",),
         "Sleep is driven by the latest experience alone.",
     ),
     Mutant(
-        "clep/spiking/kernels.py",
+        "clep/sleep/rule.py",
         "learns = synapse[layer, 0] != 0.0 or synapse[layer, 1] != 0.0",
         "learns = layer == 0",
-        ("tests/spiking/test_simulation.py::test_a_sleep_equals_a_plain_loop_over_neurons_and_synapses_to_the_bit",),
+        ("tests/sleep/test_simulation.py::test_a_sleep_equals_a_plain_loop_over_neurons_and_synapses_to_the_bit",),
         "Sleep changes the weights of the input alone.",
     ),
     Mutant(
-        "clep/spiking/kernels.py",
+        "clep/sleep/rule.py",
         "(2.0 if weight < 0.0 else 2.0 * e)",
         "(2.0 if weight > 0.0 else 2.0 * e)",
-        (
-            "tests/spiking/test_simulation.py"
-            "::test_the_gate_moves_negative_weights_twice_zero_once_and_leaves_positive_ones",
-        ),
+        ("tests/sleep/test_rule.py::test_the_gate_moves_negative_weights_twice_zero_once_and_leaves_positive_ones",),
         "The gate is flipped: sleep overwrites what was learned instead of protecting it.",
     ),
     Mutant(
