@@ -28,12 +28,20 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
     return result
 
 
-def compare(config: Source = None, overrides: Sequence[str] = ()) -> Comparison:
-    """Compare cells over seeds in worker processes, as `clep compare` does; arguments as for `run`.
+def compare(config: Source = None, overrides: Sequence[str] = (), *, resume: bool = False) -> Comparison:
+    """Compare cells over seeds in worker processes, as `clep compare` does.
 
     A script that calls this needs the usual `if __name__ == "__main__":` guard.
+
+    Args:
+        config: as for `run`.
+        overrides: as for `run`.
+        resume: whether to take over runs of the same configuration and version that the store has already.
+
+    Returns:
+        The numbers of `clep compare --json`.
     """
-    comparison: Comparison = comparing.compare(compose(config, overrides))
+    comparison: Comparison = comparing.compare(compose(config, overrides), resume=resume)
     return comparison
 
 

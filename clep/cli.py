@@ -8,14 +8,12 @@ import sys
 import textwrap
 import traceback
 import warnings
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from functools import partial
 from importlib import metadata
 from typing import Any
 
-from clep import config
 from clep.commands import COMMANDS, Command
 from clep.errors import ClepError, ConfigError, DataError, MissingExtraError, SettlingWarning
 
@@ -23,7 +21,6 @@ __all__ = ["COMMANDS", "main", "parse", "parser"]
 
 OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
 _CODES = "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted"
-_INDENT = 18
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -128,13 +125,13 @@ def _run(arguments: argparse.Namespace) -> int:
     command: Command = arguments.command
     with _stdout_on_stderr():
         result = command.call(arguments)
-    for failure in _failures(result):
+    for failure in getattr(result, "failures", ()):
         print(f"clep: {failure}", file=sys.stderr)
     if arguments.json:
-        _print(json.dumps(_json(result), allow_nan=False))
+        _print(json.dumps(result.to_json(), allow_nan=False))
     else:
-        _print("\n".join([_text(command, result), *_below(arguments, result)]))
-    return FAILED if _failed(result) else OK
+        _print("\n".join([result.to_text(), *_below(arguments, result)]))
+    return FAILED if getattr(result, "failed", False) else OK
 
 
 def _below(arguments: argparse.Namespace, result: Any) -> Iterator[str]:
@@ -187,74 +184,6 @@ def _complain(text: str) -> None:
     if os.environ.get("CLEP_TRACEBACK"):
         traceback.print_exc()
     print(f"clep: {' '.join(text.split())}", file=sys.stderr)
-
-
-# What follows stands in until every result has `to_text`, `to_json`, `failed` and `failures` itself.
-
-
-def _text(command: Command, result: Any) -> str:
-    return result.to_text() if hasattr(result, "to_text") else _TEXTS[command.name](result)
-
-
-def _json(result: Any) -> Any:
-    return result.to_json() if hasattr(result, "to_json") else result.rows
-
-
-def _failed(result: Any) -> bool:
-    return getattr(result, "failed", getattr(result, "status", "FINISHED") != "FINISHED")
-
-
-def _failures(result: Any) -> list[str]:
-    if hasattr(result, "failures"):
-        return result.failures
-    runs = result.to_json()["runs"] if hasattr(result, "runs") else []
-    return [
-        f"{config.label(one['strategies'])}, seed {one['seed']}: {one['status']}: {one.get('error')}"
-        for one in runs
-        if one["status"] != "FINISHED"
-    ]
-
-
-def _compared(comparison: Any) -> str:
-    from clep.report import format_table
-
-    values, phases = comparison.to_json(), Counter[str]()
-    for one in values["runs"]:
-        phases.update(one["seconds"])
-    seconds = _seconds({**phases, **values["seconds"]})  # phases of all runs, the total of the clock
-    return f"{format_table(comparison.table)}\n{seconds}"
-
-
-def _reproduced(table: Any) -> str:
-    return f"{table.markdown}\nWritten to {', '.join(map(str, table.files))}"
-
-
-def _tuned(tuned: Any) -> str:
-    lines = [f"{'trial':>5}  accuracy", *(f"{number:5d}  {accuracy:.4f}" for number, accuracy, _ in tuned.trials[:10])]
-    return "\n".join([*lines, "", *(f"{key}: {value}" for key, value in tuned.values.items()), ""])
-
-
-def _described(result: Any) -> str:
-    """Return the lines that describe one run."""
-    values = result.to_json()
-    facts = {"strategies": config.label(values["strategies"]), "seed": values["seed"], "status": values["status"]}
-    for key in ("accuracy", "forgetting", "learned_accuracy"):
-        facts[key.replace("_", " ")] = _number(values[key]).strip()
-    facts |= {"accuracy matrix": "(row: trained up to this experience; column: tested on this one)"}
-    rows = ["  ".join(map(_number, row)) for row in values["accuracy_matrix"] or []]
-    lines = [*(f"{name:{_INDENT}}{fact}" for name, fact in facts.items()), *(" " * _INDENT + row for row in rows)]
-    return "\n".join([*lines, _seconds(values["seconds"])])
-
-
-def _number(value: float | None) -> str:
-    return "-".center(5) if value is None else f"{value:.3f}"
-
-
-def _seconds(phases: Mapping[str, float]) -> str:
-    return f"{'seconds':{_INDENT}}{', '.join(f'{phase} {seconds:.1f}' for phase, seconds in phases.items())}"
-
-
-_TEXTS = {"run": _described, "compare": _compared, "reproduce": _reproduced, "tune": _tuned}
 
 
 if __name__ == "__main__":

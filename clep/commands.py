@@ -97,7 +97,7 @@ def compare(arguments: argparse.Namespace) -> Any:
     _announce()
     from clep.pipelines import compare as pipeline
 
-    return pipeline.compare(composed)
+    return pipeline.compare(composed, resume=arguments.resume)
 
 
 def reproduce(arguments: argparse.Namespace) -> Any:
@@ -217,9 +217,17 @@ COMMANDS = (
             "clep compare": "the cells and seeds of the default configuration",
             "clep compare seeds=[0,1,2] workers=3": "three seeds, three runs at a time",
             "clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3] workers=4": "your own cells",
+            "clep compare --resume": "after a crash or Ctrl-C: run only what has not finished",
             "clep compare my.yaml --json > comparison.json": "every run and the table, as JSON",
         },
-        arguments=(_CONFIG, _JSON),
+        arguments=(
+            _CONFIG,
+            Argument(
+                "--resume",
+                {"action": "store_true", "help": "take over runs of the same configuration that the store has"},
+            ),
+            _JSON,
+        ),
         call=compare,
         keys={
             "cells": "the sets of strategies to compare, as in [[naive],[awake_rehearsal,sleep_replay]]; one row each",

@@ -20,14 +20,12 @@ from clep.config import Config, label, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
 from clep.randomness import seed_globals
-from clep.results import Result, plain_matrix, plain_row
+from clep.results import FILE, Result, plain_matrix, plain_row
 from clep.streams import Stream
 from clep.training import ExperienceReport, Training, TrainingResult
 
 CHECKPOINT = "learner.ckpt"
 """Name of the artifact that `clep.load` reads."""
-RESULT = "result.json"
-"""Name of the artifact with the fields of the `Result`."""
 _HIDDEN_SAMPLES = 500
 
 
@@ -220,7 +218,7 @@ def _store(record: tracking.Run, training: Training, result: Result, hidden: lis
             )
         for file in files:
             record.artifact(file)
-    record.text(json.dumps(asdict(result)), RESULT)
+    record.text(json.dumps(asdict(result)), FILE)
 
 
 def _tags(config: Config, stream: Stream) -> dict[str, Any]:

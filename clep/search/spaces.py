@@ -11,9 +11,9 @@ import optuna
 import yaml
 
 from clep import registry
-from clep.config import Config, builtin, find, parts_of
-from clep.errors import ConfigError
-from clep.schema import unknown
+from clep.checks import unknown
+from clep.config import Config, builtin, find, parts_of, replace
+from clep.errors import ConfigError, within
 
 Space = Mapping[str, Mapping[str, Any]]
 _RANGE_KEYS = ("low", "high", "log", "choices")
@@ -23,7 +23,7 @@ def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
     """Key of the configuration -> range, for all strategies of a set and what `tune.space` adds or replaces.
 
     Raises:
-        ConfigError: for a range that is none, or if there is nothing to search.
+        ConfigError: for anything that is no range, or if there is nothing to search.
     """
     space: dict[str, Mapping[str, Any]] = {}
     for name in config.strategies:
@@ -33,11 +33,12 @@ def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
         if value is None:
             del space[key]
         else:
-            _check(key, value)
+            with within("tune.space"):
+                _check(key, value)
     if not space:
         raise ConfigError(
             "tune.space: nothing to search: the strategies declare no space; name keys and ranges, as in "
-            "tune.space={learner.lr: {low: 0.001, high: 0.1, log: true}}."
+            "tune.space={learner.lr: {low: 0.001, high: 0.1, log: true}}"
         )
     return space
 
@@ -53,7 +54,7 @@ def declared(name: str) -> Space:
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
-    """Draw a value for every key."""
+    """Draw a value of every key."""
     return {key: _suggest(trial, key, value) for key, value in space.items()}
 
 
@@ -69,7 +70,7 @@ def changes(values: Mapping[str, Any], config: Config) -> dict[str, Any]:
             inner[parts[-1]] = value
         else:
             if present(config, key) is None:
-                raise ConfigError(f"tune.space: `{key}` names an entry of a list that the configuration does not have.")
+                raise ConfigError(f"tune.space.{key}: names an entry of a list that the configuration does not have")
             entries = inner.setdefault(parts[-1], list(_at(config, parts)))
             entries[index] = value
     return nested
@@ -85,7 +86,7 @@ def _suggest(trial: optuna.Trial, key: str, value: Mapping[str, Any]) -> Any:
 
 
 def present(config: Config, key: str) -> Any:
-    """The value of a key, or of an entry of a list, None where there is none."""
+    """The value of a key, or of an entry of a list; None if the configuration has no such value."""
     parts, index = _path(key)
     value = _at(config, parts)
     if index is None:
@@ -106,25 +107,36 @@ def _at(config: Config, parts: Sequence[str]) -> Any:
     return value
 
 
+def check_ends(space: Space, config: Config) -> Iterator[Config]:
+    """Yield the configuration with the ends of each range and with each choice, so that they can be built.
+
+    Raises:
+        ConfigError: for a value that the configuration does not allow.
+
+    Example:
+        >>> from clep.config import compose
+        >>> [c.learner.lr for c in check_ends({"learner.lr": {"low": 0.1, "high": 1.0}}, compose())]
+        [0.1, 1.0]
+    """
+    for key, value in space.items():
+        for drawn in value.get("choices") or (value["low"], value["high"]):
+            yield replace(config, **changes({key: drawn}, config))
+
+
 def _check(key: str, value: Any) -> None:
-    for problem in _problems(value):
-        raise ConfigError(f"tune.space: `{key}`: {problem}")
-
-
-def _problems(value: Any) -> Iterator[str]:
+    """Refuse what is no range."""
     expected = "expected {low: ..., high: ...}, with log: true if wanted, or {choices: [...]}"
     if not isinstance(value, Mapping):
-        yield f"{expected}, got {value!r}"
-        return
+        raise ConfigError(f"{key}: {expected}, got {value!r}")
     for name in value:
         if name not in _RANGE_KEYS:
-            yield unknown(str(name), _RANGE_KEYS, "key")
+            raise ConfigError(f"{key}.{name}: {unknown(str(name), _RANGE_KEYS, 'key')}")
     if "choices" in value:
         if not value["choices"]:
-            yield "expected at least one choice"
+            raise ConfigError(f"{key}.choices: expected at least one choice, got {value['choices']!r}")
     elif not all(isinstance(value.get(end), int | float) for end in ("low", "high")):
-        yield f"{expected}, with numbers, got {dict(value)}"
+        raise ConfigError(f"{key}: {expected}, with numbers, got {dict(value)}")
     elif not value["low"] < value["high"]:
-        yield f"{expected} and low < high, got {dict(value)}"
+        raise ConfigError(f"{key}: {expected}, with low < high, got {dict(value)}")
     elif value.get("log") and value["low"] <= 0:
-        yield f"a logarithmic range begins above 0, got {value['low']}"
+        raise ConfigError(f"{key}.low: expected a number above 0, as the range is logarithmic, got {value['low']}")

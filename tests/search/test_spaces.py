@@ -63,21 +63,31 @@ def test_values_become_nested_changes_and_entries_of_lists_leave_the_others_alon
     ("override", "message"),
     [
         ("strategies=naive", "nothing to search"),
-        ("tune.space={learner.lr: 3}", r"`learner\.lr`: expected \{low"),
+        ("tune.space={learner.lr: 3}", r"learner\.lr: expected \{low"),
         ("tune.space={learner.lr: {low: 3}}", "expected {low: ..., high: ...}"),
         ("tune.space={learner.lr: {low: 3, high: 1}}", "low < high"),
         ("tune.space={learner.lr: {low: a, high: 1}}", "with numbers"),
-        ("tune.space={learner.lr: {low: 0, high: 1, log: true}}", "logarithmic range begins above 0"),
+        ("tune.space={learner.lr: {low: 0, high: 1, log: true}}", "learner.lr.low: expected a number above 0, as"),
         ("tune.space={learner.lr: {low: 0, hihg: 1}}", "unknown key `hihg`; did you mean `high`"),
         ("tune.space={learner.lr: {choices: []}}", "at least one choice"),
     ],
 )
 def test_a_range_that_is_none_is_refused_with_its_key(override, message):
-    with pytest.raises(ConfigError, match=r"^tune\.space: .*" + message.replace("{low: ..., high: ...}", r"\{low")):
+    with pytest.raises(ConfigError, match=r"^tune\.space.*" + message.replace("{low: ..., high: ...}", r"\{low")):
         space(override)
 
 
 def test_an_entry_of_what_is_no_list_is_refused():
     base = resolved(compose({}, []))
-    with pytest.raises(ConfigError, match=r"tune\.space: `learner\.lr\[0\]` names an entry of a list that"):
+    with pytest.raises(ConfigError, match=r"tune\.space\.learner\.lr\[0\]: names an entry of a list that"):
         search.changes({"learner.lr[0]": 1.0}, base)
+
+
+def test_the_ends_of_every_range_and_every_choice_are_tried_before_a_search():
+    base = resolved(compose({}, []))
+    ranges = {"learner.lr": {"low": 0.1, "high": 0.2}, "network.neuron": {"choices": ["tanh", "hard_sigmoid"]}}
+    found = list(search.check_ends(ranges, base))
+    assert [c.learner.lr for c in found] == [0.1, 0.2, base.learner.lr, base.learner.lr]
+    assert [c.network.neuron for c in found[2:]] == ["tanh", "hard_sigmoid"]
+    with pytest.raises(ConfigError, match=r"learner\.lr: expected a number.*got -1"):
+        list(search.check_ends({"learner.lr": {"low": -1, "high": 1}}, base))
