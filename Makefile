@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow check fix wheel clean
+.PHONY: help install run test test-slow mutants check fix wheel clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -25,6 +25,9 @@ test: install  ## the tests (no network, under 10 minutes on 2 cores)
 
 test-slow: install  ## the tests that take minutes or start a server
 	$(BIN)/python -m pytest -m slow
+
+mutants: install  ## one-line bugs, one at a time, that the tests must catch (a quarter of an hour)
+	$(BIN)/python scripts/mutants.py
 
 check: install  ## lint, format and types, read-only
 	$(BIN)/ruff check .

@@ -96,6 +96,7 @@ class Column:
         """The column's entry in the row of a table.
 
         Example:
+            >>> from clep.columns import COLUMNS, Row
             >>> row = Row("naive", [{"status": "FINISHED", "seed": 0, "accuracy": 0.25}])
             >>> COLUMNS["worst"].text(row), COLUMNS["residual"].text(row)
             ('0.250', '-')
@@ -126,6 +127,7 @@ def plus_minus(over_seeds: Mapping[str, Any], sign: str) -> str:
     """A mean and its standard deviation as text.
 
     Example:
+        >>> from clep.metrics import mean_std
         >>> plus_minus(mean_std([0.1, 0.3]), "±"), plus_minus(mean_std([0.2]), "±"), plus_minus(mean_std([]), "±")
         ('0.200 ± 0.141', '0.200', '-')
     """

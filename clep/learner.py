@@ -61,7 +61,7 @@ class Learner(pl.LightningModule):
 
     Example:
         >>> import torch
-        >>> from clep.equilibrium import CostNudging
+        >>> from clep.equilibrium import CostNudging, Network
         >>> learner = Learner(Network([64, 32, 10]), gradient=CostNudging(beta=0.5), lr=0.1)
         >>> learner(torch.rand(3, 64)).shape
         torch.Size([3, 10])

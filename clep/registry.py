@@ -71,6 +71,7 @@ def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
     """Read the parameters of a strategy from the signature of its constructor.
 
     Example:
+        >>> from clep.registry import find
         >>> list(parameters(find("neuronal_adaptation")))
         ['steps', 'rate', 'rescale']
     """
@@ -83,6 +84,7 @@ def defaults(cls: type[BasePlugin]) -> dict[str, Any]:
     """Read the defaults that a configuration can hold: numbers, strings, None and lists of them.
 
     Example:
+        >>> from clep.registry import find
         >>> defaults(find("neuronal_adaptation"))
         {'steps': 5, 'rate': 0.1, 'rescale': True}
     """
@@ -134,6 +136,7 @@ def check_arguments(cls: type[BasePlugin], values: Mapping[str, Any]) -> None:
         ConfigError: for an unknown or missing parameter or a wrong type, naming the parameter.
 
     Example:
+        >>> from clep.registry import find
         >>> check_arguments(find("neuronal_adaptation"), {"steps": "five"})
         Traceback (most recent call last):
             ...

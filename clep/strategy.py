@@ -54,6 +54,7 @@ class Strategy(SupervisedPlugin):
         TypeError: when a class is defined with a hook that Avalanche would never call.
 
     Example:
+        >>> from clep.strategy import in_range
         >>> class Count(Strategy):
         ...     def __init__(self, *, step: int = 1):
         ...         super().__init__()

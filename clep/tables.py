@@ -11,7 +11,7 @@ def plain(rows: Iterable[Row], columns: Sequence[Column]) -> str:
     """A table whose columns are aligned, the names of the cells first.
 
     Example:
-        >>> from clep.columns import COLUMNS
+        >>> from clep.columns import COLUMNS, Row
         >>> rows = [Row("naive", [{"seed": 0, "status": "FINISHED", "accuracy": 0.25}]), Row("joint", [])]
         >>> print(plain(rows, [COLUMNS["worst"]]))
         cell   worst seed

@@ -94,6 +94,8 @@ def asymmetric(criterion: nn.Module, output: Tensor, y: Tensor, stored_output: T
         stored_y: their classes, (M,).
 
     Example:
+        >>> import torch
+        >>> from torch import nn
         >>> new, stored = torch.tensor([[9.0, 0.0, 1.0]]), torch.tensor([[0.0, 0.0, 0.0]])
         >>> asymmetric(nn.MSELoss(), new, torch.tensor([2]), stored, torch.tensor([1])).shape
         torch.Size([])

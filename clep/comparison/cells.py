@@ -64,6 +64,7 @@ def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job
 
     Example:
         >>> from clep.config import compose
+        >>> from clep.comparison.cells import Cell
         >>> cells = [(Cell("naive"), compose()), (Cell("joint", seeds=(1,)), compose(None, ["strategies=joint"]))]
         >>> [(job.cell, job.config.seed) for job in plan(cells, [0, 1])]
         [('naive', 0), ('naive', 1), ('joint', 1)]

@@ -143,6 +143,7 @@ def cosine(a: Tensor, b: Tensor) -> float:
     """The cosine of the angle between two vectors (N,), computed in double precision.
 
     Example:
+        >>> import torch
         >>> round(cosine(torch.tensor([1.0, 0.0]), torch.tensor([1.0, 1.0])), 4)
         0.7071
     """

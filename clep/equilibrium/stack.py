@@ -47,6 +47,9 @@ class DenseStack:
             settle.
 
     Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from clep.equilibrium.stack import DenseLayer
         >>> lower, upper = nn.Linear(4, 3), nn.Linear(3, 2)
         >>> stack = DenseStack([DenseLayer("lower", lower.weight), DenseLayer("upper", upper.weight)])
         >>> [state.shape for state in stack.presynaptic(torch.rand(5, 4))]
@@ -94,6 +97,7 @@ def stack_of(model: nn.Module) -> DenseStack:
         ConfigError: if there is none; the message begins with `network`.
 
     Example:
+        >>> from torch import nn
         >>> [layer.name for layer in stack_of(nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2))).layers]
         ['0', '2']
     """

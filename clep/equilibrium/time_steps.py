@@ -70,6 +70,7 @@ def harmonic_mean(time_step: TimeStep, n: int = 100_000, seed: int = 0) -> float
     """Harmonic mean of the clipped steps, estimated from `n` draws: the scalar step of equal mean time constant.
 
     Example:
+        >>> from clep.equilibrium import TimeStep
         >>> round(harmonic_mean(TimeStep("lognormal", mean=0.6, spread=0.5)), 2)
         0.49
     """

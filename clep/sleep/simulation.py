@@ -212,6 +212,10 @@ def simulation(weights: Sequence[Tensor], parameters: Sequence[SpikingParameters
     """Put a network to sleep: `TorchSimulation` for weights on a GPU, otherwise `CompiledSimulation`.
 
     Example:
+        >>> import numpy as np
+        >>> import torch
+        >>> from clep.sleep.rule import SpikingParameters
+        >>> from clep.sleep.spikes import Spikes
         >>> layer = SpikingParameters(decay=0.9, threshold=0.5, increment=0.1, decrement=0.05, gate_width=1.0)
         >>> asleep = simulation([torch.eye(2)], [layer])
         >>> asleep.run(Spikes.of(np.array([[1, 0], [1, 0], [0, 1]])))

@@ -19,6 +19,7 @@ class Spikes:
         size: number of inputs.
 
     Example:
+        >>> import numpy as np
         >>> spikes = Spikes.of(np.array([[0, 1, 1], [0, 0, 0], [1, 0, 0]]))
         >>> spikes.index.tolist(), spikes.start.tolist()
         ([1, 2, 0], [0, 2, 2, 3])
@@ -74,6 +75,7 @@ def bernoulli_spikes(probability: np.ndarray, steps: int, rng: np.random.Generat
         rng: source of randomness.
 
     Example:
+        >>> import numpy as np
         >>> bernoulli_spikes(np.array([0.0, 1.0]), 2, np.random.default_rng(0)).dense().tolist()
         [[False, True], [False, True]]
     """
@@ -97,6 +99,8 @@ def patched(spikes: Spikes, shape: Sequence[int], share: float, rng: np.random.G
         rng: source of randomness.
 
     Example:
+        >>> import numpy as np
+        >>> from clep.sleep.spikes import Spikes
         >>> everywhere = Spikes.of(np.ones((1, 16)))
         >>> int(patched(everywhere, (1, 4, 4), 0.5, np.random.default_rng(0)).dense().sum())
         4

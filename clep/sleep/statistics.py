@@ -39,6 +39,7 @@ def observe(stack: DenseStack, batches: Iterable[Tensor], before: Statistics | N
         before: statistics of earlier inputs, which count as much per sample.
 
     Example:
+        >>> import torch
         >>> from torch import nn
         >>> from clep.equilibrium.stack import stack_of
         >>> first = observe(stack_of(nn.Linear(3, 2)), [torch.ones(2, 3)])

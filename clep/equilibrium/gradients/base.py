@@ -60,7 +60,7 @@ class Gradient(ABC):
 
     Example:
         >>> from dataclasses import dataclass
-        >>> from clep.equilibrium import Network
+        >>> from clep.equilibrium import LinearNudging
         >>> @dataclass(frozen=True)
         ... class Tenfold(LinearNudging):
         ...     def loss(self, prediction, y, criterion):
