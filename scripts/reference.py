@@ -13,7 +13,7 @@ import json
 import re
 import tokenize
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -223,7 +223,9 @@ def metrics() -> str:
     """The metrics of a run by name, and the functions behind those of the accuracy matrix."""
     page = ["# Metrics", _GENERATED, "## Names\n"]
     page += ["What MLflow shows for a run. `{}` stands for a layer, `{:02d}` for an experience.\n"]
-    rows = [(f"`{value}`", meaning) for value, meaning in _constants(_metric_names()) if "/" in value or "transfer" in value]
+    rows = [
+        (f"`{value}`", meaning) for value, meaning in _constants(_metric_names()) if "/" in value or "transfer" in value
+    ]
     page += _table(("metric", "meaning"), rows)
     page += ["## Functions of the accuracy matrix\n", "::: clep.metrics"]
     page += ["    options: {show_root_heading: false, show_root_toc_entry: false, heading_level: 3}\n"]
