@@ -4,30 +4,26 @@ MkDocs loads this file as a hook (see mkdocs.yml). A page is never written to di
 """
 
 import argparse
-import ast
 import dataclasses
-import importlib
 import inspect
-import io
 import json
 import re
-import tokenize
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
+from clep.metric_names import METRICS, PIPELINE
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import clep
-from clep import checks, config, strategy
+from clep import checks, cli, config, strategy
 from clep.schema import Config
 
 ROOT = Path(__file__).parent.parent
 _GENERATED = "This page is generated from the code.\n"
-_PARAMETER = re.compile(r"^(?: {4}|\t):param ([\w ]+):\s*(.*)$")  # Sphinx's form, as in Avalanche's docstrings
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -122,8 +118,9 @@ def strategies() -> str:
     """Every registered strategy and its parameters."""
     page = ["# Strategies", _GENERATED]
     page += [
-        "`strategies=[NAME, ...]` selects a set, `strategy.NAME.PARAMETER=VALUE` sets a parameter. Where `configs/strategy/` "
-        "has a file of the name, its values are the defaults. Any other Avalanche plugin works by its import path.\n"
+        "`strategies=[NAME, ...]` selects a set, `strategy.NAME.PARAMETER=VALUE` sets a parameter. Where "
+        "`configs/strategy/` has a file of the name, its values are the defaults. Any other Avalanche plugin works by "
+        "its import path.\n"
     ]
     files = config.builtin("strategy")
     for name in strategy.names():
@@ -162,7 +159,8 @@ def _meanings(cls: type) -> dict[str, str]:
     """Parameter -> what the docstrings of a class and its constructor say of it, in Google's form or in Sphinx's."""
     meanings: dict[str, str] = {}
     name, indent = "", 0
-    own = [inspect.cleandoc(text) for text in (cls.__doc__, vars(cls).get("__init__").__doc__) if text]
+    constructor = vars(cls).get("__init__")
+    own = [inspect.cleandoc(text) for text in (cls.__doc__, getattr(constructor, "__doc__", None)) if text]
     for line in "\n".join(own).splitlines():
         words, depth = line.strip(), len(line) - len(line.lstrip())
         google = re.match(r"^    (\w+)(?: \(.*\))?: (.*)$", line)
@@ -211,7 +209,7 @@ def _files(group: str, level: int = 2) -> Iterator[str]:
 
 def commands() -> str:
     """What `clep --help` and the help of every command print."""
-    parser = _parser()
+    parser = cli.parser()
     (subparsers,) = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
     page = ["# Commands", _GENERATED, f"```text\n{parser.format_help().strip()}\n```\n"]
     for name, command in subparsers.choices.items():
@@ -222,27 +220,12 @@ def commands() -> str:
 def metrics() -> str:
     """The metrics of a run by name, and the functions behind those of the accuracy matrix."""
     page = ["# Metrics", _GENERATED, "## Names\n"]
-    page += ["What MLflow shows for a run. `{}` stands for a layer, `{:02d}` for an experience.\n"]
-    rows = [
-        (f"`{value}`", meaning) for value, meaning in _constants(_metric_names()) if "/" in value or "transfer" in value
-    ]
-    page += _table(("metric", "meaning"), rows)
+    page += ["What MLflow shows for a run. A strategy may add metrics of its own.\n"]
+    rows = [(f"`{m.shown}`", m.meaning, m.step, "" if m.by == PIPELINE else f"`{m.by}`") for m in METRICS.values()]
+    page += _table(("metric", "meaning", "its step is", "logged by"), rows)
     page += ["## Functions of the accuracy matrix\n", "::: clep.metrics"]
     page += ["    options: {show_root_heading: false, show_root_toc_entry: false, heading_level: 3}\n"]
     return "\n".join(page)
-
-
-def _constants(module: types.ModuleType) -> Iterator[tuple[str, str]]:
-    """The public string constants of a module, each with the docstring below it or the comment beside it."""
-    source = inspect.getsource(module)
-    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
-    comments = {token.start[0]: token.string.lstrip("# ") for token in tokens if token.type == tokenize.COMMENT}
-    body = ast.parse(source).body
-    for statement, following in zip(body, [*body[1:], None], strict=True):
-        value = getattr(statement, "value", None)
-        if isinstance(statement, ast.Assign) and isinstance(value, ast.Constant) and isinstance(value.value, str):
-            below = getattr(following, "value", None) if isinstance(following, ast.Expr) else None
-            yield value.value, getattr(below, "value", None) or comments.get(statement.end_lineno or 0, "")
 
 
 def python() -> str:
@@ -263,41 +246,9 @@ def _summary(docstring: str | None) -> str:
     return text.strip()
 
 
-def _table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> list[str]:
+def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:
     """A Markdown table, or nothing if it has no rows."""
     if not rows:
         return []
     lines = [head, ("---",) * len(head), *rows]
     return ["\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines) + "\n"]
-
-
-def _metric_names() -> types.ModuleType:
-    return importlib.import_module("clep.metric_names" if _has("clep.metric_names") else "clep.tracking")
-
-
-def _has(module: str) -> bool:
-    return importlib.util.find_spec(module) is not None
-
-
-def _parser() -> argparse.ArgumentParser:
-    from clep import cli
-
-    if hasattr(cli, "parser"):
-        return cli.parser()
-    found: list[argparse.ArgumentParser] = []
-
-    class Caught(Exception):
-        pass
-
-    def catch(self: argparse.ArgumentParser, *_: Any) -> Any:
-        found.append(self)
-        raise Caught
-
-    original, argparse.ArgumentParser.parse_known_args = argparse.ArgumentParser.parse_known_args, catch  # type: ignore
-    try:
-        cli._parse([])
-    except Caught:
-        return found[0]
-    finally:
-        argparse.ArgumentParser.parse_known_args = original  # type: ignore
-    raise AssertionError
