@@ -19,7 +19,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import clep
-from clep import checks, cli, config, strategy
+from clep import checks, cli, config, specs, strategy
 from clep.schema import Config
 
 ROOT = Path(__file__).parent.parent
@@ -229,14 +229,30 @@ def metrics() -> str:
 
 
 def python() -> str:
-    """The public names, each rendered from its docstring by mkdocstrings."""
+    """The public names: a spec by its options, anything else from its docstring by mkdocstrings."""
     page = ["# Python API", _GENERATED]
     page += ["All of these are names of the package `clep`; anything else may move. See also [Metrics](metrics.md).\n"]
     for name in clep.__all__:
         public = getattr(clep, name)
-        if inspect.isclass(public) or inspect.isfunction(public):
+        if isinstance(public, type) and issubclass(public, specs.Spec):
+            page += [f"## {name} {{ #clep.{name} }}\n", f"{_summary(public.__doc__)}\n", *_options(public)]
+        elif inspect.isclass(public) or inspect.isfunction(public):
             page += [f"::: {public.__module__}.{public.__qualname__}\n"]
+            if taken := re.search(r"^Options \(see `(\w+)`\):$", public.__doc__ or "", flags=re.MULTILINE):
+                page += [f"**Options of `{name}`**, as keywords:\n", *_options(getattr(specs, taken[1]))]
     return "\n".join(page)
+
+
+def _options(spec: type[specs.Spec]) -> list[str]:
+    """The options of a spec as a table."""
+    hints, rows = get_type_hints(spec), []
+    for field in spec.options():
+        kind, meaning = hints[field.name], field.metadata["meaning"]
+        if dataclasses.is_dataclass(kind):
+            rows.append((f"`{field.name}`", f"[`{kind.__name__}`](#clep.{kind.__name__})", "its defaults", meaning))
+        else:
+            rows.append((f"`{field.name}`", _words(kind, field.metadata["range"]), _default(field), meaning))
+    return _table(("option", "value", "default", "meaning"), rows)
 
 
 def _summary(docstring: str | None) -> str:
