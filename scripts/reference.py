@@ -26,6 +26,13 @@ ROOT = Path(__file__).parent.parent
 _GENERATED = "This page is generated from the code.\n"
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List the table of every claim that has one, at the end of the results (called by MkDocs)."""
+    (results,) = [section["Results"] for section in config.nav or [] if "Results" in section]
+    results.append({"Tables": [{name: f"results/{name}.md"} for name in measured()]})
+    return config
+
+
 def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to the site (called by MkDocs)."""
     for path, text in pages().items():
@@ -47,6 +54,11 @@ def pages() -> dict[str, str]:
         "changelog.md": of_root("CHANGELOG.md"),
         "contributing.md": of_root("CONTRIBUTING.md"),
     }
+
+
+def measured() -> list[str]:
+    """The claims that have a table."""
+    return [name for name in config.builtin("claim") if (ROOT / "docs" / "results" / f"{name}.md").is_file()]
 
 
 def of_root(name: str) -> str:
@@ -195,8 +207,8 @@ def configs() -> str:
     page += ["## Claims\n", "`clep reproduce NAME` trains what is missing and writes its table.\n"]
     for name, line in config.builtin("claim").items():
         sentence = " ".join(yaml.safe_load(config.find("claim", name).read_text(encoding="utf-8"))["claim"].split())
-        measured = f" ([table](../results/{name}.md))" if (ROOT / "docs/results" / f"{name}.md").is_file() else ""
-        page += [f"### {name}\n", f"{line}{measured}\n", f"> {sentence}\n"]
+        table = f" ([table](../results/{name}.md))" if name in measured() else ""
+        page += [f"### {name}\n", f"{line}{table}\n", f"> {sentence}\n"]
     return "\n".join(page)
 
 

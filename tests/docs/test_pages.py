@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import clep.equilibrium
-from clep import config
+from clep import config, renames
 from clep.bench import sleep, updates
 from clep.config import compose, to_dict
 from clep.tracking import flatten
@@ -96,7 +96,7 @@ def test_every_key_and_class_of_the_table_of_learning_rules_exists():
 def test_every_link_of_the_pages_at_the_top_leads_to_a_file():
     """The site's builder checks all other links."""
     for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
-        for target in re.findall(r"\]\(([^)#:]+)[^)]*\)", PAGES[page]):
+        for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", PAGES[page]):
             assert (ROOT / target).exists(), f"{page}: {target}"
 
 
@@ -112,3 +112,10 @@ def test_the_numbers_of_make_run_stand_in_one_place():
     """They are promised to the digit, so a second copy would be a second promise."""
     row = re.search(r"^\| awake_rehearsal\+sleep_replay \|.*$", PAGES["README.md"], flags=re.MULTILINE).group()
     assert [page for page, text in PAGES.items() if row in text] == ["README.md"]
+
+
+def test_the_changelog_names_everything_that_was_renamed():
+    """Old modules and names work for one version, so users must find what to write instead."""
+    section = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n### ")[0]
+    assert [old for old in renames.MODULES if f"`{old}`" not in section] == []
+    assert [name for name in (f"{module}.{old}" for module, old in renames.NAMES) if f"`{name}`" not in section] == []
