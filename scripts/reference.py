@@ -8,7 +8,6 @@ import dataclasses
 import inspect
 import json
 import re
-import types
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
@@ -76,17 +75,16 @@ def keys() -> str:
     return "\n".join([*page, *_sections(Config, "", 2)])
 
 
-def _sections(schema: type, prefix: str, level: int) -> Iterator[str]:
-    """The keys of a dataclass as a table, then its sections in the same way."""
+def _sections(schema: type[specs.Spec], prefix: str, level: int) -> Iterator[str]:
+    """The options of a section as a table, then its own sections in the same way."""
     hints, inner, rows = get_type_hints(schema), [], []
-    for field in dataclasses.fields(schema):
-        kind = _section(hints[field.name])
-        if dataclasses.is_dataclass(kind):
+    for field in schema.options():
+        kind = hints[field.name]
+        if _is_spec(kind):
             inner.append((f"{prefix}{field.name}", kind))
         else:
-            meaning, interval = field.metadata.get("meaning", ""), field.metadata.get("range")
-            rows.append((f"`{prefix}{field.name}`", _words(hints[field.name], interval), _default(field), meaning))
-    title = f"`{prefix.rstrip('.')}`" if prefix else "At the top"
+            rows.append(_row(f"{prefix}{field.name}", kind, field))
+    title = f"`{prefix.rstrip('.')}`" if prefix else "Top level"
     yield f"{'#' * min(level, 4)} {title}\n"
     yield f"{_summary(schema.__doc__)}\n"
     yield from _table(("key", "value", "default", "meaning"), rows)
@@ -94,16 +92,15 @@ def _sections(schema: type, prefix: str, level: int) -> Iterator[str]:
         yield from _sections(kind, f"{path}.", level + bool(prefix))
 
 
-def _section(kind: Any) -> Any:
-    """The dataclass of a section that may be null; any other type as it is."""
-    first = next(iter(get_args(kind)), None)
-    return first if get_origin(kind) is types.UnionType and dataclasses.is_dataclass(first) else kind
+def _is_spec(kind: Any) -> bool:
+    return isinstance(kind, type) and issubclass(kind, specs.Spec)
 
 
-def _default(field: dataclasses.Field) -> str:
-    """The default of a field, as YAML has it."""
-    made = field.default_factory is not dataclasses.MISSING
-    return _yaml(field.default_factory() if made else field.default)  # type: ignore[misc]
+def _row(name: str, kind: Any, field: dataclasses.Field[Any]) -> tuple[str, str, str, str]:
+    """Name, type and range, default and meaning of an option."""
+    factory = field.default_factory
+    default = field.default if factory is dataclasses.MISSING else factory()
+    return f"`{name}`", _words(kind, field.metadata["range"]), _yaml(default), field.metadata["meaning"]
 
 
 def _yaml(value: Any) -> str:
@@ -162,7 +159,7 @@ def _about(cls: type, line: str) -> str:
 def _hints(cls: type) -> dict[str, Any]:
     """The types of a constructor's parameters; none where they name what is not there at run time."""
     try:
-        return get_type_hints(cls.__init__)
+        return get_type_hints(inspect.getattr_static(cls, "__init__"))
     except NameError:
         return {}
 
@@ -246,7 +243,7 @@ def python() -> str:
     page += ["All of these are names of the package `clep`; anything else may move. See also [Metrics](metrics.md).\n"]
     for name in clep.__all__:
         public = getattr(clep, name)
-        if isinstance(public, type) and issubclass(public, specs.Spec):
+        if _is_spec(public):
             page += [f"## {name} {{ #clep.{name} }}\n", f"{_summary(public.__doc__)}\n", *_options(public)]
         elif inspect.isclass(public) or inspect.isfunction(public):
             page += [f"::: {public.__module__}.{public.__qualname__}\n"]
@@ -259,11 +256,12 @@ def _options(spec: type[specs.Spec]) -> list[str]:
     """The options of a spec as a table."""
     hints, rows = get_type_hints(spec), []
     for field in spec.options():
-        kind, meaning = hints[field.name], field.metadata["meaning"]
-        if dataclasses.is_dataclass(kind):
-            rows.append((f"`{field.name}`", f"[`{kind.__name__}`](#clep.{kind.__name__})", "its defaults", meaning))
+        kind = hints[field.name]
+        if _is_spec(kind):
+            link = f"[`{kind.__name__}`](#clep.{kind.__name__})"
+            rows.append((f"`{field.name}`", link, "its defaults", field.metadata["meaning"]))
         else:
-            rows.append((f"`{field.name}`", _words(kind, field.metadata["range"]), _default(field), meaning))
+            rows.append(_row(field.name, kind, field))
     return _table(("option", "value", "default", "meaning"), rows)
 
 
