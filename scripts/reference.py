@@ -18,7 +18,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import clep
-from clep import checks, cli, config, specs, strategy
+from clep import checks, cli, config, registry, specs
 from clep.schema import Config
 
 ROOT = Path(__file__).parent.parent
@@ -132,14 +132,14 @@ def strategies() -> str:
         "its import path.\n"
     ]
     files = config.builtin("strategy")
-    for name in strategy.names():
-        cls = strategy.find(name)
+    for name in registry.names():
+        cls = registry.find(name)
         page += [f"## {name}\n", f"{_about(cls, files.get(name, ''))}\n"]
         shipped = yaml.safe_load(config.find("strategy", name).read_text(encoding="utf-8")) if name in files else {}
         meanings, hints = _meanings(cls), _hints(cls)
         rows = [
             (f"`{key}`", _words(hints.get(key, Any)), _yaml(shipped.get(key, parameter.default)), meanings.get(key, ""))
-            for key, parameter in strategy.parameters(cls).items()
+            for key, parameter in registry.parameters(cls).items()
         ]
         page += _table(("parameter", "value", "default", "meaning"), rows)
         page += [f"Class: `{cls.__module__}.{cls.__qualname__}`\n"]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clep import config, metrics, strategy
+from clep import config, metrics, registry
 from clep.schema import key_paths
 from scripts import reference
 
@@ -32,19 +32,19 @@ def test_a_default_is_written_as_in_yaml():
 
 
 def test_every_parameter_of_every_strategy_is_on_the_page_of_strategies(pages):
-    for name in strategy.names():
+    for name in registry.names():
         section = pages["reference/strategies.md"].partition(f"\n## {name}\n")[2].partition("\n## ")[0]
         assert section, name
-        for parameter in strategy.parameters(strategy.find(name)):
+        for parameter in registry.parameters(registry.find(name)):
             assert f"| `{parameter}` |" in section
 
 
 def test_every_parameter_of_our_own_strategies_has_a_meaning(pages):
     """A parameter without a line in the docstring would have an empty cell."""
-    for name in strategy.names():
-        cls = strategy.find(name)
+    for name in registry.names():
+        cls = registry.find(name)
         if cls.__module__.startswith("clep."):
-            assert set(strategy.parameters(cls)) <= set(reference._meanings(cls)), name
+            assert set(registry.parameters(cls)) <= set(reference._meanings(cls)), name
 
 
 def test_a_meaning_is_read_from_either_form_of_docstring():
