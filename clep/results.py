@@ -31,7 +31,7 @@ class Result:
         run_id, tracking_uri: where MLflow has it; `run_id` is None if the run could not be started.
         status: `FINISHED`, `FAILED` or `KILLED`.
         accuracy: accuracy on all test samples after the last consolidation.
-        accuracy_matrix: R[i][j], accuracy on experience j after experience i, n x n.
+        accuracy_matrix: `R[i][j]`, accuracy on experience j after experience i, n x n.
         accuracy_seen: accuracy on the samples of the classes seen so far, after each experience.
         accuracy_epochs: the same after each epoch, through all experiences; empty unless `learner.evaluate_epochs`.
         residual: relaxation residual of the last batch trained on, where the network relaxes.

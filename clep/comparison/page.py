@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from clep import report, tables, tracking
+from clep import metric_names, report, tables, tracking
 from clep.columns import COMPARISON
 from clep.results import Comparison, Result
 
@@ -53,8 +53,8 @@ def describe(comparison: Comparison, experiment_id: str) -> str:
 
 def _curves(runs: Sequence[Result]) -> Iterator[str]:
     """Names of the metrics that are worth a look as curves."""
-    yield from (tracking.ACCURACY_SEEN, tracking.FORGETTING_AVERAGE)
-    yield from (tracking.FORGETTING_EXPERIENCE.format(j) for j in range(len(runs[0].accuracy_seen) - 1))
+    yield from (metric_names.ACCURACY_SEEN, metric_names.FORGETTING_AVERAGE)
+    yield from (metric_names.FORGETTING_EXPERIENCE.format(experience=j) for j in range(len(runs[0].accuracy_seen) - 1))
 
 
 def _finished(comparison: Comparison) -> list[Result]:
