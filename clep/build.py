@@ -8,7 +8,7 @@ import torch
 from avalanche.core import BasePlugin
 from torch import nn
 
-from clep import strategy, streams, tracking
+from clep import registry, streams, tracking
 from clep.checks import one_of
 from clep.config import Config, label, replace, to_dict
 from clep.equilibrium import Network
@@ -19,6 +19,7 @@ from clep.learner import Learner
 from clep.randomness import seed_for
 from clep.specs.learner import LearnerSpec, Optimization
 from clep.specs.stream import StreamSpec
+from clep.strategy import refusals
 from clep.streams import Stream
 from clep.training import Training
 
@@ -28,7 +29,8 @@ _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # to a 
 def build_stream(config: Config) -> Stream:
     """The class-incremental stream of `config.stream`."""
     options = {name: getattr(config.stream, name) for name in StreamSpec.names()}
-    return streams.stream(seed=config.seed, root=config.data.root, download=config.data.download, **options)
+    with within("stream"):
+        return streams.stream(seed=config.seed, root=config.data.root, download=config.data.download, **options)
 
 
 def build_learner(config: Config, stream: Stream) -> Learner:
@@ -57,7 +59,7 @@ def build_learner(config: Config, stream: Stream) -> Learner:
 def resolved(config: Config) -> Config:
     """The configuration with all parameters of its strategies, so that a stored copy outlives changed defaults."""
     names = config.strategies or ["naive"]
-    parameters = {name: strategy.defaults(strategy.find(name)) | config.strategy.get(name, {}) for name in names}
+    parameters = {name: registry.defaults(registry.find(name)) | config.strategy.get(name, {}) for name in names}
     return replace(config, strategies=names, strategy=parameters)
 
 
@@ -67,7 +69,7 @@ def fingerprint(config: Config, *further: Any) -> str:
     What equals the defaults is left out, so that keys added later do not make old results new; so is what a result
     does not depend on. The version of clep and `further` plain values count as well.
     """
-    defaults = {name: strategy.defaults(strategy.find(name)) for name in config.strategies}
+    defaults = {name: registry.defaults(registry.find(name)) for name in config.strategies}
     neutral = tracking.flatten(to_dict(Config())) | tracking.flatten({"strategy": defaults})
     values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
     values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
@@ -77,7 +79,7 @@ def fingerprint(config: Config, *further: Any) -> str:
 
 def build_strategies(config: Config) -> list[BasePlugin]:
     """The composed set of strategies; an empty set is `naive`."""
-    return strategy.build(config.strategies or ["naive"], config.strategy, seed=config.seed)
+    return registry.build(config.strategies or ["naive"], config.strategy, seed=config.seed)
 
 
 def build_training(config: Config, stream: Stream) -> Training:
@@ -92,8 +94,11 @@ def build_training(config: Config, stream: Stream) -> Training:
         raise ConfigError(
             f"strategies: `{label(config.strategies)}`: {type(alone[0]).__name__} stands alone and cannot be combined."
         )
+    learner = build_learner(config, stream)
+    for message in refusals(strategies, learner, config.learner.batch_size):
+        raise ConfigError(message)
     return Training(
-        build_learner(config, stream),
+        learner,
         strategies,
         epochs=config.learner.epochs,
         batch_size=config.learner.batch_size,

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from clep.checks import one_of
 from clep.equilibrium.modules import Modules
+from clep.equilibrium.stack import DenseLayer, DenseStack
 from clep.errors import ConfigError
 from clep.specs.network import NetworkSpec
 
@@ -60,9 +61,11 @@ class Feedforward(nn.Module):
             states.append(ACTIVATIONS[self.activation](layer(states[-1])))
         return states
 
-    def sleep_layers(self) -> list[tuple[str, Tensor]]:
-        """(name, weight (n_l, n_{l-1})) of each layer, lowest first: what sleep replay works on."""
-        return [(f"layers.{index}", layer.weight) for index, layer in enumerate(self.layers)]
+    def dense_stack(self) -> DenseStack:
+        """All layers, with their activity in a forward pass."""
+        return DenseStack(
+            [DenseLayer(f"layers.{index}", layer.weight) for index, layer in enumerate(self.layers)], self.presynaptic
+        )
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights are state)."""

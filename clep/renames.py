@@ -6,7 +6,6 @@ Everything that ever was renamed is in the tables of this file, and nowhere else
 import importlib
 import importlib.abc
 import importlib.machinery
-import importlib.util
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -38,22 +37,20 @@ NAMES = {
     ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
     ("clep.equilibrium", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
     ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),
-    ("clep.config", "StreamConfig"): ("clep.specs", "StreamSpec"),
-    ("clep.config", "TimeStepConfig"): ("clep.specs", "TimeStep"),
-    ("clep.config", "DendritesConfig"): ("clep.specs", "Dendrites"),
-    ("clep.config", "NetworkConfig"): ("clep.specs", "NetworkSection"),
-    ("clep.config", "LearnerConfig"): ("clep.specs", "LearnerSpec"),
-    ("clep.config", "DataConfig"): ("clep.schema", "DataSection"),
-    ("clep.config", "TrackingConfig"): ("clep.schema", "TrackingSection"),
-    ("clep.config", "TuneConfig"): ("clep.schema", "TuneSection"),
-    ("clep.schema", "StreamConfig"): ("clep.specs", "StreamSpec"),
-    ("clep.schema", "TimeStepConfig"): ("clep.specs", "TimeStep"),
-    ("clep.schema", "DendritesConfig"): ("clep.specs", "Dendrites"),
-    ("clep.schema", "NetworkConfig"): ("clep.specs", "NetworkSection"),
-    ("clep.schema", "LearnerConfig"): ("clep.specs", "LearnerSpec"),
-    ("clep.schema", "DataConfig"): ("clep.schema", "DataSection"),
-    ("clep.schema", "TrackingConfig"): ("clep.schema", "TrackingSection"),
-    ("clep.schema", "TuneConfig"): ("clep.schema", "TuneSection"),
+    **{
+        (module, old): new
+        for module in ("clep.config", "clep.schema")
+        for old, new in {
+            "StreamConfig": ("clep.specs", "StreamSpec"),
+            "TimeStepConfig": ("clep.specs", "TimeStep"),
+            "DendritesConfig": ("clep.specs", "Dendrites"),
+            "NetworkConfig": ("clep.specs", "NetworkSection"),
+            "LearnerConfig": ("clep.specs", "LearnerSpec"),
+            "DataConfig": ("clep.schema", "DataSection"),
+            "TrackingConfig": ("clep.schema", "TrackingSection"),
+            "TuneConfig": ("clep.schema", "TuneSection"),
+        }.items()
+    },
     ("clep.equilibrium.gradients", "ContinualNudging"): ("clep.equilibrium.gradients", "CEP"),
 }
 """(module, old name) -> (module, new name)."""
@@ -108,15 +105,7 @@ class _OldModules(importlib.abc.MetaPathFinder):
     """
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        there = fullname in MODULES and _exists(MODULES[fullname])
-        return importlib.machinery.ModuleSpec(fullname, _Alias()) if there else None
-
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+        return importlib.machinery.ModuleSpec(fullname, _Alias()) if fullname in MODULES else None
 
 
 def find_old_modules() -> None:

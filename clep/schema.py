@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from clep.checks import problem, unknown
+from clep.datasets import names
 from clep.errors import ConfigError, within
 from clep.renames import renamed
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSection
 from clep.specs.options import Spec, hints_of, option
 from clep.specs.refusals import Setup, refuse_learner, refuse_section
-from clep.specs.stream import PATHS, StreamSpec
+from clep.specs.stream import StreamSpec
 
 T = TypeVar("T")
 
@@ -147,7 +148,7 @@ def _misfits_of_strategies(value: Any, key: str) -> Iterator[tuple[str, str]]:
         yield key, f"expected {example} (`strategies` selects strategies), got {value!r}"
         return
     for name, part in value.items():
-        if not isinstance(part, Mapping):
+        if not (isinstance(part, Mapping) or _holds_interpolation([part])):
             yield f"{key}.{name}", f"expected a mapping of parameters to values, got {part!r}"
 
 
@@ -181,9 +182,8 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: with the path of a key, the reason, and what to set instead.
     """
-    if config.stream.name in PATHS and not config.stream.path:
-        what, example = PATHS[config.stream.name]
-        raise ConfigError(f"stream.path: expected {what}, got null; set stream.path={example}")
+    with within("stream"):
+        names.check(config.stream.name, config.stream.path)
     network = config.network
     with within("network"):
         refuse_section(network)

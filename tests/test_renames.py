@@ -1,8 +1,6 @@
 """Old names: each works for one version, with one warning that names the new one, and then is an error."""
 
 import importlib
-import importlib.util
-import inspect
 import sys
 import warnings
 from pathlib import Path
@@ -50,32 +48,13 @@ def warned(action) -> tuple[object, list[str]]:
 # ---------------------------------------------------------------- modules and names
 
 
-def moved(name: str) -> bool:
-    """Whether the new home of a module is there; a package that is, has all of its modules."""
-    new = renames.MODULES[name]
-    package = new if MODULES_OF.get(new) else new.rpartition(".")[0]
-    return importlib.util.find_spec(package if package != "clep" else new) is not None
-
-
-MODULES_OF = {new: [n for n in renames.MODULES.values() if n.startswith(f"{new}.")] for new in renames.MODULES.values()}
-MOVED = pytest.mark.parametrize(
-    "old",
-    [
-        pytest.param(
-            name, marks=pytest.mark.skipif(not moved(name), reason=f"{renames.MODULES[name]} is not there yet")
-        )
-        for name in renames.MODULES
-    ],
-)
-
-
 def packages_of(name: str) -> list[str]:
     """A module and the packages around it that were renamed, outermost first."""
     parts = name.split(".")
     return [old for n in range(1, len(parts) + 1) if (old := ".".join(parts[:n])) in renames.MODULES]
 
 
-@MOVED
+@pytest.mark.parametrize("old", renames.MODULES)
 def test_an_old_module_is_the_new_one_and_says_so_once(old, forgotten):
     """A second copy of a module would have classes of its own, and `isinstance` would fail."""
     new = renames.MODULES[old]
@@ -89,7 +68,7 @@ def test_an_old_module_is_the_new_one_and_says_so_once(old, forgotten):
     assert warned(lambda: importlib.import_module(old))[1] == []
 
 
-@MOVED
+@pytest.mark.parametrize("old", renames.MODULES)
 def test_an_old_module_is_an_error_in_the_next_version(old, forgotten, next_version):
     first = packages_of(old)[0]
     with pytest.raises(ConfigError) as caught:
@@ -199,8 +178,6 @@ def test_a_new_key_beside_an_old_one_counts():
 def test_spikes_of_sleep_that_were_a_statistic_are_a_parameter_of_their_own():
     from clep.strategies.sleep_replay import SleepReplay
 
-    if "spikes" not in inspect.signature(SleepReplay.__init__).parameters:
-        pytest.skip("sleep_replay has no parameter `spikes` yet")
     parameters, _ = warned(lambda: compose({}, KEYS["strategy.sleep_replay.statistics=poisson"][0]))
     assert SleepReplay(**parameters.strategy["sleep_replay"]).spikes == "poisson"
 

@@ -21,6 +21,8 @@ class Neuron:
         facts: what else is known about it.
 
     Example:
+        >>> import torch
+        >>> from clep.equilibrium.neurons import NeuronFacts
         >>> relu = Neuron(lambda u: u.relu_(), lambda u: (u > 0).to(u.dtype), NeuronFacts())
         >>> relu(torch.tensor([-1.0, 2.0]))
         tensor([0., 2.])

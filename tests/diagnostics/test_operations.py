@@ -3,8 +3,6 @@
 import pytest
 import torch
 
-from clep.diagnostics import energy
-from clep.diagnostics.energy import Operations, SpikeMeter, Synapses, operations
 from clep.equilibrium import ConvLayer, Network
 
 CHAIN = [Synapses(0, 1, 15), Synapses(1, 2, 6), Synapses(2, 3, 4)]  # 5-3-2-2
@@ -71,7 +69,3 @@ def test_networks_of_rates_have_nothing_to_count():
     network.free_phase(torch.rand(4, 5))
     meter.look(network, 4)
     assert meter.take(network) == {}
-
-
-def test_names_of_metrics_end_alike_for_both_kinds_of_signals():
-    assert energy.OPERATIONS + energy.OF_RATES == "energy/synaptic_operations_of_rates"

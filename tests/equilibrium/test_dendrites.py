@@ -305,8 +305,9 @@ def test_with_mirrored_branches_that_are_all_on_it_is_plain_equilibrium_propagat
 
 def test_a_sleeping_synapse_is_the_mean_over_branches():
     network = made(dendrites=Dendrites(3, 2, density=0.3))
-    (_, low), (_, _), (name, high) = network.sleep_layers()
-    assert (name, low.shape, high.shape) == ("connections.2", (7, 6), (4, 5))
+    low, _, top = network.dense_stack().layers
+    high = top.weight
+    assert (top.name, low.weight.shape, high.shape) == ("connections.2", (7, 6), (4, 5))
     connection = network.connections[2]
     expected = sum(connection.weight[k] * connection.mask[k] for k in range(3)) / 3
     close([high], [expected])
@@ -319,12 +320,12 @@ def test_sleep_changes_the_mean_over_branches_by_exactly_what_it_asks_for():
     """In equal parts for the branches that have the synapse; a pair of which all branches are masked stays at zero."""
     network = made(dendrites=Dendrites(3, 2, density=0.3))
     before = [c.weight.detach().clone() for c in network.connections]
-    layers = [weight for _, weight in network.sleep_layers()]
+    layers = network.dense_stack().weights
     changes = [torch.randn(weight.shape) for weight in layers]
-    network.set_sleep_layers([weight + change for weight, change in zip(layers, changes, strict=True)])
+    network.dense_stack().write([weight + change for weight, change in zip(layers, changes, strict=True)])
     bare = 0
-    for connection, old, change, (_, now), mean in zip(
-        network.connections, before, changes, network.sleep_layers(), layers, strict=True
+    for connection, old, change, now, mean in zip(
+        network.connections, before, changes, network.dense_stack().weights, layers, strict=True
     ):
         number = connection.mask.sum(0)
         bare += int((number == 0).sum())
@@ -333,19 +334,6 @@ def test_sleep_changes_the_mean_over_branches_by_exactly_what_it_asks_for():
         for k in range(3):
             close([moved[k]], [torch.where(connection.mask[k] > 0, change * 3 / number.clamp_min(1), 0.0)])
     assert bare > 10
-
-
-def test_ordinary_layers_take_what_sleep_gives_them_as_it_is():
-    network = Network([6, 5, 4, 3], readout="linear")
-    new = [torch.randn(weight.shape) for _, weight in network.sleep_layers()]
-    network.set_sleep_layers(new)
-    assert all(map(torch.equal, (weight for _, weight in network.sleep_layers()), new))
-    images = Network([(1, 8, 8), ConvLayer(2), 5, 3])
-    kernel = images.connections[0].weight.clone()
-    images.set_sleep_layers([torch.zeros_like(weight) for _, weight in images.sleep_layers()])
-    assert torch.equal(images.connections[0].weight, kernel)
-    assert not images.connections[1].weight.any()
-    assert not images.connections[2].weight.any()
 
 
 # ---------------------------------------------------------------- state, refusals

@@ -165,11 +165,6 @@ def test_gradients_with_a_meaning_pass_the_check(layer):
     Network([IMAGE, ConvLayer(2), 3]).check(LinearNudging())
 
 
-def test_sleep_refuses_what_is_no_chain_of_layers():
-    with pytest.raises(ConfigError, match="sleep_replay needs a chain of dense layers"):
-        Network([5, 4, 4, 4, 3], residual_links=2).sleep_layers()
-
-
 # ---------------------------------------------------------------- what a checkpoint holds
 
 

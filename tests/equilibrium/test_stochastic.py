@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from clep.estimates import check
 from torch.nn import functional
 from torch.testing import assert_close
 
@@ -21,7 +22,6 @@ from clep.equilibrium import (
 )
 from clep.equilibrium.phases import Term, contrast
 from clep.errors import ConfigError
-from clep.estimates import check
 from tests.oracles.vectors import flat
 
 JUMP = TimeStep("scalar", mean=1.0)
