@@ -8,7 +8,7 @@ from typing import Any
 from clep.checks import unknown
 from clep.errors import ConfigError
 
-HINT = "A module must be installed, or lie in the folder that Python starts from."
+HINT = "A module must be installed, or lie in the folder that Python starts from"
 
 
 def is_import_path(name: str) -> bool:

@@ -86,10 +86,12 @@ class _Alias(importlib.abc.Loader):
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         new = MODULES[spec.name]
-        package, _, tail = spec.name.rpartition(".")
-        if new != f"{MODULES.get(package)}.{tail}":  # else importing the package has announced it
-            announce(spec.name, new)
+        announce(spec.name, new)
         module = importlib.import_module(new)
+        for old in MODULES:  # those within a package, lest the import system writes them over its other names
+            package, _, tail = old.rpartition(".")
+            if package == spec.name and MODULES[old] == f"{new}.{tail}":
+                sys.modules[old] = importlib.import_module(MODULES[old])
         self._own = module.__spec__
         return module
 

@@ -68,6 +68,16 @@ def test_an_old_module_is_the_new_one_and_says_so_once(old, forgotten):
     assert warned(lambda: importlib.import_module(old))[1] == []
 
 
+def test_old_modules_overwrite_nothing_in_the_new_package(forgotten):
+    """`clep.sleep.simulation` is a function, and was before somebody imported `clep.spiking.simulation`."""
+    import clep.sleep
+
+    before = dict(vars(clep.sleep))
+    for old in renames.MODULES:
+        warned(lambda old=old: importlib.import_module(old))
+    assert {name: value for name, value in vars(clep.sleep).items() if name in before} == before
+
+
 @pytest.mark.parametrize("old", renames.MODULES)
 def test_an_old_module_is_an_error_in_the_next_version(old, forgotten, next_version):
     first = packages_of(old)[0]
