@@ -127,15 +127,17 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return importlib.machinery.ModuleSpec(fullname, self) if known else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        module = ModuleType(spec.name, "An old name.")
         if spec.name in MODULES:
             announce(spec.name, MODULES[spec.name])
-            return importlib.import_module(MODULES[spec.name])
-        module = ModuleType(spec.name, "A module whose parts have moved, each to a file of its own.")
-        module.__getattr__ = functools.partial(renamed, spec.name)  # type: ignore[method-assign]
+            new = importlib.import_module(MODULES[spec.name])
+            module.__dict__.update({name: value for name, value in vars(new).items() if not name.startswith("__")})
+        else:
+            module.__getattr__ = functools.partial(renamed, spec.name)  # type: ignore[method-assign]
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: the module has run under its new name."""
+        """Nothing: `create_module` has filled it."""
 
 
 def find_old_modules() -> None:
