@@ -21,7 +21,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from clep import progress
 from clep.errors import ConfigError
 from clep.learner import Learner, quiet_lightning
-from clep.strategy import touches_loss
+from clep.strategy import refusals, touches_loss
 from clep.streams import ROW, Samples
 from clep.update import Moment
 
@@ -73,6 +73,8 @@ class LightningTemplate(SupervisedTemplate):
                 "learner.gradient_clip: C-EP (learner.gradient=cep) makes many small updates per batch, so there "
                 "is no single gradient to clip; leave it null"
             )
+        for message in refusals(plugins, learner, batch_size):
+            raise ConfigError(message)
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")

@@ -17,9 +17,9 @@ from clep.errors import ConfigError, within
 from clep.feedforward import Feedforward
 from clep.learner import Learner
 from clep.randomness import seed_for
-from clep.specs.learner import LearnerSpec, Optimization
+from clep.specs.learner import LearnerSpec, TrainingSpec
+from clep.specs.optimization import Optimization
 from clep.specs.stream import StreamSpec
-from clep.strategy import refusals
 from clep.streams import Stream
 from clep.training import Training
 
@@ -94,18 +94,12 @@ def build_training(config: Config, stream: Stream) -> Training:
         raise ConfigError(
             f"strategies: `{label(config.strategies)}`: {type(alone[0]).__name__} stands alone and cannot be combined."
         )
-    learner = build_learner(config, stream)
-    for message in refusals(strategies, learner, config.learner.batch_size):
-        raise ConfigError(message)
     return Training(
-        learner,
+        build_learner(config, stream),
         strategies,
-        epochs=config.learner.epochs,
-        batch_size=config.learner.batch_size,
         seed=config.seed,
         device=device_of(config),
-        reset_optimizer=config.learner.reset_optimizer,
-        evaluate_epochs=config.learner.evaluate_epochs,
+        **{name: getattr(config.learner, name) for name in TrainingSpec.names()},
         trainer={"gradient_clip_val": config.learner.gradient_clip},
     )
 

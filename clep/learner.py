@@ -2,7 +2,7 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -12,35 +12,26 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
 from clep import metric_names
 from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
-from clep.equilibrium import Gradient, Network, Prediction, SquaredError
-from clep.equilibrium.costs import COSTS, Cost
+from clep.equilibrium import Cost, Gradient, Network, Prediction
 from clep.equilibrium.gradients import Autograd, gradient_from, known_name, name_of
 from clep.errors import ConfigError, DivergenceError
 from clep.feedforward import Feedforward
 from clep.imports import import_path
 from clep.renames import of_checkpoint
 from clep.specs.layers import ConvLayer
-from clep.specs.learner import LearnerSpec, Optimization
+from clep.specs.learner import LearnerSpec
+from clep.specs.optimization import LOSSES, OPTIMIZERS, SCHEDULES, Optimization
 from clep.specs.options import from_keywords, takes
 from clep.specs.refusals import Setup, refuse_learner
 from clep.update import Batch, Update
 
-LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
-"""Loss name -> criterion of (output (B, K), class indices (B,))."""
-
 MODELS: dict[str, type[nn.Module]] = {"equilibrium": Network, "feedforward": Feedforward}
 """`network.model` -> class."""
-
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
 
 
 @takes(Optimization)
@@ -234,23 +225,31 @@ class Learner(pl.LightningModule):
             groups = [{"params": parameters, "lr": spec.lr * scale} for parameters, scale in layers]
         for group in groups:
             group["base_lr"] = group["lr"]
-        momentum = {"momentum": spec.momentum} if spec.optimizer == "sgd" else {}
-        return OPTIMIZERS[spec.optimizer](groups, lr=spec.lr, weight_decay=spec.weight_decay, **momentum)
+        row = OPTIMIZERS[spec.optimizer]
+        options = {name: getattr(spec, name) for name in row.options}
+        optimizer: Optimizer = import_path(row.path, "optimizer")(
+            groups, lr=spec.lr, weight_decay=spec.weight_decay, **options
+        )
+        return optimizer
 
     def make_schedule(self, optimizer: Optimizer, epochs: int) -> LRScheduler | None:
         """The schedule of one `fit`, from the optimiser's first learning rates; None for `constant`."""
-        if self.spec.schedule == "constant":
+        row = SCHEDULES[self.spec.schedule]
+        if row is None:
             return None
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] = group["base_lr"]
-        return CosineAnnealingLR(optimizer, T_max=epochs)
+        schedule: LRScheduler = import_path(row.path, "schedule")(optimizer, **row.keywords(epochs))
+        return schedule
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Optimiser and schedule for Lightning."""
         optimizer = self.make_optimizer()
         epochs = self.trainer.max_epochs or 1
-        if self.spec.schedule == "cosine" and epochs < 1:
-            raise ConfigError("schedule: `cosine` needs the number of epochs; give the Trainer `max_epochs`")
+        if SCHEDULES[self.spec.schedule] is not None and epochs < 1:
+            raise ConfigError(
+                f"schedule: `{self.spec.schedule}` needs the number of epochs; give the Trainer `max_epochs`"
+            )
         schedule = self.make_schedule(optimizer, epochs)
         return [optimizer], [] if schedule is None else [schedule]
 
@@ -320,7 +319,7 @@ def network_from(arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
-    """The criterion of a name of `LOSSES`, or of the import path of a `Cost`.
+    """The criterion of a name of `clep.specs.optimization.LOSSES`, or of the import path of a `Cost`.
 
     Args:
         loss: name or path.
@@ -329,13 +328,12 @@ def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
     Raises:
         ConfigError: for an unknown name, or a path to anything but a `Cost`.
     """
-    names: Mapping[str, type[nn.Module]] = COSTS if nudges else LOSSES
-    if loss in names:
-        return names[loss]()
-    found = import_path(loss, "loss")
-    if not (isinstance(found, type) and issubclass(found, Cost)):
+    row = LOSSES.get(loss)
+    found = import_path(loss if row is None else row.cost if nudges else row.criterion, "loss")
+    if row is None and not (isinstance(found, type) and issubclass(found, Cost)):
         raise ConfigError(f"loss: `{loss}` is not a class derived from `clep.equilibrium.Cost`")
-    return found()
+    criterion: nn.Module = found()
+    return criterion
 
 
 def _refuse(network: Network, optimization: Optimization) -> None:

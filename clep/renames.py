@@ -3,6 +3,7 @@
 Everything that ever was renamed is in the tables of this file, and nowhere else.
 """
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -32,26 +33,63 @@ MODULES = {
 }
 """Old module -> new module."""
 
+_MOVED = {  # module -> (its new module, names that moved there)
+    "clep.datasets": {
+        "clep.datasets.cifar10": ["CIFAR10_FILES"],
+        "clep.datasets.idx": ["IDX_FILES"],
+    },
+    "clep.datasets.readers": {
+        "clep.datasets.cifar10": ["read_cifar_batch"],
+        "clep.datasets.idx": ["read_idx"],
+        "clep.datasets.npz": ["NPZ_KEYS", "read_npz"],
+    },
+    "clep.strategy": {
+        "clep.registry": ["GROUP", "build", "defaults", "find", "names", "parameters"],
+    },
+    "clep.tracking": {
+        "clep.metric_names": [
+            "ACCURACY_AVERAGE",
+            "ACCURACY_EPOCH",
+            "ACCURACY_LEARNED",
+            "ACCURACY_SEEN",
+            "BACKWARD_TRANSFER",
+            "FORGETTING_AVERAGE",
+            "FORGETTING_MAX_AVERAGE",
+            "FORWARD_TRANSFER",
+            "MEMORY_EXEMPLARS",
+            "MEMORY_EXEMPLAR_BYTES",
+            "MEMORY_STATISTICS_BYTES",
+            "SLEEP_ACCURACY_AFTER",
+            "SLEEP_ACCURACY_BEFORE",
+            "TIME_CONSOLIDATION",
+            "TIME_EVAL",
+            "TIME_TRAIN",
+            "TRAIN_ACCURACY",
+            "TRAIN_LOSS",
+        ],
+    },
+}
+
 NAMES = {
     ("clep", "ContinualNudging"): ("clep", "CEP"),
-    ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
-    ("clep.equilibrium", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
-    ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),
     **{
         (module, old): new
         for module in ("clep.config", "clep.schema")
         for old, new in {
+            "DataConfig": ("clep.schema", "DataSection"),
+            "DendritesConfig": ("clep.specs", "Dendrites"),
+            "LearnerConfig": ("clep.specs", "LearnerSpec"),
+            "NetworkConfig": ("clep.specs", "NetworkSection"),
             "StreamConfig": ("clep.specs", "StreamSpec"),
             "TimeStepConfig": ("clep.specs", "TimeStep"),
-            "DendritesConfig": ("clep.specs", "Dendrites"),
-            "NetworkConfig": ("clep.specs", "NetworkSection"),
-            "LearnerConfig": ("clep.specs", "LearnerSpec"),
-            "DataConfig": ("clep.schema", "DataSection"),
             "TrackingConfig": ("clep.schema", "TrackingSection"),
             "TuneConfig": ("clep.schema", "TuneSection"),
         }.items()
     },
-    ("clep.equilibrium.gradients", "ContinualNudging"): ("clep.equilibrium.gradients", "CEP"),
+    ("clep.equilibrium", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
+    ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
+    ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),
+    **{(old, name): (new, name) for old, moved in _MOVED.items() for new, names in moved.items() for name in names},
 }
 """(module, old name) -> (module, new name)."""
 
@@ -81,39 +119,34 @@ def renamed(module: str, name: str) -> Any:
     return getattr(importlib.import_module(home), new)
 
 
-class _Alias(importlib.abc.Loader):
-    """Loads a module of `MODULES`: what its new name stands for, under the old name too."""
+class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds modules by their old names; Python asks it last, about what it has not found."""
+
+    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
+        known = fullname in MODULES or fullname in _MOVED
+        package = any(name.startswith(f"{fullname}.") for name in MODULES)
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=package) if known else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        new = MODULES[spec.name]
-        announce(spec.name, new)
-        module = importlib.import_module(new)
-        for old in MODULES:  # those within a package, lest the import system writes them over its other names
-            package, _, tail = old.rpartition(".")
-            if package == spec.name and MODULES[old] == f"{new}.{tail}":
-                sys.modules[old] = importlib.import_module(MODULES[old])
-        self._own = module.__spec__
+        module = ModuleType(spec.name, "An old name.")
+        if spec.name in MODULES:
+            package, _, tail = spec.name.rpartition(".")
+            if MODULES[spec.name] != f"{MODULES.get(package)}.{tail}":  # else importing the package has announced it
+                announce(spec.name, MODULES[spec.name])
+            new = importlib.import_module(MODULES[spec.name])
+            module.__dict__.update({name: value for name, value in vars(new).items() if not name.startswith("__")})
+        else:
+            module.__getattr__ = functools.partial(renamed, spec.name)  # type: ignore[method-assign]
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing but undoing what the import system wrote: the module has run under its new name."""
-        module.__spec__ = self._own
-
-
-class _OldModules(importlib.abc.MetaPathFinder):
-    """Finds the modules of `MODULES` by their old names.
-
-    It is asked first: a module within a renamed package would be found in the new folder, and run a second time.
-    """
-
-    def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(fullname, _Alias()) if fullname in MODULES else None
+        """Nothing: `create_module` has filled it."""
 
 
 def find_old_modules() -> None:
     """Let old import paths work."""
     if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
-        sys.meta_path.insert(0, _OldModules())
+        sys.meta_path.append(_OldModules())
 
 
 def with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:

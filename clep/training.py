@@ -12,6 +12,8 @@ from clep.bridge import LightningTemplate
 from clep.learner import Learner
 from clep.measuring import ExperienceReport, Measuring, accuracies
 from clep.randomness import generator_for
+from clep.specs.learner import TrainingSpec
+from clep.specs.options import from_keywords, takes
 from clep.streams import Experience, Stream
 
 
@@ -34,19 +36,19 @@ class TrainingResult:
     reports: list[ExperienceReport] = field(default_factory=list)
 
 
+@takes(TrainingSpec)
 class Training:
     """Trains a learner on a stream with a composed set of strategies.
 
     Args:
         learner: what is trained, in place.
         strategies: Avalanche plugins and clep strategies, in the order in which their hooks are called.
-        epochs: passes over each experience's data.
-        batch_size: samples per batch.
         seed: seeds the batches.
         device: `cpu` or `cuda`.
-        reset_optimizer: whether the optimiser forgets its state (momentum) at each experience.
-        evaluate_epochs: whether to measure the accuracies after each epoch too; the training itself is the same.
         trainer: further arguments of Lightning's `Trainer`.
+
+    Raises:
+        ConfigError: for an unknown option, a value out of range, or a strategy that the learner cannot train with.
 
     Example:
         >>> import clep
@@ -61,22 +63,20 @@ class Training:
         learner: Learner,
         strategies: Sequence[BasePlugin] = (),
         *,
-        epochs: int = 1,
-        batch_size: int = 32,
         seed: int = 0,
         device: str = "cpu",
-        reset_optimizer: bool = True,
-        evaluate_epochs: bool = False,
         trainer: dict[str, Any] | None = None,
+        **options: Any,
     ) -> None:
+        spec = from_keywords(TrainingSpec, options)
         self.strategies = list(strategies)
-        self.measuring = Measuring(self.strategies, each_epoch=evaluate_epochs)
-        self.reset_optimizer = reset_optimizer
+        self.measuring = Measuring(self.strategies, each_epoch=spec.evaluate_epochs)
+        self.reset_optimizer = spec.reset_optimizer
         self.template = LightningTemplate(
             learner=learner,
             plugins=[self.measuring, *self.strategies],
-            epochs=epochs,
-            batch_size=batch_size,
+            epochs=spec.epochs,
+            batch_size=spec.batch_size,
             device=device,
             generator=generator_for(seed, "batches"),
             trainer=trainer,

@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import yaml
-from clep.metric_names import METRICS, PIPELINE
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import clep
 from clep import checks, cli, config, registry, specs
+from clep.metric_names import METRICS, PIPELINE
 from clep.schema import Config
 
 ROOT = Path(__file__).parent.parent

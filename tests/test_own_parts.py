@@ -23,7 +23,6 @@ import torch
 from torch import nn
 
 from clep.equilibrium import Backpropagation, Connection, Cost, CostNudging, Gradient, Neuron
-from clep.specs.neurons import NeuronFacts
 
 
 @dataclass(frozen=True)
@@ -61,7 +60,6 @@ class Quartic(Cost):
 LEAKY = Neuron(
     lambda u: torch.nn.functional.leaky_relu_(u, 0.1).clamp_(max=1.0),
     lambda u: torch.where(u > 0.0, 1.0, 0.1).to(u.dtype),
-    NeuronFacts(),
 )
 
 
