@@ -9,11 +9,12 @@ from torch.testing import assert_close
 
 import clep
 from clep.errors import ConfigError
-from clep.feedforward import ACTIVATIONS, Feedforward
+from clep.feedforward import Feedforward
 from clep.learner import Learner
+from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS
 
 
-@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("activation", FEEDFORWARD_ACTIVATIONS)
 @pytest.mark.parametrize("bias", [True, False])
 def test_output_and_gradients_equal_those_of_torchs_own_layers(activation, bias):
     network = Feedforward([6, 5, 4, 3], activation=activation, bias=bias, seed=1)

@@ -1,15 +1,10 @@
 """Small networks and quiet trainers."""
 
-from typing import get_args
-
 import pytorch_lightning as pl
 
 from clep.equilibrium import Network, TimeStep
-from clep.specs import Optimization
-from clep.specs.options import hints_of
 
 PLAIN = {"momentum": 0.0}  # what C-EP insists on
-SCHEDULES = get_args(hints_of(Optimization)["schedule"])
 
 
 def network(**arguments):

@@ -21,7 +21,8 @@ from clep.equilibrium import (
     TimeStep,
 )
 from clep.learner import Learner, accuracy
-from tests.learner.builders import PLAIN, SCHEDULES, Losses, network, trainer
+from clep.specs.optimization import SCHEDULES
+from tests.learner.builders import PLAIN, Losses, network, trainer
 
 GRADIENTS = {
     "linear": LinearNudging(0.5),

@@ -15,8 +15,9 @@ from clep.equilibrium import (
     LinearNudging,
 )
 from clep.errors import ConfigError, DivergenceError
-from clep.learner import LOSSES, OPTIMIZERS, Learner
-from tests.learner.builders import PLAIN, SCHEDULES, network, trainer
+from clep.learner import Learner
+from clep.specs.optimization import LOSSES, OPTIMIZERS, SCHEDULES
+from tests.learner.builders import PLAIN, network, trainer
 
 
 @pytest.mark.parametrize(
