@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clep.equilibrium import ORDERS, ConvLayer, Convolution, CostNudging, Dense, Network, TimeStep
+from clep.equilibrium import ORDERS, ConvLayer, Convolution, CostNudging, Dense, Network, SquaredError, TimeStep
 from clep.equilibrium.connections import Bilinear, Connection
 from clep.equilibrium.dynamics import Order
 
@@ -87,6 +87,7 @@ def network_of(case: Case, relaxation: Order = "synchronous") -> Network:
     halve = 2 if relaxation == "asynchronous" else 1
     return Network(
         case.sizes,
+        bias=True,
         free_steps=case.free_steps // halve,
         nudged_steps=case.nudged_steps // halve,
         time_step=TimeStep("scalar", mean=1.0),
@@ -97,7 +98,8 @@ def network_of(case: Case, relaxation: Order = "synchronous") -> Network:
 def explicit_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
     """One update by clep: explicit relaxation with the drive computed once, delivered through autograd."""
     network.zero_grad()
-    CostNudging(case.beta).loss(network, network.free_phase(x), y).backward()
+    gradient = CostNudging(case.beta)
+    gradient.loss(gradient.predict(network, x), y, SquaredError()).backward()
     _descend(network)
 
 
@@ -146,7 +148,7 @@ def _descend(network: Network) -> None:
 def _products(case: Case, relaxation: Order) -> Iterator[tuple[int, Callable[[], object]]]:
     """(how often, call) of each product that an update cannot avoid, in the layouts and by the kernels that it uses."""
     network = network_of(case, relaxation)
-    steps = network.free_steps + 2 * network.nudged_steps
+    steps = network.spec.free_steps + 2 * network.spec.nudged_steps
     states = [torch.rand(case.batch, *shape) for shape in network.shapes]
     for i, link in enumerate(network.links):
         low, high = states[link.below], states[link.above]
@@ -185,7 +187,7 @@ def time_updates(name: str) -> Iterator[Timing]:
         yield Timing(
             case=name,
             relaxation=relaxation,
-            sweeps=ours.free_steps,
+            sweeps=ours.spec.free_steps,
             images_per_second=case.batch / median["ours"],
             baseline_images_per_second=case.batch / median["theirs"],
             ratio=median["theirs"] / median["ours"],
