@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from clep.equilibrium import CEP, PHASES, STARTS, CostNudging, LinearNudging
+from clep.equilibrium import CEP, PHASES, RULES, STARTS, CostNudging, LinearNudging
 from clep.errors import ConfigError
 from tests.oracles.networks import LOSSES, biased, gradient_by, gradient_of
 from tests.oracles.vectors import flat, relative_error
@@ -71,6 +71,7 @@ def test_random_sign_is_one_sided_with_either_sign():
         ({"beta": 0.0}, ["beta: ", "other than 0", "divided by it", "got 0.0", "0.1 to 1"]),
         ({"phases": "free"}, ["phases: ", "`free`", *PHASES]),
         ({"phases": "centred"}, ["phases: ", "`centred`", "did you mean `centered`?", *PHASES]),
+        ({"rule": "hebb"}, ["rule: ", "`hebb`", *RULES]),
         ({"start": "zero"}, ["start: ", "`zero`", *STARTS]),
         ({"phases": "holomorphic", "points": 1}, ["points: ", "at least 2", "got 1"]),
         (
