@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Backpropagation(BackpropagationOptions, Gradient):
+class Backpropagation(Gradient, BackpropagationOptions):
     """The BPTT twin: differentiate the free phase itself; the same weights and steps, no nudged phase.
 
     Raises:

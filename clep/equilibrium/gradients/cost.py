@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class CostNudging(CostOptions, Gradient):
+class CostNudging(Gradient, CostOptions):
     """The papers' form: nudge with -beta dC/ds evaluated along the nudged phase.
 
     Right for plain training and for strategies that leave the loss alone; a strategy that adds to the loss or calls the
