@@ -32,6 +32,7 @@ IMAGE = (1, 8, 8)
         ({"dynamics": "spiking"}, ["dynamics: ", "`spiking`", *DYNAMICS]),
         ({"readout": "softmax"}, ["readout: ", "`softmax`", *READOUTS]),
         ({"feedback": "random"}, ["feedback: ", "`random`", *FEEDBACKS]),
+        ({"average_steps": 0}, ["average_steps: ", "at least 1", "got 0"]),
         ({"feedbck": "tied"}, ["feedbck: ", "unknown argument", "did you mean `feedback`?"]),
         ({"init": "zeros"}, ["init: ", "`zeros`", *INITIALIZATIONS]),
         ({"precision": "float16"}, ["precision: ", "`float16`", *PRECISIONS]),

@@ -1,14 +1,25 @@
 """What every estimate keeps of autograd's contract, and estimates of one's own."""
 
 import copy
+from dataclasses import dataclass
 
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
 
-from clep.equilibrium import Adaptation, CostNudging, LinearNudging
-from tests.oracles.networks import LABELS, LOSSES, biased, gradient_by, gradient_of, loss_by
+import clep
+from clep.equilibrium import (
+    CEP,
+    Adaptation,
+    Clamping,
+    CostNudging,
+    Gradient,
+    LinearNudging,
+    Prediction,
+    SquaredError,
+)
+from tests.oracles.networks import LABELS, LOSSES, biased, gradient_by, gradient_of, loss_by, updates_by
 
 
 @pytest.mark.usefixtures("double")
@@ -119,3 +130,75 @@ def test_autocast_changes_no_digit_of_the_network(cost):
         assert half.dtype == torch.bfloat16
         assert network(half).dtype == torch.float32
         network(half).sum().backward()
+
+
+# ---------------------------------------------------------------- estimates of one's own
+
+
+@dataclass(frozen=True)
+class Tenfold(LinearNudging):
+    """Ten times linear nudging."""
+
+    def loss(self, prediction, y, criterion):
+        return 10.0 * super().loss(prediction, y, criterion)
+
+
+@dataclass(frozen=True)
+class LastLayer(Gradient):
+    """Backpropagation through the last connection alone; the others do not learn."""
+
+    scale: float = 1.0
+
+    def predict(self, network, x):
+        free = network.free_phase(x)
+        return Prediction(network.neuron(network.connections[-1].up(free.states[-2])[0]), free)
+
+    def loss(self, prediction, y, criterion):
+        return self.scale * criterion(prediction.output, y)
+
+
+def test_a_subclass_of_a_built_in_estimate_is_used_as_it_is():
+    """Through the network's gradient and through that of a learner."""
+    network, x = biased([5, 7, 4], seed=2), torch.rand(6, 5)
+    once = gradient_by(LinearNudging(0.3), network, x)
+    assert_close(gradient_by(Tenfold(0.3), network, x), [10.0 * g for g in once], rtol=1e-5, atol=1e-8)
+    learner = clep.Learner(network, gradient=Tenfold(0.3))
+    learner.loss(learner.predict(x), LABELS).backward()
+    assert_close([p.grad for p in network.parameters()], [10.0 * g for g in once], rtol=1e-5, atol=1e-8)
+
+
+@pytest.mark.usefixtures("double")
+def test_an_estimate_of_ones_own_trains_a_network():
+    """It learns by what it says, and only that: here, backpropagation through the last connection."""
+    network, x = biased([5, 20, 4], neuron="shifted_sigmoid", seed=2), torch.rand(6, 5)
+    view = network.with_gradient(LastLayer(3.0))
+    low, high = network.connections
+    state = network.free_phase(x).states[0]
+    output = torch.sigmoid(4.0 * (state @ high.weight.T + high.bias - 0.5))
+    expected = torch.autograd.grad(3.0 * SquaredError()(output, LABELS), [high.weight, high.bias])
+    loss_by(view.gradient, view, x, LABELS).backward()
+    assert_close([high.weight.grad, high.bias.grad], list(expected), rtol=1e-10, atol=1e-12)
+    assert low.weight.grad is None
+    before, start = LOSSES["mse"](view(x)).item(), low.weight.detach().clone()
+    optimizer = torch.optim.SGD(view.parameters(), lr=0.3)
+    for _ in range(100):
+        optimizer.zero_grad()
+        LOSSES["mse"](view(x)).backward()
+        optimizer.step()
+    assert LOSSES["mse"](view(x)).item() < 0.5 * before
+    assert torch.equal(low.weight, start)
+
+
+def test_an_estimate_that_moves_no_weights_says_so():
+    network, x = biased([5, 7, 4]), torch.rand(6, 5)
+    with pytest.raises(NotImplementedError, match="LinearNudging moves no weights by itself"):
+        list(updates_by(LinearNudging(), network, x, LABELS))
+
+
+@pytest.mark.parametrize("gradient", [CostNudging(), Clamping(), CEP()])
+def test_a_prediction_without_a_free_phase_is_refused_where_one_is_needed(gradient):
+    """As when the output of an ordinary call is passed on instead of the prediction."""
+    prediction = Prediction(biased([5, 7, 4])(torch.rand(6, 5)))
+    use = gradient.loss if not gradient.needs.own_updates else lambda *given: next(gradient.updates(*given))
+    with pytest.raises(ValueError, match=r"needs the free phase of its prediction; make it by `gradient\.predict`"):
+        use(prediction, LABELS, SquaredError())

@@ -2,10 +2,13 @@
 
 import pytest
 import torch
+from torch import nn
 from torch.nn import functional
 from torch.testing import assert_close
 
-from clep.equilibrium import PHASES, CostNudging
+import clep
+from clep.equilibrium import PHASES, CostNudging, CrossEntropy, SquaredError
+from clep.errors import ConfigError
 from tests.oracles import bptt, phi
 from tests.oracles.networks import LABELS, LOSSES, biased, gradient_by, loss_by, settled
 from tests.oracles.vectors import flat, relative_error, slope
@@ -65,3 +68,52 @@ def test_cost_nudging_scales_with_the_loss_and_averages_over_the_batch(nudge):
         assert_close(scaled, [k * g for g in whole], rtol=1e-12, atol=0.0)
     halves = [gradient_by(nudging, network, x[i : i + 3], LABELS[i : i + 3]) for i in (0, 3)]
     assert_close([(a + b) / 2 for a, b in zip(*halves, strict=True)], whole, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.usefixtures("double")
+def test_a_cost_of_ones_own_nudges(own_module):
+    """C = sum (s - y)^4 / 4 by import path, as `learner.loss`; its estimate tends to backpropagation of C."""
+    module = own_module(
+        """
+        from clep.equilibrium import Cost
+
+        class Quartic(Cost):
+            def each(self, output, labels):
+                return (output - self.target(output, labels)).pow(4).sum(1) / 4
+
+            def nudge(self, output, labels):
+                target = self.target(output, labels)
+                return lambda state: (target - state).pow(3)
+        """
+    )
+    network, x = settled(), torch.rand(6, 5)
+    learner = clep.Learner(network, gradient=CostNudging(2.0**-12, "centered"), loss=f"{module}:Quartic")
+
+    def quartic(output):
+        return (output - functional.one_hot(LABELS, 4)).pow(4).sum() / 4 / len(x)
+
+    loss = learner.loss(learner.predict(x), LABELS)
+    assert_close(loss.detach(), quartic(network(x)).detach(), rtol=1e-12, atol=0.0)
+    expected = flat(bptt.gradients(quartic, x, phi.Parts.of(network), network.spec.free_steps)[:-1])
+    actual = torch.autograd.grad(loss, list(network.parameters()))
+    assert relative_error(flat(actual), expected) < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("cost", "message"),
+    [
+        (nn.CrossEntropyLoss(), r"^loss: expected a `clep\.equilibrium\.Cost`, .*got CrossEntropyLoss$"),
+        (SquaredError("sum"), r"^loss: expected reduction `mean` .*got `sum`; multiply the loss instead$"),
+        (CrossEntropy("none"), r"^loss: expected reduction `mean` .*got `none`; multiply the loss instead$"),
+    ],
+)
+def test_a_criterion_that_cannot_nudge_is_refused(cost, message):
+    """A sum would be nudged as a mean: the learning rate would depend on the size of the batch."""
+    network, x = biased([5, 7, 4]), torch.rand(6, 5)
+    with pytest.raises(ConfigError, match=message):
+        loss_by(CostNudging(), network, x, LABELS, cost)
+
+
+def test_an_unknown_side_of_the_activation_is_refused():
+    with pytest.raises(ConfigError, match=r"^nudge: unknown value `above`.* Valid values: inside, outside$"):
+        CostNudging(nudge="above")
