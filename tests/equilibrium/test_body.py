@@ -1,5 +1,7 @@
 """Where a free phase ends, and whether it settles."""
 
+from dataclasses import FrozenInstanceError
+
 import pytest
 import torch
 from torch.testing import assert_close
@@ -128,3 +130,61 @@ def test_a_free_phase_that_stopped_at_its_tolerance_has_nothing_wrong(tolerance)
     assert free.steps < 200
     assert free.residual < tolerance
     assert free.trouble() is None
+
+
+# ---------------------------------------------------------------- what a free phase carries
+
+
+@pytest.mark.usefixtures("double")
+@pytest.mark.parametrize("order", ["synchronous", "asynchronous"])
+def test_a_free_phase_carries_its_residuals_and_steps(order):
+    """`residual` and `halfway` are those of relaxations of all and of half of the steps, over the same start."""
+    x = torch.rand(8, 6)
+    free = biased([6, 5, 4], free_steps=14, relaxation=order, seed=1).free_phase(x)
+    half = biased([6, 5, 4], free_steps=7, relaxation=order, seed=1).free_phase(x)
+    assert free.steps == 14
+    assert free.residual.shape == free.halfway.shape == ()
+    assert float(free.halfway) == float(half.residual)
+    assert float(free.residual) < 0.5 * float(free.halfway)
+    assert free.spikes is None
+
+
+def test_a_free_phase_of_spikes_carries_their_number_per_sample_and_layer():
+    """Hidden layers alone, whatever the size of the batch: here every unit fires after every step."""
+    network = biased([6, 5, 7, 4], dynamics="bernoulli", free_steps=40, time_step=JUMP, seed=1)
+    with torch.no_grad():
+        for connection in network.connections:
+            connection.weight.zero_()
+            connection.bias.fill_(9.0)
+    for batch in (3, 6):
+        assert network.free_phase(torch.rand(batch, 6)).spikes.tolist() == [40.0 * 5, 40.0 * 7]
+
+
+def test_a_free_phase_is_frozen_and_keeps_what_it_was_made_of():
+    """A second free phase must not change the first one: strategies hold on to it."""
+    network, x = biased([6, 5, 4], seed=1), torch.rand(8, 6)
+    free = network.free_phase(x)
+    states = [state.clone() for state in free.states]
+    network.free_phase(torch.rand(3, 6))
+    change(network, free_steps=3, nudged_steps=2)
+    assert_close(list(free.states), states, rtol=0.0, atol=0.0)
+    assert free.output is free.states[-1]
+    assert (free.body.free.steps, free.body.nudged_steps) == (20, 4)
+    with pytest.raises(FrozenInstanceError):
+        free.residual = torch.zeros(())
+
+
+def test_a_body_reads_out_the_last_state_or_gives_it_back():
+    for readout in ("state", "linear"):
+        network, x = biased([6, 5, 4, 3], readout=readout, seed=1), torch.rand(8, 6)
+        free = network.free_phase(x)
+        read = free.body.read_out(free.output)
+        expected = free.output if network.readout is None else network.readout(free.output)
+        assert torch.equal(read, expected)
+        assert torch.equal(network(x), expected)
+        assert torch.equal(free.drive, free.body.drive(free.x))
+
+
+def test_the_parameters_of_a_body_are_those_of_the_connections_and_not_those_of_a_read_out():
+    network = biased([6, 5, 4, 3], readout="linear", feedback="untied")
+    assert [id(p) for p in network.body().parameters()] == [id(p) for p in network.connections.parameters()]
