@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from clep.equilibrium import NEURONS, LinearNudging, Network, SquaredError
+from clep.equilibrium import NEURONS, LinearNudging, Network, SquaredError, TimeStep
 from clep.errors import ConfigError
 from tests.oracles import bptt, phi
 from tests.oracles.networks import biased
@@ -69,7 +69,8 @@ OWN = """
 def test_an_activation_of_ones_own_relaxes_and_learns_by_its_import_path(own_module):
     """Its states go beyond those of any built-in one; steps and gradient are those of the oracle with its formula."""
     module = own_module(OWN)
-    network = biased([6, 5, 4], neuron=f"{module}:double_range", free_steps=60, nudged_steps=60, seed=1)
+    steps = {"free_steps": 120, "nudged_steps": 120, "time_step": TimeStep("scalar", mean=0.5)}
+    network = biased([6, 5, 4], neuron=f"{module}:double_range", **steps, seed=1)
     with torch.no_grad():
         for connection in network.connections:
             connection.weight.mul_(0.3)  # states stay between the bounds, where rho can be differentiated
@@ -81,13 +82,13 @@ def test_an_activation_of_ones_own_relaxes_and_learns_by_its_import_path(own_mod
         lambda u: u.clamp(0.0, 2.0),
         network.time_steps,
     )
-    output = bptt.output(x, parts, 60)
+    output = bptt.output(x, parts, 120)
     assert 1.0 < float(output.detach().max()) < 2.0
     assert_close(network(x), output, rtol=0.0, atol=1e-12)
     view = network.with_gradient(LinearNudging(1e-4))
     SquaredError()(view(x), labels).backward()
     expected = torch.autograd.grad(SquaredError()(output, labels), parts.parameters)
-    assert_close([p.grad for p in network.parameters()], list(expected), rtol=1e-4, atol=1e-6)
+    assert_close([p.grad for p in network.parameters()], list(expected), rtol=1e-6, atol=1e-8)
 
 
 def test_the_bounds_of_ones_own_activation_are_those_of_its_energy(own_module):

@@ -7,9 +7,10 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from clep.equilibrium import CEP, PHASES, RULES, STARTS, CostNudging, LinearNudging
+import clep
+from clep.equilibrium import CEP, PHASES, RULES, STARTS, ConvLayer, CostNudging, LinearNudging
 from clep.errors import ConfigError
-from tests.oracles.networks import LOSSES, biased, gradient_by, gradient_of
+from tests.oracles.networks import LABELS, LOSSES, biased, gradient_by, gradient_of
 from tests.oracles.vectors import flat, relative_error
 
 
@@ -92,3 +93,26 @@ def test_phases_without_meaning_are_refused(gradient, arguments, words):
         assert str(error.value).startswith(words[0])
         assert all(word in str(error.value) for word in words), error.value
         assert not str(error.value).endswith(".")
+
+
+IMAGE = (1, 8, 8)
+
+
+@pytest.mark.parametrize("layer", [ConvLayer(2, pooling="average"), ConvLayer(2, pooling="none"), 6])
+@pytest.mark.parametrize(
+    "gradient", [LinearNudging(0.1, "holomorphic"), CostNudging(0.5, "holomorphic", nudge="outside"), LinearNudging()]
+)
+def test_phases_with_a_meaning_are_taken_by_a_learner_and_give_every_weight_a_gradient(layer, gradient):
+    """A refusal that was too wide would take away what is published."""
+    network, x = biased([IMAGE, layer, 4], neuron="tanh"), torch.rand(6, *IMAGE)
+    learner = clep.Learner(network, gradient=gradient)
+    learner.loss(learner.predict(x), LABELS).backward()
+    assert all(torch.isfinite(p.grad).all() and p.grad.any() for p in network.parameters())
+
+
+@pytest.mark.parametrize("gradient", [LinearNudging(), CostNudging(nudge="outside")])
+def test_max_pooling_and_branches_take_real_phases(gradient):
+    for network in (biased([IMAGE, ConvLayer(2), 4]), biased([64, 5, 4], feedback="dendritic")):
+        learner = clep.Learner(network, gradient=gradient)
+        learner.loss(learner.predict(torch.rand(6, *IMAGE)), LABELS).backward()
+        assert network.connections[0].weight.grad.any()
