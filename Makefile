@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow check fix wheel clean
+.PHONY: check clean docs fix help install mutants run test test-slow wheel
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -12,7 +12,7 @@ help:  ## list the targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clep needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip setuptools
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[gem,dev]'
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[gem,dev,docs]'
 	@touch $@
 
 install: .venv/installed  ## set up .venv with pinned versions (a few minutes, several GB: torch)
@@ -26,10 +26,16 @@ test: install  ## the tests (no network, under 10 minutes on 2 cores)
 test-slow: install  ## the tests that take minutes or start a server
 	$(BIN)/python -m pytest -m slow
 
-check: install  ## lint, format and types, read-only
+mutants: install  ## one-line bugs, one at a time, that the tests must catch (a quarter of an hour)
+	$(BIN)/python scripts/mutants.py
+
+check: install docs  ## lint, format, types and documentation; changes no source
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+docs: install  ## build the documentation site into site/, without warnings
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet --strict
 
 fix: install  ## lint fixes first, formatting last
 	$(BIN)/ruff check --fix .
@@ -43,4 +49,4 @@ wheel: install  ## build the wheel, install it into an empty environment and use
 	cd build && venv/bin/clep list && venv/bin/clep run learner.epochs=1 strategies=sleep_replay
 
 clean:  ## remove the environment and what was built
-	rm -rf .venv build dist *.egg-info
+	rm -rf .venv build dist site *.egg-info

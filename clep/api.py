@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clep import tracking
+from clep import recording, tracking
 from clep.config import Config, compose
 from clep.learner import Learner
 from clep.pipelines import class_incremental
@@ -24,15 +24,25 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
     Returns:
         The numbers of `clep run --json`.
     """
-    return class_incremental.run(compose(config, overrides))
+    result: Result = class_incremental.run(compose(config, overrides))
+    return result
 
 
-def compare(config: Source = None, overrides: Sequence[str] = ()) -> Comparison:
-    """Compare cells over seeds in worker processes, as `clep compare` does; arguments as for `run`.
+def compare(config: Source = None, overrides: Sequence[str] = (), *, resume: bool = False) -> Comparison:
+    """Compare cells over seeds in worker processes, as `clep compare` does.
 
     A script that calls this needs the usual `if __name__ == "__main__":` guard.
+
+    Args:
+        config: as for `run`.
+        overrides: as for `run`.
+        resume: whether to take over runs of the same configuration and version that the store has already.
+
+    Returns:
+        The numbers of `clep compare --json`.
     """
-    return comparing.compare(compose(config, overrides))
+    comparison: Comparison = comparing.compare(compose(config, overrides), resume=resume)
+    return comparison
 
 
 def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Learner:
@@ -45,5 +55,5 @@ def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Lear
     path = Path(run_id_or_path)
     if not path.is_file():
         uri = tracking.tracking_uri(tracking_uri)
-        path = tracking.artifacts(uri, str(run_id_or_path), class_incremental.CHECKPOINT)
+        path = tracking.artifacts(uri, str(run_id_or_path), recording.CHECKPOINT)
     return Learner.load_from_checkpoint(path, map_location="cpu")

@@ -1,16 +1,14 @@
 """The bridge: an Avalanche training template whose inside is Lightning's `Trainer.fit`.
 
-Avalanche's plugins see the events, attributes and order they know; Lightning does the optimisation. One class holds
-the correspondence, `_Fit`: Lightning hook -> Avalanche event.
+Avalanche's plugins see the events, attributes and order that they know; Lightning does the optimisation. The events
+within a step are the moments of `Learner.step`; those around it are in one table, `_Fit`: Lightning hook -> event.
 """
 
 import signal
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
 from avalanche.core import BasePlugin
@@ -22,11 +20,11 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from clep import progress
 from clep.errors import ConfigError
-from clep.learner import Learner, accuracy, quiet_lightning
-from clep.strategy import touches_loss
+from clep.learner import Learner, quiet_lightning
+from clep.strategy import refusals, touches_loss
 from clep.streams import ROW, Samples
+from clep.update import Moment
 
-_CURVE_POINTS = 10  # per experience: enough to see a curve, few enough for a tracking store
 EVALUATION_BATCH = 1000
 
 
@@ -71,7 +69,12 @@ class LightningTemplate(SupervisedTemplate):
                         "changes gradients; it only follows its own cost. Use learner.gradient=linear"
                     )
         if learner.gradient.needs.own_updates and (trainer or {}).get("gradient_clip_val"):
-            raise ConfigError("learner.gradient_clip: C-EP (gradient=cep) has no one gradient to clip; leave it null")
+            raise ConfigError(
+                "learner.gradient_clip: C-EP (learner.gradient=cep) makes many small updates per batch, so there "
+                "is no single gradient to clip; leave it null"
+            )
+        for message in refusals(plugins, learner, batch_size):
+            raise ConfigError(message)
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -90,13 +93,6 @@ class LightningTemplate(SupervisedTemplate):
         self.samples: Samples | None = None
         self.generator = generator
         self.trainer_arguments = trainer or {}
-        self.curve: list[tuple[int, float, float]] = []
-        """(updates so far, mean loss, mean accuracy) of the experience being trained, a few points."""
-        self.updates = 0
-        self.on_trained: Callable[[], None] = lambda: None
-        """Called when an experience is trained, before its consolidation (`after_training_exp`)."""
-        self.on_epoch: Callable[[], None] = lambda: None
-        """Called after each epoch and its events."""
 
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
         """Batches as tensor slices where the data are rows of `samples`; Avalanche's own loader elsewhere."""
@@ -115,22 +111,12 @@ class LightningTemplate(SupervisedTemplate):
         ends = (0, len(dataset) - 1)
         return samples if all(torch.equal(dataset[i][0], samples.x[i]) for i in ends) else None
 
-    def forward(self) -> Tensor:
-        """Output of the current batch; in training with the free phase that the loss needs."""
-        if not self.is_training:
-            return super().forward()
-        self._prediction = self.learner.predict(self.mb_x)
-        return self._prediction.output
-
-    def criterion(self) -> Tensor:
-        """Loss of the current batch."""
-        if not self.is_training:
-            return super().criterion()
-        return self.learner.loss(replace(self._prediction, output=self.mb_output), self.mb_y)
+    def at(self, moment: Moment) -> None:
+        """Fire Avalanche's event of this name: what makes the template an `Update` of the learner."""
+        getattr(self, f"_{moment}")()
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts afresh)
-        self.curve = []
         with quiet_lightning():
             trainer = pl.Trainer(
                 max_epochs=self.train_epochs,
@@ -164,7 +150,6 @@ class LightningTemplate(SupervisedTemplate):
                     state[key] = value.to(self.device)
 
     def _after_training_exp(self, **kwargs: Any) -> None:
-        self.on_trained()
         super()._after_training_exp(**kwargs)
         self.learner.check_finite(None, f"the consolidation of {self.describe_experience()}")
 
@@ -181,8 +166,6 @@ class _Fit(pl.LightningModule):
         self.learner = template.learner
         self.automatic_optimization = self.learner.automatic_optimization
         self._template = template
-        self._losses: list[Tensor] = []
-        self._hits: list[Tensor] = []
         self._bar = progress.bar(
             total=template.train_epochs * len(template.dataloader), desc="training", unit="update", delay=2
         )
@@ -212,60 +195,30 @@ class _Fit(pl.LightningModule):
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             template.optimizer.zero_grad()
         template.loss = template._make_empty_loss()
-        template._before_forward()
-        template.mb_output = template.forward()
-        template._after_forward()
-        template.loss += template.criterion()
-        template._before_backward()
         where = f"{template.describe_experience()}, epoch {self.current_epoch}, batch {batch_idx}"
-        self.learner.check_finite(template.loss, where)
-        self._losses.append(template.loss.detach().mean())
-        self._hits.append(accuracy(template.mb_output.detach(), template.mb_y))
-        if self.learner.gradient.needs.own_updates:
-            self._update_continually()
-        return template.loss
-
-    def _update_continually(self) -> None:
-        """The events of one batch around the many updates of C-EP; no gradient is left for a plugin to see."""
-        self.on_after_backward()
-        self._template._before_update()
-        self.learner.update_continually(self._template._prediction, self._template.mb_y, self._template.optimizer)
-        self._template._after_update()
+        return self.learner.step(template, where)
 
     def backward(self, loss: Tensor) -> None:
         loss.backward(retain_graph=self._template.retain_graph)
 
     def on_after_backward(self) -> None:
-        self._template._after_backward()
+        self._template.at("after_backward")
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        self._template._before_update()
+        self._template.at("before_update")
 
     def optimizer_zero_grad(self, *args: Any, **kwargs: Any) -> None:
         """Nothing: see `training_step`."""
 
     def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
         super().optimizer_step(*args, **kwargs)
-        self._template._after_update()
+        self._template.at("after_update")
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._bar.update()
-        self._template.updates += 1
         self._template._after_training_iteration()
 
     def on_train_epoch_end(self) -> None:
-        template = self._template
-        self.learner.check_finite(None, f"{template.describe_experience()}, end of epoch {self.current_epoch}")
-        pieces = max(1, _CURVE_POINTS // template.train_epochs)
-        if self._losses:
-            losses, hits = torch.stack(self._losses).cpu(), torch.stack(self._hits).cpu()
-            first = template.updates - len(losses)
-            for part in np.array_split(np.arange(len(losses)), min(pieces, len(losses))):
-                point = (first + int(part[-1]) + 1, float(losses[part].mean()), float(hits[part].mean()))
-                template.curve.append(point)
-        self._losses, self._hits = [], []
-        schedule = self.lr_schedulers()
-        if not self.automatic_optimization and isinstance(schedule, LRScheduler):
-            schedule.step()
-        template._after_training_epoch()
-        template.on_epoch()
+        where = f"{self._template.describe_experience()}, end of epoch {self.current_epoch}"
+        self.learner.end_epoch(self.lr_schedulers(), where)
+        self._template._after_training_epoch()

@@ -8,7 +8,7 @@ import torch
 from avalanche.core import BasePlugin
 from torch import nn
 
-from clep import strategy, streams, tracking
+from clep import registry, streams, tracking
 from clep.config import Config, label, replace, to_dict
 from clep.equilibrium import Network
 from clep.equilibrium.gradients import gradient_class, gradient_from, gradient_options
@@ -16,7 +16,8 @@ from clep.errors import ConfigError, within
 from clep.feedforward import Feedforward
 from clep.learner import Learner
 from clep.randomness import seed_for
-from clep.specs.learner import Optimization
+from clep.specs.learner import TrainingSpec
+from clep.specs.optimization import Optimization
 from clep.specs.stream import StreamSpec
 from clep.streams import Stream
 from clep.training import Training
@@ -27,7 +28,8 @@ _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # to a 
 def build_stream(config: Config) -> Stream:
     """The class-incremental stream of `config.stream`."""
     options = {name: getattr(config.stream, name) for name in StreamSpec.names()}
-    return streams.stream(seed=config.seed, root=config.data.root, download=config.data.download, **options)
+    with within("stream"):
+        return streams.stream(seed=config.seed, root=config.data.root, download=config.data.download, **options)
 
 
 def build_learner(config: Config, stream: Stream) -> Learner:
@@ -52,7 +54,7 @@ def build_learner(config: Config, stream: Stream) -> Learner:
 def resolved(config: Config) -> Config:
     """The configuration with all parameters of its strategies, so that a stored copy outlives changed defaults."""
     names = config.strategies or ["naive"]
-    parameters = {name: strategy.defaults(strategy.find(name)) | config.strategy.get(name, {}) for name in names}
+    parameters = {name: registry.defaults(registry.find(name)) | config.strategy.get(name, {}) for name in names}
     return replace(config, strategies=names, strategy=parameters)
 
 
@@ -62,7 +64,7 @@ def fingerprint(config: Config, *further: Any) -> str:
     What equals the defaults is left out, so that keys added later do not make old results new; so is what a result
     does not depend on. The version of clep and `further` plain values count as well.
     """
-    defaults = {name: strategy.defaults(strategy.find(name)) for name in config.strategies}
+    defaults = {name: registry.defaults(registry.find(name)) for name in config.strategies}
     neutral = tracking.flatten(to_dict(Config())) | tracking.flatten({"strategy": defaults})
     values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
     values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
@@ -72,7 +74,7 @@ def fingerprint(config: Config, *further: Any) -> str:
 
 def build_strategies(config: Config) -> list[BasePlugin]:
     """The composed set of strategies; an empty set is `naive`."""
-    return strategy.build(config.strategies or ["naive"], config.strategy, seed=config.seed)
+    return registry.build(config.strategies or ["naive"], config.strategy, seed=config.seed)
 
 
 def build_training(config: Config, stream: Stream) -> Training:
@@ -90,12 +92,9 @@ def build_training(config: Config, stream: Stream) -> Training:
     return Training(
         build_learner(config, stream),
         strategies,
-        epochs=config.learner.epochs,
-        batch_size=config.learner.batch_size,
         seed=config.seed,
         device=device_of(config),
-        reset_optimizer=config.learner.reset_optimizer,
-        evaluate_epochs=config.learner.evaluate_epochs,
+        **{name: getattr(config.learner, name) for name in TrainingSpec.names()},
         trainer={"gradient_clip_val": config.learner.gradient_clip},
     )
 

@@ -69,14 +69,16 @@ def unknown(name: str, valid: Iterable[str], what: str, *, nearest: str | None =
         name: what was given.
         valid: the names there are.
         what: the kind of name, in the singular: "key", "strategy", "value".
-        nearest: the name that was probably meant; by default the one in `valid` that is spelled most like `name`.
+        nearest: the name that was probably meant; by default the one in `valid` that is spelled most like `name`,
+            whatever the case.
 
     Example:
         >>> unknown("cnetered", ["centered", "one_sided"], "value")
         'unknown value `cnetered`; did you mean `centered`? Valid values: centered, one_sided'
     """
     valid = sorted(map(str, valid))
-    nearest = nearest or next(iter(difflib.get_close_matches(str(name), valid, n=1)), None)
+    spelled = {choice.lower(): choice for choice in valid}
+    nearest = nearest or next((spelled[s] for s in difflib.get_close_matches(str(name).lower(), spelled, n=1)), None)
     guess = f"; did you mean `{nearest}`?" if nearest else "."
     plural = re.sub("([^aeiou])y$", r"\1ie", what) + "s"
     return f"unknown {what} `{name}`{guess} Valid {plural}: {', '.join(valid)}"

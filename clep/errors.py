@@ -40,6 +40,7 @@ def within(path: str) -> Iterator[None]:
     """Put the path in front of the parameter that a `ConfigError` from inside names.
 
     Example:
+        >>> from clep.errors import ConfigError
         >>> with within("learner"):
         ...     raise ConfigError("beta: expected a number other than 0, got 0.0")
         Traceback (most recent call last):

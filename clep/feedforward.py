@@ -10,10 +10,10 @@ from torch import Tensor, nn
 
 from clep.checks import one_of
 from clep.equilibrium.modules import Modules
+from clep.equilibrium.stack import DenseLayer, DenseStack
 from clep.errors import ConfigError
 from clep.specs.network import NetworkSpec
-
-ACTIVATIONS = {"relu": torch.relu, "tanh": torch.tanh, "sigmoid": torch.sigmoid}
+from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS
 
 
 class Feedforward(nn.Module):
@@ -23,7 +23,7 @@ class Feedforward(nn.Module):
 
     Args:
         sizes: units per layer from input to output, at least two layers.
-        activation: of the hidden layers, one of `ACTIVATIONS`.
+        activation: of the hidden layers, one of `FEEDFORWARD_ACTIVATIONS`.
         bias: whether layers have biases.
         seed: seeds the initial weights, U(-1/sqrt(n_in), 1/sqrt(n_in)).
 
@@ -37,7 +37,7 @@ class Feedforward(nn.Module):
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
             raise ConfigError(f"sizes: expected at least two layers of at least one unit, got {list(sizes)}")
-        one_of("activation", activation, ACTIVATIONS, "activation")
+        one_of("activation", activation, FEEDFORWARD_ACTIVATIONS, "activation")
         self.sizes, self.activation, self.bias = tuple(sizes), activation, bias
         generator = torch.Generator().manual_seed(seed)
         self.layers: Modules[nn.Linear] = Modules(
@@ -57,12 +57,14 @@ class Feedforward(nn.Module):
         """Activity below each layer, (B, n_{l-1}), lowest (the input) first."""
         states = [x.flatten(1)]
         for layer in self.layers[:-1]:
-            states.append(ACTIVATIONS[self.activation](layer(states[-1])))
+            states.append(FEEDFORWARD_ACTIVATIONS[self.activation](layer(states[-1])))
         return states
 
-    def sleep_layers(self) -> list[tuple[str, Tensor]]:
-        """(name, weight (n_l, n_{l-1})) of each layer, lowest first: what sleep replay works on."""
-        return [(f"layers.{index}", layer.weight) for index, layer in enumerate(self.layers)]
+    def dense_stack(self) -> DenseStack:
+        """All layers, with their activity in a forward pass."""
+        return DenseStack(
+            [DenseLayer(f"layers.{index}", layer.weight) for index, layer in enumerate(self.layers)], self.presynaptic
+        )
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights are state)."""

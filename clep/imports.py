@@ -1,5 +1,6 @@
-"""Parts of your own by their import path, `module:Name`."""
+"""Objects by import path: how a configuration names code of your own. Imports nothing but what it is asked for."""
 
+import difflib
 import importlib
 from collections.abc import Iterable
 from typing import Any
@@ -7,9 +8,16 @@ from typing import Any
 from clep.checks import unknown
 from clep.errors import ConfigError
 
+HINT = "A module must be installed, or lie in the folder that Python starts from."
+
 
 def is_import_path(name: str) -> bool:
-    """Say whether a name is an import path: `module:Name`, or `module.Name`."""
+    """Say whether a name is an import path, `module:Name` or `module.Name`, and not a registered name.
+
+    Example:
+        >>> is_import_path("my_module:Mine"), is_import_path("sleep_replay")
+        (True, False)
+    """
     return ":" in name or "." in name
 
 
@@ -24,20 +32,33 @@ def check_name(key: str, name: str, valid: Iterable[str], what: str) -> None:
 
 
 def import_path(path: str, what: str) -> Any:
-    """Import what a path `module:Name` (or `module.Name`) names.
+    """Import the object that a path names.
 
     Args:
-        path: where it is.
-        what: the parameter that names it, for the message.
+        path: `module:Name`, or `module.Name`.
+        what: the parameter that holds the path, for the message.
 
     Raises:
-        ConfigError: if it cannot be imported, saying why.
+        ConfigError: if there is no such module or no such name in it, or if the module itself fails to import.
+
+    Example:
+        >>> import_path("math:hypot", "neuron")(3.0, 4.0)
+        5.0
+        >>> import_path("math:hypott", "neuron")
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: neuron: cannot import `math:hypott`: `math` has no `hypott`; did you mean `hypot`?
     """
-    module, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
+    module_name, _, attribute = path.partition(":") if ":" in path else path.rpartition(".")
+    if not module_name or not attribute or module_name.startswith("."):
+        raise ConfigError(f"{what}: cannot import `{path}`: expected `module:Name`")
     try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, TypeError, ValueError) as error:
-        raise ConfigError(
-            f"{what}: cannot import `{path}` ({error}); the module must be importable, e.g. installed or in the "
-            "folder that Python starts from"
-        ) from error
+        found: Any = importlib.import_module(module_name)
+    except Exception as error:  # whatever a module does while it is imported
+        reason = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{what}: cannot import `{path}`: {reason}. {HINT}") from error
+    if not hasattr(found, attribute):
+        nearest = difflib.get_close_matches(attribute, dir(found), n=1)
+        guess = f"; did you mean `{nearest[0]}`?" if nearest else ""
+        raise ConfigError(f"{what}: cannot import `{path}`: `{module_name}` has no `{attribute}`{guess}")
+    return getattr(found, attribute)

@@ -2,8 +2,9 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,33 +12,26 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import CosineAnnealingLR, LRScheduler
+from torch.optim.lr_scheduler import LRScheduler
 
+from clep import metric_names
 from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
-from clep.equilibrium import Gradient, Network, Prediction, SquaredError
-from clep.equilibrium.costs import COSTS, Cost
+from clep.equilibrium import Cost, Gradient, Network, Prediction
 from clep.equilibrium.gradients import Autograd, gradient_from, known_name, name_of
 from clep.errors import ConfigError, DivergenceError
 from clep.feedforward import Feedforward
 from clep.imports import import_path
 from clep.renames import of_checkpoint
 from clep.specs.layers import ConvLayer
-from clep.specs.learner import LearnerSpec, Optimization
+from clep.specs.learner import LearnerSpec
+from clep.specs.optimization import LOSSES, OPTIMIZERS, SCHEDULES, Optimization
 from clep.specs.options import from_keywords, takes
 from clep.specs.refusals import Setup, refuse_learner
-
-LOSSES: dict[str, type[nn.Module]] = {"mse": SquaredError, "cross_entropy": nn.CrossEntropyLoss}
-"""Loss name -> criterion of (output (B, K), class indices (B,))."""
+from clep.update import Batch, Update
 
 MODELS: dict[str, type[nn.Module]] = {"equilibrium": Network, "feedforward": Feedforward}
 """`network.model` -> class."""
-
-OPTIMIZERS: dict[str, Callable[..., Optimizer]] = {
-    "sgd": torch.optim.SGD,
-    "adam": torch.optim.Adam,
-    "adamw": torch.optim.AdamW,
-}
 
 
 @takes(Optimization)
@@ -58,7 +52,7 @@ class Learner(pl.LightningModule):
 
     Example:
         >>> import torch
-        >>> from clep.equilibrium import CostNudging
+        >>> from clep.equilibrium import CostNudging, Network
         >>> learner = Learner(Network([64, 32, 10]), gradient=CostNudging(beta=0.5), lr=0.1)
         >>> learner(torch.rand(3, 64)).shape
         torch.Size([3, 10])
@@ -113,7 +107,8 @@ class Learner(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         """Output (B, K) for `x` (B, ...)."""
-        return self.network(x)
+        output: Tensor = self.network(x)
+        return output
 
     def predict(self, x: Tensor) -> Prediction:
         """The prediction that `loss` differentiates; the free phase of one training step."""
@@ -127,16 +122,69 @@ class Learner(pl.LightningModule):
         """Mean loss of a prediction for class indices `y` (B,), a () tensor; `backward()` runs the nudged phases."""
         return self.gradient.loss(prediction, y, self.criterion)
 
+    def step(self, update: Update, where: str) -> Tensor:
+        """One training step, the same in plain Lightning and in a stream.
+
+        Args:
+            update: the values of this update, and who acts on them at which moment.
+            where: experience, epoch and batch, for messages.
+
+        Returns:
+            The loss, for Lightning to differentiate; C-EP has moved the weights by then.
+
+        Raises:
+            DivergenceError: if the loss is not finite.
+        """
+        update.at("before_forward")
+        prediction = self.predict(update.mb_x)
+        update.mb_output = prediction.output
+        update.at("after_forward")
+        update.loss = update.loss + self.loss(replace(prediction, output=update.mb_output), update.mb_y)
+        update.at("before_backward")
+        self.check_finite(update.loss, where)
+        if self.gradient.needs.own_updates:
+            update.at("after_backward")
+            update.at("before_update")
+            self.update_continually(prediction, update.mb_y, update.optimizer)
+            update.at("after_update")
+        return update.loss
+
+    def end_epoch(self, schedule: Any, where: str) -> None:
+        """Check the weights and, where Lightning leaves it to the learner, move the schedule on.
+
+        Raises:
+            DivergenceError: if a parameter is not finite.
+        """
+        self.check_finite(None, where)
+        if not self.automatic_optimization and isinstance(schedule, LRScheduler):
+            schedule.step()
+
+    def take_numbers(self) -> dict[str, float]:
+        """What training noticed since the last call, by the name of the metric.
+
+        How the free phases settled and what their spikes cost, where there are any, and the angles of untied feedback
+        as they are now.
+        """
+        numbers: dict[str, float] = {}
+        if (latest := self.unsettled.latest) is not None:
+            numbers[metric_names.TRAIN_RESIDUAL] = float(latest.residual)
+            numbers[metric_names.TRAIN_FREE_STEPS] = float(latest.steps)
+            numbers[metric_names.TRAIN_UNSETTLED] = self.unsettled.take()
+            numbers |= self.spike_meter.take()
+        if isinstance(self.network, Network):
+            for layer, angle in enumerate(self.network.feedback_angles(), start=2):
+                numbers[metric_names.TRAIN_FEEDBACK_ANGLE.format(layer=layer)] = angle
+        return numbers
+
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch `(x, y, ...)`; logs `train/loss` and `train/accuracy`."""
-        x, y = batch[0], batch[1]
-        prediction = self.predict(x)
-        loss = self.loss(prediction, y)
-        self.check_finite(loss, f"epoch {self.current_epoch}, batch {batch_idx}")
-        self.log("train/loss", loss.detach(), on_step=False, on_epoch=True, batch_size=len(y))
-        self.log("train/accuracy", accuracy(prediction.output, y), on_step=False, on_epoch=True, batch_size=len(y))
-        if self.gradient.needs.own_updates:
-            self.update_continually(prediction, y, self.optimizers())
+        update = Batch(batch[0], batch[1], None if self.automatic_optimization else self.optimizers())
+        loss = self.step(update, f"epoch {self.current_epoch}, batch {batch_idx}")
+        measured = {
+            metric_names.TRAIN_LOSS: loss.detach(),
+            metric_names.TRAIN_ACCURACY: accuracy(update.mb_output, update.mb_y),
+        }
+        self.log_dict(measured, on_step=False, on_epoch=True, batch_size=len(update.mb_y))
         return loss
 
     def update_continually(self, prediction: Prediction, y: Tensor, optimizer: Any) -> None:
@@ -149,30 +197,24 @@ class Learner(pl.LightningModule):
         optimizer.zero_grad()
 
     def on_train_epoch_end(self) -> None:
-        """Log the share of batches whose free phase did not settle, what spikes cost, and angles of untied feedback."""
-        if self.unsettled.batches:
-            self.log("train/unsettled", self.unsettled.take())
-            self.log_dict(self.spike_meter.take())
-        if isinstance(self.network, Network):
-            for layer, angle in enumerate(self.network.feedback_angles(), start=2):
-                self.log(f"train/feedback_angle_layer_{layer}", angle)
-        schedule = self.lr_schedulers()
-        if self.gradient.needs.own_updates and isinstance(schedule, LRScheduler):
-            schedule.step()
+        """Log what training noticed in this epoch."""
+        self.log_dict(self.take_numbers())
+        self.end_epoch(self.lr_schedulers(), f"the end of epoch {self.current_epoch}")
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch without learning; logs `validation/loss` and `validation/accuracy`."""
         x, y = batch[0], batch[1]
         output = self(x)
-        loss = self.criterion(output, y)
-        self.log("validation/loss", loss, batch_size=len(y))
-        self.log("validation/accuracy", accuracy(output, y), batch_size=len(y))
+        loss: Tensor = self.criterion(output, y)
+        self.log(metric_names.VALIDATION_LOSS, loss, batch_size=len(y))
+        self.log(metric_names.VALIDATION_ACCURACY, accuracy(output, y), batch_size=len(y))
         return loss
 
     def predict_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> Tensor:
         """Predicted classes (B,) of a batch `x` or `(x, ...)`: argmax over all outputs."""
         x = batch if isinstance(batch, Tensor) else batch[0]
-        return self(x).argmax(1)
+        classes: Tensor = self(x).argmax(1)
+        return classes
 
     def make_optimizer(self) -> Optimizer:
         """A fresh optimiser over the network's parameters, one group per layer if `lr_scale` is given."""
@@ -183,23 +225,31 @@ class Learner(pl.LightningModule):
             groups = [{"params": parameters, "lr": spec.lr * scale} for parameters, scale in layers]
         for group in groups:
             group["base_lr"] = group["lr"]
-        momentum = {"momentum": spec.momentum} if spec.optimizer == "sgd" else {}
-        return OPTIMIZERS[spec.optimizer](groups, lr=spec.lr, weight_decay=spec.weight_decay, **momentum)
+        row = OPTIMIZERS[spec.optimizer]
+        options = {name: getattr(spec, name) for name in row.options}
+        optimizer: Optimizer = import_path(row.path, "optimizer")(
+            groups, lr=spec.lr, weight_decay=spec.weight_decay, **options
+        )
+        return optimizer
 
     def make_schedule(self, optimizer: Optimizer, epochs: int) -> LRScheduler | None:
         """The schedule of one `fit`, from the optimiser's first learning rates; None for `constant`."""
-        if self.spec.schedule == "constant":
+        row = SCHEDULES[self.spec.schedule]
+        if row is None:
             return None
         for group in optimizer.param_groups:
             group["lr"] = group["initial_lr"] = group["base_lr"]
-        return CosineAnnealingLR(optimizer, T_max=epochs)
+        schedule: LRScheduler = import_path(row.path, "schedule")(optimizer, **row.keywords(epochs))
+        return schedule
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
         """Optimiser and schedule for Lightning."""
         optimizer = self.make_optimizer()
         epochs = self.trainer.max_epochs or 1
-        if self.spec.schedule == "cosine" and epochs < 1:
-            raise ConfigError("learner.schedule: `cosine` needs the number of epochs; give the Trainer `max_epochs`.")
+        if SCHEDULES[self.spec.schedule] is not None and epochs < 1:
+            raise ConfigError(
+                f"schedule: `{self.spec.schedule}` needs the number of epochs; give the Trainer `max_epochs`"
+            )
         schedule = self.make_schedule(optimizer, epochs)
         return [optimizer], [] if schedule is None else [schedule]
 
@@ -269,7 +319,7 @@ def network_from(arguments: Mapping[str, Any]) -> nn.Module:
 
 
 def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
-    """The criterion of a name of `LOSSES`, or of the import path of a `Cost`.
+    """The criterion of a name of `clep.specs.optimization.LOSSES`, or of the import path of a `Cost`.
 
     Args:
         loss: name or path.
@@ -278,13 +328,12 @@ def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
     Raises:
         ConfigError: for an unknown name, or a path to anything but a `Cost`.
     """
-    names: Mapping[str, type[nn.Module]] = COSTS if nudges else LOSSES
-    if loss in names:
-        return names[loss]()
-    found = import_path(loss, "loss")
-    if not (isinstance(found, type) and issubclass(found, Cost)):
+    row = LOSSES.get(loss)
+    found = import_path(loss if row is None else row.cost if nudges else row.criterion, "loss")
+    if row is None and not (isinstance(found, type) and issubclass(found, Cost)):
         raise ConfigError(f"loss: `{loss}` is not a class derived from `clep.equilibrium.Cost`")
-    return found()
+    criterion: nn.Module = found()
+    return criterion
 
 
 def _refuse(network: Network, optimization: Optimization) -> None:

@@ -1,4 +1,4 @@
-"""Continual-learning metrics: pure functions of the accuracy matrix.
+"""Continual-learning metrics: pure functions of the accuracy matrix, and the table of those that a run records.
 
 `R` has shape (n, n): `R[i, j]` is the accuracy on experience `j` after training on experience `i` and all of `i`'s
 consolidation; NaN means not measured (joint training has only its last row). Every function looks at row `i` (default:
@@ -10,16 +10,28 @@ References:
 """
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+
+from clep import metric_names
 
 Array = NDArray[np.float64]
 
 
 def average_accuracy(R: ArrayLike, i: int = -1) -> float:
-    """Mean over the seen experiences, `mean_{j<=i} R[i, j]`: Lopez-Paz & Ranzato's ACC when `i` is the last one."""
+    """Mean over the seen experiences, `mean_{j<=i} R[i, j]`: Lopez-Paz & Ranzato's ACC when `i` is the last one.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> average_accuracy([[1.0, 0.0], [0.5, 1.0]])
+        0.75
+    """
     R, i = _matrix(R, i)
     return float(R[i, : i + 1].mean())
 
@@ -28,9 +40,13 @@ def seen_accuracy(R: ArrayLike, sizes: ArrayLike, i: int = -1) -> float:
     """Accuracy on all test samples of the seen experiences, `sum_{j<=i} sizes[j] R[i, j] / sum_{j<=i} sizes[j]`.
 
     Args:
-        R: The accuracy matrix, (n, n).
-        sizes: Number of test samples of each experience, (n,).
-        i: The experience just trained.
+        R: the accuracy matrix, (n, n).
+        sizes: number of test samples of each experience, (n,).
+        i: the experience just trained.
+
+    Example:
+        >>> seen_accuracy([[1.0, 0.0], [0.5, 1.0]], sizes=[10, 30])
+        0.875
     """
     R, i = _matrix(R, i)
     weights = np.asarray(sizes, dtype=np.float64)[: i + 1]
@@ -38,7 +54,16 @@ def seen_accuracy(R: ArrayLike, sizes: ArrayLike, i: int = -1) -> float:
 
 
 def learned_accuracy(R: ArrayLike, i: int = -1) -> float:
-    """Accuracy on each experience when it had just been trained, `mean_{j<=i} R[j, j]`."""
+    """Mean accuracy on each experience right after training it, `mean_{j<=i} R[j, j]`.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> learned_accuracy([[1.0, 0.0], [0.5, 0.5]])
+        0.75
+    """
     R, i = _matrix(R, i)
     return float(np.diagonal(R)[: i + 1].mean())
 
@@ -46,21 +71,49 @@ def learned_accuracy(R: ArrayLike, i: int = -1) -> float:
 def forgetting_per_experience(R: ArrayLike, i: int = -1) -> Array:
     """What each earlier experience lost since it was trained, `R[j, j] - R[i, j]` for `j < i`; negative is a gain.
 
-    This is Avalanche's forgetting. The array has `i` values (none after the first experience).
+    This is Avalanche's forgetting.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Returns:
+        `i` values, none after the first experience.
+
+    Example:
+        >>> forgetting_per_experience([[1.0, 0.0], [0.25, 1.0]])
+        array([0.75])
     """
     R, i = _matrix(R, i)
     return np.diagonal(R)[:i] - R[i, :i]
 
 
 def forgetting(R: ArrayLike, i: int = -1) -> float:
-    """Mean of `forgetting_per_experience`; NaN after the first experience."""
+    """Mean of `forgetting_per_experience`; NaN after the first experience.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> forgetting([[1.0, 0.0], [0.25, 1.0]])
+        0.75
+    """
     return _mean(forgetting_per_experience(R, i))
 
 
 def max_forgetting(R: ArrayLike, i: int = -1) -> float:
     """Forgetting against the best accuracy so far, `mean_{j<i} (max_{l<i} R[l, j] - R[i, j])` (Chaudhry et al., 2018).
 
-    It is never below `forgetting`, since the maximum runs over `R[j, j]` too.
+    It is never below `forgetting`, since the maximum runs over `R[j, j]` too; NaN after the first experience.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> max_forgetting([[0.5, 0.0, 0.0], [1.0, 1.0, 0.0], [0.5, 0.5, 1.0]])
+        0.5
     """
     R, i = _matrix(R, i)
     if i == 0:
@@ -71,7 +124,15 @@ def max_forgetting(R: ArrayLike, i: int = -1) -> float:
 def backward_transfer(R: ArrayLike, i: int = -1) -> float:
     """Influence of later training on earlier experiences, `mean_{j<i} (R[i, j] - R[j, j])` (Lopez-Paz & Ranzato, 2017).
 
-    NaN after the first experience.
+    It is `-forgetting`; NaN after the first experience.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        i: the experience just trained.
+
+    Example:
+        >>> backward_transfer([[1.0, 0.0], [0.25, 1.0]])
+        -0.75
     """
     return -forgetting(R, i)
 
@@ -79,14 +140,63 @@ def backward_transfer(R: ArrayLike, i: int = -1) -> float:
 def forward_transfer(R: ArrayLike, untrained: ArrayLike, i: int = -1) -> float:
     """Influence on experiences still to come, `mean_{1<=j<=i} (R[j-1, j] - untrained[j])` (Lopez-Paz & Ranzato, 2017).
 
+    NaN after the first experience.
+
     Args:
-        R: The accuracy matrix, (n, n).
-        untrained: Accuracies before any training, (n,).
-        i: The experience just trained; NaN for the first, which no experience precedes.
+        R: the accuracy matrix, (n, n).
+        untrained: accuracies before any training, (n,).
+        i: the experience just trained.
+
+    Example:
+        >>> forward_transfer([[1.0, 0.25], [0.5, 1.0]], untrained=[0.0, 0.125])
+        0.125
     """
     R, i = _matrix(R, i)
     before = np.asarray(untrained, dtype=np.float64)
     return _mean(np.diagonal(R, offset=1)[:i] - before[1 : i + 1])
+
+
+class Accuracies(Protocol):
+    """What the metrics of a run are computed from.
+
+    Attributes:
+        matrix: R, (n, n).
+        learned: accuracy on each experience right after training it, before consolidation, (n,).
+        untrained: accuracies before any training, (n,).
+        sizes: number of evaluation samples of each experience, (n,).
+    """
+
+    matrix: Array
+    learned: Array
+    untrained: Array
+    sizes: Array
+
+
+AFTER_EACH: dict[str, Callable[[Accuracies, int], float]] = {
+    metric_names.ACCURACY_SEEN: lambda a, i: seen_accuracy(a.matrix, a.sizes, i),
+    metric_names.ACCURACY_AVERAGE: lambda a, i: average_accuracy(a.matrix, i),
+    metric_names.ACCURACY_LEARNED: lambda a, i: learned_accuracy(a.matrix, i),
+    metric_names.ACCURACY_LEARNED_BEFORE: lambda a, i: float(a.learned[: i + 1].mean()),
+    metric_names.FORGETTING_AVERAGE: lambda a, i: forgetting(a.matrix, i),
+    metric_names.FORGETTING_MAX_AVERAGE: lambda a, i: max_forgetting(a.matrix, i),
+    metric_names.BACKWARD_TRANSFER: lambda a, i: backward_transfer(a.matrix, i),
+    metric_names.FORWARD_TRANSFER: lambda a, i: forward_transfer(a.matrix, a.untrained, i),
+}
+"""Name -> value after experience `i`. A new row registers its name here, by `metric_names.metric(name, meaning)`."""
+
+OF_EXPERIENCES: dict[str, Callable[[Accuracies, int], Iterable[float]]] = {
+    metric_names.ACCURACY_EXPERIENCE: lambda a, i: a.matrix[i],
+    metric_names.FORGETTING_EXPERIENCE: lambda a, i: forgetting_per_experience(a.matrix, i),
+}
+"""Name with the field `experience` -> values of the experiences 0, 1, ... after experience `i`."""
+
+
+def after_experience(accuracies: Accuracies, i: int) -> dict[str, float]:
+    """Every metric of the two tables after experience `i`, by name; NaN where undefined."""
+    values = {name: function(accuracies, i) for name, function in AFTER_EACH.items()}
+    for name, function in OF_EXPERIENCES.items():
+        values |= {name.format(experience=j): float(value) for j, value in enumerate(function(accuracies, i))}
+    return values
 
 
 def mean_std(values: Iterable[float | None]) -> dict[str, float | int | None]:
@@ -94,6 +204,10 @@ def mean_std(values: Iterable[float | None]) -> dict[str, float | int | None]:
 
     Returns:
         `{"mean", "std", "n"}`: `std` is None below two values, `mean` is None without any.
+
+    Example:
+        >>> mean_std([0.5, 1.0, None])["mean"]
+        0.75
     """
     defined = np.array([v for v in values if v is not None and not math.isnan(v)], dtype=np.float64)
     n = len(defined)
@@ -113,7 +227,7 @@ def _matrix(R: ArrayLike, i: int) -> tuple[Array, int]:
     """Check the shape of `R` and resolve a negative `i`."""
     R = np.asarray(R, dtype=np.float64)
     if R.ndim != 2 or R.shape[0] != R.shape[1] or len(R) == 0:
-        raise ValueError(f"R: expected an accuracy matrix of shape (n, n) with n >= 1, got shape {R.shape}.")
+        raise ValueError(f"R: expected an accuracy matrix of shape (n, n) with n >= 1, got shape {R.shape}")
     return R, range(len(R))[i]
 
 

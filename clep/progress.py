@@ -1,4 +1,4 @@
-"""Progress bars on stderr, on a terminal only; `CLEP_PROGRESS=0` silences them (worker processes set it)."""
+"""Progress bars on stderr, shown on a terminal only. `CLEP_PROGRESS=0` switches them off; worker processes set it."""
 
 import os
 from typing import Any

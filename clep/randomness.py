@@ -2,6 +2,8 @@
 
 import hashlib
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -26,3 +28,24 @@ def seed_globals(seed: int) -> None:
     torch.manual_seed(seed_for(seed, "torch"))
     np.random.seed(seed_for(seed, "numpy") % 2**32)  # noqa: NPY002 - the legacy generator is what Avalanche uses
     random.seed(seed_for(seed, "python"))
+
+
+@contextmanager
+def reproducible(seed: int, threads: int) -> Iterator[None]:
+    """The seeds and the thread count of a run; the caller's generators and thread count are given back.
+
+    Args:
+        seed: the seed of the run.
+        threads: how many threads torch uses, since sums depend on it.
+    """
+    before = torch.get_num_threads()
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    torch.set_num_threads(threads)
+    seed_globals(seed)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])

@@ -1,51 +1,66 @@
-"""What strategies that rehearse in batches share: a loader of stored samples, and a word on their place in the list."""
+"""What strategies that rehearse in batches share: a loader of stored samples, and what they refuse."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from avalanche.core import SupervisedPlugin
+from avalanche.core import BasePlugin, SupervisedPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer
 from avalanche.training.utils import cycle
 from torch.utils.data import DataLoader
 
-from clep.errors import ConfigError
 
-
-def stored_batches(name: str, buffer: ExemplarsBuffer, batch_size: int) -> Iterator[Any] | None:
+def stored_batches(buffer: ExemplarsBuffer, batch_size: int) -> Iterator[Any] | None:
     """Full batches of the stored samples without end, shuffled by torch's global generator as in Avalanche.
 
     Args:
-        name: of the strategy, for the message.
         buffer: where samples are stored.
         batch_size: stored samples per batch.
 
     Returns:
         The batches, or None while the memory does not fill one.
-
-    Raises:
-        ConfigError: if the memory will never fill a batch.
     """
-    if buffer.max_size < batch_size:
-        raise ConfigError(
-            f"strategy.{name}.mem_size: {buffer.max_size} samples never fill a batch of {batch_size}, and nothing "
-            f"would be rehearsed; raise it, or lower strategy.{name}.batch_size_mem."
-        )
     stored = buffer.buffer
     if len(stored) < batch_size:
         return None
     return cycle(DataLoader(stored, batch_size=batch_size, shuffle=True, drop_last=True))
 
 
-def refuse_lost_penalties(name: str, plugin: SupervisedPlugin, strategy: Any) -> None:
-    """A strategy that replaces the loss comes before those that add to it.
+def rehearsal_refusals(
+    name: str, plugin: BasePlugin, buffer: ExemplarsBuffer, batch_size: int | None, plugins: Sequence[BasePlugin]
+) -> Iterator[str]:
+    """Say what a strategy that rehearses in batches and replaces the loss cannot do.
 
-    Raises:
-        ConfigError: if a plugin before `plugin` has a `before_backward`, whose penalty would be lost in silence.
+    Its memory must fill a batch, or nothing would be rehearsed; and it must come before plugins that add to the loss,
+    or what they add would be lost.
+
+    Args:
+        name: of the strategy.
+        plugin: the strategy.
+        buffer: where it stores samples.
+        batch_size: stored samples per batch; None if unknown.
+        plugins: all plugins in the order of their hooks.
+
+    Yields:
+        Messages that begin with the key to change.
+
+    Example:
+        >>> from avalanche.training.plugins import EWCPlugin
+        >>> from clep.strategies.der import DER
+        >>> der = DER(mem_size=20)
+        >>> for message in rehearsal_refusals("der", der, der.buffer, 32, [EWCPlugin(1.0), der]):
+        ...     print(message.partition(":")[0])
+        strategy.der.mem_size
+        strategies
     """
-    for earlier in strategy.plugins[: strategy.plugins.index(plugin)]:
+    if batch_size is not None and buffer.max_size < batch_size:
+        yield (
+            f"strategy.{name}.mem_size: {buffer.max_size} samples never fill a batch of {batch_size}, and nothing "
+            f"would be rehearsed; raise it, or lower strategy.{name}.batch_size_mem."
+        )
+    for earlier in plugins[: plugins.index(plugin)] if plugin in plugins else ():
         hook = getattr(type(earlier), "before_backward", SupervisedPlugin.before_backward)
         if hook is not SupervisedPlugin.before_backward:
-            raise ConfigError(
-                f"strategies: `{name}` replaces the loss, and what {type(earlier).__name__} before it adds would be "
+            yield (
+                f"strategies: `{name}` replaces the loss, so what {type(earlier).__name__} before it adds would be "
                 f"lost; put `{name}` first."
             )

@@ -25,7 +25,7 @@ MODULES = {
     "clep.estimates": "clep.equilibrium.gradients",
     "clep.spiking": "clep.sleep",
     "clep.spiking.compiled": "clep.sleep.compiled",
-    "clep.spiking.kernels": "clep.sleep.kernels",
+    "clep.spiking.kernels": "clep.sleep.rule",
     "clep.spiking.rule": "clep.sleep.rule",
     "clep.spiking.simulation": "clep.sleep.simulation",
     "clep.spiking.spikes": "clep.sleep.spikes",

@@ -1,18 +1,26 @@
 """What pipelines return: plain numbers, ready for JSON and for tables."""
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
-from clep import metrics
+from clep import metrics, tables
+from clep.columns import COMPARISON, Column, Row
 from clep.config import Config, label
 from clep.errors import DivergenceError
 from clep.metrics import none_if_nan
 
+FILE = "result.json"
+"""Name of the artifact in which a run keeps the fields of its `Result`."""
+
 SUMMARISED = ("accuracy", "forgetting", "backward_transfer", "learned_accuracy")
 """The fields of a `Result` that a comparison summarises over seeds."""
+
+_TOLD = ("accuracy", "forgetting", "learned_accuracy")  # by `to_text` of a `Result`
+_INDENT = 18
 
 
 @dataclass(frozen=True)
@@ -23,7 +31,7 @@ class Result:
         run_id, tracking_uri: where MLflow has it; `run_id` is None if the run could not be started.
         status: `FINISHED`, `FAILED` or `KILLED`.
         accuracy: accuracy on all test samples after the last consolidation.
-        accuracy_matrix: R[i][j], accuracy on experience j after experience i, n x n.
+        accuracy_matrix: `R[i][j]`, accuracy on experience j after experience i, n x n.
         accuracy_seen: accuracy on the samples of the classes seen so far, after each experience.
         accuracy_epochs: the same after each epoch, through all experiences; empty unless `learner.evaluate_epochs`.
         residual: relaxation residual of the last batch trained on, where the network relaxes.
@@ -67,6 +75,17 @@ class Result:
             **numbers,
         )
 
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> "Result":
+        """The result that `to_json` or a stored file describes, of this or an earlier version."""
+        names = [each.name for each in fields(cls)]
+        return cls(**{name: value for name, value in values.items() if name in names})
+
+    @property
+    def failed(self) -> bool:
+        """Whether the run did not finish."""
+        return self.status != "FINISHED"
+
     @property
     def diverged(self) -> bool:
         """Whether training ended in a `DivergenceError`."""
@@ -85,6 +104,28 @@ class Result:
     def to_json(self) -> dict[str, Any]:
         """Plain containers, with `label`."""
         return asdict(self) | {"label": self.label, "diverged": self.diverged}
+
+    def to_text(self) -> str:
+        """The lines that `clep run` prints.
+
+        Example:
+            >>> result = Result("abc", "FINISHED", "", "digits", "ep", ["naive"], 0, 0.25, seconds={"total": 2.0})
+            >>> print(result.to_text())
+            strategies        naive
+            seed              0
+            status            FINISHED
+            accuracy          0.250
+            forgetting        -
+            learned accuracy  -
+            accuracy matrix   (row: trained up to this experience; column: tested on this one)
+            seconds           total 2.0
+        """
+        facts = {"strategies": self.label, "seed": self.seed, "status": self.status}
+        facts |= {key.replace("_", " "): _number(getattr(self, key)).strip() for key in _TOLD}
+        facts |= {"accuracy matrix": "(row: trained up to this experience; column: tested on this one)"}
+        rows = ["  ".join(map(_number, row)) for row in self.accuracy_matrix]
+        lines = [*(f"{name:{_INDENT}}{fact}" for name, fact in facts.items()), *(" " * _INDENT + row for row in rows)]
+        return "\n".join([*lines, _seconds(self.seconds)])
 
 
 @dataclass(frozen=True)
@@ -107,25 +148,28 @@ class Comparison:
     @property
     def failed(self) -> bool:
         """Whether any run did not finish."""
-        return any(run.status != "FINISHED" for run in self.runs)
+        return any(run.failed for run in self.runs)
+
+    @property
+    def failures(self) -> list[str]:
+        """Which runs did not finish, and why; a line each."""
+        return [f"{run.label}, seed {run.seed}: {run.status}: {run.error}" for run in self.runs if run.failed]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The cells with their runs, as `clep.columns` takes them."""
+        labels = dict.fromkeys(run.label for run in self.runs)
+        return [Row(name, [run.to_json() for run in self.runs if run.label == name]) for name in labels]
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """One row per cell: mean and standard deviation (ddof 1) over the seeds that finished, and the worst status."""
-        rows = []
-        for name in dict.fromkeys(run.label for run in self.runs):
-            runs = [run for run in self.runs if run.label == name]
-            rows.append(
-                {
-                    "label": name,
-                    "strategies": runs[0].strategies,
-                    "network": runs[0].network,
-                    "stream": runs[0].stream,
-                    "status": next((run.status for run in runs if run.status != "FINISHED"), "FINISHED"),
-                }
-                | {key: metrics.mean_std(getattr(run, key) for run in runs) for key in SUMMARISED}
-            )
-        return rows
+        """For each cell, mean and standard deviation (ddof 1) over seeds that finished, and the worst status."""
+        return [
+            {key: row.runs[0][key] for key in ("label", "strategies", "network", "stream")}
+            | {"status": row.status}
+            | {key: metrics.mean_std(run[key] for run in row.runs) for key in SUMMARISED}
+            for row in self.rows
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers."""
@@ -137,6 +181,17 @@ class Comparison:
             "seconds": self.seconds,
         }
 
+    def to_text(self, columns: Sequence[Column] = COMPARISON) -> str:
+        """The lines that `clep compare` prints: its table, and the seconds of all runs with the total of the clock.
+
+        Args:
+            columns: of the table.
+        """
+        phases = Counter[str]()
+        for run in self.runs:
+            phases.update(run.seconds)
+        return f"{tables.plain(self.rows, columns)}\n{_seconds({**phases, **self.seconds})}"
+
 
 def plain_matrix(matrix: np.ndarray) -> list[list[float | None]]:
     """A matrix as nested lists, None for NaN."""
@@ -146,3 +201,11 @@ def plain_matrix(matrix: np.ndarray) -> list[list[float | None]]:
 def plain_row(row: Sequence[float] | np.ndarray) -> list[float | None]:
     """A row as a list, None for NaN."""
     return [none_if_nan(float(value)) for value in row]
+
+
+def _number(value: float | None) -> str:
+    return "-".center(5) if value is None else f"{value:.3f}"
+
+
+def _seconds(phases: Mapping[str, float]) -> str:
+    return f"{'seconds':{_INDENT}}{', '.join(f'{phase} {seconds:.1f}' for phase, seconds in phases.items())}"

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
 from clep.checks import problem, unknown
+from clep.datasets import names
 from clep.errors import ConfigError, within
 from clep.renames import renamed
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSection
 from clep.specs.options import Spec, hints_of, option
 from clep.specs.refusals import Setup, refuse_learner, refuse_section
-from clep.specs.stream import PATHS, StreamSpec
+from clep.specs.stream import StreamSpec
 
 T = TypeVar("T")
 
@@ -170,9 +171,8 @@ def check(config: Config) -> None:
     Raises:
         ConfigError: with the path of a key, the reason, and what to set instead.
     """
-    if config.stream.name in PATHS and not config.stream.path:
-        what, example = PATHS[config.stream.name]
-        raise ConfigError(f"stream.path: expected {what}, got null; set stream.path={example}")
+    with within("stream"):
+        names.check(config.stream.name, config.stream.path)
     network = config.network
     with within("network"):
         refuse_section(network)

@@ -12,11 +12,18 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sequential
 from torch.utils.data import Dataset as TorchDataset
 
 from clep import datasets
+from clep.checks import check
 from clep.errors import ConfigError
 from clep.randomness import generator_for
+from clep.specs.options import from_keywords, takes
+from clep.specs.stream import StreamSpec
 
 ROW = "clep_row"
-"""Data attribute that says which row of `Stream.samples` a sample of an Avalanche data set is."""
+"""Data attribute of an Avalanche data set: the row of `Stream.samples` of each sample."""
+
+
+Loader = DataLoader[list[Tensor]]
+"""Batches `[x (B, ...), y (B,), t (B,)]`; t is the constant task label 0."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,17 +41,17 @@ class Samples:
         index = torch.as_tensor(rows, dtype=torch.long)
         return Samples(self.x[index], self.y[index])
 
-    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> DataLoader:
-        """Batches `[x (B, ...), y (B,), t (B,)]`, t the constant task label 0, as slices of the tensors.
+    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> Loader:
+        """Batches `[x (B, ...), y (B,), t (B,)]` as slices of the tensors; t is the constant task label 0.
 
-        With `generator` None the order comes from torch's global generator, by the same draws as Avalanche's loader.
+        Without a `generator` the order comes from torch's global one, by the same draws as Avalanche's loader.
         """
         sampler = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
         batches = BatchSampler(sampler, batch_size, drop_last=False)
         return DataLoader(_Slices(self), batch_size=None, sampler=batches, generator=generator)
 
 
-class _Slices(TorchDataset):
+class _Slices(TorchDataset[list[Tensor]]):
     """Indexed by a list of rows: one tensor slice per batch instead of one Python call per sample."""
 
     def __init__(self, samples: Samples) -> None:
@@ -76,7 +83,7 @@ class Experience:
     def __len__(self) -> int:
         return len(self.samples)
 
-    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> DataLoader:
+    def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> Loader:
         """Batches `[x, y, t]` of this experience; see `Samples.loader`."""
         return self.samples.loader(batch_size, shuffle=shuffle, generator=generator)
 
@@ -88,10 +95,10 @@ class Stream:
     Attributes:
         name: name of the data set.
         class_order: all classes in the order in which they appear.
-        samples: all training data of the data set, of which the training experiences are rows.
+        samples: all training data of the data set; the training experiences are rows of it.
         train: experiences to learn from, in order.
-        validation: the part cut from each training experience; empty experiences if no fraction was asked for.
-        test: the held-out samples of each experience's classes.
+        validation: the part held out of each training experience; empty if no fraction was asked for.
+        test: the test samples of each experience's classes.
         evaluate_on: `test` or `validation`: which of them `evaluation` is.
     """
 
@@ -116,7 +123,7 @@ class Stream:
     @cached_property
     def benchmark(self) -> Any:
         """The stream as an Avalanche benchmark (`train_stream`, `test_stream`) with the constant task label 0."""
-        # Avalanche takes seconds to import, and a stream is of use without it.
+        # Avalanche takes seconds to import, and a stream is useful without it.
         from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 
         whole = _avalanche_dataset(self.samples, range(len(self.samples)))
@@ -140,8 +147,8 @@ def _avalanche_dataset(samples: Samples, rows: Sequence[int] | None = None) -> A
     return TaskAwareSupervisedClassificationDataset([_Items(samples.x, labels)], data_attributes=attributes)
 
 
-class _Items(TorchDataset):
-    """Sample by sample (x, label), for the plugins that go through a data set themselves."""
+class _Items(TorchDataset[tuple[Tensor, int]]):
+    """Sample by sample (x, label), for plugins that iterate over a data set themselves."""
 
     def __init__(self, x: Tensor, labels: Sequence[int]) -> None:
         self._x, self._labels = x, labels
@@ -153,80 +160,60 @@ class _Items(TorchDataset):
         return self._x[row], self._labels[row]
 
 
+@takes(StreamSpec)
 def stream(
-    name: str = "digits",
-    *,
-    experiences: int = 5,
-    seed: int = 0,
-    class_order: str | Sequence[int] = "shuffled",
-    validation_fraction: float = 0.0,
-    evaluate_on: str = "test",
-    samples_per_experience: int | None = None,
-    evaluation_samples: int | None = None,
-    root: str | None = None,
-    download: bool = True,
-    path: str | None = None,
-    standardize: bool = False,
+    name: str = StreamSpec.name, *, seed: int = 0, root: str | None = None, download: bool = True, **options: Any
 ) -> Stream:
     """Load a data set and split its classes into a class-incremental stream.
 
     Args:
         name: one of `clep.datasets.DATASETS`.
-        experiences: number of experiences; classes are dealt out in order, as evenly as they divide.
-        seed: seeds the class order, the validation split and the choice of samples, each by a generator of its own.
-        class_order: `shuffled` by the seed, `fixed` (0, 1, 2, ...), or a permutation of the classes.
-        validation_fraction: share of each class's training samples to cut off, in [0, 1).
-        evaluate_on: `test` or `validation`.
-        samples_per_experience: keep at most this many training samples of each experience, drawn at random.
-        evaluation_samples: measure on at most this many samples of each experience. They are drawn by a seed of their
-            own, so that they do not add to what runs of several seeds differ in.
+        seed: seeds the class order, the validation split and the choice of samples, each with its own generator.
+        root: folder of the image files; None for the user's cache directory.
+        download: whether files that are not there may be downloaded.
 
-    Other arguments:
-        root, download, path, standardize: where and how to load the data; see `clep.datasets.load`.
+    Returns:
+        The stream; the samples of an experience are x (N, C, H, W) or (N, features), float32, and y (N,), int64.
 
     Raises:
-        ConfigError: for a value that does not fit the data set.
-        DataError: for data that are missing or damaged.
+        ConfigError: if a value is out of range, or does not fit the data set; the message names the argument.
+        DataError: if the data are missing or damaged.
+
+    Example:
+        >>> digits = stream("digits", class_order="fixed")
+        >>> [experience.classes for experience in digits.train]
+        [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
     """
-    data = datasets.load(name, root=root, download=download, path=path, standardize=standardize)
-    order = _class_order(class_order, data.classes, seed)
-    if not 1 <= experiences <= data.classes:
-        raise ConfigError(
-            f"stream.experiences: expected an integer from 1 to {data.classes}, the classes of `{name}`, "
-            f"got {experiences}."
-        )
-    if not 0.0 <= validation_fraction < 1.0:
-        raise ConfigError(f"stream.validation_fraction: expected a number in [0, 1), got {validation_fraction}.")
-    limits = {"samples_per_experience": samples_per_experience, "evaluation_samples": evaluation_samples}
-    for key, limit in limits.items():
-        if limit is not None and limit < 1:
-            raise ConfigError(f"stream.{key}: expected an integer of at least 1, or None for all, got {limit}.")
-    if evaluate_on not in ("test", "validation"):
-        raise ConfigError(f"stream.evaluate_on: expected `test` or `validation`, got `{evaluate_on}`.")
-    if evaluate_on == "validation" and validation_fraction == 0.0:
-        raise ConfigError(
-            "stream.evaluate_on: `validation` needs a validation part; set stream.validation_fraction above 0."
-        )
+    if not isinstance(given := options.get("class_order", "shuffled"), str):
+        options["class_order"] = np.asarray(given).tolist()  # of any array, tensor or range
+    spec = from_keywords(StreamSpec, {"name": name, **options})
+    check("seed", seed, int)
+    datasets.names.check(name, spec.path)
+    data = datasets.load(name, root=root, download=download, path=spec.path, standardize=spec.standardize)
+    if spec.experiences > data.classes:
+        text = f"expected an integer in [1, {data.classes}], the classes of `{name}`, got {spec.experiences}"
+        raise ConfigError(f"experiences: {text}")
+    order = _class_order(spec.class_order, data.classes, seed)
     train, test = Samples(data.x_train, data.y_train), Samples(data.x_test, data.y_test)
-    kept, held_out = _split(train.y, validation_fraction, generator_for(seed, "validation"))
+    kept, held_out = _split(train.y, spec.validation_fraction, generator_for(seed, "validation"))
     choice = generator_for(seed, "samples")
     parts: dict[str, list[Experience]] = {"train": [], "validation": [], "test": []}
-    for index, classes in enumerate(np.array_split(order, experiences)):
+    for index, classes in enumerate(np.array_split(order, spec.experiences)):
         labels = tuple(int(c) for c in classes)
         member = torch.isin(train.y, torch.as_tensor(labels))
         rows = torch.nonzero(member & kept).flatten()
-        if samples_per_experience is not None:
-            rows = rows[torch.randperm(len(rows), generator=choice)[:samples_per_experience]]
-        validation = _some(torch.nonzero(member & held_out).flatten(), evaluation_samples)
-        tested = _some(torch.nonzero(torch.isin(test.y, torch.as_tensor(labels))).flatten(), evaluation_samples)
+        if spec.samples_per_experience is not None:
+            rows = rows[torch.randperm(len(rows), generator=choice)[: spec.samples_per_experience]]
+        validation = _some(torch.nonzero(member & held_out).flatten(), spec.evaluation_samples)
+        tested = _some(torch.nonzero(torch.isin(test.y, torch.as_tensor(labels))).flatten(), spec.evaluation_samples)
         parts["train"].append(Experience(index, labels, train.rows(rows), tuple(rows.tolist())))
         parts["validation"].append(Experience(index, labels, train.rows(validation)))
         parts["test"].append(Experience(index, labels, test.rows(tested)))
-    for part in ("train", "validation") if evaluate_on == "validation" else ("train",):
+    for part in ("train", "validation") if spec.evaluate_on == "validation" else ("train",):
         if empty := [experience.index for experience in parts[part] if not len(experience)]:
             raise ConfigError(
-                f"stream.validation_fraction: {validation_fraction} leaves experience {empty[0]} of `{name}` without a "
-                f"{part} sample; choose it nearer to 0.5."
+                f"validation_fraction: {spec.validation_fraction} leaves experience {empty[0]} of `{name}` without a "
+                f"{part} sample; choose it nearer to 0.5"
             )
     return Stream(
         name,
@@ -235,33 +222,31 @@ def stream(
         train=tuple(parts["train"]),
         validation=tuple(parts["validation"]),
         test=tuple(parts["test"]),
-        evaluate_on=evaluate_on,
+        evaluate_on=spec.evaluate_on,
     )
 
 
 def _some(rows: Tensor, limit: int | None) -> Tensor:
-    """At most `limit` of the rows, chosen in the same way every time."""
+    """At most `limit` of the rows, the same ones every time."""
     if limit is None:
         return rows
     chosen = torch.randperm(len(rows), generator=generator_for(0, "evaluation samples"))[:limit]
     return rows[chosen.sort().values]
 
 
-def _class_order(class_order: str | Sequence[int], classes: int, seed: int) -> list[int]:
+def _class_order(class_order: Any, classes: int, seed: int) -> list[int]:
     if class_order == "fixed":
         return list(range(classes))
     if class_order == "shuffled":
         return torch.randperm(classes, generator=generator_for(seed, "class order")).tolist()
-    if isinstance(class_order, str) or sorted(class_order) != list(range(classes)):
-        raise ConfigError(
-            f"stream.class_order: expected `shuffled`, `fixed` or a permutation of 0 to {classes - 1}, "
-            f"got {class_order}."
-        )
-    return [int(c) for c in class_order]
+    if sorted(class_order) != list(range(classes)):
+        text = f"expected `shuffled`, `fixed` or a permutation of 0 to {classes - 1}, got {class_order}"
+        raise ConfigError(f"class_order: {text}")
+    return list(class_order)
 
 
 def _split(y: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Masks (N,) of the samples to learn from and of those held out, `fraction` of each class."""
+    """Masks (N,) of the samples to learn from and of those held out, a `fraction` of each class."""
     held_out = torch.zeros(len(y), dtype=torch.bool)
     for label in range(int(y.max()) + 1):
         rows = torch.nonzero(y == label).flatten()

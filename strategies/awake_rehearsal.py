@@ -27,17 +27,24 @@ POLICIES = {
 }
 """Avalanche's storage policies by name."""
 MEMORY_SIZE = 50
-"""Samples kept where neither a size nor a share is asked for."""
+"""Samples kept if neither `memory_size` nor `fraction` is given."""
 
 
 class AwakeRehearsal(Strategy):
-    """Append the stored samples to the data of each new experience, so that an epoch shows each of them once.
+    """Append the stored samples to the data of each new experience; every epoch shows each of them once.
 
     Args:
         memory_size: number of samples kept over all classes, >= 1; None for 50, or where `fraction` is given.
         fraction: share of the samples of each class seen that is kept instead, in (0, 1]: the memory grows with the
             stream. None for a memory of fixed size.
         policy: which samples a memory of fixed size keeps: `class_balanced`, `experience_balanced` or `reservoir`.
+
+    Raises:
+        ConfigError: for a value out of range, or a share together with a size or another policy.
+
+    Example:
+        >>> AwakeRehearsal(memory_size=20).buffer.max_size
+        20
     """
 
     touches_loss = False
@@ -56,13 +63,13 @@ class AwakeRehearsal(Strategy):
             self.buffer: ExemplarsBuffer = POLICIES[policy](int(size))
         elif memory_size is not None:
             raise ConfigError(
-                f"fraction: a share ({fraction}) and a number (memory_size={memory_size}) cannot both be kept; set one "
-                "of them to null."
+                f"fraction: the memory has either a share ({fraction}) or a size (memory_size={memory_size}); "
+                "set one of them to null."
             )
         elif policy != "class_balanced":
-            raise ConfigError(f"fraction: a share is kept of every class; leave policy=class_balanced, got `{policy}`.")
+            raise ConfigError(f"fraction: a share is kept of every class; use policy=class_balanced, got `{policy}`")
         else:
-            self.buffer = ClassShareBuffer(in_range("fraction", fraction, 1e-12, 1.0))
+            self.buffer = ClassShareBuffer(in_range("fraction", fraction, above=0.0, high=1.0))
 
     def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         """Add the stored samples before the data loader is built."""
@@ -80,10 +87,10 @@ class AwakeRehearsal(Strategy):
 
 
 class ClassShareBuffer(BalancedExemplarsBuffer[ReservoirSamplingBuffer]):
-    """Keeps a share of the samples of each class, and at least one: `max(1, round(fraction * n))` of n seen.
+    """Keeps `max(1, round(fraction * n))` of the n samples seen of each class.
 
-    A class-balanced policy whose size grows could not do it: a class that is granted more space later has lost its
-    samples by then.
+    A class-balanced policy whose size grows could not do this: by the time a class is granted more space, its samples
+    are lost.
     """
 
     def __init__(self, fraction: float) -> None:

@@ -1,7 +1,7 @@
 """Dark experience replay (DER, DER++): rehearse stored samples together with the outputs the network gave for them.
 
-Reference: Buzzega et al. 2020 (arXiv 2004.07211). Avalanche has DER as a training template, which cannot be combined
-with other strategies; this plugin gives the same weights to the bit.
+Reference: Buzzega et al. 2020 (arXiv 2004.07211). Avalanche's DER is a training template, which cannot be combined with
+other strategies; this plugin gives bit-identical weights.
 """
 
 from collections.abc import Iterator
@@ -11,7 +11,7 @@ import torch
 from avalanche.training.supervised.der import ClassBalancedBufferWithLogits
 from torch.nn import functional
 
-from clep.rehearsal import refuse_lost_penalties, stored_batches
+from clep.rehearsal import rehearsal_refusals, stored_batches
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
 
@@ -25,7 +25,14 @@ class DER(Strategy):
         mem_size: number of samples stored, >= 1.
         alpha: weight of the distance to the stored outputs, >= 0.
         beta: weight of the loss on stored samples, >= 0; 0 is DER, more is DER++.
-        batch_size_mem: stored samples per batch; None for the batch size of training.
+        batch_size_mem: stored samples per batch, >= 1; None for the batch size of training.
+
+    Raises:
+        ConfigError: for a value out of range.
+
+    Example:
+        >>> DER(mem_size=100, beta=0.0).memory()
+        Memory(exemplars=0, exemplar_bytes=0, statistics_bytes=0)
     """
 
     touches_loss = True
@@ -42,10 +49,14 @@ class DER(Strategy):
         self._batches: Iterator[Any] | None = None
         self._outputs: torch.Tensor | None = None
 
+    def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
+        """Refuse a memory smaller than a batch, and a place after a strategy that adds to the loss."""
+        batch_size = self.batch_size_mem or kwargs.get("batch_size")
+        return rehearsal_refusals("der", self, self.buffer, batch_size, kwargs.get("plugins", ()))
+
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Open the memory, if it fills a batch."""
-        refuse_lost_penalties("der", self, strategy)
-        self._batches = stored_batches("der", self.buffer, self.batch_size_mem or strategy.train_mb_size)
+        self._batches = stored_batches(self.buffer, self.batch_size_mem or strategy.train_mb_size)
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Put stored samples in front of the batch."""

@@ -1,7 +1,7 @@
 """Experience replay with an asymmetric loss (ER-ACE): new samples do not push the outputs of old classes down.
 
-Reference: Caccia et al. 2022 (arXiv 2104.05025). Avalanche has ER-ACE as a training template, which cannot be combined
-with other strategies; this plugin gives the same weights to the bit.
+Reference: Caccia et al. 2022 (arXiv 2104.05025). Avalanche's ER-ACE is a training template, which cannot be combined
+with other strategies; this plugin gives bit-identical weights.
 """
 
 from collections.abc import Iterator
@@ -12,22 +12,29 @@ from avalanche.training import ACECriterion
 from avalanche.training.storage_policy import ClassBalancedBuffer
 from torch import Tensor, nn
 
-from clep.rehearsal import refuse_lost_penalties, stored_batches
+from clep.rehearsal import rehearsal_refusals, stored_batches
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
 
 class ERACE(Strategy):
-    """Train on stored samples with all outputs and on new samples with the outputs of their own classes alone.
+    """Train stored samples on all outputs, and new samples only on the outputs of their own classes.
 
     With L the learner's loss, C the classes in the batch of new samples and o_C the outputs of C:
     `loss = (L(o(stored), y) + L(o_C(new), y)) / 2`, from the second experience on. Cross-entropy over o_C is a softmax
     over C alone. The squared error of equilibrium networks is half the squared distance of o_C to the one-hot label
-    within C, so that the outputs of other classes have no target: the nudge on them is zero, and in the nudged phase
-    they move freely. The samples of an experience are in memory from its start, as in Avalanche.
+    within C. The outputs of other classes then have no target: the nudge on them is zero, and they move freely in the
+    nudged phase. The samples of an experience are in memory from its start, as in Avalanche.
 
     Args:
         mem_size: number of samples stored over all classes, >= 1.
-        batch_size_mem: stored samples per batch; None for the batch size of training.
+        batch_size_mem: stored samples per batch, >= 1; None for the batch size of training.
+
+    Raises:
+        ConfigError: for a value out of range.
+
+    Example:
+        >>> ERACE(mem_size=100).memory()
+        Memory(exemplars=0, exemplar_bytes=0, statistics_bytes=0)
     """
 
     touches_loss = True
@@ -40,11 +47,15 @@ class ERACE(Strategy):
         self._stored: list[Tensor] = []
         self._output: Tensor | None = None
 
+    def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
+        """Refuse a memory smaller than a batch, and a place after a strategy that adds to the loss."""
+        batch_size = self.batch_size_mem or kwargs.get("batch_size")
+        return rehearsal_refusals("er_ace", self, self.buffer, batch_size, kwargs.get("plugins", ()))
+
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Store samples of the experience; from the second one on, open the memory."""
-        refuse_lost_penalties("er_ace", self, strategy)
         self.buffer.post_adapt(strategy, strategy.experience)
-        batches = stored_batches("er_ace", self.buffer, self.batch_size_mem or strategy.train_mb_size)
+        batches = stored_batches(self.buffer, self.batch_size_mem or strategy.train_mb_size)
         self._batches = batches if strategy.experience.current_experience > 0 else None
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
@@ -81,8 +92,15 @@ def asymmetric(criterion: nn.Module, output: Tensor, y: Tensor, stored_output: T
         y: their classes, (B,).
         stored_output: for stored samples, (M, K).
         stored_y: their classes, (M,).
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> new, stored = torch.tensor([[9.0, 0.0, 1.0]]), torch.tensor([[0.0, 0.0, 0.0]])
+        >>> asymmetric(nn.MSELoss(), new, torch.tensor([2]), stored, torch.tensor([1])).shape
+        torch.Size([])
     """
-    if isinstance(criterion, nn.CrossEntropyLoss):  # the same mathematics, to Avalanche's last bit
+    if isinstance(criterion, nn.CrossEntropyLoss):  # bit-identical to Avalanche's loss
         return ACECriterion()(output, y, stored_output, stored_y)
     present, within = torch.unique(y, return_inverse=True)
     return (criterion(stored_output, stored_y) + criterion(output[:, present], within)) / 2

@@ -1,4 +1,4 @@
-"""Gradient episodic memory (GEM): Avalanche's plugin, with a clear word about its solver.
+"""Gradient episodic memory (GEM): Avalanche's plugin, with a clear error if its solver is missing.
 
 Reference: Lopez-Paz & Ranzato 2017 (arXiv 1706.08840).
 """
@@ -8,17 +8,18 @@ import importlib.util
 from avalanche.training.plugins import GEMPlugin
 
 from clep.errors import MissingExtraError
-from clep.strategy import Memory, Strategy
+from clep.strategy import Memory, Strategy, in_range
 
 
 class GEM(GEMPlugin, Strategy):
     """Project gradients so that the loss on stored samples of every earlier experience does not grow.
 
     Args:
-        patterns_per_experience: number of samples stored per experience.
-        memory_strength: offset of the projection in favour of backward transfer (gamma of the paper).
+        patterns_per_experience: number of samples stored per experience, >= 1.
+        memory_strength: offset of the projection in favour of backward transfer (gamma of the paper), >= 0.
 
     Raises:
+        ConfigError: for a value out of range.
         MissingExtraError: if the solver of its quadratic programme is not installed.
     """
 
@@ -27,11 +28,13 @@ class GEM(GEMPlugin, Strategy):
             raise MissingExtraError(
                 "strategies: gem needs the solver quadprog; install it with: pip install 'clep[gem]'"
             )
-        # Avalanche has no types: mypy takes its plugin for no base at all, and looks at that of `Strategy`.
+        in_range("patterns_per_experience", patterns_per_experience, 1)
+        in_range("memory_strength", memory_strength, 0.0)
+        # Avalanche has no types, so mypy sees only the other base, whose constructor takes nothing.
         super().__init__(patterns_per_experience, memory_strength)  # type: ignore[call-arg]
 
     def memory(self) -> Memory:
-        """The stored samples; the gradients on them of the latest update count as statistics."""
+        """The stored samples; the gradients that the latest update took on them count as statistics."""
         samples = [self.memory_x, self.memory_y]
         return Memory(
             exemplars=sum(map(len, self.memory_y.values())),

@@ -4,7 +4,7 @@ from clep.strategy import Strategy
 
 
 class Joint(Strategy):
-    """Learn the union of all experiences in one; forgetting and learned accuracy are not defined."""
+    """Learn the union of all experiences as one; forgetting and learned accuracy are then undefined."""
 
     stands_alone = True
     trains_jointly = True

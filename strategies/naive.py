@@ -1,4 +1,4 @@
-"""Naive training: one experience after another, nothing against forgetting. The lower reference of every table."""
+"""Naive training: one experience after another, unprotected against forgetting. The lower reference of every table."""
 
 from clep.strategy import Strategy
 

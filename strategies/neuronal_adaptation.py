@@ -9,8 +9,8 @@ from typing import Any, ClassVar
 
 from torch import Tensor
 
+from clep import metric_names
 from clep.equilibrium import Adaptation, Gradient, Network
-from clep.errors import ConfigError
 from clep.strategy import Strategy
 
 
@@ -22,8 +22,15 @@ class NeuronalAdaptation(Strategy):
     Args:
         steps: number of adaptation steps, >= 0.
         rate: share of the free equilibrium in each step, in [0, 1].
-        rescale: whether the update keeps the norm it had before adaptation; without, adaptation is a smaller learning
-            rate as well, and under centered nudging little else.
+        rescale: whether the update keeps the norm it had before adaptation; without it, adaptation also lowers the
+            learning rate, and under centered nudging does little else.
+
+    Raises:
+        ConfigError: for a value out of range.
+
+    Example:
+        >>> NeuronalAdaptation(steps=3).adaptation.steps
+        3
     """
 
     touches_loss = False
@@ -36,10 +43,27 @@ class NeuronalAdaptation(Strategy):
         self._norms = [0.0, 0.0]
         self._updates = 0
 
+    def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
+        """Refuse models without a nudged or clamped phase, and phases of spikes."""
+        model = learner.network
+        if not isinstance(model, Network):
+            yield (
+                "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
+                f"{type(model).__name__} has none; use an equilibrium network, or leave it out."
+            )
+        elif model.spec.dynamics == "bernoulli":
+            yield (
+                "network.dynamics: neuronal_adaptation moves the states step by step, and a single step of spikes is "
+                "noise; use network.dynamics=prototypical."
+            )
+        elif model.gradient.needs.own_updates or not hasattr(model.gradient, "adaptation"):
+            yield (
+                "learner.gradient: neuronal_adaptation needs a nudged or clamped phase; "
+                f"{type(model.gradient).__name__} has none; use learner.gradient=linear, cost or clamped."
+            )
+
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Switch adaptation on for this experience."""
-        for problem in _problems(strategy.model):
-            raise ConfigError(problem)
         self._plain = strategy.model.gradient
         strategy.model.gradient = replace(strategy.model.gradient, adaptation=self.adaptation)
         self._norms, self._updates = [0.0, 0.0], 0
@@ -48,28 +72,9 @@ class NeuronalAdaptation(Strategy):
         """Log the norms; switch adaptation off so that later hooks see the plain network."""
         strategy.model.gradient = self._plain
         for name, total in zip(("before", "after"), self._norms, strict=True):
-            self.log(f"adaptation/update_norm_{name}", total / max(1, self._updates))
+            self.log(metric_names.ADAPTATION_UPDATE_NORM.format(when=name), total / max(1, self._updates))
 
     def _add_norms(self, before: Tensor, after: Tensor) -> None:
         """Collect the norms of an update."""
         self._norms = [total + float(norm) for total, norm in zip(self._norms, (before, after), strict=True)]
         self._updates += 1
-
-
-def _problems(model: Any) -> Iterator[str]:
-    """Why a model cannot adapt."""
-    if not isinstance(model, Network):
-        yield (
-            "strategies: neuronal_adaptation acts on the second phase of an equilibrium `Network`; "
-            f"{type(model).__name__} is not one"
-        )
-    elif model.spec.dynamics == "bernoulli":
-        yield (
-            "strategies: neuronal_adaptation moves the states by single steps, and between spikes a single step is "
-            "noise; use network.dynamics=prototypical"
-        )
-    elif model.gradient.needs.own_updates or not hasattr(model.gradient, "adaptation"):
-        yield (
-            "strategies: neuronal_adaptation needs a nudged or clamped phase with a contrast at its end; "
-            f"{type(model.gradient).__name__} has none. Use learner.gradient=linear, cost or clamped"
-        )

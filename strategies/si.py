@@ -1,4 +1,4 @@
-"""Synaptic intelligence (SI): Avalanche's plugin, made to work where the model is on the CPU.
+"""Synaptic intelligence (SI): Avalanche's plugin, made to work for models on the CPU.
 
 Reference: Zenke, Poole & Ganguli 2017 (arXiv 1703.04200).
 """
@@ -11,13 +11,17 @@ from avalanche.training.plugins import SynapticIntelligencePlugin
 class SI(SynapticIntelligencePlugin):
     """Penalise changes of parameters in proportion to what each contributed to lowering earlier losses.
 
-    On the CPU, Avalanche 0.6 stores views of the parameters as their "old" values, which change with them: every
-    importance is then zero and SI is naive training. Here they are copies. Importances below zero, which would reward
-    change without bound, count as zero. Avalanche limits each importance to 0.001.
+    On the CPU, Avalanche 0.6 stores the "old" values of parameters as views, which change along with the parameters:
+    every importance is then zero, and SI is naive training. Here they are copies. Negative importances, which would
+    reward change without limit, count as zero. Avalanche limits each importance to 0.001.
 
     Args:
         si_lambda: strength of the penalty.
         eps: damping of the importance, in squared weight change (xi of the paper).
+
+    Example:
+        >>> SI(si_lambda=10.0).si_lambda
+        [10.0]
     """
 
     search_space: ClassVar = {"si_lambda": {"low": 1.0, "high": 1e6, "log": True}}

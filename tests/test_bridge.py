@@ -254,7 +254,7 @@ def test_c_ep_takes_the_same_steps_in_a_stream_as_in_plain_lightning(stream):
     assert events.fired == ["after_backward", "before_update", "after_update"] * 2 * len(loader)
 
 
-def test_c_ep_refuses_to_clip_a_gradient_that_it_has_not():
+def test_c_ep_refuses_gradient_clipping():
     learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.ContinualNudging(), momentum=0.0)
     with pytest.raises(ConfigError, match=r"learner\.gradient_clip: C-EP"):
         clep.Training(learner, trainer={"gradient_clip_val": 1.0})

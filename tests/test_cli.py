@@ -1,61 +1,47 @@
-"""The command line: what goes to stdout, what to stderr, and which exit code. Pipelines are stand-ins."""
+"""The command line: what goes to stdout and to stderr, the exit code, and the help. Pipelines are stand-ins."""
 
 import json
 import os
+import shlex
 import subprocess
 import sys
-from importlib import metadata, resources
+from importlib import metadata
 from types import ModuleType, SimpleNamespace
 
 import clep.pipelines
 import pytest
+import yaml
 
-from clep import config
-from clep.cli import main
+from clep import build, config, strategy
+from clep.cli import COMMANDS, main, parse
 from clep.errors import ClepError, ConfigError, DataError, DivergenceError, MissingExtraError
+from clep.tracking import flatten
 
-RUN = {
-    "run_id": "abc",
-    "status": "FINISHED",
-    "tracking_uri": "sqlite:///mlflow.db",
-    "stream": "digits",
-    "network": "hts_ep",
-    "strategies": ["awake_rehearsal", "sleep_replay"],
-    "seed": 3,
-    "accuracy": 0.745,
-    "forgetting": None,
-    "backward_transfer": -0.2,
-    "learned_accuracy": 0.931,
-    "accuracy_matrix": [[0.99, 0.0], [0.5, 0.875]],
-    "seconds": {"train": 1.25, "consolidation": 2.0, "eval": 0.5, "total": 3.75},
-}
-FAILED_RUN = RUN | {"status": "FAILED", "accuracy": None, "accuracy_matrix": [], "seconds": {}, "error": "boom"}
-COMPARISON = {"tracking_uri": RUN["tracking_uri"], "runs": [RUN], "table": [], "seconds": {"total": 2.9}}
+VALUES = {"status": "FINISHED", "accuracy": 0.745, "forgetting": None}
 OPEN = "Open the results: ui sqlite:///mlflow.db"
 
 
 @pytest.fixture
 def pipelines(monkeypatch):
-    """Stand-ins of both pipelines: they note the config in `seen`, call `before` and return `values` as JSON."""
-    fake = SimpleNamespace(values=RUN, failed=False, before=lambda: None, seen=[])
+    """Stand-ins of two pipelines: they note the config in `seen`, call `before` and return a result."""
+    fake = SimpleNamespace(failed=False, failures=[], before=lambda: None, seen=[])
 
     def result(composed):
         fake.seen.append(composed)
         fake.before()
         return SimpleNamespace(
-            to_json=lambda: fake.values,
-            status=fake.values.get("status"),
-            tracking_uri=fake.values["tracking_uri"],
-            table=[{"label": "naive"}],
+            to_json=lambda: VALUES,
+            to_text=lambda: "the text\nof the result",
+            tracking_uri="sqlite:///mlflow.db",
             failed=fake.failed,
+            failures=fake.failures,
         )
 
     monkeypatch.setattr(clep.pipelines, "class_incremental", SimpleNamespace(run=result), raising=False)
     monkeypatch.setattr(clep.pipelines, "compare", SimpleNamespace(compare=result), raising=False)
-    for name, function in {"ui_command": lambda uri: f"ui {uri}", "format_table": lambda rows: f"table {rows}"}.items():
-        module = ModuleType(name)
-        setattr(module, name, function)
-        monkeypatch.setitem(sys.modules, "clep.tracking" if name == "ui_command" else "clep.report", module)
+    tracking = ModuleType("tracking")
+    tracking.ui_command = lambda uri: f"ui {uri}"
+    monkeypatch.setitem(sys.modules, "clep.tracking", tracking)
     return fake
 
 
@@ -63,28 +49,16 @@ def shell(code: str, **options) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, **options)
 
 
-def test_run_prints_its_result_and_how_to_open_it(pipelines, capsys):
-    assert main(["run"]) == 0
-    out, err = capsys.readouterr()
-    assert out.splitlines() == [
-        "strategies        awake_rehearsal+sleep_replay",
-        "seed              3",
-        "status            FINISHED",
-        "accuracy          0.745",
-        "forgetting        -",
-        "learned accuracy  0.931",
-        "accuracy matrix   (row: trained up to this experience; column: tested on this one)",
-        "                  0.990  0.000",
-        "                  0.500  0.875",
-        "seconds           train 1.2, consolidation 2.0, eval 0.5, total 3.8",
-        OPEN,
-    ]
-    assert err == ""
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_a_command_prints_the_text_of_its_result_and_how_to_open_it(pipelines, capsys, command):
+    assert main([command]) == 0
+    assert capsys.readouterr() == (f"the text\nof the result\n{OPEN}\n", "")
 
 
-def test_run_with_json_prints_one_object(pipelines, capsys):
-    assert main(["run", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == RUN
+@pytest.mark.parametrize("command", ["run", "compare"])
+def test_with_json_it_prints_one_object(pipelines, capsys, command):
+    assert main([command, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == VALUES
 
 
 @pytest.mark.parametrize("words", ["mnist seed=4 --json", "--json mnist seed=4", "mnist --json seed=4"])
@@ -96,7 +70,6 @@ def test_options_may_stand_anywhere(pipelines, capsys, words):
 
 @pytest.mark.parametrize("command", ["run", "compare"])
 def test_the_first_word_is_the_config_if_it_holds_no_equals_sign(pipelines, command, tmp_path):
-    pipelines.values = RUN | {"runs": []}
     path = tmp_path / "my.yaml"
     path.write_text("seed: 5\nlearner: {lr: 0.5}\n", encoding="utf-8")
     assert main([command, str(path), "seed=6"]) == 0
@@ -109,31 +82,13 @@ def test_the_first_word_is_the_config_if_it_holds_no_equals_sign(pipelines, comm
     ]
 
 
-def test_compare_prints_its_table_the_seconds_of_all_runs_and_how_to_open_them(pipelines, capsys):
-    pipelines.values = COMPARISON | {"runs": [RUN, FAILED_RUN, RUN]}
-    assert main(["compare"]) == 0
-    assert capsys.readouterr().out.splitlines() == [
-        "table [{'label': 'naive'}]",
-        "seconds           train 2.5, consolidation 4.0, eval 1.0, total 2.9",
-        OPEN,
-    ]
-
-
-def test_compare_with_json_prints_one_object(pipelines, capsys):
-    pipelines.values = COMPARISON
-    assert main(["compare", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == pipelines.values
-
-
-def test_a_failed_run_and_a_failed_cell_exit_with_1_and_still_print(pipelines, capsys):
-    pipelines.values, pipelines.failed = FAILED_RUN, True
-    assert main(["run"]) == 1
-    assert "status            FAILED" in capsys.readouterr().out
-    pipelines.values = COMPARISON | {"runs": [FAILED_RUN]}
-    assert main(["compare"]) == 1
+@pytest.mark.parametrize("options", [[], ["--json"]])
+def test_a_result_that_failed_is_still_printed_and_exits_with_1(pipelines, capsys, options):
+    pipelines.failed, pipelines.failures = True, ["naive, seed 3: FAILED: boom"]
+    assert main(["compare", *options]) == 1
     out, err = capsys.readouterr()
-    assert out.endswith(f"{OPEN}\n")
-    assert err == "clep: awake_rehearsal+sleep_replay, seed 3: FAILED: boom\n"
+    assert out
+    assert err == "clep: naive, seed 3: FAILED: boom\n"
 
 
 @pytest.mark.parametrize("command", ["run", "compare"])
@@ -144,10 +99,9 @@ def test_what_pipelines_and_their_processes_print_goes_to_stderr(pipelines, capf
         subprocess.run(["echo", "echoed"], check=True)
 
     pipelines.before = noise
-    pipelines.values = RUN | {"runs": []}
     assert main([command, "--json"]) == 0
     out, err = capfd.readouterr()
-    assert json.loads(out) == pipelines.values
+    assert json.loads(out) == VALUES
     assert {"printed", "written", "echoed"} <= {*err.split()}
 
 
@@ -191,7 +145,7 @@ def test_ctrl_c_exits_with_130_and_says_what_was_kept(pipelines, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "MLflow as KILLED" in err
+    assert "MLflow has it as KILLED" in err
 
 
 def test_a_traceback_is_shown_when_asked_for(pipelines, capsys, monkeypatch):
@@ -221,20 +175,61 @@ def test_a_usage_error_exits_with_2_and_prints_nothing_on_stdout(capsys, words):
     assert "error:" in err
 
 
-@pytest.mark.parametrize("words", ["--help", "run --help", "compare --help", "list --help", "show --help"])
-def test_every_help_has_examples(capsys, words):
-    assert main(words.split()) == 0
-    command = words.removesuffix("--help").strip()
-    assert f"  clep {command}" in capsys.readouterr().out.partition("examples:\n")[2]
+def examples(command):
+    return [example for row in COMMANDS if row.name == command for example in row.examples]
 
 
-def test_the_examples_of_the_help_compose(capsys):
-    for command in ("run", "compare", "show"):
-        main([command, "--help"])
-        for line in capsys.readouterr().out.partition("examples:\n")[2].splitlines():
-            words = line.partition(">")[0].split()[2:]
-            names = [word for word in words if not word.startswith("--") and word != "my.yaml"]
-            assert config.compose(names.pop(0) if names and "=" not in names[0] else None, names)
+@pytest.mark.parametrize("command", [row.name for row in COMMANDS])
+def test_the_help_of_a_command_teaches_it(capsys, command):
+    """What it does and prints, the keys to know, examples to copy, and the exit codes."""
+    assert main([command, "--help"]) == 0
+    shown = capsys.readouterr().out
+    (row,) = [row for row in COMMANDS if row.name == command]
+    assert shown.startswith(f"usage: clep {command} ")
+    assert row.help in " ".join(shown.split())
+    assert row.prints in " ".join(shown.split())
+    assert all(f"  {example}\n" in shown for example in row.examples)
+    assert all(f"  {key} " in shown for key in row.keys)
+    assert shown.rstrip().endswith(
+        "exit codes: 0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted"
+    )
+
+
+def test_the_help_of_compare_names_cells_seeds_and_workers(capsys):
+    main(["compare", "--help"])
+    keys = capsys.readouterr().out.partition("keys to know:\n")[2].partition("\n\n")[0]
+    assert [line.split()[0] for line in keys.splitlines()] == ["cells", "seeds", "workers"]
+
+
+def test_the_help_of_clep_names_every_command_and_has_examples(capsys):
+    assert main(["--help"]) == 0
+    shown = capsys.readouterr().out
+    listed = {line.split()[0] for line in shown.splitlines() if line.startswith("    ")}
+    assert {row.name for row in COMMANDS} <= listed
+    assert "  clep run\n" in shown.partition("examples:\n")[2]
+
+
+@pytest.mark.parametrize("command", ["run", "compare", "tune", "steps", "show"])
+def test_the_examples_of_the_help_compose(command):
+    """A renamed key would leave an example behind that its reader cannot run."""
+    assert len(examples(command)) > 1
+    for example in examples(command):
+        arguments = parse(shlex.split(example.partition(">")[0])[1:])
+        items = [item for item in arguments.items if item != "my.yaml"]
+        assert config.compose(items.pop(0) if items and "=" not in items[0] else None, items)
+
+
+@pytest.mark.parametrize("example", [example for row in COMMANDS for example in row.examples])
+def test_every_example_of_the_help_parses(example):
+    words = shlex.split(example.partition(" >")[0])
+    assert parse(words[1:]).command.name == words[1]
+
+
+def test_every_key_to_know_is_a_key():
+    known = {*flatten(config.to_dict(config.compose()))}
+    for row in COMMANDS:
+        for key in [key for keys in row.keys for key in keys.split(", ") if key != "strategy.NAME.KEY"]:
+            assert any(path == key or path.startswith(f"{key}.") for path in known), key
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -242,37 +237,54 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == f"clep {metadata.version('clep')}\n"
 
 
-def test_show_prints_yaml_that_composes_to_the_same_config(capsys, tmp_path):
-    assert main(["show", "mnist", "network=ep", "strategies=[ewc]", "strategy.ewc.ewc_lambda=2"]) == 0
+def shown(capsys, tmp_path, *words):
+    """What `clep show` prints, as a file and as a mapping."""
+    assert main(["show", *words]) == 0
     path = tmp_path / "shown.yaml"
     path.write_text(capsys.readouterr().out, encoding="utf-8")
-    overrides = ["network=ep", "strategies=[ewc]", "strategy.ewc.ewc_lambda=2"]
-    assert config.compose(path) == config.compose("mnist", overrides)
+    return path, yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-@pytest.mark.parametrize(("what", "group"), [("streams", "stream"), ("networks", "network"), ("configs", "pipeline")])
-def test_list_names_and_describes_the_built_in_files(capsys, what, group):
-    assert main(["list", what]) == 0
-    rows = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    assert rows == [[name, text] for name, text in config.builtin(group).items()]
+def test_show_prints_yaml_that_composes_to_the_same_config(capsys, tmp_path):
+    path, _ = shown(capsys, tmp_path, "mnist", "network=ep", "learner.epochs=3")
+    assert config.compose(path) == config.compose("mnist", ["network=ep", "learner.epochs=3"])
 
 
-def test_list_strategies_gives_import_paths_and_the_docstrings_of_our_own(capsys):
-    assert main(["list", "strategies"]) == 0
-    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in capsys.readouterr().out.splitlines()}
-    assert rows["ewc"][0] == "avalanche.training.plugins:EWCPlugin"
-    path, description = rows["awake_rehearsal"]
-    assert path == "clep.strategies.awake_rehearsal:AwakeRehearsal"
-    source = (resources.files("clep.strategies") / "awake_rehearsal.py").read_text(encoding="utf-8")
-    assert f'class AwakeRehearsal(Strategy):\n    """{description}' in source
+@pytest.mark.parametrize("name", sorted({*strategy.names()} - {"gem"}))
+def test_show_prints_every_parameter_of_a_strategy_and_run_accepts_it(capsys, tmp_path, name):
+    """A default that the checks of `clep run` refuse would make the printed file useless."""
+    path, values = shown(capsys, tmp_path, f"strategies={name}")
+    assert values["strategies"] == [name]
+    expected = strategy.defaults(strategy.find(name)) | config.compose({}, [f"strategies={name}"]).strategy.get(
+        name, {}
+    )
+    assert values["strategy"].get(name, {}) == expected
+    composed = config.compose(path)
+    assert build.resolved(composed) == composed
+    build.build_strategies(composed)
 
 
-def test_list_without_a_word_lists_everything(capsys):
-    assert main(["list"]) == 0
-    sections = capsys.readouterr().out.split("\n\n")
-    named = [section.partition(":")[0] for section in sections]
-    assert named == ["strategies", "streams", "networks", "configs", "claims"]
-    assert all("\n  " in section for section in sections)
+def test_what_the_command_line_says_of_a_strategy_goes_before_its_default(capsys, tmp_path):
+    _, values = shown(capsys, tmp_path, "strategies=[awake_rehearsal,sleep_replay]", "strategy.sleep_replay.steps=7")
+    assert values["strategy"]["sleep_replay"]["steps"] == 7
+    assert set(values["strategy"]["sleep_replay"]) == set(strategy.defaults(strategy.find("sleep_replay")))
+    assert "fraction" in values["strategy"]["awake_rehearsal"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("strategies=sleep_replay strategy.sleep_replay.stps=3", "strategy.sleep_replay.stps: unknown key `stps`"),
+        ("strategies=sleep_replay strategy.sleep_replay.steps=-1", "strategy.sleep_replay.steps: "),
+        ("strategies=replay strategy.replay.mem_size=many", "strategy.replay.mem_size: expected"),
+        ("strategies=slep_replay", "strategies: unknown strategy `slep_replay`; did you mean `sleep_replay`?"),
+    ],
+)
+def test_show_refuses_the_parameters_that_run_refuses(capsys, words, message):
+    assert main(["show", *words.split()]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith(f"clep: error: {message}")
 
 
 @pytest.mark.parametrize("words", [["--help"], ["list"], ["show"], ["run", "learner.epoch=1"]])

@@ -56,8 +56,8 @@ def test_it_runs_by_name_sleeps_and_its_run_can_be_loaded(tmp_path):
     result = clep.run(None, [*overrides, "strategy.sleep_replay.steps=200", "stream.samples_per_experience=64"])
     network = clep.load(result.run_id).network
     assert isinstance(network, Feedforward)
-    assert [tuple(weight.shape) for _, weight in network.sleep_layers()] == [(24, 64), (10, 24)]
-    below = network.presynaptic(torch.rand(2, 64))
+    assert [tuple(weight.shape) for weight in network.dense_stack().weights] == [(24, 64), (10, 24)]
+    below = network.dense_stack().presynaptic(torch.rand(2, 64))
     assert [state.shape for state in below] == [(2, 64), (2, 24)]
     assert float(below[1].detach().min()) >= 0.0
 

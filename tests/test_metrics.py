@@ -2,11 +2,13 @@
 
 import math
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from clep import metrics
+from clep.metric_names import METRICS
 
 # Rows: after training on experience i. Experience 0 is forgotten, experience 1 improves later on.
 R = np.array(
@@ -30,6 +32,18 @@ def _warnings_are_errors():
 
 def close(value: float) -> object:
     return pytest.approx(value, abs=1e-12, nan_ok=True)
+
+
+def test_every_metric_of_the_tables_is_registered_and_computed_after_each_experience():
+    run = SimpleNamespace(matrix=R, learned=np.diagonal(R), untrained=np.array(UNTRAINED), sizes=np.array(SIZES))
+    assert {*metrics.AFTER_EACH, *metrics.OF_EXPERIENCES} <= set(METRICS)
+    values = metrics.after_experience(run, 2)
+    assert set(metrics.AFTER_EACH) < set(values)
+    assert values["accuracy/average"] == close((0.3 + 0.8 + 0.7) / 3)
+    assert values["accuracy/learned_before_consolidation"] == close((0.9 + 0.6 + 0.7) / 3)
+    assert values["forward_transfer"] == close(((0.1 - 0.3) + (0.2 - 0.1)) / 2)
+    assert [values[f"accuracy/experience_{j:02d}"] for j in range(3)] == [0.3, 0.8, 0.7]
+    assert [values[f"forgetting/experience_{j:02d}"] for j in range(2)] == close([0.6, -0.2])
 
 
 def test_average_accuracy_is_the_mean_over_the_experiences_seen_so_far():

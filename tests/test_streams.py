@@ -1,4 +1,4 @@
-"""Streams: whose samples go where, who may see them, and in which order batches come."""
+"""Streams: which samples go where, what is held out, and in which order batches come."""
 
 import subprocess
 import sys
@@ -11,6 +11,8 @@ from avalanche.benchmarks.utils.data_loader import TaskBalancedDataLoader
 from torch.utils.data import DataLoader, TensorDataset
 
 import clep
+from clep.build import build_stream
+from clep.config import compose
 from clep.errors import ConfigError
 from clep.randomness import generator_for
 from clep.streams import ROW, Samples
@@ -90,6 +92,8 @@ def test_fixed_and_given_class_orders_are_kept(toy):
     assert toy(class_order="fixed", seed=5).class_order == (0, 1, 2, 3, 4, 5, 6)
     given = toy(class_order=[3, 1, 6, 0, 5, 2, 4], seed=5)
     assert [e.classes for e in given.train] == [(3, 1, 6), (0, 5), (2, 4)]
+    for numbers in (range(7), np.arange(7), torch.arange(7)):
+        assert toy(class_order=numbers).class_order == (0, 1, 2, 3, 4, 5, 6)
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.25, 0.5])
@@ -255,24 +259,31 @@ def test_the_row_attribute_stays_right_through_subset_and_concat(digits):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"experiences": 0}, r"^stream\.experiences: expected an integer from 1 to 10, the classes of `digits`, got 0"),
-        ({"experiences": 11}, r"^stream\.experiences: expected an integer from 1 to 10, .* got 11"),
+        ({"experiences": 0}, r"^experiences: expected an integer of at least 1, got 0"),
+        ({"experiences": 11}, r"^experiences: expected an integer in \[1, 10\], the classes of `digits`, got 11"),
         (
-            {"class_order": "random"},
-            r"^stream\.class_order: expected `shuffled`, `fixed` or a permutation .* got random",
+            {"class_order": "shufled"},
+            r"^class_order: unknown value `shufled`; did you mean `shuffled`\?.* or a list",
         ),
-        ({"class_order": [0, 1, 2]}, r"^stream\.class_order: .* permutation of 0 to 9, got \[0, 1, 2\]"),
-        ({"class_order": [0, 0, 2, 3, 4, 5, 6, 7, 8, 9]}, r"^stream\.class_order: "),
-        ({"evaluate_on": "validation"}, r"^stream\.evaluate_on: .*set stream\.validation_fraction above 0"),
-        ({"evaluate_on": "tset"}, r"^stream\.evaluate_on: expected `test` or `validation`, got `tset`"),
-        ({"validation_fraction": 1.0}, r"^stream\.validation_fraction: expected a number in \[0, 1\), got 1\.0"),
-        ({"validation_fraction": -0.1}, r"^stream\.validation_fraction: expected a number in \[0, 1\), got -0\.1"),
-        ({"evaluation_samples": 0}, r"^stream\.evaluation_samples: expected an integer of at least 1.* got 0"),
-        ({"samples_per_experience": 0}, r"^stream\.samples_per_experience: expected an integer of at least 1.* got 0"),
-        ({"samples_per_experience": -5}, r"^stream\.samples_per_experience: .* got -5"),
+        ({"class_order": [0, 1.5]}, r"^class_order: expected a list of integers, got \[0\.0, 1\.5\]"),
+        ({"class_order": [0, 1, 2]}, r"^class_order: .* permutation of 0 to 9, got \[0, 1, 2\]"),
+        ({"class_order": [0, 0, 2, 3, 4, 5, 6, 7, 8, 9]}, r"^class_order: "),
+        ({"evaluate_on": "validation"}, r"^evaluate_on: `validation` has no samples while validation_fraction is 0"),
+        ({"evaluate_on": "tset"}, r"^evaluate_on: unknown value `tset`; did you mean `test`\?"),
+        ({"validation_fraction": 1.0}, r"^validation_fraction: expected a number in \[0, 1\), got 1\.0"),
+        ({"validation_fraction": -0.1}, r"^validation_fraction: expected a number in \[0, 1\), got -0\.1"),
+        ({"evaluation_samples": 0}, r"^evaluation_samples: expected an integer of at least 1.* got 0"),
+        ({"samples_per_experience": 0}, r"^samples_per_experience: expected an integer of at least 1.* got 0"),
+        ({"samples_per_experience": -5}, r"^samples_per_experience: .* got -5"),
+        (
+            {"samples_per_experience": 2.5},
+            r"^samples_per_experience: .* of at least 1 or null, got 2\.5",
+        ),
+        ({"seed": "0"}, r"^seed: expected an integer, got '0'"),
+        ({"path": "my.npz"}, r"^path: only `npz` and `folder` take a path"),
     ],
 )
-def test_options_that_cannot_be_had_are_refused_by_their_key(options, message):
+def test_impossible_options_are_refused_by_their_names(options, message):
     with pytest.raises(ConfigError, match=message):
         clep.stream("digits", **options)
 
@@ -282,7 +293,7 @@ def test_options_that_cannot_be_had_are_refused_by_their_key(options, message):
 )
 def test_a_part_without_samples_is_refused(fraction, evaluate_on, part, toy):
     """Its accuracies would be undefined, or there would be nothing to learn."""
-    message = rf"^stream\.validation_fraction: {fraction} leaves experience 0 of `npz` without a {part} sample"
+    message = rf"^validation_fraction: {fraction} leaves experience 0 of `npz` without a {part} sample"
     with pytest.raises(ConfigError, match=message):
         toy(validation_fraction=fraction, evaluate_on=evaluate_on)
 
@@ -295,8 +306,19 @@ def test_streams_compare_and_hash_by_identity(toy):
 
 
 def test_an_unknown_name_is_refused():
-    with pytest.raises(ConfigError, match="digist"):
+    with pytest.raises(ConfigError, match=r"^name: unknown data set `digist`; did you mean `digits`\?"):
         clep.stream("digist")
+
+
+def test_options_are_checked_before_data_are_looked_for(tmp_path):
+    """Else a typo costs a download."""
+    with pytest.raises(ConfigError, match=r"^experiences: "):
+        clep.stream("mnist", experiences=0, root=str(tmp_path), download=False)
+
+
+def test_a_configuration_puts_its_path_in_front():
+    with pytest.raises(ConfigError, match=r"^stream\.experiences: expected an integer in \[1, 10\]"):
+        build_stream(compose({}, ["stream.experiences=11"]))
 
 
 def test_a_stream_needs_no_avalanche():

@@ -1,5 +1,6 @@
 """A learner on a stream: what a run reports, measures and refuses to go on with."""
 
+import numpy as np
 import pytest
 import torch
 from avalanche.core import SupervisedPlugin
@@ -92,3 +93,51 @@ def test_joint_training_fills_only_the_last_row(stream):
     result = clep.Training(clep.Learner(clep.Network([64, 50, 10]), lr=0.2), [Joint()], epochs=20).run(stream)
     assert torch.isnan(torch.tensor(result.matrix[:-1])).all()
     assert (result.matrix[-1] > 0.5).all()
+
+
+def test_the_optimizer_forgets_at_each_experience_unless_told_to_keep_its_state(stream):
+    """Momentum that outlives its experience would push the weights towards it in the next one."""
+    states = {}
+
+    class Looks(SupervisedPlugin):
+        def before_training_epoch(self, strategy, **kwargs):
+            states.setdefault(reset, []).append(len(strategy.optimizer.state))
+
+    for reset in (True, False):
+        clep.Training(clep.Learner(mlp(), lr=0.01), [Looks()], reset_optimizer=reset).run(stream)
+    parameters = len(list(mlp().parameters()))
+    assert states == {True: [0, 0, 0], False: [0, parameters, parameters]}
+
+
+def test_hooks_of_strategies_are_called_in_the_order_of_the_strategies(stream):
+    called = []
+
+    class Calls(SupervisedPlugin):
+        def __init__(self, name):
+            super().__init__()
+            self.name = name
+
+        def after_training_exp(self, strategy, **kwargs):
+            called.append(self.name)
+
+    clep.Training(clep.Learner(mlp()), [Calls("memory"), Calls("sleep"), Calls("last")]).run(stream)
+    assert called == ["memory", "sleep", "last"] * 3
+
+
+def test_accuracy_before_a_consolidation_is_that_of_the_weights_before_it(stream):
+    """A consolidation that leaves one class alone: after it, only samples of that class are right."""
+
+    class OneClass(clep.Strategy):
+        consolidates = True
+
+        def after_training_exp(self, strategy, **kwargs):
+            for parameter in strategy.model.parameters():
+                parameter.data.zero_()
+            strategy.model[-1].bias.data[stream.class_order[0]] = 1.0
+
+    training = clep.Training(clep.Learner(mlp(), lr=0.05), [OneClass()], epochs=10)
+    result = training.run(stream)
+    only = [float((e.samples.y == stream.class_order[0]).float().mean()) for e in stream.test]
+    assert np.allclose(result.matrix, [only] * 3)
+    assert result.learned[0] > 0.9
+    assert [report.before[i] for i, report in enumerate(result.reports)] == result.learned.tolist()

@@ -1,9 +1,9 @@
-"""How fast clep is: whole updates beside an autograd baseline, a sleep beside a torch loop."""
+"""How fast clep is: whole updates beside an autograd baseline, and a sleep beside a torch loop."""
 
-import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from typing import Any
 
 os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it once, when torch is imported
 
@@ -13,42 +13,51 @@ from clep import progress
 from clep.bench import sleep, updates
 from clep.bench.sleep import SleepTiming
 from clep.bench.updates import Timing
-from clep.errors import ConfigError
-from clep.schema import unknown
+from clep.checks import check, one_of
 
 
-def bench(cases: Sequence[str] = (), *, threads: int = 1) -> list[Timing | SleepTiming]:
+@dataclass(frozen=True)
+class Timings:
+    """The result of `bench`.
+
+    Attributes:
+        timings: one per update, synchronous and asynchronous, and one per sleep.
+    """
+
+    timings: tuple[Timing | SleepTiming, ...]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain containers."""
+        return [asdict(timing) for timing in self.timings]
+
+    def to_text(self) -> str:
+        """Updates as a table, sleeps in words."""
+        table = [timing for timing in self.timings if isinstance(timing, Timing)]
+        words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
+        return "\n".join([updates.format_updates(table), *words] if table else words)
+
+
+def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
     """Time the cases, updates synchronous and asynchronous.
 
     Args:
-        cases: names of `updates.CASES`, none for all of them; or of `sleep.CASES`.
+        cases: names of `updates.CASES` or `sleep.CASES`; all updates if empty.
         threads: threads of torch.
 
     Raises:
-        ConfigError: for an unknown case.
+        ConfigError: for an unknown case, or fewer than 1 thread.
     """
     for name in cases:
-        if name not in (known := [*updates.CASES, *sleep.CASES]):
-            raise ConfigError(f"bench: {unknown(name, known, 'case')}")
+        one_of("cases", name, [*updates.CASES, *sleep.CASES], "case")
+    check("threads", threads, int, "[1, inf)")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         chosen = list(cases) or list(updates.CASES)
-        return [timing for name in progress.bar(chosen, desc="bench", unit="case") for timing in _timings(name)]
+        bar = progress.bar(chosen, desc="bench", unit="case")
+        return Timings(tuple(timing for name in bar for timing in _timings(name)))
     finally:
         torch.set_num_threads(before)
-
-
-def to_json(timings: Sequence[Timing | SleepTiming]) -> str:
-    """The timings as a JSON list."""
-    return json.dumps([asdict(timing) for timing in timings])
-
-
-def format_timings(timings: Sequence[Timing | SleepTiming]) -> str:
-    """The timings for terminals: updates as a table, sleeps in words."""
-    table = [t for t in timings if isinstance(t, Timing)]
-    words = [sleep.format_sleep(t) for t in timings if isinstance(t, SleepTiming)]
-    return "\n".join([updates.format_updates(table), *words] if table else words)
 
 
 def _timings(name: str) -> Iterator[Timing | SleepTiming]:

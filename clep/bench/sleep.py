@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clep.spiking import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
+from clep.sleep import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
 
 _ROUNDS = 5
 
@@ -55,7 +55,7 @@ class SleepTiming:
         spikes_per_step: of each layer, the input first.
         max_weight_difference: largest difference of a weight between the two sides after `torch_steps`.
         max_weight_change: largest change of a weight in these steps, to compare it with.
-        spread: (smallest, largest) seconds over the rounds.
+        seconds_range: smallest and largest seconds over the rounds.
     """
 
     case: str
@@ -67,7 +67,7 @@ class SleepTiming:
     spikes_per_step: list[float]
     max_weight_difference: float
     max_weight_change: float
-    spread: tuple[float, float] = field(default=(0.0, 0.0))
+    seconds_range: tuple[float, float] = field(default=(0.0, 0.0))
 
 
 def time_sleep(name: str) -> SleepTiming:
@@ -108,16 +108,17 @@ def time_sleep(name: str) -> SleepTiming:
         spikes_per_step=[count / case.steps for count in counts],
         max_weight_difference=_largest(asleep.weights, [w.numpy() for w in dense]),
         max_weight_change=_largest(asleep.weights, weights),
-        spread=(min(ours), max(ours)),
+        seconds_range=(min(ours), max(ours)),
     )
 
 
 def format_sleep(timing: SleepTiming) -> str:
     """A timing as lines for terminals."""
     rates = ", ".join(f"{rate:.3g}" for rate in timing.spikes_per_step)
+    shortest, longest = timing.seconds_range
     return (
-        f"{timing.case}: {timing.steps} steps in {timing.seconds:.3f} s ({timing.spread[0]:.3f} to "
-        f"{timing.spread[1]:.3f}); a torch loop {timing.torch_seconds:.1f} s (scaled from {timing.torch_steps} steps), "
+        f"{timing.case}: {timing.steps} steps in {timing.seconds:.3f} s ({shortest:.3f} to {longest:.3f}); "
+        f"a torch loop {timing.torch_seconds:.1f} s (scaled from {timing.torch_steps} steps), "
         f"ratio {timing.ratio:.0f}\n"
         f"spikes per step and layer: {rates}; largest weight difference of the two after {timing.torch_steps} steps "
         f"{timing.max_weight_difference:.1e}, largest weight change {timing.max_weight_change:.1e}"

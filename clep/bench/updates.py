@@ -1,7 +1,7 @@
 """How fast one whole update is, beside an autograd baseline and the machine's own matrix products.
 
-An update is a free phase, two nudged phases (centered) and one SGD step on a batch. Timings are interleaved, so that a
-machine that changes its pace changes it for all sides; medians are reported.
+An update is a free phase, two nudged phases (centered) and one SGD step on a batch. The sides run in turn, so a machine
+that slows down slows all of them; medians are reported.
 """
 
 import statistics
@@ -17,7 +17,7 @@ from torch.nn import functional
 
 from clep.equilibrium import ORDERS, ConvLayer, Convolution, CostNudging, Dense, Network, SquaredError, TimeStep
 from clep.equilibrium.connections import Bilinear, Connection
-from clep.equilibrium.dynamics import Order
+from clep.specs.network import Order
 
 _ROUNDS = 11
 _LR = 0.05
@@ -25,7 +25,7 @@ _LR = 0.05
 
 @dataclass(frozen=True)
 class Case:
-    """A network and its phases; the settings are those of the public code that the baseline stands for."""
+    """A network and its phases, set as in the public code that the baseline represents."""
 
     sizes: tuple[Any, ...]
     batch: int = 200
@@ -50,10 +50,10 @@ class Timing:
     Attributes:
         sweeps: steps of the free phase; asynchronous relaxation takes half as many.
         ratio: `images_per_second` over `baseline_images_per_second`, which always relaxes synchronously for all steps.
-        floor_fraction: seconds of the matrix products that the algorithm cannot avoid, over the seconds of an update.
+        floor_fraction: seconds of the matrix products that every update needs, over the seconds of an update.
         max_relative_update_difference: largest difference of a parameter's update from the baseline's, relative to the
-            largest update; asynchronous relaxation takes another path, so it differs as far as neither has converged.
-        peak_bytes: memory allocated by one update, beyond what is there before and after it.
+            largest update. Asynchronous relaxation takes another path, so it differs until both have converged.
+        peak_bytes: memory that one update allocates on top of what exists before and after it.
         spread: (smallest, largest) images per second over the rounds.
     """
 
@@ -129,7 +129,7 @@ def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
 
 
 def _up(connection: Connection, below: Tensor) -> Tensor:
-    """dphi/dabove by torch's functions alone, in torch's default memory layout, as public code has it."""
+    """dphi/dabove by torch's functions alone, in torch's default memory layout, as in public code."""
     if isinstance(connection, Convolution):
         layer, weight = connection.layer, connection.weight.contiguous()
         convolved = functional.conv2d(below, weight, connection.bias, layer.stride, layer.padding)
@@ -146,7 +146,7 @@ def _descend(network: Network) -> None:
 
 
 def _products(case: Case, relaxation: Order) -> Iterator[tuple[int, Callable[[], object]]]:
-    """(how often, call) of each product that an update cannot avoid, in the layouts and by the kernels that it uses."""
+    """(how often, call) of each product that every update needs, with the layouts and kernels that ours uses."""
     network = network_of(case, relaxation)
     steps = network.spec.free_steps + 2 * network.spec.nudged_steps
     states = [torch.rand(case.batch, *shape) for shape in network.shapes]
@@ -210,7 +210,7 @@ def update_difference(case: Case, relaxation: Order, x: Tensor, y: Tensor) -> fl
 
 
 def _warm_seconds(call: Callable[[], object]) -> float:
-    """Seconds of a call right after another one, as in training: with its own data in the caches, not its rival's."""
+    """Seconds of a call right after another one, as in training: the caches then hold its own data."""
     call()
     return _seconds(call)
 
@@ -222,7 +222,7 @@ def _seconds(call: Callable[[], object]) -> float:
 
 
 def _peak_bytes(call: Callable[[], object]) -> int:
-    """Largest sum of live allocations during a call, from the profiler's record of every one."""
+    """Largest sum of live allocations during a call, from the profiler's record of all allocations."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         call()
     events = profile.profiler.kineto_results.events()

@@ -1,6 +1,6 @@
 """Claims: what a paper or we ourselves say about strategies, as cells to run and comparisons to judge.
 
-A claim is a YAML file (`configs/claim/` or anybody's own):
+A claim is a YAML file (`configs/claim/` or one of your own):
 
     claim: one sentence
     config: mnist                      # the pipeline that every cell starts from
@@ -14,11 +14,11 @@ A claim is a YAML file (`configs/claim/` or anybody's own):
     compare: [[sleep, naive]]          # the first is expected above the second
 
 Instead of some or all of its cells a claim can give a `grid` (see `clep.claims.grids`); it then compares alternatives
-of one axis in all cells that differ in nothing else. `columns` asks for measures of stability (see
-`clep.claims.stability`).
+of one axis in all cells that differ in nothing else. `columns` asks for further columns (see `clep.columns`).
 """
 
-from clep.claims.claim import Cell, Claim, read
-from clep.claims.tables import judge, summarise
+from clep.claims.claim import Claim, read
+from clep.claims.tables import Table, as_json, as_markdown, judge, rows_of, write_files
+from clep.comparison import Cell
 
-__all__ = ["Cell", "Claim", "judge", "read", "summarise"]
+__all__ = ["Cell", "Claim", "Table", "as_json", "as_markdown", "judge", "read", "rows_of", "write_files"]

@@ -1,136 +1,149 @@
 """A claim as its YAML file gives it; see the package for the format."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 import yaml
 
+from clep.checks import check, unknown
 from clep.claims.grids import Axis, axis_of, read_grid
-from clep.claims.stability import check_columns
-from clep.errors import ConfigError
-from clep.schema import unknown
+from clep.columns import Column, chosen
+from clep.comparison import Cell
+from clep.config import Config, compose
+from clep.errors import ConfigError, within
 
-_SEEDS = (0, 1, 2, 3, 4)
-_KEYS = ("claim", "config", "set", "small", "small_config", "seeds", "cells", "grid", "columns", "compare")
-_CELL_KEYS = ("set", "config", "published", "source", "at_least", "note", "seeds")
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One row of a claim's table.
-
-    Attributes:
-        label: its name.
-        set: `key=value` changes.
-        config: the pipeline that this cell starts from; empty for that of the claim.
-        published: the number of a paper, a fraction, where one is known.
-        source: where that number is from.
-        at_least: accuracy that the claim promises.
-        note: why it is not run, if it is not, e.g. data that cannot be had.
-        seeds: those of this cell, where it takes so long that it has fewer than the claim; empty for all.
-        at: its labels on the axes of the grid that it comes from; empty for others.
-    """
-
-    label: str
-    set: tuple[str, ...]
-    config: str = ""
-    published: float | None = None
-    source: str = ""
-    at_least: float | None = None
-    note: str = ""
-    seeds: tuple[int, ...] = ()
-    at: tuple[str, ...] = ()
+_FIXED = ("seed", "seeds", "cells", "strategies", "tune")
 
 
 @dataclass(frozen=True)
 class Claim:
-    """A claim; see the package. `given` is the name or path by which it was asked for."""
+    """A comparison with a sentence; see the package. `given` is the name or path by which it was asked for."""
 
     name: str
-    claim: str
-    config: str
-    set: tuple[str, ...]
-    small: tuple[str, ...]
-    seeds: tuple[int, ...]
-    cells: tuple[Cell, ...]
+    claim: str = ""
+    config: str = "class_incremental"
+    set: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = (0, 1, 2, 3, 4)
+    cells: tuple[Cell, ...] = ()
     compare: tuple[tuple[str, str], ...] = ()
     small_config: str = ""
     given: str = ""
     grid: tuple[Axis, ...] = ()
-    columns: tuple[str, ...] = ()
+    columns: tuple[Column, ...] = ()
+
+    def composed(self, changes: Sequence[str] = (), *, small: bool = False) -> Iterator[tuple[Cell, Config]]:
+        """The cells that are run, each with its configuration.
+
+        Args:
+            changes: further `key=value` changes for every cell.
+            small: whether to make the claim's changes for a quick look.
+
+        Raises:
+            ConfigError: for a change that makes no configuration, or one of what the claim fixes.
+        """
+        pipeline, shared = self.base(small=small)
+        for change in changes:
+            key = change.partition("=")[0].partition(".")[0]
+            if key in _FIXED:
+                text = "the claim's file says which cells and seeds are run; change a copy of it, and give its path"
+                raise ConfigError(f"{key}: {text}")
+        for cell in self.cells:
+            if not cell.note:
+                yield cell, compose(cell.config or pipeline, [*shared, *cell.set, *changes])
+
+    def base(self, *, small: bool = False) -> tuple[str, list[str]]:
+        """The pipeline and the changes that all cells start from."""
+        pipeline = self.small_config if small and self.small_config else self.config
+        return pipeline, [*self.set, *(self.small if small else ())]
 
 
 def read(path: Path, name: str) -> Claim:
     """Read a claim.
 
+    Args:
+        path: its file.
+        name: how it was asked for; it begins the messages.
+
     Raises:
-        ConfigError: for an unknown key, a comparison of unknown cells, or a file that is no claim.
+        ConfigError: for an unknown key or column, a value of the wrong type, a comparison of unknown cells, or a file
+            that is no claim.
     """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+        return _claim(yaml.safe_load(path.read_text(encoding="utf-8")), name)
     except (OSError, yaml.YAMLError) as error:
         raise ConfigError(f"{name}: cannot be read as YAML: {error}") from error
-    cells_or_grid = isinstance(values, Mapping) and (values.get("cells") or values.get("grid"))
-    if not cells_or_grid or not isinstance(values.get("cells") or {}, Mapping):
-        raise ConfigError(f"{name}: expected a claim with `claim`, `config`, `seeds` and `cells` or `grid`.")
-    _refuse_unknown(values, _KEYS, name)
-    for key in ("set", "small", "seeds", "compare", "columns"):
-        _refuse_no_list(values, key, name)
-    cells = []
-    for label, cell in (values.get("cells") or {}).items():
-        cell = cell or {}
-        _refuse_unknown(cell, _CELL_KEYS, f"{name}: cells.{label}")
-        for key in ("set", "seeds"):
-            _refuse_no_list(cell, key, f"{name}: cells.{label}")
-        if not set(cell.get("seeds", ())) <= set(values.get("seeds") or _SEEDS):
-            raise ConfigError(f"{name}: cells.{label}.seeds: expected some of the claim's seeds, got {cell['seeds']}")
-        lists = {key: tuple(cell.get(key, ())) for key in ("set", "seeds")}
-        cells.append(Cell(str(label), **(cell | lists)))
-    grid, combinations = read_grid(values.get("grid"), name)
-    cells += [Cell(combined.label, combined.set, at=combined.at) for combined in combinations]
-    check_columns(values.get("columns") or (), name)
+    except ConfigError as error:
+        raise ConfigError(f"{name}: {error}") from error
+
+
+def _claim(values: Any, name: str) -> Claim:
+    """The claim that a file describes."""
+    if not isinstance(values, Mapping) or not (values.get("cells") or values.get("grid")):
+        raise ConfigError("expected a claim with `claim`, `config`, `seeds` and `cells` or `grid`")
+    kinds = get_type_hints(Claim) | {"cells": Any, "grid": Any, "columns": list[str], "compare": Any}
+    given = _checked(values, {key: kind for key, kind in kinds.items() if key not in ("name", "given")})
+    grid, combinations = read_grid(given.pop("grid", None))
+    if not isinstance(cells := given.pop("cells", {}), Mapping):
+        raise ConfigError(f"cells: expected labels with the changes of their cells, got {cells!r}")
+    written = [_cell(str(label), cell or {}) for label, cell in cells.items()]
     claim = Claim(
         name=Path(name).stem,
-        claim=str(values.get("claim", "")),
-        config=str(values.get("config", "class_incremental")),
-        set=tuple(values.get("set") or ()),
-        small=tuple(values.get("small") or ()),
-        seeds=tuple(values.get("seeds") or _SEEDS),
-        cells=tuple(cells),
-        compare=tuple(_pair(pair, name) for pair in values.get("compare") or ()),
-        small_config=str(values.get("small_config") or ""),
         given=name,
+        cells=(*written, *(Cell(combined.label, combined.set, at=combined.at) for combined in combinations)),
         grid=grid,
-        columns=tuple(values.get("columns") or ()),
+        columns=chosen(given.pop("columns", ())),
+        compare=_pairs(given.pop("compare", [])),
+        **{key: value for key, value in given.items() if value != ()},
     )
-    labels = [cell.label for cell in claim.cells]
+    for cell in claim.cells:
+        if not set(cell.seeds) <= set(claim.seeds):
+            text = f"expected some of the claim's seeds, got {list(cell.seeds)}"
+            raise ConfigError(f"cells.{cell.label}.seeds: {text}")
     for pair in claim.compare:
-        if len(both := [axis.name for axis in grid if set(pair) <= set(axis.points)]) > 1:
-            raise ConfigError(
-                f"{name}: compare: `{pair[0]}` and `{pair[1]}` are alternatives of {' and '.join(both)} alike; name "
-                "those of one of them otherwise, with labels and changes."
-            )
-        for label in pair if axis_of(grid, pair) is None else ():
-            if label not in labels:
-                alternatives = [label for axis in grid for label in axis.points]
-                raise ConfigError(f"{name}: compare: {unknown(label, alternatives or labels, 'cell')}")
+        _check_pair(pair, claim)
     return claim
 
 
-def _pair(pair: Any, where: str) -> tuple[str, str]:
-    if not isinstance(pair, list) or len(pair) != 2:
-        raise ConfigError(f"{where}: compare: expected pairs of cells, as in [[sleep, naive]], got {pair!r}")
-    return str(pair[0]), str(pair[1])
+def _cell(label: str, values: Any) -> Cell:
+    if not isinstance(values, Mapping):
+        raise ConfigError(f"cells.{label}: expected keys and their values, as in {{set: [...]}}, got {values!r}")
+    kinds = {key: kind for key, kind in get_type_hints(Cell).items() if key not in ("label", "at")}
+    with within(f"cells.{label}"):
+        return Cell(label, **_checked(values, kinds))
 
 
-def _refuse_no_list(values: Mapping[str, Any], key: str, where: str) -> None:
-    if not isinstance(values.get(key) or [], list):
-        raise ConfigError(f"{where}: {key}: expected a list, got {values[key]!r}")
+def _checked(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
+    """The values that are not null, lists as tuples; unknown keys and values of the wrong type are refused."""
+    given = {str(key): value for key, value in values.items() if value is not None}
+    for key, value in given.items():
+        if key not in kinds:
+            raise ConfigError(f"{key}: {unknown(key, kinds, 'key')}")
+        if kinds[key] is not Any:
+            check(key, value, kinds[key])
+    lists = {key for key, value in given.items() if isinstance(value, list) and kinds[key] is not Any}
+    return {key: tuple(value) if key in lists else value for key, value in given.items()}
 
 
-def _refuse_unknown(values: Mapping[str, Any], valid: Sequence[str], where: str) -> None:
-    for key in values:
-        if key not in valid:
-            raise ConfigError(f"{where}: {unknown(str(key), valid, 'key')}")
+def _pairs(pairs: Any) -> tuple[tuple[str, str], ...]:
+    for pair in pairs if isinstance(pairs, list) else [pairs]:
+        if not isinstance(pair, list) or len(pair) != 2:
+            raise ConfigError(f"compare: expected pairs of cells, as in [[sleep, naive]], got {pair!r}")
+    return tuple((str(first), str(second)) for first, second in pairs)
+
+
+def _check_pair(pair: tuple[str, str], claim: Claim) -> None:
+    """Refuse a comparison of unknown cells, and one that two axes of the grid could mean."""
+    both = [axis.name for axis in claim.grid if set(pair) <= set(axis.points)]
+    if len(both) > 1:
+        raise ConfigError(
+            f"compare: `{pair[0]}` and `{pair[1]}` are alternatives of {' and '.join(both)} alike; name those of one "
+            "of them otherwise, with labels and changes"
+        )
+    labels = [cell.label for cell in claim.cells]
+    alternatives = [label for axis in claim.grid for label in axis.points]
+    for label in pair if axis_of(claim.grid, pair) is None else ():
+        if label not in labels:
+            raise ConfigError(f"compare: {unknown(label, alternatives or labels, 'cell')}")

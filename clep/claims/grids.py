@@ -1,4 +1,4 @@
-"""Grids of a claim: axes of alternatives whose combinations are its cells, so that nobody writes a hundred of them.
+"""Grids of a claim: axes of alternatives, whose combinations are the cells; a hundred cells need a few lines.
 
     grid:
       stream: [mnist, fashion_mnist]           # a key of the configuration and its values
@@ -6,9 +6,9 @@
       time_step: {scalar: [network=ep], lognormal: [network=hts_ep]}
       learner.lr: [0.1, 1.0]
 
-A list of such mappings with the same axes is a grid that is finer in some places than in others. The last axis is the
-one that figures are drawn over, the one before holds what is compared along it, and each combination of the others is a
-condition with a table of its own.
+A list of such mappings with the same axes is a grid that is finer in some places than in others. Figures are drawn over
+the last axis, with a line for each alternative of the axis before it. Each combination of the other axes is a condition
+and has a table of its own.
 """
 
 import itertools
@@ -16,8 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clep.errors import ConfigError
-from clep.schema import key_paths, unknown
+from clep.checks import check, unknown
+from clep.errors import ConfigError, within
+from clep.schema import key_paths
 
 
 @dataclass(frozen=True)
@@ -46,16 +47,16 @@ class Combination:
         return ", ".join(self.at)
 
 
-def read_grid(values: Any, where: str) -> tuple[tuple[Axis, ...], tuple[Combination, ...]]:
+def read_grid(values: Any) -> tuple[tuple[Axis, ...], tuple[Combination, ...]]:
     """Read a grid: its axes with all their alternatives, and its combinations; neither for None.
 
     Args:
         values: what the claim's file says: axis -> list of values, or axis -> mapping of labels to changes; or a list
             of such mappings.
-        where: for messages.
 
     Raises:
-        ConfigError: for an axis of values that is no key of the configuration, and for anything that is no grid.
+        ConfigError: for an axis of values whose name is no key of the configuration, and for anything that is no grid.
+            The message begins with `grid`.
     """
     if values is None:
         return (), ()
@@ -63,17 +64,18 @@ def read_grid(values: Any, where: str) -> tuple[tuple[Axis, ...], tuple[Combinat
     for part in values if isinstance(values, list) and values else [values]:
         if not isinstance(part, Mapping) or len(part) < 2 or list(part) != list(grids[0] if grids else part):
             raise ConfigError(
-                f"{where}: grid: expected at least two axes, as in {{stream: [...], learner.lr: [...]}}, or a list of "
-                "such grids, the same axes in each"
+                "grid: expected at least two axes, as in {stream: [...], learner.lr: [...]}, or a list of such grids, "
+                "the same axes in each"
             )
-        grids.append({str(name): _axis(str(name), points, f"{where}: grid") for name, points in part.items()})
+        with within("grid"):
+            grids.append({str(name): _axis(str(name), points) for name, points in part.items()})
     axes = []
     for name in grids[0]:
         points: dict[str, tuple[str, ...]] = {}
         for grid in grids:
             for label, changes in grid[name].points.items():
                 if points.setdefault(label, changes) != changes:
-                    raise ConfigError(f"{where}: grid.{name}.{label}: expected the same changes wherever it is given")
+                    raise ConfigError(f"grid.{name}.{label}: expected the same changes wherever it is given")
         axes.append(Axis(name, points))
     every = itertools.chain.from_iterable(combinations(list(grid.values())) for grid in grids)
     return tuple(axes), tuple({combined.at: combined for combined in every}.values())
@@ -87,20 +89,20 @@ def combinations(axes: Sequence[Axis]) -> Iterator[Combination]:
 
 
 def axis_of(axes: Sequence[Axis], pair: Sequence[str]) -> int | None:
-    """Index of the axis that has both labels, None if there is none."""
+    """Index of the axis that has both labels, None without one."""
     return next((i for i, axis in enumerate(axes) if set(pair) <= set(axis.points)), None)
 
 
-def _axis(name: str, points: Any, where: str) -> Axis:
+def _axis(name: str, points: Any) -> Axis:
     if isinstance(points, Mapping) and points:
-        for label, changes in points.items():
-            if not isinstance(changes, list):
-                raise ConfigError(f"{where}.{name}.{label}: expected a list of changes, got {changes!r}")
+        with within(name):
+            for label, changes in points.items():
+                check(str(label), changes, list[str])
         return Axis(name, {str(label): tuple(changes) for label, changes in points.items()})
     if not isinstance(points, list) or not points:
-        raise ConfigError(f"{where}.{name}: expected a list of values, or labels with their changes, got {points!r}")
+        raise ConfigError(f"{name}: expected a list of values, or labels with their changes, got {points!r}")
     valid = key_paths()
     if name not in valid and not name.startswith("strategy."):
-        raise ConfigError(f"{where}: {unknown(name, valid, 'key')}; with labels and changes an axis may have any name")
+        raise ConfigError(f"{name}: {unknown(name, valid, 'key')}; with labels and changes an axis may have any name")
     values = ["null" if value is None else str(value) for value in points]
     return Axis(name, {value: (f"{name}={value}",) for value in values})

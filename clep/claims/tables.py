@@ -1,14 +1,45 @@
-"""The table of a claim: its rows, their comparisons, and both as Markdown."""
+"""The table of a claim: its rows, their comparisons, and both as Markdown, as JSON and as files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from clep.claims.claim import Cell, Claim
-from clep.claims.grid_tables import accuracy_text, grid_lines
+from clep import report, tables
+from clep.claims.claim import Claim
+from clep.claims.grid_tables import grid_lines
 from clep.claims.grids import axis_of
-from clep.claims.stability import COLUMNS
 from clep.claims.verdicts import Verdict, verdict
-from clep.metrics import mean_std
+from clep.columns import CLAIM, Column, Row
+from clep.comparison import Cell
+from clep.results import Result
+
+
+@dataclass(frozen=True)
+class Table:
+    """What `clep reproduce` makes of a claim.
+
+    Attributes:
+        rows: one per cell, as plain containers; see `as_json`.
+        markdown: the table and the verdicts.
+        files: where they were written.
+        tracking_uri: where MLflow has the runs.
+        failed: whether any run failed.
+    """
+
+    rows: list[dict[str, Any]]
+    markdown: str
+    files: list[Path]
+    tracking_uri: str
+    failed: bool
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """The rows as plain containers."""
+        return self.rows
+
+    def to_text(self) -> str:
+        """The table as Markdown, and where it was written."""
+        return f"{self.markdown}\nWritten to {', '.join(map(str, self.files))}"
 
 
 def judge(claim: Claim, accuracies: Mapping[str, Mapping[int, float]]) -> list[Verdict]:
@@ -22,89 +53,119 @@ def judge(claim: Claim, accuracies: Mapping[str, Mapping[int, float]]) -> list[V
     return [verdict(a, b, accuracies.get(a, {}), accuracies.get(b, {})) for a, b in pairs]
 
 
-def summarise(
-    claim: Claim, results: Mapping[str, Sequence[Mapping[str, Any]]], measured: str
-) -> tuple[list[dict[str, Any]], str]:
-    """The rows of a claim's table, and the table with its verdicts as Markdown.
+def rows_of(claim: Claim, results: Mapping[str, Sequence[Result]]) -> list[Row]:
+    """A row per cell of a claim.
 
     Args:
         claim: the claim.
-        results: label -> the `Result`s of its seeds as mappings.
+        results: label -> the results of its seeds; a cell that was not run may be missing.
+    """
+    return [
+        Row(
+            cell.label,
+            [result.to_json() for result in results.get(cell.label, ())],
+            published=cell.published,
+            source=cell.source,
+            note=cell.note,
+            at=cell.at,
+        )
+        for cell in claim.cells
+    ]
+
+
+def as_markdown(claim: Claim, rows: Sequence[Row], measured: str) -> str:
+    """The table of a claim with its verdicts.
+
+    Args:
+        claim: the claim.
+        rows: those of `rows_of`.
         measured: how the numbers were made: command, commit, data.
     """
-    rows = [_row(cell, results.get(cell.label, ()), claim.columns) for cell in claim.cells]
-    accuracies = {row["label"]: row["by_seed"] for row in rows}
-    promises = [
-        f"{cell.label}: promised at least {cell.at_least:.3f}, measured {row['mean']:.3f}: "
-        + ("reached" if row["mean"] >= cell.at_least else "**not reached**")
-        for cell, row in zip(claim.cells, rows, strict=True)
-        if cell.at_least is not None and row["mean"] is not None
-    ]
-    left_out = [row for row, cell in zip(rows, claim.cells, strict=True) if claim.grid and cell.note]
+    notes = [row for row in rows if claim.grid and row.note]
     lines = [
         f"# {claim.name}",
         "",
         claim.claim,
         "",
-        *_table([row for row in rows if not row["at"] and row not in left_out], claim.columns),
-        *(f"- {row['label']}: {row['remark']}\n" for row in left_out),
+        *_table([row for row in rows if not row.at and row not in notes], [*CLAIM, *claim.columns]),
+        *(f"- {row.label}: {row.remark}\n" for row in notes),
         *(grid_lines(claim.grid, rows, claim.columns, claim.compare) if claim.grid else ()),
-        *(f"- {found.words}" for found in judge(claim, accuracies)),
-        *(f"- {promise}" for promise in promises),
+        *(f"- {found.words}" for found in judge(claim, {row.label: row.by_seed for row in rows})),
+        *(f"- {promise}" for promise in _promises(claim.cells, rows)),
         "",
         "Final accuracy over all classes, mean ± standard deviation over seeds; differences are paired by seed, with "
         f"their 95 % t interval. {measured}",
         "",
     ]
-    return rows, "\n".join(lines)
+    return "\n".join(lines)
 
 
-def _row(cell: Cell, results: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> dict[str, Any]:
-    done = [result for result in results if result["status"] == "FINISHED" and result["accuracy"] is not None]
-    diverged = sum(bool(result.get("diverged")) for result in results)
-    failed = len(results) - len(done) - diverged
-    counted = [f"{n} {what}" for n, what in ((failed, "failed"), (diverged, "diverged")) if n]
-    memory = done[0].get("memory") or {} if done else {}
+def as_json(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
+    """A row as plain containers.
+
+    Args:
+        row: the row.
+        columns: those that the claim asks for, which are under `columns` and, for each run, under `runs`.
+    """
+    of_run = {column.name: column.of_run for column in columns if column.of_run}
+    numbers = {column.name: column.of_cell(row) for column in CLAIM if column.name not in ("accuracy", "each_seed")}
     return {
-        "label": cell.label,
-        "by_seed": {result["seed"]: result["accuracy"] for result in done},
-        **mean_std(r["accuracy"] for r in done),
-        "forgetting": mean_std(r["forgetting"] for r in done)["mean"],
-        "learned_accuracy": mean_std(r["learned_accuracy"] for r in done)["mean"],
-        "seconds": mean_std(r["seconds"]["total"] for r in done)["mean"],
-        "published": cell.published,
-        "source": cell.source,
-        "bytes": memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0) if done else None,
-        "remark": cell.note or ", ".join(counted) or ("" if done else "not run"),
-        "at": list(cell.at),
-        "columns": {name: COLUMNS[name].of_cell(results) for name in columns},
+        "label": row.label,
+        "by_seed": row.by_seed,
+        **row.over_seeds(lambda run: run["accuracy"]),
+        **numbers,
+        "source": row.source,
+        "remark": row.remark,
+        "at": list(row.at),
+        "columns": {column.name: column.of_cell(row) for column in columns},
         "runs": [
-            {"seed": result["seed"], "accuracy": result["accuracy"]}
-            | {name: of_run(result) for name in columns if (of_run := COLUMNS[name].of_run)}
-            for result in (results if columns else done)
+            {"seed": run["seed"], "accuracy": run["accuracy"]} | {name: value(run) for name, value in of_run.items()}
+            for run in tables.runs_of(row, columns)
         ],
     }
 
 
-def _table(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> list[str]:
+def write_files(
+    claim: Claim, name: str, rows: Sequence[Row], markdown: str, folder: Path, figures: Path
+) -> tuple[list[Path], list[Path]]:
+    """Write the table as Markdown and CSV, and the figures.
+
+    Args:
+        claim: the claim.
+        name: of the files.
+        rows: those of `rows_of`.
+        markdown: that of `as_markdown`.
+        folder: of the tables; created if it is not there.
+        figures: folder of the figures, which has to be there.
+
+    Returns:
+        The paths of the tables and those of the figures.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = [folder / f"{name}.md", folder / f"{name}.csv"]
+    written[0].write_text(markdown, encoding="utf-8")
+    tables.write_csv(written[1], rows, claim.columns)
+    numbers = [as_json(row, claim.columns) for row in rows]
+    axes = [axis.name for axis in claim.grid]
+    return written, list(report.draw("claim", figures, prefix=name, rows=numbers, axes=axes))
+
+
+def _promises(cells: Sequence[Cell], rows: Sequence[Row]) -> Iterator[str]:
+    """What the claim promised of a cell's accuracy, and whether it was reached."""
+    for cell, row in zip(cells, rows, strict=True):
+        measured = row.over_seeds(lambda run: run["accuracy"])["mean"]
+        if cell.at_least is not None and measured is not None:
+            judged = "reached" if measured >= cell.at_least else "**not reached**"
+            yield f"{cell.label}: promised at least {cell.at_least:.3f}, measured {measured:.3f}: {judged}"
+
+
+def _table(rows: Sequence[Row], columns: Sequence[Column]) -> list[str]:
+    """A row per cell; nothing without rows."""
     if not rows:
         return []
-    titles = ["cell", "accuracy", "each seed", "forgetting", "learned", "published", "bytes of the past", "seconds"]
-    titles += [COLUMNS[name].title for name in columns]
-    return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles), *(_markdown(row) for row in rows), ""]
+    lines = [[_label(row), *(column.text(row) for column in columns)] for row in rows]
+    return tables.markdown(["cell", *(column.title for column in columns)], lines)
 
 
-def _markdown(row: Mapping[str, Any]) -> str:
-    def number(value: float | None) -> str:
-        return "-" if value is None else f"{value:.3f}"
-
-    accuracy = "-" if row["mean"] is None else accuracy_text(row)
-    seeds = " ".join(number(value) for value in row["by_seed"].values()) or row["remark"]
-    published = number(row["published"]) + (f" ({row['source']})" if row["source"] else "")
-    kept = "-" if row["bytes"] is None else f"{row['bytes']:,}".replace(",", " ")
-    label = f"{row['label']} ({row['remark']})" if row["remark"] and row["by_seed"] else row["label"]
-    seconds = "-" if row["seconds"] is None else f"{row['seconds']:.0f}"
-    others = [number(row["forgetting"]), number(row["learned_accuracy"]), published, kept, seconds]
-    columns = ["-" if value is None else format(value, COLUMNS[name].text) for name, value in row["columns"].items()]
-    cells = [label, accuracy, seeds, *others, *columns]
-    return f"| {' | '.join(cells)} |"
+def _label(row: Row) -> str:
+    return f"{row.label} ({row.remark})" if row.remark and row.by_seed else row.label

@@ -11,35 +11,44 @@ from pathlib import Path
 import numpy as np
 
 from clep import progress
+from clep.datasets.arrays import Dataset, dataset_of
 from clep.errors import DataError
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
-_LEFT_BY_FILE_MANAGERS = ("Thumbs.db", "desktop.ini", "__MACOSX")  # hidden files are passed over as well
-_READ_AS = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB"}  # Pillow's name of what a file holds -> what becomes of it
+_LEFT_BY_FILE_MANAGERS = ("Thumbs.db", "desktop.ini", "__MACOSX")  # hidden files are skipped as well
+_READ_AS = {"L": "L", "1": "L", "RGB": "RGB", "P": "RGB"}  # Pillow's mode of a file -> the mode it is read in
+
+
+def folder(path: Path) -> Dataset:
+    """Your own images: a folder with train/CLASS/*.png or *.jpg and test/CLASS/*, or two such zips."""
+    x_train, y_train, classes = read_image_folder(path, "train")
+    x_test, y_test, _ = read_image_folder(path, "test", classes)
+    sources = [str(path / part) for part in ("train", "train", "test", "test")]
+    return dataset_of("folder", (x_train, y_train, x_test, y_test), sources, "Give all images one size and colours.")
 
 
 def read_image_folder(
     folder: Path, part: str, classes: Sequence[str] | None = None
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
-    """Read `folder/part/CLASS/FILE`, or `CLASS/FILE` in `folder/part.zip` where there is no folder `part`.
+    """Read `folder/part/CLASS/FILE`, or `CLASS/FILE` in `folder/part.zip` if there is no folder `part`.
 
     Args:
-        folder: where the parts lie.
+        folder: where the parts are.
         part: `train` or `test`.
-        classes: names of the classes in the order of their labels; None for those found, sorted by name.
+        classes: names of the classes in the order of their labels; None takes those found, sorted by name.
 
     Returns:
-        Bytes (N, C, H, W), C = 1 (grey levels) or 3 (colours), sorted by class and file; labels (N,); classes.
+        Bytes (N, C, H, W) with C = 1 (grey levels) or 3 (colours), sorted by class and file; labels (N,); classes.
 
     Raises:
-        DataError: if there is no such part, a class has no image or is unknown, a file is no image in the folder of a
-            class, or an image differs from the first one in size or colours.
+        DataError: if the part is missing, a class is empty or unknown, a file is anything but an image in the folder of
+            its class, or an image differs from the first one in size or colours.
     """
     with _opened(folder, part) as (source, names, read):
         found, files = _sorted_out(source, names)
-        if classes is not None and (unknown := [name for name in found if name not in classes]):
+        if classes is not None and (new := [name for name in found if name not in classes]):
             raise DataError(
-                f"{source}: no image of class `{unknown[0]}` to learn from; the classes are: {', '.join(classes)}."
+                f"{source}: no image of class `{new[0]}` to learn from; the classes are: {', '.join(classes)}."
             )
         classes = list(classes or found)
         images, first = None, ""
@@ -60,7 +69,7 @@ def read_image_folder(
 
 @contextmanager
 def _opened(folder: Path, part: str) -> Iterator[tuple[Path, list[str], Callable[[str], bytes]]]:
-    """Where a part is, the relative paths of its files and folders (these end in a slash), and what reads a file."""
+    """Where a part is, the relative paths of its files and folders (folders end in a slash), and a reader of files."""
     source = folder / part
     if source.is_dir():
         yield source, list(_walk(source)), lambda name: (source / name).read_bytes()
@@ -68,8 +77,8 @@ def _opened(folder: Path, part: str) -> Iterator[tuple[Path, list[str], Callable
     source = folder / f"{part}.zip"
     if not source.is_file():
         raise DataError(
-            f"{folder}: there is neither `{part}/` nor `{part}.zip`; `stream.path` names a folder with "
-            "train/CLASS/IMAGE and test/CLASS/IMAGE, or with train.zip and test.zip that hold CLASS/IMAGE."
+            f"{folder}: there is neither `{part}/` nor `{part}.zip`; the path names a folder with train/CLASS/IMAGE "
+            "and test/CLASS/IMAGE, or with train.zip and test.zip that contain CLASS/IMAGE."
         )
     try:
         archive = zipfile.ZipFile(source)

@@ -6,12 +6,8 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from clep import metric_names
 from clep.equilibrium import FreePhase
-
-SPIKES = "energy/spikes_per_sample"  # of all hidden units, in a free phase
-OPERATIONS = "energy/synaptic_operations"  # accumulates and multiply-accumulates per sample, in a free phase
-NANOJOULES = "energy/nanojoules"
-OF_RATES = "_of_rates"  # ends the names of the same numbers for graded signals
 
 # Energy of a 32-bit floating-point addition, and of a multiplication and an addition, in pJ (45 nm; Horowitz 2014).
 _ADD, _MULTIPLY_ADD = 0.9, 4.6
@@ -106,8 +102,11 @@ class SpikeMeter:
         synapses = [Synapses(link.below, link.above, link.connection.synapses) for link in body.links]
         units = [math.prod(shape.shape[1:]) for shape in (self._latest.x, *self._latest.states)]
         self._spikes, self._samples, self._latest = None, 0, None
-        metrics = {SPIKES: sum(spikes)}
-        for ending, counted in (("", spikes), (OF_RATES, ())):
-            done = operations(synapses, units, body.free.steps, counted)
-            metrics |= {OPERATIONS + ending: done.total, NANOJOULES + ending: done.nanojoules}
-        return metrics
+        done, of_rates = (operations(synapses, units, body.free.steps, counted) for counted in (spikes, ()))
+        return {
+            metric_names.ENERGY_SPIKES: sum(spikes),
+            metric_names.ENERGY_OPERATIONS: done.total,
+            metric_names.ENERGY_NANOJOULES: done.nanojoules,
+            metric_names.ENERGY_OPERATIONS_OF_RATES: of_rates.total,
+            metric_names.ENERGY_NANOJOULES_OF_RATES: of_rates.nanojoules,
+        }

@@ -42,7 +42,6 @@ from clep.renames import renamed
 from clep.specs.gradients import Phases, Start
 from clep.specs.layers import ConvLayer, Dendrites, Pooling, TimeStep
 from clep.specs.network import Dynamics, Feedback, Initialization, NetworkSpec, Order, Readout
-from clep.specs.neurons import NeuronFacts
 
 DYNAMICS, FEEDBACKS, INITIALIZATIONS, ORDERS, READOUTS = map(
     get_args, (Dynamics, Feedback, Initialization, Order, Readout)
@@ -85,7 +84,6 @@ __all__ = [
     "Network",
     "NetworkSpec",
     "Neuron",
-    "NeuronFacts",
     "Prediction",
     "SquaredError",
     "TimeStep",

@@ -58,7 +58,8 @@ class Body:
         if self.readout is None:
             return state
         with full_precision(state):
-            return self.readout(state.flatten(1).to(self.readout.weight.dtype))
+            output: Tensor = self.readout(state.flatten(1).to(self.readout.weight.dtype))
+        return output
 
     def draw_sign(self) -> float:
         """+1 or -1 with equal probability."""

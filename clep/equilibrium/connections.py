@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clep.equilibrium.products import times_transposed
+from clep.equilibrium.stack import DenseLayer
 from clep.specs.layers import Shape
 from clep.specs.network import Initialization
 
@@ -118,14 +119,14 @@ class Connection(nn.Module, ABC):
         """Angle between forward and feedback weights in degrees; 0 where they are tied."""
         return 0.0
 
-    def sleep_weight(self) -> Tensor:
-        """The weights that sleep works on, (n_above, n_below) of dense layers."""
-        return self.weight
+    def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer | None:
+        """This connection as a dense layer that consolidation may change; None for one that it leaves alone.
 
-    @torch.no_grad()
-    def set_sleep_weight(self, new: Tensor) -> None:
-        """Change the weights such that `sleep_weight` is `new`, as far as they can."""
-        self.weight.copy_(new)
+        Args:
+            name: of the layer.
+            time_step: dt of the units above, (n_above,).
+        """
+        return None
 
 
 class Bilinear(Connection):
@@ -246,12 +247,16 @@ class Dense(Bilinear):
         return torch.add(base, down, alpha=self.feedback_scale, out=out)
 
     def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
-        return times_transposed(above, self.weight.T).unflatten(1, self.below)
+        pulled: Tensor = times_transposed(above, self.weight.T).unflatten(1, self.below)
+        return pulled
 
     def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
         if total is not None:  # a second matrix of the weights' size would be the peak of an update's memory
             return total.addmm_(spread.T, below.flatten(1))
         return times_transposed(spread.T, below.flatten(1).T)
+
+    def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
+        return DenseLayer(name, self.weight, time_step)
 
 
 def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> nn.Parameter:

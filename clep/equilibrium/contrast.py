@@ -69,4 +69,5 @@ def adapted_contrast(
 
 
 def _norm(tensors: list[Tensor]) -> Tensor:
-    return torch.stack([t.norm() for t in tensors]).norm()
+    norm: Tensor = torch.stack([t.norm() for t in tensors]).norm()
+    return norm

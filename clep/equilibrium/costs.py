@@ -70,7 +70,3 @@ class CrossEntropy(Cost):
             return target - powers / powers.sum(1, keepdim=True)
 
         return towards_target
-
-
-COSTS: dict[str, type[Cost]] = {"mse": SquaredError, "cross_entropy": CrossEntropy}
-"""Name of a loss -> the cost that nudges by it."""

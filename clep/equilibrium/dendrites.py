@@ -20,6 +20,7 @@ from torch import Tensor
 
 from clep.equilibrium.connections import Connection, Ends, Route, Wiring, uniform
 from clep.equilibrium.products import times_transposed
+from clep.equilibrium.stack import DenseLayer
 from clep.specs.layers import Dendrites, Shape
 
 
@@ -79,7 +80,8 @@ class Dendritic(Connection):
     def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
         weight = self._basal()
         gated = _gated(above, below.flatten(1), weight, self.bias)
-        return times_transposed(gated, weight.flatten(0, 1).T).div_(len(weight)).unflatten(1, self.below)
+        pulled: Tensor = times_transposed(gated, weight.flatten(0, 1).T).div_(len(weight)).unflatten(1, self.below)
+        return pulled
 
     def differences(self, first: Ends, second: Ends, presynaptic: Ends | None, coefficient: complex) -> list[Tensor]:
         assert not isinstance(coefficient, complex)  # refused: a rectified branch is not analytic
@@ -109,20 +111,19 @@ class Dendritic(Connection):
         return other
 
     @torch.no_grad()
-    def sleep_weight(self) -> Tensor:
-        """The mean over the branches of each unit, (n_above, n_below)."""
-        return self._basal().mean(0)
+    def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
+        """The mean over the branches of each unit, (n_above, n_below), masked synapses being zero."""
+        return DenseLayer(name, self._basal().mean(0), time_step, self._write_mean)
 
     @torch.no_grad()
-    def set_sleep_weight(self, new: Tensor) -> None:
-        """Give the change of `sleep_weight` back to those of the branches that are not masked.
+    def _write_mean(self, new: Tensor) -> None:
+        """Change the branches such that their mean is `new`.
 
-        All of one pair of units change by the same amount, such that their mean becomes the new one; pairs without any
-        stay as they are.
+        All unmasked branches of a pair of units change by the same amount; a pair without any stays as it is.
         """
         assert self.mask is not None  # it is None in copies alone, see `prepared`
         share = len(self.weight) / self.mask.sum(0).clamp_min(1.0)
-        change = (new - self.sleep_weight()) * share
+        change = (new - self._basal().mean(0)) * share
         self.weight.add_(self.mask * change)
 
     def _basal(self) -> Tensor:
@@ -147,7 +148,8 @@ def kept(inputs: int, density: float) -> int:
 def _currents(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """Input of every branch before its threshold, (batch, B, n)."""
     total = times_transposed(u, weight.flatten(0, 1), None if bias is None else bias.flatten())
-    return total.unflatten(1, weight.shape[:2])
+    currents: Tensor = total.unflatten(1, weight.shape[:2])
+    return currents
 
 
 def _rectified_sum(u: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -119,13 +119,13 @@ class EnergyBased(Motion):
         return force if nudge is None else force.add_(nudge(states[layer]))
 
     def move(self, state: Tensor, target: Tensor, dt: Tensor | float, out: Tensor | None = None) -> Tensor:
-        moved, bounds = towards(state, target, dt, out), self.neuron.facts.bounds
+        moved, bounds = towards(state, target, dt, out), self.neuron.bounds
         if bounds is None:
             return moved
         return moved.clamp_(*bounds) if out is not None else moved.clamp(*bounds)
 
     def distance(self, state: Tensor, target: Tensor) -> Tensor:
-        bounds = self.neuron.facts.bounds
+        bounds = self.neuron.bounds
         return (target if bounds is None else target.clamp(*bounds)) - state
 
     def residual(self, distance: Tensor) -> Tensor:

@@ -29,6 +29,7 @@ from clep.equilibrium.gradients.linear import LinearNudging
 from clep.equilibrium.modules import Modules
 from clep.equilibrium.motions import EnergyBased, Motion, Prototypical
 from clep.equilibrium.neurons import Neuron, neuron_of
+from clep.equilibrium.stack import DenseLayer, DenseStack
 from clep.equilibrium.time_steps import draw_time_steps
 from clep.errors import ConfigError
 from clep.specs.layers import ConvLayer, Shape
@@ -239,52 +240,38 @@ class Network(nn.Module):
         """Angle between untied forward and feedback weights of each connection above the input, in degrees; else []."""
         return [] if self.spec.feedback != "untied" else [connection.angle() for connection in self.connections[1:]]
 
-    def sleep_layers(self) -> list[tuple[str, Tensor]]:
-        """(name, weight (n_l, n_{l-1})) of each dense layer, lowest first: what sleep replay works on.
+    def dense_stack(self) -> DenseStack:
+        """The dense layers above the convolutions and, if there is one, the linear read-out.
 
-        The dense layers are those above the convolutions, if there are any, and a linear read-out. Of dendrites it is
-        the mean over a unit's basal branches, masked synapses being zero; see `set_sleep_layers`.
+        The activity below each layer is that of the free equilibrium. Dendritic layers count as the mean over the basal
+        branches of each unit.
 
         Raises:
-            ConfigError: if they are no chain.
+            ConfigError: if links skip layers.
+
+        Example:
+            >>> [layer.name for layer in Network([64, 32, 10]).dense_stack().layers]
+            ['connections.0', 'connections.1']
         """
         if self.spec.residual_links:
             raise ConfigError(
-                "strategies: sleep_replay needs a chain of dense layers; this network has residual links."
+                "residual_links: consolidation works on a stack of dense layers, and links that skip layers break it; "
+                "set it to 0."
             )
-        first = self._first_dense
-        dense = [
-            (f"connections.{i}", link.connection.sleep_weight()) for i, link in enumerate(self.links) if i >= first
+        views = [
+            connection.dense_layer(f"connections.{index}", dt.flatten())
+            for index, (connection, dt) in enumerate(zip(self.connections, self.time_steps, strict=True))
         ]
-        return dense if self.readout is None else [*dense, ("readout", self.readout.weight)]
-
-    def sleep_time_steps(self) -> list[Tensor | None]:
-        """dt of the neurons of each layer of `sleep_layers`, (n_l,), lowest first; None for a linear read-out."""
-        steps: list[Tensor | None] = [dt.flatten() for dt in self.time_steps[self._first_dense :]]
-        return steps if self.readout is None else [*steps, None]
-
-    @torch.no_grad()
-    def set_sleep_layers(self, weights: Sequence[Tensor]) -> None:
-        """Give the layers of `sleep_layers` new weights (n_l, n_{l-1}).
-
-        What changes between two units is added to all of their branches that are not masked, in equal parts and such
-        that the mean over branches changes by as much; pairs without such a branch stay as they are.
-        """
-        for link, weight in zip(self.links[self._first_dense :], weights, strict=self.readout is None):
-            link.connection.set_sleep_weight(weight)
+        first = 1 + max((index for index, view in enumerate(views) if view is None), default=-1)
+        layers = [view for view in views[first:] if view is not None]
         if self.readout is not None:
-            self.readout.weight.copy_(weights[-1])
+            layers.append(DenseLayer("readout", self.readout.weight))
 
-    def presynaptic(self, x: Tensor) -> list[Tensor]:
-        """Free equilibrium below each layer of `sleep_layers`, (B, n_{l-1}), lowest first."""
-        free = self.free_phase(x)
-        below = [free.x, *free.states][self._first_dense :]
-        return [state.flatten(1) for state in (below[:-1] if self.readout is None else below)]
+        def activity(x: Tensor) -> list[Tensor]:
+            free = self.free_phase(x)
+            return [state.flatten(1) for state in (free.x, *free.states)[first : first + len(layers)]]
 
-    @property
-    def _first_dense(self) -> int:
-        """Index of the lowest dense connection; none is below a convolution."""
-        return sum(isinstance(connection, Convolution) for connection in self.connections)
+        return DenseStack(layers, activity, lambda x: float(self.free_phase(x).residual))
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights and dt are state)."""

@@ -16,9 +16,12 @@ def times_transposed(a: Tensor, b: Tensor, base: Tensor | None = None, *, out: T
     AMD processors is about twice as slow. oneDNN returns a new tensor.
     """
     if _suits_onednn(a, b) and _has_onednn():
+        product: Tensor
         if base is None or base.dim() == 1:
-            return torch.ops.mkldnn._linear_pointwise(a, b, base, "none", [], "")
-        return torch.ops.mkldnn._linear_pointwise.binary(a, base, b, None, "add")
+            product = torch.ops.mkldnn._linear_pointwise(a, b, base, "none", [], "")
+        else:
+            product = torch.ops.mkldnn._linear_pointwise.binary(a, base, b, None, "add")
+        return product
     return torch.mm(a, b.T, out=out) if base is None else torch.addmm(base, a, b.T, out=out)
 
 

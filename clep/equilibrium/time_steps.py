@@ -50,7 +50,8 @@ def draw_time_steps(time_step: TimeStep, layers: Sequence[int], generator: np.ra
         raw = family(generator, n, time_step.spread)
 
     def clipped(log_scale: float) -> np.ndarray:
-        return np.clip(np.exp(log_scale) * raw, time_step.min, time_step.max)
+        steps: np.ndarray = np.clip(np.exp(log_scale) * raw, time_step.min, time_step.max)
+        return steps
 
     low, high = -20.0, 20.0
     for _ in range(_BISECTIONS):
@@ -69,6 +70,7 @@ def harmonic_mean(time_step: TimeStep, n: int = 100_000, seed: int = 0) -> float
     """Harmonic mean of the clipped steps, estimated from `n` draws: the scalar step of equal mean time constant.
 
     Example:
+        >>> from clep.equilibrium import TimeStep
         >>> round(harmonic_mean(TimeStep("lognormal", mean=0.6, spread=0.5)), 2)
         0.49
     """

@@ -6,8 +6,9 @@ A spec is a frozen dataclass. The same spec is a section of the configuration, t
 
 from clep.specs.gradients import Nudging
 from clep.specs.layers import ConvLayer, Dendrites, TimeStep
-from clep.specs.learner import LearnerSpec, Optimization, TrainingSpec
+from clep.specs.learner import LearnerSpec, TrainingSpec
 from clep.specs.network import NetworkSection, NetworkSpec
+from clep.specs.optimization import Optimization
 from clep.specs.options import Spec, option
 from clep.specs.stream import StreamSpec
 

@@ -1,36 +1,12 @@
 """The options of a learner: its gradient estimate, its optimiser, and how long it trains."""
 
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any
 
 from clep.imports import check_name
-from clep.specs.gradients import BackpropagationOptions, ClampingOptions, CostOptions, GradientName
+from clep.specs.gradients import GRADIENTS, BackpropagationOptions, ClampingOptions, CostOptions
+from clep.specs.optimization import Optimization
 from clep.specs.options import Spec, option
-
-LOSS_NAMES = ("mse", "cross_entropy")
-
-
-@dataclass(frozen=True)
-class Optimization(Spec):
-    """Loss and optimiser: the keywords of `clep.Learner`."""
-
-    loss: str = option(
-        "mse",
-        "`mse` (half the summed squared error, mean over the batch), `cross_entropy`, or the import path of a "
-        "`clep.equilibrium.Cost`",
-    )
-    optimizer: Literal["sgd", "adam", "adamw"] = option("sgd", "optimiser")
-    lr: float = option(0.01, "learning rate", "(0, inf)")
-    lr_scale: list[float] = option([], "one factor on `lr` per layer, lowest first; [] for 1 everywhere", "[0, inf)")
-    momentum: float = option(0.9, "momentum of SGD", "[0, 1)")
-    weight_decay: float = option(0.0, "L2 penalty of the optimiser", "[0, inf)")
-    schedule: Literal["constant", "cosine"] = option(
-        "constant", "learning rate over the epochs of one experience; `cosine` falls from `lr` to 0"
-    )
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_name("loss", self.loss, LOSS_NAMES, "loss")
 
 
 @dataclass(frozen=True)
@@ -63,4 +39,4 @@ class LearnerSpec(Optimization, TrainingSpec, CostOptions, ClampingOptions, Back
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name("gradient", self.gradient, get_args(GradientName), "gradient")
+        check_name("gradient", self.gradient, GRADIENTS, "gradient")

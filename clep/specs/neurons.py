@@ -1,30 +1,74 @@
-"""What is known about an activation without computing it: what refusals look at."""
+"""Activations rho, one row each: a new one is a row of `NEURONS`. The functions use methods of tensors alone."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
-class NeuronFacts:
-    """Properties of an activation rho.
+class Neuron:
+    """An activation.
 
     Attributes:
+        rho: the activation, in place on a pre-activation of any shape; where `analytic`, complex ones too.
+        slope: rho' as a function of the potential (a new tensor), for energy-based dynamics.
         bounds: smallest and largest potential that energy-based dynamics keep, where rho is flat beyond them.
         analytic: whether rho is analytic, which holomorphic phases need.
         probability: whether rho lies in [0, 1], so that states can be probabilities of firing.
+
+    Example:
+        >>> import torch
+        >>> relu = Neuron(lambda u: u.relu_(), lambda u: (u > 0).to(u.dtype))
+        >>> relu(torch.tensor([-1.0, 2.0]))
+        tensor([0., 2.])
     """
 
+    rho: "Callable[[Tensor], Tensor]"
+    slope: "Callable[[Tensor], Tensor]"
     bounds: tuple[float, float] | None = None
     analytic: bool = False
     probability: bool = False
 
+    def __call__(self, u: "Tensor") -> "Tensor":
+        """rho(u), in place."""
+        return self.rho(u)
 
-NEURON_FACTS = {
-    "hard_sigmoid": NeuronFacts(bounds=(0.0, 1.0), probability=True),
-    "half_hard_sigmoid": NeuronFacts(bounds=(0.0, 2.0), probability=True),
-    "centered_hard_sigmoid": NeuronFacts(bounds=(-0.5, 0.5)),
-    "shifted_sigmoid": NeuronFacts(analytic=True, probability=True),
-    "tanh": NeuronFacts(analytic=True),
+
+def _constant(value: float) -> "Callable[[Tensor], Tensor]":
+    return lambda u: u.clone().fill_(value)
+
+
+def _logistic(u: "Tensor") -> "Tensor":
+    return u.neg_().exp_().add_(1.0).reciprocal_() if u.is_complex() else u.sigmoid_()
+
+
+def _shifted_sigmoid_slope(u: "Tensor") -> "Tensor":
+    rate = (4.0 * (u - 0.5)).sigmoid()
+    return 4.0 * rate * (1.0 - rate)
+
+
+NEURONS: dict[str, Neuron] = {
+    # rho(u) = min(max(u, 0), 1); its states are read as firing rates in [0, 1].
+    "hard_sigmoid": Neuron(lambda u: u.clamp_(0.0, 1.0), _constant(1.0), (0.0, 1.0), probability=True),
+    # rho(u) = min(max(u / 2, 0), 1), `my_hard_sig` of Laborieux et al. 2021.
+    "half_hard_sigmoid": Neuron(lambda u: u.mul_(0.5).clamp_(0.0, 1.0), _constant(0.5), (0.0, 2.0), probability=True),
+    # rho(u) = min(max(u, -1/2), 1/2), `ctrd_hard_sig` of Laborieux et al. 2021.
+    "centered_hard_sigmoid": Neuron(lambda u: u.clamp_(-0.5, 0.5), _constant(1.0), (-0.5, 0.5)),
+    # rho(u) = 1 / (1 + exp(-4 (u - 1/2))), `mysig` of Ernoult et al. 2019; slope 1 at u = 1/2.
+    "shifted_sigmoid": Neuron(
+        lambda u: _logistic(u.sub_(0.5).mul_(4.0)), _shifted_sigmoid_slope, analytic=True, probability=True
+    ),
+    # rho(u) = tanh(u); states in [-1, 1].
+    "tanh": Neuron(lambda u: u.tanh_(), lambda u: 1.0 - u.tanh().square(), analytic=True),
 }
-"""Name of an activation -> its facts; `clep.equilibrium.neurons` has the functions."""
-FEEDFORWARD_ACTIVATIONS = ("relu", "tanh", "sigmoid")
-"""Activations of the feed-forward network; `clep.feedforward` has the functions."""
+"""Activation name -> neuron."""
+
+FEEDFORWARD_ACTIVATIONS: "dict[str, Callable[[Tensor], Tensor]]" = {
+    "relu": lambda u: u.relu(),
+    "tanh": lambda u: u.tanh(),
+    "sigmoid": lambda u: u.sigmoid(),
+}
+"""Activations of the feed-forward network."""

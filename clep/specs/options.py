@@ -11,7 +11,7 @@ from clep.checks import check, unknown
 from clep.errors import ConfigError
 
 S = TypeVar("S", bound="Spec")
-C = TypeVar("C")
+C = TypeVar("C", bound=Any)
 
 
 def option(default: Any, meaning: str, interval: str | None = None, *, kw_only: bool = False) -> Any:
@@ -98,12 +98,16 @@ def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
     return spec(**made)
 
 
-def takes(spec: type[Spec]) -> Callable[[type[C]], type[C]]:
-    """Show the options of a spec in the signature and the docstring of a class that takes them as `**options`."""
+def takes(spec: type[Spec]) -> Callable[[C], C]:
+    """Show the options of a spec in the signature and the docstring of a class or function that takes them.
 
-    def show(cls: type[C]) -> type[C]:
-        signature = inspect.signature(cls.__init__)
-        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    It takes them as `**options`; those that it names itself are left out.
+    """
+
+    def show(taker: C) -> C:
+        signature = inspect.signature(taker.__init__ if isinstance(taker, type) else taker)  # type: ignore[misc]
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD and p.name != "self"]
+        options = [field for field in spec.options() if field.name not in signature.parameters]
         listed = [
             inspect.Parameter(
                 field.name,
@@ -111,11 +115,15 @@ def takes(spec: type[Spec]) -> Callable[[type[C]], type[C]]:
                 default=spec.default(field.name),
                 annotation=hints_of(spec)[field.name],
             )
-            for field in spec.options()
+            for field in options
         ]
-        cls.__signature__ = inspect.Signature([p for p in own if p.name != "self"] + listed)  # type: ignore[attr-defined]
-        lines = [f"    {field.name}: {field.metadata['meaning']}" for field in spec.options()]
-        cls.__doc__ = f"{inspect.cleandoc(cls.__doc__ or '')}\n\nOptions (see `{spec.__name__}`):\n" + "\n".join(lines)
-        return cls
+        returned = signature.empty if isinstance(taker, type) else signature.return_annotation
+        shown = inspect.Signature([*own, *listed], return_annotation=returned)
+        lines = [f"    {field.name}: {field.metadata['meaning']}" for field in options]
+        documentation = "\n".join(
+            [inspect.cleandoc(taker.__doc__ or ""), "", f"Options (see `{spec.__name__}`):", *lines]
+        )
+        taker.__signature__, taker.__doc__ = shown, documentation
+        return taker
 
     return show

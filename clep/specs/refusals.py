@@ -13,7 +13,7 @@ from clep.imports import import_path, is_import_path
 from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSection, NetworkSpec
-from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS, NEURON_FACTS, NeuronFacts
+from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS, NEURONS, Neuron
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,11 @@ class Setup:
     layers: int | None = None
 
     @property
-    def neuron(self) -> NeuronFacts:
-        """Facts about the activation."""
+    def neuron(self) -> Neuron:
+        """The activation; a name that is unknown is another row's matter."""
         name = self.network.neuron
-        if is_import_path(name) and name not in NEURON_FACTS:
-            return getattr(import_path(name, "neuron"), "facts", NeuronFacts())
-        return NEURON_FACTS.get(name, NeuronFacts())
+        found = import_path(name, "neuron") if is_import_path(name) else NEURONS.get(name)
+        return found if isinstance(found, Neuron) else NEURONS["hard_sigmoid"]
 
     @property
     def pools_by_maximum(self) -> bool:
@@ -138,8 +137,8 @@ def feedforward_activations_are_their_own(setup: Setup) -> str | None:
 def activations_are_known(setup: Setup) -> str | None:
     """A name, or the import path of one's own."""
     name = setup.network.neuron
-    if name not in NEURON_FACTS and not is_import_path(name):
-        return f"{unknown(name, NEURON_FACTS, 'neuron')}, or an import path `module:NEURON`"
+    if name not in NEURONS and not is_import_path(name):
+        return f"{unknown(name, NEURONS, 'neuron')}, or an import path `module:NEURON`"
     return None
 
 
@@ -218,7 +217,7 @@ def own_connections_are_tied(setup: Setup) -> str | None:
 def spikes_need_probabilities(setup: Setup) -> str | None:
     """States outside [0, 1] cannot be probabilities."""
     if setup.network.dynamics == "bernoulli" and not setup.neuron.probability:
-        valid = ", ".join(name for name, facts in NEURON_FACTS.items() if facts.probability)
+        valid = ", ".join(name for name, neuron in NEURONS.items() if neuron.probability)
         return (
             f"`bernoulli` reads states as probabilities in [0, 1], which neuron={setup.network.neuron} leaves; use "
             f"one of {valid}"
@@ -318,7 +317,7 @@ def branches_are_not_analytic(setup: Setup) -> str | None:
 def holomorphic_needs_an_analytic_activation(setup: Setup) -> str | None:
     """Complex states need rho to be analytic."""
     if setup.nudges and setup.learner.phases == "holomorphic" and not setup.neuron.analytic:
-        analytic = ", ".join(name for name, facts in NEURON_FACTS.items() if facts.analytic)
+        analytic = ", ".join(name for name, neuron in NEURONS.items() if neuron.analytic)
         return (
             f"`holomorphic` needs an analytic activation, got network.neuron={setup.network.neuron}; use one of "
             f"{analytic}"

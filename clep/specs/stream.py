@@ -7,12 +7,6 @@ from clep.checks import fits, unknown
 from clep.errors import ConfigError
 from clep.specs.options import Spec, option
 
-PATHS = {
-    "npz": ("the file of the npz stream, with x_train, y_train, x_test and y_test", "FILE.npz"),
-    "folder": ("the folder of the images, with train/CLASS/IMAGE and test/CLASS/IMAGE", "FOLDER"),
-}
-"""Data set that takes a path -> what the path names, and an example."""
-
 
 @dataclass(frozen=True)
 class StreamSpec(Spec):

@@ -10,7 +10,7 @@ import pytest
 from clep import bench, cli
 from clep.bench import sleep, updates
 from clep.bench.sleep import SleepCase
-from clep.spiking import CompiledSimulation, Spikes
+from clep.sleep import CompiledSimulation, Spikes
 
 SMALL = SleepCase((40, 30, 20, 5), 4.0, (0.5, 0.2, 0.02), change=0.01, steps=600, torch_steps=200)
 
@@ -42,7 +42,7 @@ def test_json_has_the_fields_of_the_contract(quick, capsys):
     assert list(timing) == [field.name for field in dataclasses.fields(sleep.SleepTiming)]
     assert (timing["case"], timing["steps"], timing["torch_steps"]) == ("sleep", 600, 200)
     assert timing["ratio"] == pytest.approx(timing["torch_seconds"] / timing["seconds"])
-    assert timing["spread"][0] <= timing["seconds"] <= timing["spread"][1]
+    assert timing["seconds_range"][0] <= timing["seconds"] <= timing["seconds_range"][1]
     assert len(timing["spikes_per_step"]) == 4
     assert timing["spikes_per_step"][0] == pytest.approx(4.0, abs=0.6)  # seven standard deviations of 600 steps
     assert all(rate > 0 for rate in timing["spikes_per_step"])
@@ -59,9 +59,9 @@ def test_the_torch_loop_is_said_to_be_scaled(quick, capsys):
 def test_without_a_case_updates_alone_are_timed(quick, monkeypatch):
     monkeypatch.setattr(updates, "CASES", {"small": updates.Case((20, 15, 4), batch=6)})
     monkeypatch.setattr(updates, "_ROUNDS", 2)
-    assert [t.case for t in bench.bench()] == ["small", "small"]
+    assert [t.case for t in bench.bench().timings] == ["small", "small"]
     both = bench.bench(["small", "sleep"])
-    assert [t.case for t in both] == ["small", "small", "sleep"]
-    printed = bench.format_timings(both).splitlines()
+    assert [t.case for t in both.timings] == ["small", "small", "sleep"]
+    printed = both.to_text().splitlines()
     assert printed[0].startswith("case ")
     assert printed[3].startswith("sleep: ")

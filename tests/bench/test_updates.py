@@ -84,8 +84,14 @@ def test_an_update_takes_at_most_four_copies_of_the_states_and_the_drive_beside_
 
 
 def test_an_unknown_case_is_refused_with_the_known_ones(quick):
-    with pytest.raises(ConfigError, match=r"bench: unknown case `smal`; did you mean `small`"):
+    with pytest.raises(ConfigError, match=r"^cases: unknown case `smal`; did you mean `small`"):
         bench.bench(["smal"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_no_threads_are_refused():
+    with pytest.raises(ConfigError, match=r"^threads: expected an integer of at least 1, got 0"):
+        bench.bench(threads=0)
 
 
 def test_threads_are_given_back(quick):

@@ -15,7 +15,7 @@ from PIL import Image
 import clep
 from clep import progress
 from clep.datasets import load
-from clep.errors import ConfigError, DataError
+from clep.errors import DataError
 
 CLASSES = ["apple", "Berry", "cherry 2"]  # sorted by name: capitals first
 
@@ -163,7 +163,7 @@ def test_images_of_another_size_in_the_test_part_are_refused(tmp_path):
 
 
 def test_a_part_that_is_missing_empty_or_no_zip_is_named(tmp_path):
-    assert refusal(tmp_path).startswith(f"{tmp_path}: there is neither `train/` nor `train.zip`; `stream.path` names")
+    assert refusal(tmp_path).startswith(f"{tmp_path}: there is neither `train/` nor `train.zip`; the path names")
     (tmp_path / "train").mkdir()
     assert refusal(tmp_path).startswith(f"{tmp_path / 'train'}: no images; expected CLASS/IMAGE")
     zipped(write(tmp_path / "cut"))
@@ -179,8 +179,3 @@ def test_a_flipped_byte_in_a_zip_is_noticed(tmp_path):
     damaged[member.header_offset + 30 + len(member.filename) + 20] ^= 255
     archive.write_bytes(damaged)
     assert re.search(r"train\.zip/apple/01\.png: cannot be read", refusal(tmp_path))
-
-
-def test_a_path_is_asked_for_by_its_key():
-    with pytest.raises(ConfigError, match=r"^stream\.path: `folder` needs the path of a folder"):
-        load("folder")

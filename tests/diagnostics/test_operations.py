@@ -5,7 +5,6 @@ from dataclasses import replace
 import pytest
 import torch
 
-from clep.diagnostics import operations as module
 from clep.diagnostics.operations import Operations, SpikeMeter, Synapses, operations
 from clep.equilibrium import ConvLayer, Network
 
@@ -71,7 +70,3 @@ def test_networks_of_rates_have_nothing_to_count():
     network, meter = Network([5, 3, 2]), SpikeMeter()
     meter.look(network.free_phase(torch.rand(4, 5)))
     assert meter.take() == {}
-
-
-def test_names_of_metrics_end_alike_for_both_kinds_of_signals():
-    assert module.OPERATIONS + module.OF_RATES == "energy/synaptic_operations_of_rates"

@@ -117,21 +117,3 @@ def test_every_parameter_is_in_one_layer_and_learns(arguments):
     SquaredError()(network(x), torch.tensor([0, 1, 2, 0])).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad.any() or name == "connections.0.feedback", name
-
-
-def test_sleep_refuses_what_is_no_chain_of_layers():
-    with pytest.raises(ConfigError, match="sleep_replay needs a chain of dense layers"):
-        biased([5, 4, 4, 4, 3], residual_links=2).sleep_layers()
-
-
-def test_ordinary_layers_take_what_sleep_gives_them_as_it_is():
-    network = biased([6, 5, 4, 3], readout="linear")
-    new = [torch.randn(weight.shape) for _, weight in network.sleep_layers()]
-    network.set_sleep_layers(new)
-    assert all(map(torch.equal, (weight for _, weight in network.sleep_layers()), new))
-    images = biased([(1, 8, 8), ConvLayer(2), 5, 3])
-    kernel = images.connections[0].weight.clone()
-    images.set_sleep_layers([torch.zeros_like(weight) for _, weight in images.sleep_layers()])
-    assert torch.equal(images.connections[0].weight, kernel)
-    assert not images.connections[1].weight.any()
-    assert not images.connections[2].weight.any()

@@ -153,8 +153,9 @@ def test_the_input_drives_the_first_layer_once_per_batch(monkeypatch):
 
 def test_a_sleeping_synapse_is_the_mean_over_branches():
     network = made(dendrites=Dendrites(3, 2, density=0.3))
-    (_, low), (_, _), (name, high) = network.sleep_layers()
-    assert (name, low.shape, high.shape) == ("connections.2", (7, 6), (4, 5))
+    low, _, top = network.dense_stack().layers
+    high = top.weight
+    assert (top.name, low.weight.shape, high.shape) == ("connections.2", (7, 6), (4, 5))
     connection = network.connections[2]
     expected = sum(connection.weight[k] * connection.mask[k] for k in range(3)) / 3
     close([high], [expected])
@@ -167,12 +168,12 @@ def test_sleep_changes_the_mean_over_branches_by_exactly_what_it_asks_for():
     """In equal parts for the branches that have the synapse; a pair of which all branches are masked stays at zero."""
     network = made(dendrites=Dendrites(3, 2, density=0.3))
     before = [c.weight.detach().clone() for c in network.connections]
-    layers = [weight for _, weight in network.sleep_layers()]
+    layers = network.dense_stack().weights
     changes = [torch.randn(weight.shape) for weight in layers]
-    network.set_sleep_layers([weight + change for weight, change in zip(layers, changes, strict=True)])
+    network.dense_stack().write([weight + change for weight, change in zip(layers, changes, strict=True)])
     bare = 0
-    for connection, old, change, (_, now), mean in zip(
-        network.connections, before, changes, network.sleep_layers(), layers, strict=True
+    for connection, old, change, now, mean in zip(
+        network.connections, before, changes, network.dense_stack().weights, layers, strict=True
     ):
         number = connection.mask.sum(0)
         bare += int((number == 0).sum())

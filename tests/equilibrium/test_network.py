@@ -147,32 +147,11 @@ def test_a_network_is_made_on_the_default_device_with_the_same_weights():
     assert torch.equal(network(torch.ones(2, 6)), biased([6, 5, 3], seed=1)(torch.ones(2, 6)))
 
 
-def test_sleep_layers_are_the_weights_lowest_first():
-    network = biased([6, 5, 4, 3])
-    layers = network.sleep_layers()
-    assert [name for name, _ in layers] == ["connections.0", "connections.1", "connections.2"]
-    assert [tuple(weight.shape) for _, weight in layers] == [(5, 6), (4, 5), (3, 4)]
-    assert all(weight is dict(network.named_parameters())[f"{name}.weight"] for name, weight in layers)
-
-
-@pytest.mark.usefixtures("double")
-def test_presynaptic_states_are_the_input_and_the_equilibria_below_each_connection():
-    network = biased([6, 5, 4, 3], seed=1)
-    x = torch.rand(2, 2, 3)
-    below = network.presynaptic(x)
-    states = bptt.relax(x.flatten(1), phi.Parts.of(network), network.spec.free_steps)
-    assert len(below) == 3
-    assert torch.equal(below[0], x.flatten(1))
-    assert_close(below[1:], [s.detach() for s in states[:2]], rtol=0.0, atol=1e-12)
-
-
 def test_a_free_phase_records_no_graph():
     """Cost nudging calls it with gradients on; a graph would be kept alive as long as the states."""
     network = biased([6, 5, 3])
     free = network.free_phase(torch.rand(2, 6))
-    assert not any(
-        t.requires_grad for t in (free.drive, *free.states, free.residual, free.halfway, *network.presynaptic(free.x))
-    )
+    assert not any(t.requires_grad for t in (free.drive, *free.states, free.residual, free.halfway))
 
 
 @pytest.mark.parametrize(

@@ -55,13 +55,10 @@ def test_activation_keeps_nan(name):
 
 OWN = """
     import torch
-    from clep.equilibrium import Neuron, NeuronFacts
+    from clep.equilibrium import Neuron
 
-    double_range = Neuron(
-        lambda u: u.clamp_(0.0, 2.0), torch.ones_like, NeuronFacts(bounds=(0.0, 2.0))
-    )
-    squash = Neuron(lambda u: u.sigmoid_(), lambda u: torch.sigmoid(u) * (1 - torch.sigmoid(u)),
-                    NeuronFacts(probability=True))
+    double_range = Neuron(lambda u: u.clamp_(0.0, 2.0), torch.ones_like, bounds=(0.0, 2.0))
+    squash = Neuron(lambda u: u.sigmoid_(), lambda u: u.sigmoid() * (1.0 - u.sigmoid()), probability=True)
     number = 3
 """
 

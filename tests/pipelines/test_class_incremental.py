@@ -64,6 +64,8 @@ def test_mlflow_holds_the_contract_of_metrics_with_the_experience_as_step(slept)
     for name in (
         "accuracy/average",
         "accuracy/learned",
+        "consolidation/accuracy_before",
+        "consolidation/accuracy_after",
         "sleep/accuracy_before",
         "sleep/accuracy_after",
         "sleep/firing_rate_layer_1",
@@ -187,8 +189,8 @@ def test_test_labels_reach_no_weight(small, monkeypatch):
 
 @pytest.mark.parametrize("strategies", [["sleep_replay"], ["joint"]])
 def test_measuring_every_epoch_changes_nothing_else(strategies, small):
-    """The evaluations run free phases of their own: neither the weights nor what is told of the last training batch may
-    come from them. After the last epoch and before consolidation the accuracy is that of the end."""
+    """The evaluations run free phases of their own: they must change neither the weights nor what is reported of the
+    last training batch. The accuracy after the last epoch is the accuracy before consolidation."""
     chosen = small | {"strategies": strategies, "learner": {"epochs": 3, "lr": 0.05}}
     plain = clep.run(chosen)
     measured = clep.run(chosen | {"learner": chosen["learner"] | {"evaluate_epochs": True}})
@@ -226,7 +228,7 @@ def test_a_diverging_run_is_failed_in_mlflow_with_what_came_before(small):
             r"sleep_replay\.decay: exp",
         ),
         ({"strategies": ["ewc"], "learner": {"nudging": "cost"}}, r"learner\.nudging: CostNudging cannot .* EWCPlugin"),
-        ({"stream": {"experiences": 11}}, r"stream\.experiences: expected an integer from 1 to 10"),
+        ({"stream": {"experiences": 11}}, r"stream\.experiences: expected an integer in \[1, 10\]"),
         ({"network": {"neuron": "hard_sigmiod"}}, r"network\.neuron: unknown neuron"),
         ({"device": "cuda"}, r"device: `cuda` was asked for"),
     ],

@@ -9,9 +9,11 @@ import time
 
 import mlflow
 import pytest
+from clep.pipelines import compare as comparing
 
 import clep
 from clep import tracking
+from clep.config import compose, replace
 
 CELLS = [["naive"], ["sleep_replay"], ["joint"]]
 
@@ -74,7 +76,21 @@ def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, 
 def test_a_wrong_cell_is_refused_before_the_first_is_trained(small, tmp_path):
     with pytest.raises(clep.errors.ConfigError, match=r"strategy\.sleep_replay\.stepz: unknown key `stepz`; did"):
         clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"stepz": 1}}})
+    with pytest.raises(clep.errors.ConfigError, match=r"\(in the cell `sleep_replay`\)$"):
+        clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"steps": -1}}})
     assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_a_comparison_taken_up_again_runs_only_what_is_missing(small):
+    """By default it starts afresh, since one compares what has just been changed."""
+    config = compose(small | {"cells": [["naive"], ["joint"]], "seeds": [0], "workers": 2})
+    first = comparing.compare(config)
+    wider = replace(config, cells=[["naive"], ["joint"], ["sleep_replay"]])
+    second = comparing.compare(wider, resume=True)
+    assert [run.run_id for run in second.runs[:2]] == [run.run_id for run in first.runs]
+    assert [run.accuracy_matrix for run in second.runs[:2]] == [run.accuracy_matrix for run in first.runs]
+    assert len(children(second)) == 1
+    assert second.to_text().splitlines()[2].split() == first.to_text().splitlines()[2].split()
 
 
 @pytest.mark.parametrize("to_group", [False, True], ids=["parent only", "whole process group"])

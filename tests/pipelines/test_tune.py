@@ -109,3 +109,25 @@ def test_a_diverging_network_scores_zero_so_that_the_search_goes_on_and_keeps_aw
     assert scores[1e30] == 0.0 < scores[0.01] == tuned.accuracy["mean"]
     with pytest.raises(TrialsFailedError, match=r"tune: all 1 trials diverged; lower learner\.lr"):
         tune.run(compose({}, [*several, values.replace(", 0.01", ""), "tune.trials=1"]))
+
+
+@pytest.mark.parametrize(
+    ("space", "message"),
+    [
+        ("{learner.lr: {low: -1, high: 1}}", "learner.lr: expected a number"),
+        ("{strategy.sleep_replay.threshold[1]: {low: -5.0, high: 1.0}}", "threshold"),
+    ],
+)
+def test_a_range_with_an_impossible_end_is_refused_before_anything_is_trained(space, message, tmp_path):
+    """A search would otherwise end hours later, at the first trial that draws such a value."""
+    with pytest.raises(clep.errors.ConfigError, match=message):
+        tune.run(compose({}, [*SMALL[:3], "strategies=sleep_replay", f"tune.space={space}"]))
+    assert not (tmp_path / "mlflow.db").exists()
+
+
+def test_what_was_found_is_written_as_text(tmp_path):
+    trials = [(n, 0.9 - n / 100, {"learner.lr": 0.1 * n}) for n in range(12)]
+    tuned = tune.Tuned({"mean": 0.9, "std": None, "n": 1}, {"learner.lr": 0.0}, trials, compose(), "uri", "abc")
+    lines = tuned.to_text().splitlines()
+    assert lines[:3] == ["trial  accuracy", "    0  0.9000", "    1  0.8900"]
+    assert lines[10:] == ["    9  0.8100", "", "learner.lr: 0.0"]

@@ -5,9 +5,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from clep.strategies import sleep_replay
 from torch import nn
 
 import clep
+from clep.sleep import CompiledSimulation
 from clep.streams import Experience, Samples, Stream
 
 
@@ -58,3 +60,32 @@ def finish():
         return plugin
 
     return fire
+
+
+@pytest.fixture
+def watch(monkeypatch):
+    """The steps of all sleeps: [(input spikes, [spikes of each layer])]."""
+    steps, run = [], CompiledSimulation.run
+
+    def watched(asleep, spikes):
+        for step in range(len(spikes)):
+            before = [count.copy() for count in asleep.counts]
+            run(asleep, spikes[step : step + 1])
+            fired = [(now - then).astype(float) for now, then in zip(asleep.counts, before, strict=True)]
+            steps.append((spikes[step : step + 1].dense()[0].astype(float), fired))
+
+    monkeypatch.setattr(CompiledSimulation, "run", watched)
+    return steps
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """The constants of each sleep and its options: [([SpikingParameters], {})]."""
+    calls, simulate = [], sleep_replay.simulation
+
+    def watched(weights, parameters, **options):
+        calls.append((parameters, options))
+        return simulate(weights, parameters, **options)
+
+    monkeypatch.setattr(sleep_replay, "simulation", watched)
+    return calls

@@ -8,7 +8,8 @@ from clep.strategies.awake_rehearsal import AwakeRehearsal
 
 import clep
 from clep.errors import ConfigError
-from clep.strategy import Memory, Strategy, build
+from clep.registry import build
+from clep.strategy import Memory, Strategy
 from clep.streams import ROW
 
 POLICIES = ["class_balanced", "experience_balanced", "reservoir"]
@@ -190,16 +191,16 @@ def test_validation_samples_are_never_stored():
 
 def test_values_that_cannot_be_are_refused_by_their_key():
     with pytest.raises(
-        ConfigError, match=r"^strategy\.awake_rehearsal\.memory_size: expected a value of at least 1, got 0"
+        ConfigError, match=r"^strategy\.awake_rehearsal\.memory_size: expected a number of at least 1, got 0"
     ):
         build(["awake_rehearsal"], {"awake_rehearsal": {"memory_size": 0}})
     nearest = r"^strategy\.awake_rehearsal\.policy: unknown value `class_balance`; did you mean `class_balanced`\?"
     with pytest.raises(ConfigError, match=nearest):
         build(["awake_rehearsal"], {"awake_rehearsal": {"policy": "class_balance"}})
     for fraction in (0.0, -0.1, 1.5, float("nan")):
-        with pytest.raises(ConfigError, match=r"^strategy\.awake_rehearsal\.fraction: expected a value in \["):
+        with pytest.raises(ConfigError, match=r"^strategy\.awake_rehearsal\.fraction: expected a number in \("):
             build(["awake_rehearsal"], {"awake_rehearsal": {"fraction": fraction}})
-    with pytest.raises(ConfigError, match=r"^policy: unknown policy `x`"):
+    with pytest.raises(ConfigError, match=r"^policy: unknown value `x`"):
         AwakeRehearsal(policy="x")
 
 
@@ -209,7 +210,7 @@ def test_a_share_and_a_number_or_another_policy_are_refused_together():
         ConfigError, match=r"^strategy\.awake_rehearsal\.fraction: .*memory_size=50.*one of them to null"
     ):
         build(["awake_rehearsal"], both)
-    with pytest.raises(ConfigError, match=r"\.fraction: .*leave policy=class_balanced, got `reservoir`"):
+    with pytest.raises(ConfigError, match=r"\.fraction: .*use policy=class_balanced, got `reservoir`"):
         build(["awake_rehearsal"], {"awake_rehearsal": {"fraction": 0.1, "policy": "reservoir"}})
 
 

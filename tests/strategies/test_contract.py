@@ -10,7 +10,7 @@ from avalanche.training import Naive
 from torch import nn
 
 import clep
-from clep import strategy
+from clep import registry
 from clep.bridge import LightningTemplate
 from clep.build import build_strategies
 from clep.config import builtin, compose
@@ -43,8 +43,8 @@ OTHER_FIRST_BATCHES = {"joint", "gdumb"}
 # Draws from torch's global generator in order to give Avalanche's weights to the bit.
 DRAWS_GLOBALLY = {"der", "er_ace", "gem"}
 
-ALL = strategy.names()
-OURS = [name for name in ALL if issubclass(strategy.find(name), Strategy) and name != "joint"]
+ALL = registry.names()
+OURS = [name for name in ALL if issubclass(registry.find(name), Strategy) and name != "joint"]
 SAMPLE_BYTES = 64 * 4 + 8
 
 
@@ -70,10 +70,10 @@ def same(first, second):
 
 @pytest.mark.parametrize("name", ALL)
 def test_its_docstring_names_every_parameter(name):
-    cls = strategy.find(name)
+    cls = registry.find(name)
     assert cls.__doc__
     ours = cls.__module__.startswith("clep.")  # Google style; Avalanche has several
-    for parameter in strategy.parameters(cls):
+    for parameter in registry.parameters(cls):
         pattern = rf"^ +{parameter}: \S" if ours else rf"\b{parameter}\b"
         assert re.search(pattern, f"{cls.__doc__}\n{cls.__init__.__doc__}", re.MULTILINE), parameter
 
@@ -83,10 +83,10 @@ def test_every_parameter_has_a_value_without_being_asked_for(name):
     """By its default or by `configs/strategy/<name>.yaml`; the values build."""
     composed = compose({"strategies": [name]}).strategy.get(name, {})
     assert bool(composed) is (name in builtin("strategy"))
-    values = strategy.defaults(strategy.find(name)) | composed
-    assert set(values) == set(strategy.parameters(strategy.find(name)))
-    (plugin,) = strategy.build([name], {name: values})
-    assert type(plugin) is strategy.find(name)
+    values = registry.defaults(registry.find(name)) | composed
+    assert set(values) == set(registry.parameters(registry.find(name)))
+    (plugin,) = registry.build([name], {name: values})
+    assert type(plugin) is registry.find(name)
 
 
 def test_there_is_no_configuration_of_an_unknown_strategy():
@@ -110,7 +110,7 @@ def test_it_trains_two_experiences_in_the_bridge_and_keeps_its_accounts(name, pa
         memory = report.memory
         assert min(memory.exemplars, memory.exemplar_bytes, memory.statistics_bytes) >= 0
         assert memory.exemplar_bytes == memory.exemplars * SAMPLE_BYTES
-        assert all(np.isfinite(value) for value in report.logged.values())
+        assert all(np.isfinite(value) for value in report.numbers.values())
     if name in ARGUMENTS or name in KEEPS_STATISTICS:
         assert result.reports[-1].memory.exemplars == STORED.get(name, 0)
         assert (result.reports[-1].memory.statistics_bytes > 0) is (name in KEEPS_STATISTICS)
@@ -154,7 +154,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_same_matrix(name, pair):
     first, second = (bridge(pair, built(name, seed=5), seed=5) for _ in range(2))
     assert same(first[0], second[0])
     np.testing.assert_array_equal(first[1].matrix, second[1].matrix)
-    assert [r.logged for r in first[1].reports] == [r.logged for r in second[1].reports]
+    assert [r.numbers for r in first[1].reports] == [r.numbers for r in second[1].reports]
 
 
 # modesty

@@ -1,11 +1,8 @@
 """Dark experience replay: what the bit-equality with Avalanche (test_bridge) does not show."""
 
-import pytest
-import torch
 from clep.strategies.der import DER
 
 import clep
-from clep.errors import ConfigError
 from clep.strategy import Strategy
 
 
@@ -25,14 +22,3 @@ def test_stored_samples_join_every_batch_from_the_second_experience_on(digits):
     learner = clep.Learner(clep.Network([64, 8, 10]), lr=0.05)
     clep.Training(learner, [DER(mem_size=20, batch_size_mem=6), sizes], batch_size=16).run(digits)
     assert sizes.sizes == {0: [16, 16, 8], 1: [22, 22, 14], 2: [22, 22, 14]}
-
-
-def test_a_memory_smaller_than_a_batch_is_refused_before_anything_is_trained(digits):
-    """Avalanche rehearses only full batches: this would be naive training under another name."""
-    network = clep.Network([64, 8, 10])
-    start = network.connections[0].weight.detach().clone()
-    with pytest.raises(
-        ConfigError, match=r"^strategy\.der\.mem_size: 20 samples never fill a batch of 32.*batch_size_mem"
-    ):
-        clep.Training(clep.Learner(network), [DER(mem_size=20)], batch_size=32).run(digits)
-    assert torch.equal(network.connections[0].weight, start)

@@ -1,15 +1,11 @@
 """ER-ACE: what the bit-equality with Avalanche (test_bridge) does not show."""
 
-import pytest
 import torch
-from avalanche.training.plugins import EWCPlugin
-from clep.strategies.der import DER
 from clep.strategies.er_ace import ERACE, asymmetric
 from torch import nn
 
 import clep
 from clep.equilibrium import SquaredError
-from clep.errors import ConfigError
 from clep.strategy import Strategy
 
 STORED, STORED_Y = torch.tensor([[0.5, 0.0, 0.0], [0.0, 1.0, 1.0]]), torch.tensor([0, 1])
@@ -59,23 +55,3 @@ def test_on_an_equilibrium_network_new_samples_nudge_no_output_of_another_class(
             plain = plain.masked_fill(absent, 0.0) / 2
         torch.testing.assert_close(gradient, plain)
     assert set(losses.seen) == {0, 1, 2}
-
-
-def test_a_memory_smaller_than_a_batch_is_refused_before_anything_is_trained(digits):
-    with pytest.raises(
-        ConfigError, match=r"^strategy\.er_ace\.mem_size: 20 samples never fill a batch of 32.*er_ace\.batch_size_mem"
-    ):
-        clep.Training(clep.Learner(clep.Network([64, 8, 10])), [ERACE(mem_size=20)], batch_size=32).run(digits)
-
-
-@pytest.mark.parametrize(("name", "strategy"), [("er_ace", ERACE), ("der", DER)])
-def test_a_penalty_before_it_which_it_would_lose_is_refused_and_one_after_it_works(name, strategy, digits):
-    def run(*plugins):
-        network = clep.Network([64, 8, 10], seed=1)
-        torch.manual_seed(0)
-        clep.Training(clep.Learner(network, lr=0.05), plugins, batch_size=16).run(digits)
-        return network.connections[0].weight.detach()
-
-    with pytest.raises(ConfigError, match=rf"^strategies: `{name}` replaces the loss, .*EWCPlugin.*put `{name}` first"):
-        run(EWCPlugin(1e4), strategy(mem_size=20))
-    assert not torch.equal(run(strategy(mem_size=20), EWCPlugin(1.0)), run(strategy(mem_size=20)))

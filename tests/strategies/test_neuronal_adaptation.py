@@ -10,24 +10,20 @@ from clep.strategies.neuronal_adaptation import NeuronalAdaptation
 
 import clep
 from clep.errors import ConfigError
-from clep.strategy import build
+from clep.registry import build
 
 
 class Watch(SupervisedPlugin):
-    """Records at every event whether adaptation is on, and the norms of every update."""
+    """Records at every event whether adaptation is on."""
 
     def __init__(self):
         super().__init__()
-        self.on, self.norms = {}, [[]]
+        self.on = {}
 
 
 def _recorder(event):
     def record(self, strategy, **kwargs):
-        self.on.setdefault(event, set()).add(strategy.model.adaptation is not None)
-        if event == "after_training_iteration":
-            self.norms[-1].append([float(norm) for norm in strategy.model.contrast_norms])
-        if event == "after_training_exp":
-            self.norms.append([])
+        self.on.setdefault(event, set()).add(strategy.model.gradient.adaptation is not None)
 
     return record
 
@@ -56,15 +52,21 @@ def test_it_is_on_during_the_training_of_an_experience_only(digits):
         within = event.partition("_")[2] in during or event == "before_training_exp"
         assert states == {within}, event
     assert {"after_training_exp", "before_training", "after_backward"} <= set(watch.on)
-    assert model.adaptation is None
+    assert model.gradient.adaptation is None
 
 
-def test_it_logs_the_mean_norms_of_each_experience(digits):
-    watch = Watch()
-    _, result = adapt(digits, [watch, NeuronalAdaptation()])
-    assert [len(norms) for norms in watch.norms] == [6, 6, 6, 0]  # 2 epochs of 3 batches
-    for norms, report in zip(watch.norms, result.reports, strict=False):
-        before, after = np.mean(norms, axis=0)
+def test_it_logs_the_mean_norms_of_each_experience(digits, monkeypatch):
+    norms, add_norms = [], NeuronalAdaptation._add_norms
+
+    def watched(plugin, before, after):
+        norms.append((float(before), float(after)))
+        add_norms(plugin, before, after)
+
+    monkeypatch.setattr(NeuronalAdaptation, "_add_norms", watched)
+    _, result = adapt(digits, [NeuronalAdaptation()])
+    assert len(norms) == 18  # 3 experiences, 2 epochs of 3 batches
+    for report, part in zip(result.reports, np.split(np.array(norms), 3), strict=True):
+        before, after = part.mean(axis=0)
         assert report.logged == pytest.approx(
             {"adaptation/update_norm_before": before, "adaptation/update_norm_after": after}, rel=1e-6
         )
@@ -75,7 +77,7 @@ def test_without_steps_it_is_naive_training_to_the_bit(digits):
     naive, _ = adapt(digits, [])
     idle, result = adapt(digits, [NeuronalAdaptation(steps=0)])
     assert torch.equal(weights_of(naive), weights_of(idle))
-    logged = result.reports[-1].logged
+    logged = result.reports[-1].numbers
     assert logged["adaptation/update_norm_before"] == logged["adaptation/update_norm_after"] > 0
     for other in (NeuronalAdaptation(), NeuronalAdaptation(rescale=False), NeuronalAdaptation(rate=0.5)):
         assert not torch.equal(weights_of(adapt(digits, [other])[0]), weights_of(naive))
@@ -86,28 +88,29 @@ def test_with_cost_nudging_it_adapts_as_well(digits):
     naive, _ = adapt(digits, [], gradient=clep.CostNudging())
     adapted, result = adapt(digits, [NeuronalAdaptation()], gradient=clep.CostNudging())
     assert not torch.equal(weights_of(naive), weights_of(adapted))
-    assert result.reports[0].logged["adaptation/update_norm_after"] > 0
+    assert result.reports[0].numbers["adaptation/update_norm_after"] > 0
 
 
 @pytest.mark.parametrize("rule", ["contrast", "predictive"])
 def test_after_a_clamped_phase_it_adapts_as_well(rule, digits):
     runs = {}
     for name, plugins in {"plain": [], "idle": [NeuronalAdaptation(steps=0)], "on": [NeuronalAdaptation()]}.items():
-        model = clep.Network([64, 16, 10], seed=2, rule=rule, nudging=clep.LinearNudging(phases="one_sided"))
-        runs[name] = adapt(digits, plugins, model, gradient=clep.Clamping())
+        model = clep.Network([64, 16, 10], seed=2, gradient=clep.LinearNudging(phases="one_sided"))
+        runs[name] = adapt(digits, plugins, model, gradient=clep.Clamping(rule=rule))
     plain, idle, on = (weights_of(model) for model, _ in runs.values())
     assert torch.equal(plain, idle)
     assert not torch.equal(plain, on)
-    logged = runs["on"][1].reports[0].logged
+    logged = runs["on"][1].reports[0].numbers
     assert 0 < logged["adaptation/update_norm_after"] < logged["adaptation/update_norm_before"]
 
 
-@pytest.mark.parametrize("gradient", [clep.Backpropagation(), clep.ContinualNudging()])
+@pytest.mark.parametrize("gradient", [clep.Backpropagation(), clep.CEP()])
 def test_an_estimate_without_a_contrast_at_the_end_of_a_phase_is_refused_before_it_is_trained(gradient, digits):
     model = clep.Network([64, 16, 10], seed=2)
     before = weights_of(model)
     with pytest.raises(
-        ConfigError, match=rf"which {type(gradient).__name__} has not; use learner\.nudging=linear, cost"
+        ConfigError,
+        match=rf"^learner\.gradient: .* {type(gradient).__name__} has none; use learner\.gradient=linear",
     ):
         adapt(digits, [NeuronalAdaptation()], model, gradient=gradient, momentum=0.0)
     assert torch.equal(weights_of(model), before)
@@ -122,8 +125,7 @@ def test_the_size_of_a_rescaled_update_is_that_of_a_plain_one(digits):
         ("rescaled", NeuronalAdaptation()),
         ("shrunk", NeuronalAdaptation(rescale=False)),
     ):
-        network = clep.Network([64, 16, 10], seed=2)
-        network.adaptation = plugin.adaptation
+        network = clep.Network([64, 16, 10], seed=2, gradient=clep.LinearNudging(adaptation=plugin.adaptation))
         clep.Learner(network).criterion(network(x), y).backward()
         gradients[name] = torch.cat([p.grad.flatten() for p in network.parameters()])
     plain, rescaled, shrunk = gradients.values()

@@ -14,27 +14,17 @@ from clep.equilibrium.gradients.linear import LinearNudging
 from clep.equilibrium.gradients.ordinary import Autograd
 from clep.errors import ConfigError
 from clep.imports import check_name, import_path
-
-GRADIENTS: dict[str, type[Gradient]] = {
-    "linear": LinearNudging,
-    "cost": CostNudging,
-    "cep": CEP,
-    "clamped": Clamping,
-    "bptt": Backpropagation,
-}
-"""Name of an estimate -> its class; to add one, add its file and a row here."""
+from clep.specs.gradients import GRADIENTS
 
 
 def gradient_class(name: str) -> type[Gradient]:
-    """The class of a name of `GRADIENTS`, or of an import path `module:Class`.
+    """The class of a name of `clep.specs.gradients.GRADIENTS`, or of an import path `module:Class`.
 
     Raises:
         ConfigError: for an unknown name, or a path to anything but a `Gradient`.
     """
-    if name in GRADIENTS:
-        return GRADIENTS[name]
     check_name("gradient", name, GRADIENTS, "gradient")
-    found = import_path(name, "gradient")
+    found = import_path(GRADIENTS.get(name, name), "gradient")
     if not (isinstance(found, type) and issubclass(found, Gradient)):
         raise ConfigError(f"gradient: `{name}` is not a class derived from `clep.equilibrium.Gradient`")
     return found
@@ -57,15 +47,18 @@ def gradient_from(values: Mapping[str, Any]) -> Gradient:
 
 def known_name(gradient: Gradient) -> str:
     """The name of the built-in estimate that an estimate is or derives from; its import path if there is none."""
-    names = (name for cls in type(gradient).__mro__ for name, known in GRADIENTS.items() if known is cls)
-    return next(names, name_of(gradient))
+    names = (_name_of(cls) for cls in type(gradient).__mro__)
+    return next((name for name in names if name in GRADIENTS), name_of(gradient))
 
 
 def name_of(gradient: Gradient) -> str:
     """The name under which `gradient_class` finds the class of an estimate."""
-    cls = type(gradient)
-    names = (name for name, known in GRADIENTS.items() if known is cls)
-    return next(names, f"{cls.__module__}:{cls.__qualname__}")
+    return _name_of(type(gradient))
+
+
+def _name_of(cls: type) -> str:
+    path = f"{cls.__module__}:{cls.__qualname__}"
+    return next((name for name, known in GRADIENTS.items() if known == path), path)
 
 
 __all__ = [

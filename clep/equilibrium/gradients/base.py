@@ -60,7 +60,7 @@ class Gradient(ABC):
 
     Example:
         >>> from dataclasses import dataclass
-        >>> from clep.equilibrium import Network
+        >>> from clep.equilibrium import LinearNudging
         >>> @dataclass(frozen=True)
         ... class Tenfold(LinearNudging):
         ...     def loss(self, prediction, y, criterion):
@@ -109,7 +109,8 @@ class _Delivered(torch.autograd.Function):
 
 def delivered(free: FreePhase, gradients: Callable[[], list[Tensor]]) -> Tensor:
     """Zero, whose gradient for the connections' parameters is the mean of `gradients()` over the batch."""
-    return _Delivered.apply(gradients, len(free.x), *free.body.parameters())
+    zero: Tensor = _Delivered.apply(gradients, len(free.x), *free.body.parameters())
+    return zero
 
 
 def relaxed(network: "Network", x: Tensor) -> Prediction:

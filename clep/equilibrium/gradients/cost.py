@@ -34,6 +34,7 @@ class CostNudging(Gradient, CostOptions):
         ConfigError: for beta = 0, an unknown name, or a cost that is not a mean over the batch.
 
     Example:
+        >>> import torch
         >>> from clep.equilibrium import Network, SquaredError
         >>> network, gradient = Network([4, 3, 2]), CostNudging(beta=0.5)
         >>> gradient.loss(gradient.predict(network, torch.rand(5, 4)), torch.arange(5) % 2, SquaredError()).backward()

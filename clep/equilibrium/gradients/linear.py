@@ -34,6 +34,7 @@ class LinearNudging(Gradient, Nudging):
         ConfigError: for beta = 0, an unknown name, or a combination without meaning.
 
     Example:
+        >>> import torch
         >>> from clep.equilibrium import Network
         >>> network = Network([4, 3, 2], gradient=LinearNudging(beta=0.1))
         >>> network(torch.rand(5, 4)).sum().backward()

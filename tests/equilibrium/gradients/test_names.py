@@ -84,7 +84,7 @@ def test_an_estimate_of_ones_own_counts_as_the_built_in_one_that_it_derives_from
     ("values", "words"),
     [
         ({"name": "costs"}, ["gradient: ", "`costs`", "did you mean `cost`?", *GRADIENTS, "import path"]),
-        ({"name": "no_such_module:It"}, ["gradient: ", "cannot import `no_such_module:It`", "importable"]),
+        ({"name": "no_such_module:It"}, ["gradient: ", "cannot import `no_such_module:It`", "must be installed"]),
         ({"name": "MODULE:It"}, ["gradient: ", "cannot import"]),
         ({"name": "MODULE:number"}, ["gradient: ", "not a class derived from `clep.equilibrium.Gradient`"]),
         ({"name": "builtins:dict"}, ["gradient: ", "not a class derived from `clep.equilibrium.Gradient`"]),

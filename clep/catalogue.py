@@ -1,0 +1,70 @@
+"""What there is to choose from: strategies, streams, networks, configurations and claims, one line each."""
+
+import ast
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+from clep import config
+
+_GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
+SECTIONS = ("strategies", *_GROUPS)
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Names and descriptions, by section.
+
+    Attributes:
+        sections: section -> rows of (name, description), or of (name, import path, description) for strategies.
+    """
+
+    sections: dict[str, list[tuple[str, ...]]]
+
+    def to_json(self) -> dict[str, list[list[str]]]:
+        """Plain containers."""
+        return {name: [list(row) for row in rows] for name, rows in self.sections.items()}
+
+    def to_text(self) -> str:
+        """Aligned columns, under the name of the section if there are several."""
+        if len(self.sections) == 1:
+            return "\n".join(line for rows in self.sections.values() for line in _columns(rows))
+        return "\n\n".join("\n  ".join([f"{name}:", *_columns(rows)]) for name, rows in self.sections.items())
+
+
+def catalogue(section: str | None = None) -> Catalogue:
+    """List one of `SECTIONS`, or all of them. Imports no strategy, so it is fast.
+
+    Example:
+        >>> [name for name, description in catalogue("networks").sections["networks"]][:2]
+        ['bptt', 'chl']
+    """
+    chosen = [section] if section else SECTIONS
+    return Catalogue({name: list(_rows(name)) for name in chosen})
+
+
+def _rows(section: str) -> Iterator[tuple[str, ...]]:
+    if section in _GROUPS:
+        yield from config.builtin(_GROUPS[section]).items()
+        return
+    described = config.builtin("strategy")
+    for entry in sorted(metadata.entry_points(group="clep.strategies"), key=lambda entry: entry.name):
+        yield entry.name, entry.value, _first_docline(entry) or described.get(entry.name, "")
+
+
+def _first_docline(entry: metadata.EntryPoint) -> str:
+    """The first line of the docstring of one of clep's own strategies, read from its source."""
+    spec = importlib.util.find_spec(entry.module) if entry.module.startswith("clep.") else None
+    if not spec or not spec.origin:
+        return ""
+    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == entry.attr]
+    return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
+
+
+def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
+    """Align the columns of a table."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]

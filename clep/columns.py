@@ -1,0 +1,284 @@
+"""Columns of tables: a number of a cell and how it is written, for `clep compare`, for claims and for CSV files.
+
+A `Column` is a function of a `Row`, and a row is a cell with the runs of its seeds. To add a column to the table of
+`clep compare`, append it to `COMPARISON`; to let claims ask for it, add it to `COLUMNS`.
+"""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from clep.checks import unknown
+from clep.errors import ConfigError
+from clep.metrics import mean_std
+
+LAST_EPOCHS = 5
+_EPOCHS = "learner.evaluate_epochs"
+
+Run = Mapping[str, Any]
+"""A run as `Result.to_json` gives it."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A cell of a comparison and the runs of its seeds.
+
+    Attributes:
+        label: name of the cell.
+        runs: one per seed; a run whose training diverged is one of them.
+        published: the number of a paper, a fraction, where one is known.
+        source: where that number is from.
+        note: why the cell was not run, if it was not.
+        at: labels of the cell on the axes of the grid that it comes from; empty for others.
+    """
+
+    label: str
+    runs: Sequence[Run]
+    published: float | None = None
+    source: str = ""
+    note: str = ""
+    at: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> list[Run]:
+        """The runs that have a final accuracy."""
+        return [run for run in self.runs if run["status"] == "FINISHED" and run["accuracy"] is not None]
+
+    @property
+    def by_seed(self) -> dict[int, float]:
+        """Seed -> final accuracy, of the runs that finished."""
+        return {run["seed"]: run["accuracy"] for run in self.finished}
+
+    @property
+    def status(self) -> str:
+        """`FINISHED`, or the first other status of a run."""
+        return next((run["status"] for run in self.runs if run["status"] != "FINISHED"), "FINISHED")
+
+    @property
+    def remark(self) -> str:
+        """Why accuracies are missing; empty if none is."""
+        diverged = sum(bool(run.get("diverged")) for run in self.runs)
+        failed = len(self.runs) - len(self.finished) - diverged
+        counted = [f"{n} {what}" for n, what in ((failed, "failed"), (diverged, "diverged")) if n]
+        return self.note or ", ".join(counted) or ("" if self.finished else "not run")
+
+    def over_seeds(self, of_run: Callable[[Run], float | None]) -> dict[str, Any]:
+        """`mean`, `std` (ddof 1) and `n` of a number of the runs that finished; runs without it are left out."""
+        return mean_std(of_run(run) for run in self.finished)
+
+
+@dataclass(frozen=True)
+class Column:
+    """A number of a cell.
+
+    Attributes:
+        name: what a claim asks for it by, and its heading in CSV files.
+        title: its heading in tables.
+        of_cell: its value, None if it is undefined.
+        form: the format of the value.
+        write: writes more than the value, e.g. a standard deviation beside it; takes the place of `form`.
+        of_run: its value in one run, where it has one.
+        higher_is_better: of two values.
+        needs: a key of the configuration without which it is not measured.
+    """
+
+    name: str
+    title: str
+    of_cell: Callable[[Row], Any]
+    form: str = ".4f"
+    write: Callable[[Row], str] | None = None
+    of_run: Callable[[Run], float | None] | None = None
+    higher_is_better: bool = False
+    needs: str = ""
+
+    def text(self, row: Row) -> str:
+        """The column's entry in the row of a table.
+
+        Example:
+            >>> from clep.columns import COLUMNS, Row
+            >>> row = Row("naive", [{"status": "FINISHED", "seed": 0, "accuracy": 0.25}])
+            >>> COLUMNS["worst"].text(row), COLUMNS["residual"].text(row)
+            ('0.250', '-')
+        """
+        return self.write(row) if self.write else self.format(self.of_cell(row))
+
+    def format(self, value: float | None) -> str:
+        """A value as the table shows it, `-` for None."""
+        return "-" if value is None else format(value, self.form)
+
+
+def of(key: str) -> Callable[[Run], float | None]:
+    """The function that reads a number of a run, None where it was not measured."""
+    return lambda run: run.get(key)
+
+
+def mean(of_run: Callable[[Run], float | None]) -> Callable[[Row], float | None]:
+    """The mean over the seeds that finished."""
+    return lambda row: row.over_seeds(of_run)["mean"]
+
+
+def total(of_run: Callable[[Run], float | None]) -> Callable[[Row], float | None]:
+    """The sum over all runs; None without any."""
+    return lambda row: float(sum(of_run(run) or 0.0 for run in row.runs)) if row.runs else None
+
+
+def plus_minus(over_seeds: Mapping[str, Any], sign: str) -> str:
+    """A mean and its standard deviation as text.
+
+    Example:
+        >>> from clep.metrics import mean_std
+        >>> plus_minus(mean_std([0.1, 0.3]), "±"), plus_minus(mean_std([0.2]), "±"), plus_minus(mean_std([]), "±")
+        ('0.200 ± 0.141', '0.200', '-')
+    """
+    if over_seeds["mean"] is None:
+        return "-"
+    return f"{over_seeds['mean']:.3f}" + ("" if over_seeds["std"] is None else f" {sign} {over_seeds['std']:.3f}")
+
+
+def std(row: Row) -> float | None:
+    """Standard deviation (ddof 1) of the final accuracy over the seeds that finished; None for fewer than two."""
+    return row.over_seeds(of("accuracy"))["std"]
+
+
+def worst(row: Row) -> float | None:
+    """Lowest final accuracy of a seed; a run that diverged has an accuracy of 0."""
+    accuracies = [0.0 if run.get("diverged") else run["accuracy"] for run in row.runs]
+    return min((value for value in accuracies if value is not None), default=None)
+
+
+def std_last_epochs(run: Run) -> float | None:
+    """Standard deviation (ddof 1) of the accuracy after each of the last `LAST_EPOCHS` epochs, or of all if fewer.
+
+    Where a run is still improving, its trend is part of it; so it means stability only where training has levelled out.
+    """
+    return mean_std((run.get("accuracy_epochs") or [])[-LAST_EPOCHS:])["std"]
+
+
+def oscillated(run: Run) -> float | None:
+    """1 if the free phase of any training batch did not settle, else 0; None for a run that did not finish."""
+    share = run.get("unsettled")
+    return None if share is None else float(share > 0.0)
+
+
+def diverged(run: Run) -> float:
+    """1 if training ended in a `DivergenceError`, else 0."""
+    return float(bool(run.get("diverged")))
+
+
+def bytes_kept(row: Row) -> int | None:
+    """Bytes of exemplars and statistics that were kept of the past in the end, in the first seed."""
+    if not row.finished:
+        return None
+    memory = row.finished[0].get("memory") or {}
+    return memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0)
+
+
+def _bytes(row: Row) -> str:
+    return "-" if (kept := bytes_kept(row)) is None else f"{kept:,}".replace(",", " ")
+
+
+def _seeds(row: Row) -> str:
+    return str(len(row.finished)) + ("" if row.status == "FINISHED" else f" ({row.status.lower()})")
+
+
+def _each_seed(row: Row) -> str:
+    return " ".join(f"{value:.3f}" for value in row.by_seed.values()) or row.remark
+
+
+def _published(row: Row) -> str:
+    number = "-" if row.published is None else f"{row.published:.3f}"
+    return number + (f" ({row.source})" if row.source else "")
+
+
+def _accuracy(row: Row) -> str:
+    return plus_minus(row.over_seeds(of("accuracy")), "±")
+
+
+def _accuracy_or_remark(row: Row) -> str:
+    return _accuracy(row) if row.finished else row.remark
+
+
+def _with_deviation(key: str, title: str) -> Column:
+    return Column(key, title, mean(of(key)), write=lambda row: plus_minus(row.over_seeds(of(key)), "+-"))
+
+
+COMPARISON = (
+    _with_deviation("accuracy", "final accuracy"),
+    _with_deviation("forgetting", "forgetting"),
+    _with_deviation("learned_accuracy", "learned accuracy"),
+    Column("seeds", "seeds", lambda row: len(row.finished), write=_seeds),
+)
+"""Columns of the table of `clep compare`, beside the cell's name."""
+
+_STD = Column("std", "std over seeds", std)
+_FORGETTING = Column("forgetting", "forgetting", mean(of("forgetting")), ".3f")
+_LEARNED = Column("learned_accuracy", "learned", mean(of("learned_accuracy")), ".3f", higher_is_better=True)
+_PUBLISHED = Column("published", "published", lambda row: row.published, write=_published)
+_BYTES = Column("bytes", "bytes of the past", bytes_kept, write=_bytes)
+
+SECONDS = Column("seconds", "seconds", mean(lambda run: run["seconds"]["total"]), ".0f")
+
+CLAIM = (
+    Column("accuracy", "accuracy", mean(of("accuracy")), write=_accuracy),
+    Column("each_seed", "each seed", lambda row: list(row.by_seed.values()), write=_each_seed),
+    _FORGETTING,
+    _LEARNED,
+    _PUBLISHED,
+    _BYTES,
+    SECONDS,
+)
+"""Columns of the table of a claim, before those that it asks for."""
+
+ACCURACY_OR_REMARK = Column("accuracy", "accuracy", mean(of("accuracy")), write=_accuracy_or_remark)
+"""The accuracy in the table of a grid, where no other column says why it is missing."""
+
+CSV = (Column("mean", "mean", mean(of("accuracy"))), _STD, _FORGETTING, _LEARNED, _PUBLISHED, _BYTES)
+"""What the CSV file of a claim says of a cell, in full precision."""
+
+COLUMNS = {
+    column.name: column
+    for column in (
+        _STD,
+        Column("worst", "worst seed", worst, ".3f", higher_is_better=True),
+        Column(
+            "std_last_epochs",
+            f"std, last {LAST_EPOCHS} epochs",
+            mean(std_last_epochs),
+            of_run=std_last_epochs,
+            needs=_EPOCHS,
+        ),
+        Column("diverged", "diverged runs", total(diverged), ".0f", of_run=diverged),
+        Column("oscillated", "unsettled runs", total(oscillated), ".0f", of_run=oscillated),
+        Column("unsettled", "unsettled free phases", mean(of("unsettled")), ".3f", of_run=of("unsettled")),
+        Column("residual", "residual at T1", mean(of("residual")), ".1e", of_run=of("residual")),
+    )
+}
+"""The columns that a claim can ask for, by name."""
+
+
+def chosen(names: Sequence[str]) -> tuple[Column, ...]:
+    """The columns of these names.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest one.
+
+    Example:
+        >>> [column.title for column in chosen(["worst", "residual"])]
+        ['worst seed', 'residual at T1']
+    """
+    for name in names:
+        if name not in COLUMNS:
+            raise ConfigError(f"columns: {unknown(str(name), COLUMNS, 'column')}")
+    return tuple(COLUMNS[name] for name in names)
+
+
+def check_needs(columns: Sequence[Column], config: Any) -> None:
+    """Refuse a configuration whose runs do not measure what the columns need.
+
+    Raises:
+        ConfigError: with the key to set.
+    """
+    for column in columns:
+        if column.needs and not functools.reduce(getattr, column.needs.split("."), config):
+            raise ConfigError(f"{column.needs}: the column `{column.name}` needs it; set it to true")

@@ -1,0 +1,358 @@
+"""The commands of `clep`, one row each: what a command takes, what its help says, and what it calls.
+
+A new command is one row of `COMMANDS`, and the function beside it that calls its pipeline. Pipelines are imported when
+a command runs, since they load torch.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from clep import config
+from clep.catalogue import SECTIONS, Catalogue, catalogue
+from clep.config import Config
+from clep.errors import ConfigError, within
+
+
+class Printable(Protocol):
+    """What a command returns.
+
+    Three further attributes are used where a result has them: `failed` decides the exit code, `failures` are lines for
+    stderr, and `tracking_uri` is where MLflow has the runs.
+    """
+
+    def to_text(self) -> str:
+        """The result for a reader."""
+        ...
+
+    def to_json(self) -> Any:
+        """The result as plain containers."""
+        ...
+
+
+@dataclass(frozen=True)
+class Argument:
+    """An argument of a command, as `argparse.ArgumentParser.add_argument` takes it."""
+
+    name: str
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command.
+
+    Attributes:
+        name: the word after `clep`.
+        help: one sentence: what it does.
+        prints: what it prints, and what else to know.
+        usage: its positional arguments, as they are typed.
+        examples: command line -> what it does.
+        arguments: what it takes.
+        call: calls the pipeline with the parsed arguments and returns the result.
+        keys: keys of the configuration that matter most for it -> what they mean.
+        hint: a line below the printed text; arguments are filled in.
+    """
+
+    name: str
+    help: str
+    prints: str
+    usage: str
+    examples: Mapping[str, str]
+    arguments: Sequence[Argument]
+    call: Callable[[argparse.Namespace], Any]
+    keys: Mapping[str, str] = field(default_factory=dict)
+    hint: str = ""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A composed configuration, for `clep show`."""
+
+    config: Config
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        return config.to_dict(self.config)
+
+    def to_text(self) -> str:
+        """YAML that `clep run` accepts again."""
+        return config.to_yaml(self.config).rstrip()
+
+
+def run(arguments: argparse.Namespace) -> Any:
+    """Run one strategy set with one seed."""
+    composed = _composed(arguments)
+    _announce()
+    from clep.pipelines import class_incremental
+
+    return class_incremental.run(composed)
+
+
+def compare(arguments: argparse.Namespace) -> Any:
+    """Run the cells of a comparison over its seeds."""
+    composed = _composed(arguments)
+    _announce()
+    from clep.pipelines import compare as pipeline
+
+    return pipeline.compare(composed, resume=arguments.resume)
+
+
+def reproduce(arguments: argparse.Namespace) -> Any:
+    """Run the cells of a claim over its seeds and write its table."""
+    name, changes = _config_and_changes(arguments.items)
+    if name is None:
+        claims_there = ", ".join(config.builtin("claim"))
+        raise ConfigError(f"reproduce: name a claim: {claims_there}, or a path that ends in .yaml")
+    file = config.find("claim", name)
+    _announce()
+    from clep import claims
+    from clep.pipelines import reproduce as pipeline
+
+    options = {"small": arguments.small, "output": arguments.output, "figure": arguments.figure}
+    return pipeline.run(claims.read(file, name), changes, **options)
+
+
+def tune(arguments: argparse.Namespace) -> Any:
+    """Search a strategy set's hyperparameters and write the best configuration."""
+    composed = _composed(arguments)
+    _announce()
+    from clep.pipelines import tune as pipeline
+
+    tuned = pipeline.run(composed)
+    pipeline.write(tuned, arguments.output)
+    return tuned
+
+
+def steps(arguments: argparse.Namespace) -> Printable:
+    """Train a network, then measure how many relaxation steps its gradient needs."""
+    composed = _composed(arguments)
+    _announce()
+    from clep.pipelines import steps as pipeline
+
+    return pipeline.run(composed)
+
+
+def bench(arguments: argparse.Namespace) -> Printable:
+    """Time updates and sleeps."""
+    _announce()
+    from clep import bench as benchmark
+
+    with within("bench"):
+        return benchmark.bench(arguments.cases, threads=arguments.threads)
+
+
+def list_names(arguments: argparse.Namespace) -> Catalogue:
+    """List what there is to choose from."""
+    return catalogue(arguments.what)
+
+
+def show(arguments: argparse.Namespace) -> Shown:
+    """Compose a configuration; the strategies that it names are checked, and all their parameters are filled in."""
+    composed = _composed(arguments)
+    if composed.strategies:
+        _announce()
+        from clep import build  # imports Avalanche, which a configuration without strategies can do without
+
+        build.build_strategies(composed)
+        composed = build.resolved(composed)
+    return Shown(composed)
+
+
+def _composed(arguments: argparse.Namespace) -> Config:
+    return config.compose(*_config_and_changes(arguments.items))
+
+
+def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]]:
+    """The first word is CONFIG or CLAIM if it contains no `=`."""
+    return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
+
+
+def _announce() -> None:
+    """Say on a terminal why nothing happens for some seconds."""
+    if sys.stderr.isatty():
+        print("clep: loading torch, Lightning, Avalanche and MLflow ...", file=sys.stderr)
+
+
+def _items(first: str, what: str) -> Argument:
+    text = f"{what}; then keys to change, by the names that `clep show` prints"
+    return Argument("items", {"nargs": "*", "metavar": f"{first}, key=value", "help": text})
+
+
+_CONFIG = _items("CONFIG", "a name from `clep list configs` or a YAML file, by default class-incremental digits")
+_CLAIM = _items("CLAIM", "a name from `clep list claims` or a YAML file")
+_JSON = Argument("--json", {"action": "store_true", "help": "print JSON instead of text"})
+
+COMMANDS = (
+    Command(
+        name="run",
+        help="Train one set of strategies with one seed.",
+        prints="Prints the final accuracy, the forgetting and the accuracy matrix (row i, column j: accuracy on "
+        "experience j after experience i), and how to open the run in MLflow.",
+        usage="[CONFIG] [key=value ...]",
+        examples={
+            "clep run": "naive fine-tuning on digits, the first thing to try",
+            "clep run strategies=sleep_replay strategy.sleep_replay.steps=2000": "sleep after each experience",
+            "clep run mnist network.hidden=[400] learner.epochs=2 seed=1": "another data set, a larger network",
+            "clep run my.yaml stream.class_order=fixed --json > result.json": "a configuration of your own, as JSON",
+        },
+        arguments=(_CONFIG, _JSON),
+        call=run,
+        keys={
+            "strategies": "what to train with, as in [awake_rehearsal,sleep_replay]; see `clep list strategies`",
+            "strategy.NAME.KEY": "a parameter of a strategy; `clep show strategies=NAME` prints them all",
+            "stream, network": "what to learn and with what; names from `clep list`",
+            "seed": "seeds everything: weights, class order, batches",
+        },
+    ),
+    Command(
+        name="compare",
+        help="Compare sets of strategies over several seeds, in parallel.",
+        prints="Prints a table with one row per cell: mean and standard deviation of each metric over the seeds. A run "
+        "that fails is named on stderr and left out of the means.",
+        usage="[CONFIG] [key=value ...]",
+        examples={
+            "clep compare": "the cells and seeds of the default configuration",
+            "clep compare seeds=[0,1,2] workers=3": "three seeds, three runs at a time",
+            "clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3] workers=4": "your own cells",
+            "clep compare --resume": "after a crash or Ctrl-C: run only what has not finished",
+            "clep compare my.yaml --json > comparison.json": "every run and the table, as JSON",
+        },
+        arguments=(
+            _CONFIG,
+            Argument(
+                "--resume",
+                {"action": "store_true", "help": "take over runs of the same configuration that the store has"},
+            ),
+            _JSON,
+        ),
+        call=compare,
+        keys={
+            "cells": "the sets of strategies to compare, as in [[naive],[awake_rehearsal,sleep_replay]]; one row each",
+            "seeds": "every cell runs once with each of them, as in [0,1,2]",
+            "workers": "how many runs train at a time, each in a process of its own",
+        },
+    ),
+    Command(
+        name="reproduce",
+        help="Run the cells of a published claim over its seeds, and write its table.",
+        prints="Prints the table and the verdicts, and writes both as Markdown and CSV. Started again, it goes on "
+        "where it stopped.",
+        usage="CLAIM [key=value ...]",
+        examples={
+            "clep reproduce sleep_mnist --small": "a quick look: the cells on digits",
+            "clep reproduce sleep_mnist workers=4 data.root=DATA": "the whole table",
+            "clep reproduce my_claim.yaml --output results": "a claim of your own, written to another folder",
+        },
+        arguments=(
+            _CLAIM,
+            Argument(
+                "--output",
+                {"default": "docs/results", "metavar": "FOLDER", "help": "folder of the tables (default: %(default)s)"},
+            ),
+            Argument("--small", {"action": "store_true", "help": "a quick look: small data, two seeds"}),
+            Argument("--figure", {"action": "store_true", "help": "write the figure of a grid beside its table"}),
+            _JSON,
+        ),
+        call=reproduce,
+        keys={"workers": "how many runs train at a time", "data.root": "folder of the data sets"},
+    ),
+    Command(
+        name="tune",
+        help="Search the hyperparameters of a set of strategies on validation data.",
+        prints="Prints the ten best trials and the best values, and writes the best configuration as YAML. Started "
+        "again, it goes on where it stopped. Test data stay untouched.",
+        usage="[CONFIG] [key=value ...]",
+        examples={
+            "clep tune strategies=sleep_replay": "in the range that the strategy declares",
+            "clep tune mnist strategies=[ewc] tune.trials=30 workers=3": "30 trials, three seeds at a time",
+            "clep tune tune.space='{learner.lr: {low: 0.001, high: 0.1, log: true}}' --output lr.yaml": "your range",
+        },
+        arguments=(
+            _CONFIG,
+            Argument(
+                "--output",
+                {"default": "tuned.yaml", "metavar": "FILE", "help": "file of the best config (default: %(default)s)"},
+            ),
+            _JSON,
+        ),
+        call=tune,
+        keys={
+            "tune.trials": "how many trials to finish",
+            "tune.seeds": "seeds that each trial is averaged over",
+            "tune.space": "key -> range; by default what the strategies declare",
+            "workers": "how many seeds of a trial train at a time",
+        },
+        hint="Use the best: clep run {output}",
+    ),
+    Command(
+        name="steps",
+        help="Train a network, then measure how many relaxation steps its gradient needs.",
+        prints="Prints, as Markdown, the fewest steps at which the gradient has a given cosine to backpropagation "
+        "through time, and what a tolerance of the free phase saves.",
+        usage="[CONFIG] [key=value ...]",
+        examples={
+            "clep steps": "the default network, on digits",
+            "clep steps network=ep network.hidden=[256,256] learner.epochs=20": "a deeper network, trained for longer",
+            "clep steps mnist_ep --json > steps.json": "MNIST, as JSON",
+        },
+        arguments=(_CONFIG, _JSON),
+        call=steps,
+        keys={"learner.beta": "size of the nudge; 0.1 is measured beside it"},
+    ),
+    Command(
+        name="bench",
+        help="Time whole updates beside an autograd baseline, or a sleep beside a loop in torch.",
+        prints="Prints images per second of both sides, their ratio, and the share of the time that the matrix "
+        "products need on this machine.",
+        usage="[CASE ...]",
+        examples={
+            "clep bench": "all updates, on one thread",
+            "clep bench mlp1 --threads 2 --json": "one update on two threads, as JSON",
+            "clep bench sleep": "a sleep",
+        },
+        arguments=(
+            Argument(
+                "cases",
+                {
+                    "nargs": "*",
+                    "metavar": "CASE",
+                    "help": "mlp1, mlp2, mlp1_long, conv4, sleep (default: all but sleep)",
+                },
+            ),
+            Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),
+            _JSON,
+        ),
+        call=bench,
+    ),
+    Command(
+        name="list",
+        help="List strategies, streams, networks, configurations and claims.",
+        prints="Prints one line each: the name, the import path of a strategy, and what it is.",
+        usage="[WHAT]",
+        examples={"clep list": "everything", "clep list strategies": "one section"},
+        arguments=(
+            Argument(
+                "what",
+                {"nargs": "?", "metavar": "WHAT", "choices": SECTIONS, "help": f"one of {', '.join(SECTIONS)}"},
+            ),
+        ),
+        call=list_names,
+    ),
+    Command(
+        name="show",
+        help="Print a composed configuration, with every parameter of the strategies that it names.",
+        prints="Prints YAML that `clep run` accepts again: a good start for a configuration of your own.",
+        usage="[CONFIG] [key=value ...]",
+        examples={
+            "clep show": "every key and its default",
+            "clep show strategies=sleep_replay": "also every parameter of a strategy",
+            "clep show mnist network=ep learner.epochs=3 > my.yaml": "a file to edit",
+        },
+        arguments=(_CONFIG,),
+        call=show,
+    ),
+)
+"""Every command, in the order of `clep --help`."""

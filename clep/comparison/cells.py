@@ -1,0 +1,98 @@
+"""The cells of a comparison, and its jobs: each cell with each seed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from clep.build import build_stream, build_training, fingerprint, resolved
+from clep.config import Config, replace
+from clep.errors import ConfigError
+from clep.streams import Stream
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One row of a comparison.
+
+    Attributes:
+        label: its name.
+        set: `key=value` changes.
+        config: the pipeline that this cell starts from; empty for that of the whole comparison.
+        published: the number of a paper, a fraction, where one is known.
+        source: where that number is from.
+        at_least: accuracy that the claim promises.
+        note: why it is not run, if it is not, e.g. data that cannot be had.
+        seeds: those of this cell, where it takes so long that it has fewer than the others; empty for all.
+        at: its labels on the axes of the grid that it comes from; empty for others.
+    """
+
+    label: str
+    set: tuple[str, ...] = ()
+    config: str = ""
+    published: float | None = None
+    source: str = ""
+    at_least: float | None = None
+    note: str = ""
+    seeds: tuple[int, ...] = ()
+    at: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """A cell with one seed: one run.
+
+    Attributes:
+        cell: label of the cell.
+        config: its configuration with this seed and with every parameter of its strategies.
+    """
+
+    cell: str
+    config: Config
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What identifies the result; see `clep.build.fingerprint`."""
+        return fingerprint(self.config)
+
+
+def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job]:
+    """Every cell with each of its seeds, seed by seed, so that all cells have a first number early.
+
+    Args:
+        cells: with their configurations.
+        seeds: of the comparison; a cell may have fewer.
+
+    Example:
+        >>> from clep.config import compose
+        >>> from clep.comparison.cells import Cell
+        >>> cells = [(Cell("naive"), compose()), (Cell("joint", seeds=(1,)), compose(None, ["strategies=joint"]))]
+        >>> [(job.cell, job.config.seed) for job in plan(cells, [0, 1])]
+        [('naive', 0), ('naive', 1), ('joint', 1)]
+    """
+    cells = list(cells)
+    return [
+        Job(cell.label, resolved(replace(config, seed=seed)))
+        for seed in seeds
+        for cell, config in cells
+        if seed in (cell.seeds or seeds)
+    ]
+
+
+def check(jobs: Sequence[Job]) -> int:
+    """Load the data and build the training of every cell, so that nothing is trained where one of them is wrong.
+
+    Returns:
+        The number of classes, of the first cell.
+
+    Raises:
+        ConfigError, DataError: for what cannot be loaded or trained; a `ConfigError` names the cell.
+    """
+    streams: dict[str, Stream] = {}
+    for job in {job.cell: job for job in reversed(jobs)}.values():  # the first job of each cell
+        source = str(job.config.stream)
+        try:
+            streams[source] = streams.get(source) or build_stream(job.config)
+            build_training(job.config, streams[source])
+        except ConfigError as error:
+            raise ConfigError(f"{error} (in the cell `{job.cell}`)") from error
+    return len(streams[str(jobs[0].config.stream)].class_order)

@@ -1,0 +1,56 @@
+"""What the store holds of a comparison already, so that only what is missing is run."""
+
+import json
+import shutil
+from collections.abc import Iterable, Mapping
+
+from clep import tracking
+from clep.comparison.cells import Job
+from clep.results import FILE, Result
+
+JOB_TAG = "claim_job"
+"""Tag of a run with the fingerprint of its job."""
+
+
+class Ledger:
+    """The jobs that a store holds, found by the fingerprints of their configurations.
+
+    A job counts as done if the store has a finished run of the same resolved configuration and version of clep. Changes
+    elsewhere, such as a method whose code was changed, need a new store.
+
+    Args:
+        uri, experiment_id: the store, as `tracking.prepare` returned it.
+        resume: whether to look for runs at all; otherwise every job is missing.
+        with_diverged: whether a run whose training diverged is done as well.
+    """
+
+    def __init__(self, uri: str, experiment_id: str, *, resume: bool = True, with_diverged: bool = False) -> None:
+        self.uri, self.experiment_id = uri, experiment_id
+        self._finished = tracking.finished(uri, experiment_id, JOB_TAG) if resume else {}
+        self._diverged = tracking.diverged(uri, experiment_id, JOB_TAG) if resume and with_diverged else {}
+
+    def result(self, job: Job) -> Result | None:
+        """The stored result of a job, None if it is missing."""
+        if (finished := self._finished.get(job.fingerprint)) is not None:
+            path = tracking.artifacts(self.uri, finished.run_id, FILE)
+            values = json.loads(path.read_text(encoding="utf-8"))
+            shutil.rmtree(path.parent)
+            return Result.from_json(values)
+        if (gone := self._diverged.get(job.fingerprint)) is not None:
+            return Result.of(job.config, self.uri, gone.run_id, "FAILED", error=gone.tags["error"])
+        return None
+
+    def code(self, jobs: Iterable[Job]) -> list[str]:
+        """Version and commit of the code that made the results of these jobs, each once; now, for a missing job."""
+        stored = self._diverged | self._finished
+        now = tracking.provenance()
+        keys = [job.fingerprint for job in jobs]
+        return sorted({_version(stored[key].tags if key in stored else now) for key in keys})
+
+    def tags(self, job: Job) -> dict[str, str]:
+        """Tags by which the run of a job is found again."""
+        return {JOB_TAG: job.fingerprint, "cell": job.cell}
+
+
+def _version(tags: Mapping[str, str]) -> str:
+    return f"version {tags['version']}" + (f", commit {tags['git_commit']}" if "git_commit" in tags else "")

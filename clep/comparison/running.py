@@ -1,0 +1,88 @@
+"""Run the jobs of a comparison that the store does not hold, each in a process and an MLflow run of its own."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from clep import progress, tracking
+from clep.comparison.cells import Job
+from clep.comparison.ledger import Ledger
+from clep.config import Config
+from clep.results import Result
+from clep.workers import Message, run_jobs
+
+Pipeline = Callable[..., Result]
+"""A pipeline such as `class_incremental.run`: `(config, *, parent_run_id, tags, on_progress) -> Result`."""
+
+_PRELOAD = ["mlflow", "matplotlib.figure", "clep.strategies.sleep_replay"]
+
+
+def run_missing(
+    pipeline: Pipeline,
+    jobs: Sequence[Job],
+    ledger: Ledger,
+    *,
+    workers: int,
+    parent_run_id: str,
+    tags: Mapping[str, str] | None = None,
+) -> list[Result]:
+    """The result of every job, from the ledger or else from a run, `workers` of them at a time.
+
+    A job that fails does not stop the others; its result has a status and an error.
+
+    Args:
+        pipeline: runs one configuration; importable by its name.
+        jobs: what to run.
+        ledger: what is there already.
+        workers: processes at a time.
+        parent_run_id: the run in MLflow that all of them belong to.
+        tags: further tags of each job's run.
+    """
+    results = {index: result for index, job in enumerate(jobs) if (result := ledger.result(job)) is not None}
+    missing = [index for index in range(len(jobs)) if index not in results]
+    arguments = [(pipeline, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}) for i in missing]
+    for position, result in _ended(arguments, workers, ledger.uri):
+        results[missing[position]] = result
+    return [results[index] for index in range(len(jobs))]
+
+
+_Arguments = tuple[Pipeline, Config, str, dict[str, str]]
+
+
+def _ended(arguments: Sequence[_Arguments], workers: int, uri: str) -> Iterator[tuple[int, Result]]:
+    """Yield the position and the result of each job as it ends."""
+    run_ids: dict[int, str] = {}
+    ended = 0
+    configs = [config for _, config, _, _ in arguments]
+    preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *_PRELOAD]
+    messages = run_jobs(_run, arguments, workers=workers, preload=preload)
+    experiences = sum(config.stream.experiences for config in configs)
+    with progress.bar(total=experiences, desc="starting", unit="exp") as bar:
+        try:
+            for message in messages:
+                if message.kind == "progress":
+                    run_ids.update({message.job: message.value["run_id"]} if "run_id" in message.value else {})
+                    bar.update("experience" in message.value)
+                else:
+                    ended += 1
+                    yield message.job, _outcome(message, configs[message.job], uri, run_ids.get(message.job))
+                bar.set_description(f"{ended}/{len(configs)} runs")
+        finally:
+            messages.close()
+
+
+def _run(arguments: _Arguments, tell: Callable[[Any], None]) -> Result:
+    """What a worker process does."""
+    pipeline, config, parent_run_id, tags = arguments
+    return pipeline(config, parent_run_id=parent_run_id, tags=tags, on_progress=tell)
+
+
+def _outcome(message: Message, config: Config, uri: str, run_id: str | None) -> Result:
+    """The result of a job that returned, raised an error or lost its process."""
+    if message.kind == "done":
+        return message.value
+    error = message.value
+    if message.kind == "died":
+        error = f"the worker process ended with exit code {message.value} (out of memory, or killed)"
+        if run_id is not None:
+            tracking.end(uri, run_id, "FAILED", error)
+    return Result.of(config, uri, run_id, "FAILED", error=error)

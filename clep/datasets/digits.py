@@ -1,0 +1,16 @@
+"""The digits that come with scikit-learn."""
+
+from pathlib import Path
+
+from clep.datasets.arrays import Dataset, dataset_of
+
+
+def digits(root: Path, download: bool) -> Dataset:
+    """1 797 digits of 8x8 (scikit-learn, no download); grouped by writer, hence one fixed stratified 80/20 split."""
+    from sklearn.datasets import load_digits  # scikit-learn takes seconds to import
+    from sklearn.model_selection import train_test_split
+
+    bunch = load_digits()
+    images, labels = bunch.images[:, None] / 16, bunch.target  # (N, 1, 8, 8), 17 grey levels
+    x_train, x_test, y_train, y_test = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
+    return dataset_of("digits", (x_train, y_train, x_test, y_test), ["digits"] * 4, "")

@@ -1,0 +1,58 @@
+"""Loading a data set by its name."""
+
+from importlib import import_module
+from pathlib import Path
+
+import platformdirs
+
+from clep.datasets import names
+from clep.datasets.arrays import Dataset, standardized
+
+__all__ = ["Dataset", "default_root", "load"]
+
+
+def load(
+    name: str,
+    *,
+    root: str | Path | None = None,
+    download: bool = True,
+    path: str | Path | None = None,
+    standardize: bool = False,
+) -> Dataset:
+    """Load a data set by name.
+
+    Args:
+        name: a key of `DATASETS`.
+        root: folder of the image files, laid out as torchvision does; None for `default_root()`. Written to only by a
+            download.
+        download: whether files missing from `root` may be downloaded.
+        path: the file of the data set `npz`, or the folder of `folder`.
+        standardize: subtract the mean of `x_train` and divide by its standard deviation: one pair per channel for
+            images, one pair altogether for vectors. This looks ahead, since the statistics include classes that are
+            learned later.
+
+    Returns:
+        Samples (N, C, H, W) or (N, features), and labels (N,), to learn from and to test on.
+
+    Raises:
+        ConfigError: if the name is unknown, or a path is missing or would be ignored.
+        DataError: if a file is missing, damaged or of the wrong shape.
+
+    Example:
+        >>> data = load("digits")
+        >>> tuple(data.x_train.shape), data.classes
+        ((1437, 1, 8, 8), 10)
+    """
+    names.check(name, path)
+    module, _, function = names.DATASETS[name].loader.partition(":")
+    loader = getattr(import_module(module), function)
+    if path is None:
+        dataset = loader(default_root() if root is None else Path(root).expanduser(), download)
+    else:
+        dataset = loader(Path(path).expanduser())
+    return standardized(dataset) if standardize else dataset
+
+
+def default_root() -> Path:
+    """The user's cache folder for clep. Only a download creates it."""
+    return platformdirs.user_cache_path("clep", appauthor=False)

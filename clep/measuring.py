@@ -1,0 +1,185 @@
+"""What an experience reports: a plug-in that measures while a stream is learned."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from avalanche.core import BasePlugin
+from torch import Tensor, nn
+
+from clep.bridge import EVALUATION_BATCH
+from clep.learner import Learner, accuracy
+from clep.strategy import Memory, Strategy, memory_of
+from clep.streams import Experience, Samples
+
+_CURVE_POINTS = 10  # per experience: enough to see a curve, few enough for a tracking store
+
+
+@dataclass(frozen=True)
+class ExperienceReport:
+    """What happened in one experience.
+
+    Attributes:
+        index: the experience just trained.
+        before: accuracy on every experience before consolidation, (n,); the same as `after` if nothing consolidates.
+        after: accuracy on every experience after consolidation, (n,): row R[index] of the accuracy matrix.
+        curve: (updates so far, training loss, training accuracy), a few points.
+        epochs: accuracy on every experience after each epoch, (epochs, n); no rows unless they were asked for.
+        seconds: `train`, `consolidation`, `eval`.
+        memory: what the strategies keep of the past.
+        consolidated: whether a strategy consolidates.
+        slept: whether a strategy consolidates by sleep.
+        numbers: what the learner noticed and what the strategies logged, by the name of the metric.
+    """
+
+    index: int
+    before: np.ndarray
+    after: np.ndarray
+    curve: list[tuple[int, float, float]]
+    epochs: np.ndarray
+    seconds: dict[str, float]
+    memory: Memory
+    consolidated: bool
+    slept: bool
+    numbers: dict[str, float]
+
+
+@dataclass
+class _Notes:
+    """What is collected during one experience."""
+
+    start: float = 0.0
+    trained: float = 0.0
+    measured: float = 0.0
+    evaluating: float = 0.0
+    before: np.ndarray | None = None
+    batches: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    epochs: list[np.ndarray] = field(default_factory=list)
+    curve: list[tuple[int, float, float]] = field(default_factory=list)
+
+
+class Measuring(Strategy):
+    """Measure accuracies, times and the training curve of every experience, and change nothing.
+
+    It goes in front of the strategies that it watches, so that it sees the weights before their consolidation, and
+    expects one call of `train` per experience. It draws no random numbers. It alone is given the evaluation data.
+
+    Args:
+        watched: the strategies whose memory and metrics are reported.
+        each_epoch: whether to measure the accuracies after each epoch too.
+
+    Attributes:
+        experiences: what accuracies are measured on.
+        report: what the latest experience reports; set when the first one ends.
+
+    Example:
+        >>> import clep
+        >>> from clep.bridge import LightningTemplate
+        >>> stream = clep.stream("digits", experiences=5, samples_per_experience=32)
+        >>> measuring = Measuring()
+        >>> measuring.experiences = stream.evaluation
+        >>> template = LightningTemplate(learner=clep.Learner(clep.Network([64, 16, 10])), plugins=[measuring])
+        >>> _ = template.train(stream.benchmark.train_stream[0], eval_streams=[])
+        >>> measuring.report.after.shape
+        (5,)
+    """
+
+    touches_loss = False
+    report: ExperienceReport
+
+    def __init__(self, watched: Sequence[BasePlugin] = (), *, each_epoch: bool = False) -> None:
+        super().__init__()
+        self.watched = list(watched)
+        self.each_epoch = each_epoch
+        self.experiences: Sequence[Experience] = ()
+        self._updates = 0
+        self._notes = _Notes()
+
+    def before_training(self, strategy: Any, **kwargs: Any) -> None:
+        """Start the clock of the experience."""
+        self._notes = _Notes(time.perf_counter())
+
+    def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
+        """Note loss and accuracy of the batch, without waiting for the device."""
+        self._updates += 1
+        hits = accuracy(strategy.mb_output.detach(), strategy.mb_y)
+        self._notes.batches.append((strategy.loss.detach().mean(), hits))
+
+    def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Draw the curve of the epoch and, if asked for, measure the accuracies."""
+        self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs))
+        if self.each_epoch:
+            start = time.perf_counter()
+            self._notes.epochs.append(accuracies(strategy.model, self.experiences, strategy.device))
+            self._notes.evaluating += time.perf_counter() - start
+
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Measure the accuracies before the other strategies consolidate, if one does."""
+        self._notes.trained = time.perf_counter()
+        if self._any("consolidates"):
+            self._notes.before = accuracies(strategy.model, self.experiences, strategy.device)
+        self._notes.measured = time.perf_counter()
+
+    def after_training(self, strategy: Any, **kwargs: Any) -> None:
+        """Measure the accuracies after consolidation and write the report."""
+        notes, consolidated = self._notes, time.perf_counter()
+        after = accuracies(strategy.model, self.experiences, strategy.device)
+        end = time.perf_counter()
+        self.report = ExperienceReport(
+            index=strategy.experience.current_experience,
+            before=after if notes.before is None else notes.before,
+            after=after,
+            curve=notes.curve,
+            epochs=np.array(notes.epochs).reshape(len(notes.epochs), len(self.experiences)),
+            seconds={
+                "train": notes.trained - notes.start - notes.evaluating,
+                "consolidation": consolidated - notes.measured,
+                "eval": end - consolidated + notes.measured - notes.trained + notes.evaluating,
+            },
+            memory=sum((memory_of(watched) for watched in self.watched), Memory()),
+            consolidated=self._any("consolidates"),
+            slept=self._any("sleeps"),
+            numbers=self._numbers(getattr(strategy, "learner", None)),  # a plain Avalanche strategy has no learner
+        )
+
+    def _any(self, trait: str) -> bool:
+        return any(getattr(watched, trait, False) for watched in self.watched)
+
+    def _draw_curve(self, points: int) -> None:
+        """Add the batches of an epoch to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
+        if not self._notes.batches:
+            return
+        losses, hits = (torch.stack(values).cpu() for values in zip(*self._notes.batches, strict=True))
+        self._notes.batches = []
+        first = self._updates - len(losses)
+        for part in np.array_split(np.arange(len(losses)), min(points, len(losses))):
+            self._notes.curve.append((first + int(part[-1]) + 1, float(losses[part].mean()), float(hits[part].mean())))
+
+    def _numbers(self, learner: Learner | None) -> dict[str, float]:
+        """What the learner noticed and the strategies logged."""
+        numbers = {} if learner is None else learner.take_numbers()
+        for watched in self.watched:
+            numbers |= watched.take_log() if isinstance(watched, Strategy) else {}
+        return numbers
+
+
+def accuracies(model: nn.Module, experiences: Sequence[Experience], device: torch.device) -> np.ndarray:
+    """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
+    return np.array([_accuracy(model, experience.samples, device) for experience in experiences])
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, samples: Samples, device: torch.device) -> float:
+    if len(samples) == 0:
+        return float("nan")
+    was_training = model.training
+    model.eval()
+    hits = 0
+    # A loader draws a number when it starts, here from a generator that nothing else draws from.
+    for x, y, _ in samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator()):
+        hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())
+    model.train(was_training)
+    return hits / len(samples)

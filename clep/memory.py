@@ -1,0 +1,90 @@
+"""What a strategy keeps of the past, counted: samples, their bytes, and the bytes of everything else."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from avalanche.benchmarks.utils import AvalancheDataset
+from avalanche.training.storage_policy import ExemplarsBuffer
+from torch import Tensor, nn
+
+_LABEL_BYTES = 8
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a strategy keeps of the past; memories of several strategies add up.
+
+    Attributes:
+        exemplars: number of stored samples.
+        exemplar_bytes: their size.
+        statistics_bytes: size of everything else: means, maxima, importances, earlier models.
+
+    Example:
+        >>> Memory(10, 2640) + Memory(statistics_bytes=256)
+        Memory(exemplars=10, exemplar_bytes=2640, statistics_bytes=256)
+    """
+
+    exemplars: int = 0
+    exemplar_bytes: int = 0
+    statistics_bytes: int = 0
+
+    def __add__(self, other: "Memory") -> "Memory":
+        return Memory(
+            self.exemplars + other.exemplars,
+            self.exemplar_bytes + other.exemplar_bytes,
+            self.statistics_bytes + other.statistics_bytes,
+        )
+
+
+def memory_of_buffer(buffer: ExemplarsBuffer) -> Memory:
+    """Count the samples in one of Avalanche's storage policies.
+
+    Example:
+        >>> from avalanche.training.storage_policy import ReservoirSamplingBuffer
+        >>> memory_of_buffer(ReservoirSamplingBuffer(50)).exemplars
+        0
+    """
+    return _memory_of_samples(buffer.buffer)
+
+
+def memory_in(attributes: Mapping[str, Any]) -> Memory:
+    """Count what the attributes of an Avalanche plugin hold: tensors, modules, samples, and containers of them.
+
+    Each object counts once. Objects from outside Avalanche, such as an optimiser, are not searched.
+
+    Args:
+        attributes: name -> value, as in `vars(plugin)`.
+
+    Example:
+        >>> import torch
+        >>> memory_in({"importances": [torch.zeros(5), torch.zeros(5)]})
+        Memory(exemplars=0, exemplar_bytes=0, statistics_bytes=40)
+    """
+    return _scan(attributes, set())
+
+
+def _memory_of_samples(dataset: AvalancheDataset) -> Memory:
+    size = dataset[0][0].nbytes + _LABEL_BYTES if len(dataset) else 0
+    return Memory(exemplars=len(dataset), exemplar_bytes=len(dataset) * size)
+
+
+def _scan(value: Any, counted: set[int]) -> Memory:
+    if id(value) in counted:
+        return Memory()
+    counted.add(id(value))
+    if isinstance(value, Tensor):
+        return Memory(statistics_bytes=value.nbytes)
+    if isinstance(value, nn.Module):
+        return Memory(statistics_bytes=sum(tensor.nbytes for tensor in value.state_dict().values()))
+    if isinstance(value, ExemplarsBuffer):
+        return memory_of_buffer(value)
+    if isinstance(value, AvalancheDataset):
+        return _memory_of_samples(value)
+    if isinstance(value, Mapping):
+        return sum((_scan(entry, counted) for entry in value.values()), Memory())
+    if isinstance(value, list | tuple):
+        return sum((_scan(entry, counted) for entry in value), Memory())
+    if type(value).__module__.startswith("avalanche."):
+        return _scan(vars(value), counted)
+    return Memory()

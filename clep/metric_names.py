@@ -1,0 +1,173 @@
+"""The metrics of a run by name: what each one means, and what its steps count.
+
+A constant is the plain name, with a named field where there is one metric per layer or experience:
+`TRAIN_FEEDBACK_ANGLE.format(layer=2)`. A metric that only one file knows may be registered in that file, by `metric`.
+"""
+
+import re
+from dataclasses import dataclass
+
+from clep.errors import ConfigError
+
+EXPERIENCE = "index of the experience just trained"
+LAST = "index of the last experience"
+EPOCH = "epochs since the start"
+UPDATE = "updates since the start"
+FREE_STEP = "step of a free phase"
+PIPELINE = "pipeline"
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric of a run.
+
+    Attributes:
+        name: its name in MLflow, with fields such as `{layer}`.
+        meaning: what it measures, in one line.
+        step: what its steps count.
+        by: who logs it: `pipeline`, or the name of a strategy.
+    """
+
+    name: str
+    meaning: str
+    step: str = EXPERIENCE
+    by: str = PIPELINE
+
+    @property
+    def shown(self) -> str:
+        """The name with its fields in angle brackets, as a page shows it."""
+        return re.sub(r"\{(\w+)[^}]*\}", r"<\1>", self.name)
+
+    def matches(self, name: str) -> bool:
+        """Whether `name` is this metric, for some layer or experience."""
+        return re.fullmatch(re.sub(r"\\\{.*?\\\}", r"\\w+", re.escape(self.name)), name) is not None
+
+
+METRICS: dict[str, Metric] = {}
+"""Every registered metric, by its name."""
+
+
+def metric(name: str, meaning: str, step: str = EXPERIENCE, by: str = PIPELINE) -> str:
+    """Register a metric and return its name.
+
+    Raises:
+        ValueError: if the name is taken.
+    """
+    if name in METRICS:
+        raise ValueError(f"the metric `{name}` is registered twice")
+    METRICS[name] = Metric(name, meaning, step, by)
+    return name
+
+
+def refuse_reserved(name: str, logger: str) -> None:
+    """Refuse a strategy's metric whose name belongs to the pipeline, which would overwrite the pipeline's own.
+
+    Args:
+        name: what the strategy logs.
+        logger: class name of the strategy.
+
+    Raises:
+        ConfigError: with the meaning of the pipeline's metric and a name that is free.
+
+    Example:
+        >>> refuse_reserved("accuracy/seen", "MyStrategy")
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: strategies: MyStrategy logs `accuracy/seen`, a name of the pipeline (accuracy on all \
+evaluation samples of the classes seen so far); log it as `my_strategy/accuracy_seen`
+    """
+    taken = next((m for m in METRICS.values() if m.by == PIPELINE and m.matches(name)), None)
+    if taken is not None:
+        own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", logger).lower()
+        raise ConfigError(
+            f"strategies: {logger} logs `{name}`, a name of the pipeline ({taken.meaning}); log it as "
+            f"`{own}/{name.replace('/', '_')}`"
+        )
+
+
+# R[i, j] is the accuracy on experience j after experience i and its consolidation; see `clep.metrics`.
+ACCURACY_SEEN = metric("accuracy/seen", "accuracy on all evaluation samples of the classes seen so far")
+ACCURACY_EPOCH = metric("accuracy/epoch", "the same after each epoch, with `learner.evaluate_epochs=true`", EPOCH)
+ACCURACY_AVERAGE = metric("accuracy/average", "mean accuracy on the experiences seen so far")
+ACCURACY_LEARNED = metric("accuracy/learned", "mean accuracy on each experience right after it, R[j, j]")
+ACCURACY_LEARNED_BEFORE = metric(
+    "accuracy/learned_before_consolidation", "the same before the consolidation of each experience"
+)
+ACCURACY_EXPERIENCE = metric("accuracy/experience_{experience:02d}", "accuracy on one experience, R[i, j]")
+FORGETTING_AVERAGE = metric("forgetting/average", "mean of R[j, j] - R[i, j] over the earlier experiences")
+FORGETTING_EXPERIENCE = metric(
+    "forgetting/experience_{experience:02d}", "what one earlier experience lost since it was trained, R[j, j] - R[i, j]"
+)
+FORGETTING_MAX_AVERAGE = metric(
+    "forgetting/max_average", "mean loss of the earlier experiences against their best accuracy so far"
+)
+BACKWARD_TRANSFER = metric("backward_transfer", "mean of R[i, j] - R[j, j] over the earlier experiences")
+FORWARD_TRANSFER = metric(
+    "forward_transfer", "mean gain on an experience before it is trained, against the untrained network"
+)
+
+CONSOLIDATION_ACCURACY_BEFORE = metric(
+    "consolidation/accuracy_before", "`accuracy/seen` before the strategies consolidate"
+)
+CONSOLIDATION_ACCURACY_AFTER = metric("consolidation/accuracy_after", "`accuracy/seen` after they did")
+SLEEP_ACCURACY_BEFORE = metric("sleep/accuracy_before", "`accuracy/seen` before sleep")
+SLEEP_ACCURACY_AFTER = metric("sleep/accuracy_after", "`accuracy/seen` after sleep")
+SLEEP_FIRING_RATE = metric(
+    "sleep/firing_rate_layer_{layer}", "mean spikes per neuron and step of sleep", by="sleep_replay"
+)
+SLEEP_WEIGHT_CHANGE = metric(
+    "sleep/weight_change_layer_{layer}",
+    "norm of the change of the weights in sleep, over their norm before",
+    by="sleep_replay",
+)
+SLEEP_RESIDUAL = metric(
+    "sleep/residual_{when}", "residual of a free phase on the same batch, before and after sleep", by="sleep_replay"
+)
+ADAPTATION_UPDATE_NORM = metric(
+    "adaptation/update_norm_{when}",
+    "mean norm of the update, before and after the states adapt",
+    by="neuronal_adaptation",
+)
+
+MEMORY_EXEMPLARS = metric("memory/exemplars", "stored samples")
+MEMORY_EXEMPLAR_BYTES = metric("memory/exemplar_bytes", "size of the stored samples")
+MEMORY_STATISTICS_BYTES = metric("memory/statistics_bytes", "size of everything else that strategies keep of the past")
+
+TRAIN_LOSS = metric("train/loss", "mean loss of a few updates", UPDATE)
+TRAIN_ACCURACY = metric("train/accuracy", "mean accuracy on the batches of a few updates", UPDATE)
+TRAIN_RESIDUAL = metric("train/residual", "residual of the free phase of the latest training batch")
+TRAIN_FREE_STEPS = metric("train/free_steps", "steps that the free phase of the latest training batch took")
+TRAIN_UNSETTLED = metric("train/unsettled", "share of training batches whose free phase oscillated or diverged")
+TRAIN_FEEDBACK_ANGLE = metric(
+    "train/feedback_angle_layer_{layer}", "degrees between forward and untied feedback weights"
+)
+VALIDATION_LOSS = metric("validation/loss", "loss on validation batches, in a plain Lightning fit", EPOCH)
+VALIDATION_ACCURACY = metric("validation/accuracy", "accuracy on validation batches, in a plain Lightning fit", EPOCH)
+
+ENERGY_SPIKES = metric("energy/spikes_per_sample", "spikes of all hidden units in a free phase")
+ENERGY_OPERATIONS = metric(
+    "energy/synaptic_operations", "additions and multiply-additions per sample in a free phase with spikes"
+)
+ENERGY_NANOJOULES = metric("energy/nanojoules", "energy of these operations (45 nm; Horowitz 2014)")
+ENERGY_OPERATIONS_OF_RATES = metric(
+    "energy/synaptic_operations_of_rates", "the same operations if all signals were graded"
+)
+ENERGY_NANOJOULES_OF_RATES = metric("energy/nanojoules_of_rates", "the same energy if all signals were graded")
+
+HIDDEN_ACTIVITY = metric(
+    "hidden/{measure}_layer_{layer}",
+    "`magnitude` (mean of |s|) and `participation` (effective dimensions) of a hidden layer",
+    FREE_STEP,
+)
+
+TIME_TRAIN = metric("time/train_seconds", "wall time of training")
+TIME_CONSOLIDATION = metric("time/consolidation_seconds", "wall time of consolidation")
+TIME_EVAL = metric("time/eval_seconds", "wall time of the evaluations")
+
+FINAL_ACCURACY = metric("final/accuracy", "`accuracy/seen` in the end", LAST)
+FINAL_FORGETTING = metric("final/forgetting", "`forgetting/average` in the end", LAST)
+FINAL_BACKWARD_TRANSFER = metric("final/backward_transfer", "`backward_transfer` in the end", LAST)
+FINAL_LEARNED_ACCURACY = metric("final/learned_accuracy", "`accuracy/learned` in the end", LAST)
+
+TUNE_ACCURACY = metric("tune/accuracy", "mean validation accuracy of a trial over its seeds", "always 0")
+TUNE_ACCURACY_PER_SEED = metric("tune/accuracy_per_seed", "validation accuracy of a trial", "index of the seed")

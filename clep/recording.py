@@ -1,0 +1,196 @@
+"""What a run leaves in MLflow: its name and tags, metrics after each experience, artifacts at the end."""
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from clep import metric_names, metrics, report, tracking
+from clep.config import Config, label, to_dict, to_yaml
+from clep.diagnostics.activity import Activity, free_phase_activity
+from clep.equilibrium import Network
+from clep.measuring import ExperienceReport
+from clep.results import FILE, Result, plain_matrix, plain_row
+from clep.streams import Stream
+from clep.training import Training, TrainingResult
+
+CHECKPOINT = "learner.ckpt"
+"""Name of the artifact that `clep.load` reads."""
+_HIDDEN_SAMPLES = 500
+
+
+def run_name(config: Config) -> str:
+    """What MLflow calls a run."""
+    return f"{label(config.strategies)} seed {config.seed}"
+
+
+@contextmanager
+def recorded(
+    config: Config, stream: Stream, *, parent_run_id: str | None = None, tags: Mapping[str, str] | None = None
+) -> Iterator[tracking.Run]:
+    """Open the MLflow run of a configuration and store the configuration in it.
+
+    Args:
+        config: what is run, with every parameter of its strategies.
+        stream: what is learned.
+        parent_run_id: MLflow run that this one belongs to.
+        tags: further tags.
+
+    Raises:
+        ConfigError: if the store cannot be used.
+    """
+    uri = tracking.tracking_uri(config.tracking.uri)
+    with tracking.Run(
+        uri,
+        tracking.prepare(uri, config.tracking.experiment),
+        run_name(config),
+        tags=_tags(config, stream) | dict(tags or {}),
+        params=tracking.flatten(to_dict(config)),
+        parent_run_id=parent_run_id,
+    ) as run:
+        run.text(to_yaml(config), "config.yaml")
+        yield run
+
+
+def record_experience(run: tracking.Run, experience: ExperienceReport, so_far: TrainingResult) -> None:
+    """Send the metrics of an experience, the curve of its training and the accuracies after its epochs."""
+    run.log(experience_metrics(experience, so_far), experience.index)
+    updates = [point[0] for point in experience.curve]
+    run.log_series(metric_names.TRAIN_LOSS, [point[1] for point in experience.curve], updates)
+    run.log_series(metric_names.TRAIN_ACCURACY, [point[2] for point in experience.curve], updates)
+    epochs = epoch_accuracies(experience, so_far.sizes)
+    done = sum(len(report.epochs) for report in so_far.reports) - len(epochs)
+    run.log_series(metric_names.ACCURACY_EPOCH, epochs, range(done + 1, done + 1 + len(epochs)))
+    run.flush()
+
+
+def experience_metrics(experience: ExperienceReport, so_far: TrainingResult) -> dict[str, float]:
+    """The metrics of one experience by name; NaN where undefined.
+
+    Args:
+        experience: what happened in it.
+        so_far: the accuracies up to it.
+    """
+    values = metrics.after_experience(so_far, experience.index) | {
+        metric_names.MEMORY_EXEMPLARS: experience.memory.exemplars,
+        metric_names.MEMORY_EXEMPLAR_BYTES: experience.memory.exemplar_bytes,
+        metric_names.MEMORY_STATISTICS_BYTES: experience.memory.statistics_bytes,
+        metric_names.TIME_TRAIN: experience.seconds["train"],
+        metric_names.TIME_CONSOLIDATION: experience.seconds["consolidation"],
+        metric_names.TIME_EVAL: experience.seconds["eval"],
+    }
+    before, after = _seen(experience.before, experience.index, so_far.sizes), values[metric_names.ACCURACY_SEEN]
+    if experience.consolidated:
+        values[metric_names.CONSOLIDATION_ACCURACY_BEFORE] = before
+        values[metric_names.CONSOLIDATION_ACCURACY_AFTER] = after
+    if experience.slept:
+        values[metric_names.SLEEP_ACCURACY_BEFORE] = before
+        values[metric_names.SLEEP_ACCURACY_AFTER] = after
+    return values | experience.numbers
+
+
+def epoch_accuracies(experience: ExperienceReport, sizes: np.ndarray) -> list[float]:
+    """Accuracy on all samples of the classes seen so far after each epoch of an experience."""
+    return [_seen(row, experience.index, sizes) for row in experience.epochs]
+
+
+def _seen(row: np.ndarray, i: int, sizes: np.ndarray) -> float:
+    return float(np.average(row[: i + 1], weights=sizes[: i + 1]))
+
+
+def record_result(
+    run: tracking.Run, config: Config, stream: Stream, training: Training, trained: TrainingResult, seconds: float
+) -> Result:
+    """Send the final metrics and the artifacts, and return the result.
+
+    Args:
+        run: where they go.
+        config: what was run.
+        stream: what was learned.
+        training: the trained learner and its strategies.
+        trained: the accuracies of the whole stream.
+        seconds: how long it took until now.
+    """
+    result = _result(config, run, trained, seconds)
+    final = {
+        metric_names.FINAL_ACCURACY: result.accuracy,
+        metric_names.FINAL_FORGETTING: result.forgetting,
+        metric_names.FINAL_BACKWARD_TRANSFER: result.backward_transfer,
+        metric_names.FINAL_LEARNED_ACCURACY: result.learned_accuracy,
+    }
+    run.log(final, len(trained.sizes) - 1)
+    hidden = _hidden_activity(training, stream) if config.learner.hidden_states else []
+    for layer, activity in enumerate(hidden, start=1):
+        for measure, values in activity._asdict().items():
+            name = metric_names.HIDDEN_ACTIVITY.format(measure=measure, layer=layer)
+            run.log_series(name, values, range(1, len(values) + 1))
+    _store(run, training, result, hidden)
+    return result
+
+
+def _result(config: Config, run: tracking.Run, trained: TrainingResult, total: float) -> Result:
+    matrix, sizes, reports = trained.matrix, trained.sizes, trained.reports
+    unsettled = [r.numbers[metric_names.TRAIN_UNSETTLED] for r in reports if metric_names.TRAIN_UNSETTLED in r.numbers]
+    return Result.of(
+        config,
+        run.uri,
+        run.run_id,
+        "FINISHED",
+        accuracy=metrics.none_if_nan(metrics.seen_accuracy(matrix, sizes)),
+        forgetting=metrics.none_if_nan(metrics.forgetting(matrix)),
+        backward_transfer=metrics.none_if_nan(metrics.backward_transfer(matrix)),
+        learned_accuracy=metrics.none_if_nan(metrics.learned_accuracy(matrix)),
+        accuracy_matrix=plain_matrix(matrix),
+        accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i) for i in range(len(sizes))]),
+        accuracy_epochs=plain_row([a for report in reports for a in epoch_accuracies(report, sizes)]),
+        residual=metrics.none_if_nan(reports[-1].numbers.get(metric_names.TRAIN_RESIDUAL, np.nan)),
+        unsettled=float(np.mean(unsettled)) if unsettled else None,
+        seconds={p: sum(r.seconds[p] for r in reports) for p in ("train", "consolidation", "eval")} | {"total": total},
+        memory=asdict(reports[-1].memory),
+    )
+
+
+def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:
+    """Activity of the hidden layers of a trained equilibrium network, on training samples of the whole stream."""
+    network = training.template.learner.network
+    if not isinstance(network, Network):
+        return []
+    rows = [row for experience in stream.train for row in experience.rows]
+    x = stream.samples.rows(rows[:: 1 + (len(rows) - 1) // _HIDDEN_SAMPLES]).x  # not a copy of all training data
+    return free_phase_activity(network, x.to(training.template.device))
+
+
+def _store(run: tracking.Run, training: Training, result: Result, hidden: list[Activity]) -> None:
+    """Matrix, figures and checkpoint, drawn at the end from stored numbers."""
+    title = f"{result.label}, seed {result.seed}"
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder)
+        report.write_matrix_csv(result.matrix, path / "accuracy_matrix.csv")
+        report.plot_accuracy_matrix(result.matrix, path / "accuracy_matrix.png", title=title)
+        training.template.learner.save(path / CHECKPOINT)
+        if hidden:
+            magnitudes, participations = [a.magnitude for a in hidden], [a.participation for a in hidden]
+            report.plot_hidden_states(magnitudes, participations, path / "hidden_states.png", title=title)
+        for file in sorted(path.iterdir()):
+            run.artifact(file)
+    run.text(json.dumps(asdict(result)), FILE)
+
+
+def _tags(config: Config, stream: Stream) -> dict[str, Any]:
+    """What runs are searched by, with every parameter of the strategies."""
+    tags = {
+        "stream": config.stream.name,
+        "network": config.network.name,
+        "strategies": label(config.strategies),
+        "seed": config.seed,
+        "class_order": ",".join(map(str, stream.class_order)),
+        "evaluate_on": config.stream.evaluate_on,
+        "standardize": config.stream.standardize,
+    }
+    parameters = {name: config.strategy.get(name, {}) for name in config.strategies}
+    return tracking.provenance() | tags | tracking.flatten({"strategy": parameters})

@@ -1,0 +1,172 @@
+"""Strategies by name: which are installed, their parameters, and how a set of them is built.
+
+A name is registered by an entry point of group `clep.strategies`, by clep itself or by any installed package. The
+typed constructor of a strategy is the schema of its parameters.
+"""
+
+import inspect
+import typing
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from typing import Any
+
+from avalanche.core import BasePlugin
+from avalanche.training.templates.base import BaseTemplate
+
+from clep.checks import problem, unknown
+from clep.errors import ConfigError, within
+from clep.imports import import_path, is_import_path
+from clep.randomness import seed_for
+from clep.strategy import Strategy
+
+GROUP = "clep.strategies"
+"""Entry-point group in which installed packages register strategies."""
+
+_PLAIN = bool | int | float | str | None
+
+
+def names() -> list[str]:
+    """List the names of all registered strategies, built-in and installed.
+
+    Example:
+        >>> "sleep_replay" in names()
+        True
+    """
+    return sorted(entry.name for entry in entry_points(group=GROUP))
+
+
+def find(name: str) -> type[BasePlugin]:
+    """Find the class of a strategy.
+
+    Args:
+        name: a registered name, or an import path `module:Class` (`module.Class`) of an Avalanche plugin.
+
+    Raises:
+        ConfigError: if the name is unknown, or names something other than an Avalanche plugin.
+
+    Example:
+        >>> find("sleep_replay").__name__
+        'SleepReplay'
+    """
+    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    if name in registered:
+        cls = registered[name].load()
+    elif is_import_path(name):
+        cls = import_path(name, "strategies")
+    else:
+        hint = "A strategy of your own is named by its import path, `my_module:MyStrategy`."
+        raise ConfigError(f"strategies: {unknown(name, registered, 'strategy')}. {hint}")
+    if isinstance(cls, type) and issubclass(cls, BaseTemplate):
+        raise ConfigError(
+            f"strategies: `{name}` is an Avalanche template, not a plugin: it replaces the training loop, so its loss "
+            "would be skipped silently. Use the plugin of the same method if there is one (DER and DER++ are `der` "
+            "here, ER-ACE is `er_ace`)."
+        )
+    if not (isinstance(cls, type) and issubclass(cls, BasePlugin)):
+        raise ConfigError(f"strategies: `{name}` is not an Avalanche plugin class; derive it from `clep.Strategy`.")
+    return cls
+
+
+def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
+    """Read the parameters of a strategy from the signature of its constructor.
+
+    Example:
+        >>> from clep.registry import find
+        >>> list(parameters(find("neuronal_adaptation")))
+        ['steps', 'rate', 'rescale']
+    """
+    signature = inspect.signature(cls.__init__)
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: p for name, p in signature.parameters.items() if name != "self" and p.kind in kinds}
+
+
+def defaults(cls: type[BasePlugin]) -> dict[str, Any]:
+    """Read the defaults that a configuration can hold: numbers, strings, None and lists of them.
+
+    Example:
+        >>> from clep.registry import find
+        >>> defaults(find("neuronal_adaptation"))
+        {'steps': 5, 'rate': 0.1, 'rescale': True}
+    """
+    values = {name: p.default for name, p in parameters(cls).items() if p.default is not inspect.Parameter.empty}
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
+    return {name: value for name, value in values.items() if _is_plain(value)}
+
+
+def build(
+    strategies: Sequence[str], arguments: Mapping[str, Mapping[str, Any]] | None = None, *, seed: int = 0
+) -> list[BasePlugin]:
+    """Build a composed set of strategies.
+
+    Args:
+        strategies: names or import paths, in the order in which their hooks are called.
+        arguments: name -> parameters of that strategy; other names are left alone.
+        seed: each strategy gets a seed of its own that is derived from it.
+
+    Raises:
+        ConfigError: for an unknown name, parameter or value; the message begins with the key.
+
+    Example:
+        >>> rehearsal, sleep = build(["awake_rehearsal", "sleep_replay"], {"sleep_replay": {"steps": 500}})
+        >>> sleep.steps
+        500
+    """
+    built = []
+    for name in strategies:
+        cls = find(name)
+        values = dict((arguments or {}).get(name) or {})
+        try:
+            with within(f"strategy.{name}"):
+                check_arguments(cls, values)
+                plugin = cls(**values)
+        except ConfigError:
+            raise
+        except (AssertionError, ValueError) as error:  # how Avalanche's plugins refuse a value
+            raise ConfigError(f"strategy.{name}: {cls.__name__} refuses these parameters: {error}") from error
+        if isinstance(plugin, Strategy):
+            plugin.seed_with(seed_for(seed, f"strategy {name}"))
+        built.append(plugin)
+    return built
+
+
+def check_arguments(cls: type[BasePlugin], values: Mapping[str, Any]) -> None:
+    """Compare plain values with the parameters of a strategy: their names and, where annotated, their types.
+
+    Raises:
+        ConfigError: for an unknown or missing parameter or a wrong type, naming the parameter.
+
+    Example:
+        >>> from clep.registry import find
+        >>> check_arguments(find("neuronal_adaptation"), {"steps": "five"})
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: steps: expected an integer, got 'five'
+    """
+    schema = parameters(cls)
+    annotated = _annotations(cls)
+    for key, value in values.items():
+        if key not in schema:
+            raise ConfigError(f"{key}: {unknown(key, schema, 'key')}")
+        kind = annotated.get(key, _kind_of_default(schema[key].default))
+        if (found := problem(value, kind)) is not None:
+            raise ConfigError(f"{key}: {found}")
+    for key, parameter in schema.items():
+        if parameter.default is inspect.Parameter.empty and key not in values:
+            raise ConfigError(f"{key}: a value is required, as in {key}=...")
+
+
+def _annotations(cls: type[BasePlugin]) -> dict[str, Any]:
+    try:
+        return typing.get_type_hints(cls.__init__)
+    except NameError:  # an annotation that only type checkers can see
+        return {}
+
+
+def _kind_of_default(default: Any) -> Any:
+    """What a parameter without annotation takes: where its default is a number, one number or one per experience."""
+    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+    return float | list[float] if is_number else Any
+
+
+def _is_plain(value: Any) -> bool:
+    return all(isinstance(entry, _PLAIN) for entry in (value if isinstance(value, list) else [value]))

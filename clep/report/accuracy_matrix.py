@@ -1,0 +1,58 @@
+"""The accuracy matrix as a heat map and as CSV."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import ArrayLike
+
+from clep.report.drawing import INK, write
+
+_LARGEST_WITH_NUMBERS = 20  # experiences in a heat map whose cells can hold a number
+
+
+def plot_accuracy_matrix(matrix: ArrayLike, path: str | Path, title: str = "Accuracy") -> None:
+    """Write the heat map of an accuracy matrix as PNG; see `accuracy_matrix_figure`."""
+    write(accuracy_matrix_figure(matrix, title), path)
+
+
+def accuracy_matrix_figure(matrix: ArrayLike, title: str = "Accuracy") -> Figure:
+    """Heat map of R[i, j], accuracy on experience j after experience i, with its values.
+
+    Args:
+        matrix: Fractions, (n, n); None or NaN is left blank.
+        title: Shown above.
+    """
+    R = np.asarray(matrix, dtype=np.float64)
+    n = len(R)
+    side = min(2.6 + 0.4 * n, 10.0)
+    figure = Figure(figsize=(side + 0.6, side), layout="compressed", facecolor="white")
+    axes = figure.subplots()
+    image = axes.imshow(np.ma.masked_invalid(R), cmap="Blues", vmin=0, vmax=1)
+    if n <= _LARGEST_WITH_NUMBERS:
+        for (i, j), value in np.ndenumerate(R):
+            if np.isfinite(value):
+                colour = "white" if value > 0.55 else INK
+                axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, size=8.5)
+    axes.set_facecolor("#F4F4F4")
+    axes.hlines(np.arange(n - 1) + 0.5, -0.5, n - 0.5, color="white", linewidth=1)
+    axes.vlines(np.arange(n - 1) + 0.5, -0.5, n - 0.5, color="white", linewidth=1)
+    ticks = range(0, n, 1 + (n - 1) // _LARGEST_WITH_NUMBERS)
+    axes.set(xticks=ticks, yticks=ticks, xlabel="accuracy on experience", ylabel="after training on experience")
+    axes.set_title(title, loc="left", size=10, pad=8)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    colours = figure.colorbar(image, ax=axes, shrink=0.8, aspect=28)
+    colours.ax.tick_params(length=0, labelsize=8)
+    colours.ax.spines["outline"].set_visible(False)
+    return figure
+
+
+def write_matrix_csv(matrix: ArrayLike, path: str | Path) -> None:
+    """Write an accuracy matrix in full precision: a column per experience, a row per experience trained, NaN empty."""
+    R = np.asarray(matrix, dtype=np.float64)
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(f"experience_{j:02d}" for j in range(R.shape[1]))
+        writer.writerows(["" if np.isnan(value) else float(value) for value in row] for row in R)

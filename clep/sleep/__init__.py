@@ -1,0 +1,26 @@
+"""Sleep as a simulation of spiking neurons: integrate, fire, and a gated Hebbian rule.
+
+Almost all neurons are silent almost always, so a step costs as much as there are spikes in it: the columns of the
+inputs that fired are added, the synapses of the neurons that fired are changed, and silent layers only decay. The
+simulation works on arrays and knows no network; `statistics` is what it may know of the data.
+
+Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742), the SRC algorithm.
+"""
+
+from clep.sleep.rule import SpikingParameters
+from clep.sleep.simulation import CompiledSimulation, Simulation, TorchSimulation, simulation
+from clep.sleep.spikes import Spikes, bernoulli_spikes, patched
+from clep.sleep.statistics import Statistics, observe
+
+__all__ = [
+    "CompiledSimulation",
+    "Simulation",
+    "Spikes",
+    "SpikingParameters",
+    "Statistics",
+    "TorchSimulation",
+    "bernoulli_spikes",
+    "observe",
+    "patched",
+    "simulation",
+]

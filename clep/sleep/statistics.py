@@ -1,0 +1,66 @@
+"""What sleep knows of the inputs: their mean, and the largest input of any unit in each layer."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from clep.equilibrium.stack import DenseStack
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """Statistics of the samples seen so far; they hold no sample.
+
+    Attributes:
+        mean: mean input of the lowest layer, float32; an image (C, H, W) where the inputs are images, otherwise (n_0,).
+        count: number of samples behind the mean.
+        maxima: of each layer, the largest pre-activation of any unit on any sample.
+    """
+
+    mean: Tensor
+    count: int
+    maxima: list[float]
+
+    @property
+    def nbytes(self) -> int:
+        """Their size."""
+        return self.mean.nbytes + 8 * (1 + len(self.maxima))
+
+
+@torch.no_grad()
+def observe(stack: DenseStack, batches: Iterable[Tensor], before: Statistics | None = None) -> Statistics:
+    """Take the statistics of batches of inputs, on top of those of earlier ones if there are any.
+
+    Args:
+        stack: the layers as they are now.
+        batches: inputs (B, ...), on the device of the layers.
+        before: statistics of earlier inputs, which count as much per sample.
+
+    Example:
+        >>> import torch
+        >>> from torch import nn
+        >>> from clep.equilibrium.stack import stack_of
+        >>> first = observe(stack_of(nn.Linear(3, 2)), [torch.ones(2, 3)])
+        >>> both = observe(stack_of(nn.Linear(3, 2)), [torch.zeros(6, 3)], first)
+        >>> both.mean, both.count
+        (tensor([0.2500, 0.2500, 0.2500]), 8)
+    """
+    maxima = [0.0] * len(stack) if before is None else before.maxima
+    total, count = torch.zeros(()), 0
+    for x in batches:
+        below = stack.presynaptic(x)
+        total = total + _as_pictures(below[0], x).sum(0, dtype=torch.float64).cpu()
+        count += len(x)
+        largest = [float((state @ weight.T).max()) for state, weight in zip(below, stack.weights, strict=True)]
+        maxima = [max(pair) for pair in zip(maxima, largest, strict=True)]
+    if before is not None:
+        total, count = before.mean.double() * before.count + total, before.count + count
+    return Statistics((total / count).float(), count, maxima)
+
+
+def _as_pictures(activity: Tensor, x: Tensor) -> Tensor:
+    """The activity below the first layer, (B, n): in the shape of `x` where it is `x` itself."""
+    same = activity.shape == x.flatten(1).shape and bool((activity == x.flatten(1)).all())
+    return x if same else activity

@@ -1,0 +1,65 @@
+"""Rows and columns as plain text, as Markdown and as CSV."""
+
+import csv
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from clep.columns import CSV, Column, Row, Run
+
+
+def plain(rows: Iterable[Row], columns: Sequence[Column]) -> str:
+    """A table whose columns are aligned, the names of the cells first.
+
+    Example:
+        >>> from clep.columns import COLUMNS, Row
+        >>> rows = [Row("naive", [{"seed": 0, "status": "FINISHED", "accuracy": 0.25}]), Row("joint", [])]
+        >>> print(plain(rows, [COLUMNS["worst"]]))
+        cell   worst seed
+        -----  ----------
+        naive  0.250
+        joint  -
+    """
+    lines = [["cell", *(column.title for column in columns)]]
+    lines += [[row.label, *(column.text(row) for column in columns)] for row in rows]
+    widths = [max(map(len, entries)) for entries in zip(*lines, strict=True)]
+    lines.insert(1, ["-" * width for width in widths])
+    return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
+    """The lines of a Markdown table, with an empty one at the end.
+
+    Example:
+        >>> markdown(["cell", "accuracy"], [["naive", "0.202"]])
+        ['| cell | accuracy |', '|---|---|', '| naive | 0.202 |', '']
+    """
+    written = [f"| {' | '.join(line)} |" for line in lines]
+    return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles), *written, ""]
+
+
+def write_csv(path: str | Path, rows: Iterable[Row], columns: Sequence[Column]) -> None:
+    """Write a line per run in full precision: its seed and accuracy, `CSV` of its cell, and its own value of `columns`.
+
+    A cell without runs has a line of its own.
+
+    Args:
+        path: of the file.
+        rows: the cells.
+        columns: further columns; those without a value in each run are left out.
+    """
+    of_run = [(column.name, column.of_run) for column in columns if column.of_run]
+    with Path(path).open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["cell", "seed", "accuracy", *(column.name for column in CSV), *(name for name, _ in of_run)])
+        for row in rows:
+            of_cell = [column.of_cell(row) for column in CSV]
+            for run in runs_of(row, columns):
+                own = [value(run) for _, value in of_run]
+                writer.writerow([row.label, run["seed"], run["accuracy"], *of_cell, *own])
+            if not runs_of(row, columns):
+                writer.writerow([row.label, "", "", *of_cell, *([""] * len(of_run))])
+
+
+def runs_of(row: Row, columns: Sequence[Column]) -> Sequence[Run]:
+    """The runs of a row that a claim's files list: all with `columns`, which may count them, or those that finished."""
+    return row.runs if columns else row.finished

@@ -1,0 +1,27 @@
+"""Everything that knows MLflow: where runs are stored, how a run is written, found and read back.
+
+MLflow's global state (active run, tracking URI) is never used: runs can be nested, and processes can share a store.
+"""
+
+from clep.tracking.address import beside, curves_link, tracking_uri, ui_command
+from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
+from clep.tracking.search import Found, diverged, finished
+from clep.tracking.store import artifacts, prepare
+from clep.tracking.version import provenance
+
+__all__ = [
+    "DESCRIPTION_LENGTH",
+    "Found",
+    "Run",
+    "artifacts",
+    "beside",
+    "curves_link",
+    "diverged",
+    "end",
+    "finished",
+    "flatten",
+    "prepare",
+    "provenance",
+    "tracking_uri",
+    "ui_command",
+]

@@ -1,0 +1,67 @@
+"""Where runs are stored, and how to look at them: the address of a store, the command and the links of the UI."""
+
+import json
+import os
+import re
+import shlex
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import urlencode
+
+from clep.errors import ConfigError
+
+
+def tracking_uri(uri: str | None) -> str:
+    """Where runs are stored: `uri`, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in the working directory.
+
+    A relative SQLite path is made absolute, so that the result means the same store in every directory.
+
+    Raises:
+        ConfigError: for an SQLite store in memory, which no other process could read.
+    """
+    uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
+    path, query = sqlite_path(uri)
+    if path is None:
+        return uri
+    if str(path) in (".", ":memory:"):
+        raise ConfigError(f"tracking.uri: expected the path of an SQLite file, as in sqlite:///mlflow.db, got `{uri}`")
+    return f"{uri.partition(':')[0]}:///{path.expanduser().absolute()}{query}"
+
+
+def beside(uri: str, name: str) -> str:
+    """Address of an SQLite file next to the store, or in the working directory if the store is a server."""
+    path, _ = sqlite_path(uri)
+    return f"sqlite:///{(Path.cwd() if path is None else path.parent) / name}"
+
+
+def ui_command(uri: str) -> str:
+    """The shell command that shows the runs, in any working directory; for a server its address."""
+    address = shown(uri)
+    if uri.startswith(("http://", "https://")):
+        return address
+    return f"mlflow ui --backend-store-uri {shlex.quote(address)}"
+
+
+def curves_link(run_ids: Iterable[str], experiment_id: str, metric: str) -> str:
+    """The address, within the UI, of a page that shows one metric of several runs as curves over its steps."""
+    fields: dict[str, object] = {
+        "runs": list(run_ids),
+        "experiments": [experiment_id],
+        "metric": metric,
+        "plot_metric_keys": [metric],
+    }
+    fields |= {"plot_layout": {"autosize": True, "xaxis": {}, "yaxis": {}}, "deselected_curves": []}
+    query = {key: json.dumps(value, separators=(",", ":")) for key, value in fields.items()}
+    return f"#/metric?{urlencode(query | {'x_axis': 'step', 'y_axis_scale': 'linear', 'line_smoothness': 1})}"
+
+
+def sqlite_path(uri: str) -> tuple[Path | None, str]:
+    """The file of an SQLite address and its query (with `?`), or None for another kind of store."""
+    scheme, _, rest = uri.partition("://")
+    path, mark, query = rest.removeprefix("/").partition("?")
+    return (Path(path), mark + query) if scheme.partition("+")[0] == "sqlite" else (None, "")
+
+
+def shown(text: str) -> str:
+    """The text without the password that an address in it may hold."""
+    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)

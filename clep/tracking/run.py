@@ -1,0 +1,153 @@
+"""How a run is written.
+
+Metrics are buffered and sent in few large batches: a call costs 2 ms on SQLite, 50 ms on a server, whatever its size.
+"""
+
+import getpass
+import logging
+import math
+import re
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from clep.tracking.address import shown
+from clep.tracking.store import client_of, load_mlflow, short
+
+_BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
+
+DESCRIPTION_LENGTH = 7500  # of a run, in characters; MLflow cuts tags at 8 000
+
+_INDEX = re.compile(r"\[(\d+)\]")  # MLflow has no brackets in names: `threshold[0]` is recorded as `threshold.0`
+
+_logger = logging.getLogger(__name__)
+
+
+class Run:
+    """One MLflow run, as a context manager.
+
+    Leaving the block sends what is buffered and ends the run: FINISHED; KILLED on Ctrl-C and `SystemExit`; FAILED with
+    the tag `error` on any other exception. Exceptions propagate.
+
+    Args:
+        uri: the store, as `tracking_uri` returns it.
+        experiment_id: the experiment, as `prepare` returns it.
+        name: what the UI calls it.
+        tags: by name; runs are searched by them.
+        params: by name; `flatten` turns a configuration into parameters.
+        parent_run_id: the run that this one belongs to.
+
+    Attributes:
+        run_id: MLflow's name of the run; empty before the block.
+    """
+
+    def __init__(
+        self,
+        uri: str,
+        experiment_id: str,
+        name: str,
+        *,
+        tags: Mapping[str, Any],
+        params: Mapping[str, Any],
+        parent_run_id: str | None = None,
+    ) -> None:
+        self._entities = load_mlflow().entities
+        self._client = client_of(uri)
+        self.uri, self._experiment_id, self._name = uri, experiment_id, name
+        parent = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
+        self._tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **parent}
+        self._tags |= {key: str(value) for key, value in tags.items()}
+        named = {_INDEX.sub(r".\1", key): str(value) for key, value in params.items()}
+        self._params = [self._entities.Param(key, value) for key, value in named.items()]
+        self._metrics: list[Any] = []
+        self.run_id = ""
+
+    def __enter__(self) -> Self:
+        self.run_id = self._client.create_run(self._experiment_id, tags=self._tags, run_name=self._name).info.run_id
+        try:
+            self.flush()
+        except BaseException:
+            self.__exit__(*sys.exc_info())
+            raise
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        try:
+            try:
+                self.flush()
+            except BaseException as lost:
+                self._end(error or lost)
+                raise
+            self._end(error)
+        except Exception as lost:
+            if error is None:
+                raise
+            # The caller's exception is on its way and says more than a store that failed as well.
+            _logger.warning("Run %s is incomplete in `%s`: %s", self.run_id, shown(self.uri), short(lost))
+
+    def _end(self, cause: BaseException | None) -> None:
+        if cause is None:
+            end(self.uri, self.run_id, "FINISHED")
+        elif isinstance(cause, KeyboardInterrupt | SystemExit):
+            end(self.uri, self.run_id, "KILLED")
+        else:
+            end(self.uri, self.run_id, "FAILED", f"{type(cause).__name__}: {cause}")
+
+    def log(self, metrics: Mapping[str, float | None], step: int) -> None:
+        """Buffer metrics of one step. None, NaN and infinities are left out: MLflow stores infinity as 1.8e308."""
+        for name, value in metrics.items():
+            self.log_series(name, [value], [step])
+
+    def log_series(self, name: str, values: Iterable[float | None], steps: Iterable[int]) -> None:
+        """Buffer one metric's points, one step a value; what `log` leaves out is left out."""
+        now = int(time.time() * 1000)
+        for value, step in zip(values, steps, strict=True):
+            if value is not None and math.isfinite(value):
+                self._metrics.append(self._entities.Metric(name, float(value), now, int(step)))
+        if len(self._metrics) >= _BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what is buffered; what cannot be sent stays buffered."""
+        self._client.log_batch(self.run_id, self._metrics, self._params, synchronous=True)  # MLflow splits what is long
+        self._metrics, self._params = [], []
+
+    def artifact(self, path: str | Path) -> None:
+        """Store a copy of a file under its own name."""
+        self._client.log_artifact(self.run_id, str(path))
+
+    def describe(self, markdown: str) -> None:
+        """Set the description that the UI shows on the page of this run."""
+        self._client.set_tag(self.run_id, "mlflow.note.content", markdown)
+
+    def text(self, text: str, name: str) -> None:
+        """Store a text as the file `name`."""
+        self._client.log_text(self.run_id, text, name)
+
+
+def end(uri: str, run_id: str, status: str, error: str = "") -> None:
+    """Give a run its final status and an error its tag; by itself only for a run whose process died."""
+    client = client_of(uri)
+    if error:
+        client.set_tag(run_id, "error", error[:500])
+    client.set_terminated(run_id, status)
+
+
+def flatten(config: Mapping[str, Any]) -> dict[str, str]:
+    """A nested configuration as MLflow parameters: dotted names, values as text of at most 6 000 characters."""
+    flat: dict[str, str] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping) and value:
+            flat |= {f"{key}.{name}": text for name, text in flatten(value).items()}
+        else:
+            flat[str(key)] = str(value)[:_VALUE_LENGTH]
+    return flat
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError, ImportError):  # a container whose user has no name
+        return "unknown"

@@ -1,0 +1,18 @@
+"""Which code runs."""
+
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+
+def provenance() -> dict[str, str]:
+    """Tags that say which code runs: `version`, and `git_commit` (`-dirty` if changed) in a git checkout of clep."""
+    tags = {"version": metadata.version("clep")}
+    git = ["git", "-C", str(Path(__file__).parent)]
+    try:  # the first command fails in a repository that merely surrounds an installed clep
+        subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)
+        describe = [*git, "describe", "--always", "--dirty", "--abbrev=40", "--exclude=*"]
+        tags["git_commit"] = subprocess.run(describe, capture_output=True, check=True, text=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        pass
+    return tags

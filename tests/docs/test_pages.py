@@ -1,0 +1,121 @@
+"""The pages do what they say: commands compose, Python runs, links and file names lead somewhere."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import clep.equilibrium
+from clep import config, renames
+from clep.bench import sleep, updates
+from clep.config import compose, to_dict
+from clep.tracking import flatten
+
+ROOT = Path(__file__).parents[2]
+PAGES = {
+    str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
+    for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+}
+LISTS = {"strategies", "streams", "networks", "configs", "claims"}
+
+
+def blocks(page, language):
+    """The code blocks of a page, without the indentation of a list that they stand in."""
+    found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", PAGES[page], flags=re.DOTALL | re.MULTILINE)
+    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in found]
+
+
+COMMANDS = [
+    (page, shlex.split(line.partition(" > ")[0], comments=True))
+    for page in PAGES
+    for block in blocks(page, "bash")
+    for line in block.replace("\\\n", " ").splitlines()
+    if line.startswith("clep ")
+]
+SNIPPETS = [page for page in PAGES if page not in ("README.md", "docs/features.md") and blocks(page, "python")]
+
+
+@pytest.mark.parametrize("command", sorted({tuple(command) for _, command in COMMANDS}), ids=" ".join)
+def test_every_clep_command_of_the_pages_is_accepted(command):
+    """Commands that compose a configuration compose; those that take a name take one that exists."""
+    _, name, *words = command
+    values = [word for word in words if "=" in word]
+    plain = [word for word in words if "=" not in word and not word.startswith("--") and not word.endswith(".yaml")]
+    if name in ("run", "compare", "show", "tune", "steps"):
+        compose(plain[0] if plain else None, values)
+    elif name == "reproduce":
+        assert set(plain) - {"results"} <= set(config.builtin("claim"))
+    elif name == "list":
+        assert set(plain) <= LISTS
+    else:
+        assert name == "bench"
+        assert set(plain) <= {*updates.CASES, *sleep.CASES}
+
+
+def test_every_make_target_of_the_pages_exists():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE))
+    named = {target for text in PAGES.values() for target in re.findall(r"`make ([a-z-]+)`", text)}
+    typed = {t for page in PAGES for t in re.findall(r"^make ([a-z-]+)", "".join(blocks(page, "bash")), re.MULTILINE)}
+    assert named | typed <= targets
+
+
+@pytest.mark.parametrize("page", SNIPPETS)
+def test_the_python_of_a_page_runs_as_written(page, tmp_path):
+    """In one folder, from top to bottom: a later block may read what an earlier one wrote."""
+    for code in blocks(page, "python"):
+        done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+
+
+def test_the_strategy_of_the_readme_trains_as_written(tmp_path):
+    """Saved under the name the README gives and run by the command the README shows, with a smaller learner."""
+    code = re.search(r"<!-- strategy:begin -->\n```python\n(.*?)```", PAGES["README.md"], flags=re.DOTALL).group(1)
+    (tmp_path / "weight_averaging.py").write_text(code)
+    (command,) = [c for page, c in COMMANDS if page == "README.md" and c[1] == "run" and "weight_averaging" in c[2]]
+    small = ["stream.samples_per_experience=64", "learner.epochs=2", "network.hidden=[32]", "--json"]
+    done = subprocess.run(
+        [sys.executable, "-m", "clep.cli", *command[1:], *small], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert '"strategies": ["weight_averaging:WeightAveraging"]' in done.stdout
+
+
+def test_every_key_and_class_of_the_table_of_learning_rules_exists():
+    """The only table of options that is written by hand."""
+    text = PAGES["docs/guides/learning-rules.md"]
+    keys = re.findall(r"^\| `((?:network|learner)\.[a-z_.]+)`", text, flags=re.MULTILINE)
+    assert len(keys) > 10
+    assert set(keys) <= set(flatten(to_dict(compose())))
+    classes = re.findall(r"`([A-Z]\w+)`", text)
+    assert all(hasattr(clep.equilibrium, name) for name in classes)
+
+
+def test_every_link_of_the_pages_at_the_top_leads_to_a_file():
+    """The site's builder checks all other links."""
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        for target in re.findall(r"\]\(([^):#]+)(?:#[^)]*)?\)", PAGES[page]):
+            assert (ROOT / target).exists(), f"{page}: {target}"
+
+
+def test_every_file_of_where_things_are_exists():
+    named = re.findall(
+        r"`((?:clep|configs|pipelines|scripts|strategies|tests|docs)/[\w/.]*)`", PAGES["CONTRIBUTING.md"]
+    )
+    assert len(named) > 20
+    assert [path for path in named if "NAME" not in path and not (ROOT / path).exists()] == []
+
+
+def test_the_numbers_of_make_run_stand_in_one_place():
+    """They are promised to the digit, so a second copy would be a second promise."""
+    row = re.search(r"^\| awake_rehearsal\+sleep_replay \|.*$", PAGES["README.md"], flags=re.MULTILINE).group()
+    assert [page for page, text in PAGES.items() if row in text] == ["README.md"]
+
+
+def test_the_changelog_names_everything_that_was_renamed():
+    """Old modules and names work for one version, so users must find what to write instead."""
+    section = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n### ")[0]
+    assert [old for old in renames.MODULES if f"`{old}`" not in section] == []
+    assert [name for name in (f"{module}.{old}" for module, old in renames.NAMES) if f"`{name}`" not in section] == []

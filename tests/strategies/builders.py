@@ -1,0 +1,17 @@
+"""What the tests of sleep share: a network, its weights, and whether they changed."""
+
+import torch
+
+import clep
+
+
+def awake(bias=False, seed=1, sizes=(64, 20, 10)):
+    return clep.Network(list(sizes), bias=bias, seed=seed)
+
+
+def weights_of(model):
+    return {name: value.detach().clone() for name, value in model.named_parameters()}
+
+
+def unchanged(model, before):
+    return all(torch.equal(value, before[name]) for name, value in model.named_parameters())

@@ -1,0 +1,39 @@
+"""`clep list`: every name with its description, without importing what it names."""
+
+from importlib import resources
+
+import pytest
+
+from clep import config
+from clep.catalogue import catalogue
+from clep.cli import main
+
+
+@pytest.mark.parametrize(("what", "group"), [("streams", "stream"), ("networks", "network"), ("configs", "pipeline")])
+def test_list_names_and_describes_the_built_in_files(capsys, what, group):
+    assert main(["list", what]) == 0
+    rows = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    assert rows == [[name, text] for name, text in config.builtin(group).items()]
+
+
+def test_list_strategies_gives_import_paths_and_the_docstrings_of_our_own(capsys):
+    assert main(["list", "strategies"]) == 0
+    rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in capsys.readouterr().out.splitlines()}
+    assert rows["ewc"][0] == "avalanche.training.plugins:EWCPlugin"
+    path, description = rows["awake_rehearsal"]
+    assert path == "clep.strategies.awake_rehearsal:AwakeRehearsal"
+    source = (resources.files("clep.strategies") / "awake_rehearsal.py").read_text(encoding="utf-8")
+    assert f'class AwakeRehearsal(Strategy):\n    """{description}' in source
+
+
+def test_list_without_a_word_lists_everything(capsys):
+    assert main(["list"]) == 0
+    sections = capsys.readouterr().out.split("\n\n")
+    named = [section.partition(":")[0] for section in sections]
+    assert named == ["strategies", "streams", "networks", "configs", "claims"]
+    assert all("\n  " in section for section in sections)
+
+
+def test_json_has_the_same_rows_as_the_text():
+    values = catalogue("networks").to_json()
+    assert values == {"networks": [list(row) for row in config.builtin("network").items()]}

@@ -1,0 +1,72 @@
+"""What pipelines return, as text and as JSON."""
+
+import json
+
+from clep.columns import chosen
+from clep.results import Comparison, Result
+
+RUN = Result(
+    run_id="abc",
+    status="FINISHED",
+    tracking_uri="sqlite:///mlflow.db",
+    stream="digits",
+    network="hts_ep",
+    strategies=["awake_rehearsal", "sleep_replay"],
+    seed=3,
+    accuracy=0.745,
+    backward_transfer=-0.2,
+    learned_accuracy=0.931,
+    accuracy_matrix=[[0.99, None], [0.5, 0.875]],
+    seconds={"train": 1.25, "consolidation": 2.0, "eval": 0.5, "total": 3.75},
+)
+FAILED = Result("def", "FAILED", "", "digits", "hts_ep", ["naive"], 0, error="DivergenceError: boom")
+
+
+def comparison(*runs):
+    return Comparison("parent", "sqlite:///mlflow.db", list(runs), classes=10, seconds={"total": 2.9})
+
+
+def test_a_result_is_written_with_its_numbers_and_its_matrix():
+    assert RUN.to_text().splitlines() == [
+        "strategies        awake_rehearsal+sleep_replay",
+        "seed              3",
+        "status            FINISHED",
+        "accuracy          0.745",
+        "forgetting        -",
+        "learned accuracy  0.931",
+        "accuracy matrix   (row: trained up to this experience; column: tested on this one)",
+        "                  0.990    -  ",
+        "                  0.500  0.875",
+        "seconds           train 1.2, consolidation 2.0, eval 0.5, total 3.8",
+    ]
+    assert not RUN.failed
+    assert FAILED.failed
+
+
+def test_a_result_is_read_back_from_its_json_whatever_version_wrote_it():
+    stored = json.loads(json.dumps(RUN.to_json()))
+    assert Result.from_json(stored) == RUN
+    del stored["accuracy_epochs"], stored["residual"]
+    assert Result.from_json(stored | {"of_a_later_version": 1}) == RUN
+
+
+def test_a_comparison_is_written_as_its_table_and_the_seconds_of_all_runs():
+    """Phases are those of all runs, which work side by side; the total is that of the clock."""
+    lines = comparison(RUN, FAILED, RUN).to_text().splitlines()
+    assert lines[0].split() == ["cell", "final", "accuracy", "forgetting", "learned", "accuracy", "seeds"]
+    assert lines[2].startswith("awake_rehearsal+sleep_replay  0.745 +- 0.000  -")
+    assert lines[3].startswith("naive")
+    assert lines[3].endswith("0 (failed)")
+    assert lines[4] == "seconds           train 2.5, consolidation 4.0, eval 1.0, total 2.9"
+
+
+def test_a_comparison_says_which_runs_failed_and_why():
+    assert comparison(RUN, FAILED).failures == ["naive, seed 0: FAILED: DivergenceError: boom"]
+    assert comparison(RUN, FAILED).failed
+    assert not comparison(RUN).failed
+
+
+def test_the_columns_of_a_comparison_can_be_chosen():
+    lines = comparison(RUN, FAILED).to_text(chosen(["worst", "diverged"])).splitlines()
+    assert lines[0].split() == ["cell", "worst", "seed", "diverged", "runs"]
+    assert lines[3].split() == ["naive", "0.000", "1"]
