@@ -3,6 +3,7 @@
 Everything that ever was renamed is in the tables of this file, and nowhere else.
 """
 
+import functools
 import importlib
 import importlib.abc
 import importlib.machinery
@@ -32,21 +33,63 @@ MODULES = {
 }
 """Old module -> new module."""
 
+_MOVED = {  # module -> (its new module, names that moved there)
+    "clep.config": {
+        "clep.checks": ["unknown"],
+    },
+    "clep.datasets": {
+        "clep.datasets.cifar10": ["CIFAR10_FILES"],
+        "clep.datasets.idx": ["IDX_FILES"],
+    },
+    "clep.datasets.readers": {
+        "clep.datasets.cifar10": ["read_cifar_batch"],
+        "clep.datasets.idx": ["read_idx"],
+        "clep.datasets.npz": ["NPZ_KEYS", "read_npz"],
+    },
+    "clep.schema": {
+        "clep.checks": ["unknown"],
+    },
+    "clep.strategy": {
+        "clep.registry": ["GROUP", "build", "defaults", "find", "names", "parameters"],
+    },
+    "clep.tracking": {
+        "clep.metric_names": [
+            "ACCURACY_AVERAGE",
+            "ACCURACY_EPOCH",
+            "ACCURACY_LEARNED",
+            "ACCURACY_SEEN",
+            "BACKWARD_TRANSFER",
+            "FORGETTING_AVERAGE",
+            "FORGETTING_MAX_AVERAGE",
+            "FORWARD_TRANSFER",
+            "MEMORY_EXEMPLARS",
+            "MEMORY_EXEMPLAR_BYTES",
+            "MEMORY_STATISTICS_BYTES",
+            "SLEEP_ACCURACY_AFTER",
+            "SLEEP_ACCURACY_BEFORE",
+            "TIME_CONSOLIDATION",
+            "TIME_EVAL",
+            "TIME_TRAIN",
+            "TRAIN_ACCURACY",
+            "TRAIN_LOSS",
+        ],
+    },
+}
+
 NAMES = {
     ("clep", "ContinualNudging"): ("clep", "CEP"),
-    ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
-    ("clep.equilibrium", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
-    ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),
+    ("clep.config", "DataConfig"): ("clep.schema", "DataSection"),
+    ("clep.config", "DendritesConfig"): ("clep.specs", "Dendrites"),
+    ("clep.config", "LearnerConfig"): ("clep.specs", "LearnerSpec"),
+    ("clep.config", "NetworkConfig"): ("clep.specs", "NetworkSection"),
     ("clep.config", "StreamConfig"): ("clep.specs", "StreamSpec"),
     ("clep.config", "TimeStepConfig"): ("clep.specs", "TimeStep"),
-    ("clep.config", "DendritesConfig"): ("clep.specs", "Dendrites"),
-    ("clep.config", "NetworkConfig"): ("clep.specs", "NetworkSection"),
-    ("clep.config", "LearnerConfig"): ("clep.specs", "LearnerSpec"),
-    ("clep.config", "DataConfig"): ("clep.schema", "DataSection"),
     ("clep.config", "TrackingConfig"): ("clep.schema", "TrackingSection"),
     ("clep.config", "TuneConfig"): ("clep.schema", "TuneSection"),
-    ("clep.config", "unknown"): ("clep.checks", "unknown"),
-    ("clep.schema", "unknown"): ("clep.checks", "unknown"),
+    ("clep.equilibrium", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
+    ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
+    ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),
+    **{(old, name): (new, name) for old, moved in _MOVED.items() for new, names in moved.items() for name in names},
 }
 """(module, old name) -> (module, new name)."""
 
@@ -77,17 +120,24 @@ def renamed(module: str, name: str) -> Any:
 
 
 class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds the modules of `MODULES` by their old names; asked last, and about no others."""
+    """Finds modules by their old names; Python asks it last, about what it has not found."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
-        return importlib.machinery.ModuleSpec(fullname, self) if fullname in MODULES else None
+        known = fullname in MODULES or fullname in _MOVED
+        return importlib.machinery.ModuleSpec(fullname, self) if known else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
-        announce(spec.name, MODULES[spec.name])
-        return importlib.import_module(MODULES[spec.name])
+        module = ModuleType(spec.name, "An old name.")
+        if spec.name in MODULES:
+            announce(spec.name, MODULES[spec.name])
+            new = importlib.import_module(MODULES[spec.name])
+            module.__dict__.update({name: value for name, value in vars(new).items() if not name.startswith("__")})
+        else:
+            module.__getattr__ = functools.partial(renamed, spec.name)  # type: ignore[method-assign]
+        return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: the module has run under its new name."""
+        """Nothing: `create_module` has filled it."""
 
 
 def find_old_modules() -> None:

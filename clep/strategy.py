@@ -17,6 +17,7 @@ from clep.checks import in_range, one_of, unknown
 from clep.errors import ConfigError
 from clep.memory import Memory, memory_in, memory_of_buffer
 from clep.metric_names import refuse_reserved
+from clep.renames import renamed
 
 __all__ = [
     "Memory",
@@ -184,3 +185,7 @@ def touches_loss(plugin: BasePlugin) -> bool:
 def memory_of(plugin: BasePlugin) -> Memory:
     """Count what a plugin keeps of the past: as a strategy says itself, or as found in an Avalanche plugin."""
     return plugin.memory() if isinstance(plugin, Strategy) else memory_in(vars(plugin))
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)

@@ -6,6 +6,7 @@ The names are in `clep.datasets.names`. A new data set is one file here with its
 from typing import TYPE_CHECKING, Any
 
 from clep.datasets.names import DATASETS
+from clep.renames import renamed
 
 __all__ = ["DATASETS", "Dataset", "default_root", "load"]
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
 def __getattr__(name: str) -> Any:
     # Loading needs torch; the names above do not, and a configuration is checked with them alone.
     if name not in __all__:
-        raise AttributeError(f"module 'clep.datasets' has no attribute '{name}'; public names: {', '.join(__all__)}")
+        return renamed(__name__, name)
     from clep.datasets import loading
 
     return getattr(loading, name)

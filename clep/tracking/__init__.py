@@ -3,6 +3,9 @@
 MLflow's global state (active run, tracking URI) is never used: runs can be nested, and processes can share a store.
 """
 
+from typing import Any
+
+from clep.renames import renamed
 from clep.tracking.address import beside, curves_link, tracking_uri, ui_command
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
@@ -25,3 +28,7 @@ __all__ = [
     "tracking_uri",
     "ui_command",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    return renamed(__name__, name)
