@@ -124,7 +124,8 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         known = fullname in MODULES or fullname in _MOVED
-        return importlib.machinery.ModuleSpec(fullname, self) if known else None
+        package = any(name.startswith(f"{fullname}.") for name in MODULES)
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=package) if known else None
 
     def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
         module = ModuleType(spec.name, "An old name.")

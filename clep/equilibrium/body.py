@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -111,3 +112,19 @@ class FreePhase:
         if settled or self.body.free.steps < 2 or residual < shrinks * halfway:
             return None
         return "diverges" if residual > 2.0 * halfway else "oscillates"
+
+
+class Relaxing(Protocol):
+    """What a gradient estimate needs of a network."""
+
+    def body(self) -> Body:
+        """What relaxes in one update."""
+
+    def shaped(self, x: Tensor) -> Tensor:
+        """The input (B, ...) as layer 0."""
+
+    def rest(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
+        """Zero states of all layers, (B, ...) each."""
+
+    def free_phase(self, x: Tensor) -> FreePhase:
+        """Relax from zero states without a nudge; not differentiable."""

@@ -8,17 +8,14 @@ themselves.
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from clep.equilibrium.body import FreePhase
+from clep.equilibrium.body import FreePhase, Relaxing
 from clep.equilibrium.dynamics import full_precision
-
-if TYPE_CHECKING:
-    from clep.equilibrium.network import Network
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """(output (B, K), class indices (B,)) -> loss, () tensor."""
@@ -113,7 +110,7 @@ def delivered(free: FreePhase, gradients: Callable[[], list[Tensor]]) -> Tensor:
     return zero
 
 
-def relaxed(network: "Network", x: Tensor) -> Prediction:
+def relaxed(network: Relaxing, x: Tensor) -> Prediction:
     """The output of a free phase that autograd does not follow, with the phase."""
     free = network.free_phase(x)
     return Prediction(free.body.read_out(free.output), free)

@@ -1,17 +1,14 @@
 """Backpropagation through time: the twin that differentiates the free phase itself."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
+from clep.equilibrium.body import Relaxing
 from clep.equilibrium.dynamics import Stop, full_precision
 from clep.equilibrium.gradients.base import Criterion, Gradient, Prediction, relaxed
 from clep.specs.gradients import BackpropagationOptions
-
-if TYPE_CHECKING:
-    from clep.equilibrium.network import Network
 
 
 @dataclass(frozen=True)
@@ -22,7 +19,7 @@ class Backpropagation(Gradient, BackpropagationOptions):
         ConfigError: for fewer than one step.
     """
 
-    def predict(self, network: "Network", x: Tensor) -> Prediction:
+    def predict(self, network: Relaxing, x: Tensor) -> Prediction:
         if not torch.is_grad_enabled():
             return relaxed(network, x)
         x = network.shaped(x)

@@ -1,20 +1,17 @@
 """Contrastive Hebbian learning (CHL): the second phase has its output clamped to the target."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from clep.equilibrium.adaptation import Adaptation
+from clep.equilibrium.body import Relaxing
 from clep.equilibrium.contrast import adapted_contrast
 from clep.equilibrium.costs import Cost
 from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction, delivered, phase_of, relaxed
 from clep.equilibrium.phases import Term, second_phase
 from clep.specs.gradients import ClampingOptions
-
-if TYPE_CHECKING:
-    from clep.equilibrium.network import Network
 
 
 @dataclass(frozen=True)
@@ -35,7 +32,7 @@ class Clamping(Gradient, ClampingOptions):
 
     needs = Needs(own_loss=True)
 
-    def predict(self, network: "Network", x: Tensor) -> Prediction:
+    def predict(self, network: Relaxing, x: Tensor) -> Prediction:
         return relaxed(network, x)
 
     def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:

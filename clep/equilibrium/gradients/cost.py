@@ -1,22 +1,18 @@
 """Cost nudging: the papers' form, nudged along the phase by a cost."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from clep.equilibrium.adaptation import Adaptation
-from clep.equilibrium.body import FreePhase
+from clep.equilibrium.body import FreePhase, Relaxing
 from clep.equilibrium.costs import Cost
 from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction, delivered, phase_of, relaxed
 from clep.equilibrium.gradients.nudging import nudged_gradient
 from clep.equilibrium.motions import Nudge
 from clep.errors import ConfigError
 from clep.specs.gradients import CostOptions
-
-if TYPE_CHECKING:
-    from clep.equilibrium.network import Network
 
 
 @dataclass(frozen=True)
@@ -47,7 +43,7 @@ class CostNudging(Gradient, CostOptions):
 
     needs = Needs(own_loss=True, cost=True)
 
-    def predict(self, network: "Network", x: Tensor) -> Prediction:
+    def predict(self, network: Relaxing, x: Tensor) -> Prediction:
         return relaxed(network, x)
 
     def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:

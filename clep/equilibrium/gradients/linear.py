@@ -1,22 +1,19 @@
 """Linear nudging: the vector-Jacobian product of the free equilibrium, for any loss."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from clep.equilibrium.adaptation import Adaptation
-from clep.equilibrium.body import FreePhase
+from clep.equilibrium.body import FreePhase, Relaxing
 from clep.equilibrium.dynamics import full_precision
 from clep.equilibrium.gradients.base import Criterion, Gradient, Prediction
 from clep.equilibrium.gradients.nudging import nudged_gradient
 from clep.equilibrium.motions import max_abs
 from clep.specs.gradients import Nudging
-
-if TYPE_CHECKING:
-    from clep.equilibrium.network import Network
 
 
 @dataclass(frozen=True)
@@ -45,7 +42,7 @@ class LinearNudging(Gradient, Nudging):
     _: KW_ONLY
     adaptation: Adaptation | None = None
 
-    def predict(self, network: "Network", x: Tensor) -> Prediction:
+    def predict(self, network: Relaxing, x: Tensor) -> Prediction:
         x = network.shaped(x)
         free = network.free_phase(x)
         output = _Equilibrium.apply(self, free, x, *free.body.parameters())
