@@ -47,21 +47,21 @@ MUTANTS = (
         "clep/equilibrium/phases.py",
         "[Term(1.0 / beta, states[0], free.states)]",
         "[Term(1.0, states[0], free.states)]",
-        ("tests/equilibrium/test_gradients.py::test_gradient_equals_the_equations_relaxed_by_the_oracle",),
+        ("tests/equilibrium/gradients/test_nudging.py::test_gradient_equals_the_equations_relaxed_by_the_oracle",),
         "1/beta is dropped, so the size of an update depends on beta.",
     ),
     Mutant(
         "clep/equilibrium/phases.py",
         "[Term(1.0 / (2.0 * beta), *states)]",
         "[Term(1.0 / beta, *states)]",
-        ("tests/equilibrium/test_gradients.py::test_centered_is_the_mean_of_the_two_one_sided_estimates",),
+        ("tests/equilibrium/test_phases.py::test_centered_is_the_mean_of_the_two_one_sided_estimates",),
         "The centered contrast is not halved, so the learning rate is doubled.",
     ),
     Mutant(
         "clep/equilibrium/phases.py",
         "lambda output: amount * force(output)",
         "lambda output: -amount * force(output)",
-        ("tests/equilibrium/test_gradients.py::test_a_step_along_minus_the_gradient_lowers_the_loss",),
+        ("tests/equilibrium/gradients/test_nudging.py::test_a_step_along_minus_the_gradient_lowers_the_loss",),
         "The nudge points away from the target, and the network unlearns.",
     ),
     Mutant(
@@ -69,7 +69,7 @@ MUTANTS = (
         "[2.0 * s - state for",
         "[s - state for",
         (
-            "tests/equilibrium/test_limits.py"
+            "tests/equilibrium/gradients/test_limits.py"
             "::test_a_mirrored_start_has_the_same_limit_and_is_nearer_to_it_after_few_steps",
         ),
         "The second phase starts at the nudge instead of at its mirror image.",
@@ -85,21 +85,21 @@ MUTANTS = (
         "clep/equilibrium/contrast.py",
         "term.coefficient * factor * free.body.gains[i]",
         "term.coefficient * factor",
-        ("tests/equilibrium/test_limits.py::test_scaled_feedback_keeps_the_gradient_that_of_the_loss",),
+        ("tests/equilibrium/gradients/test_limits.py::test_scaled_feedback_keeps_the_gradient_that_of_the_loss",),
         "Weak feedback makes the updates of lower layers weak, too.",
     ),
     Mutant(
         "clep/equilibrium/contrast.py",
         "[g.mul_(before / after) for g in gradients]",
         "[g.mul_(after / before) for g in gradients]",
-        ("tests/equilibrium/test_gradients.py::test_adaptation_changes_the_direction_and_rescaling_keeps_the_norm",),
+        ("tests/equilibrium/test_adaptation.py::test_adaptation_changes_the_direction_and_rescaling_keeps_the_norm",),
         "Rescaling after adaptation works the wrong way round, a learning rate that nobody asked for.",
     ),
     Mutant(
         "clep/equilibrium/gradients/linear.py",
         "*(g.mul_(scale) for g in on_parameters)",
         "*on_parameters",
-        ("tests/equilibrium/test_gradients.py::test_a_loss_times_k_has_the_gradient_times_k",),
+        ("tests/equilibrium/gradients/test_linear.py::test_a_loss_times_k_has_the_gradient_times_k",),
         "The gradient forgets the size of the loss: penalties of strategies no longer have a weight.",
     ),
     Mutant(

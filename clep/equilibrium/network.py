@@ -28,7 +28,7 @@ from clep.equilibrium.gradients.base import Gradient
 from clep.equilibrium.gradients.linear import LinearNudging
 from clep.equilibrium.modules import Modules
 from clep.equilibrium.motions import EnergyBased, Motion, Prototypical
-from clep.equilibrium.neurons import neuron_of
+from clep.equilibrium.neurons import Neuron, neuron_of
 from clep.equilibrium.stack import DenseLayer, DenseStack
 from clep.equilibrium.time_steps import draw_time_steps
 from clep.errors import ConfigError
@@ -94,7 +94,7 @@ class Network(nn.Module):
         convolutions = [layer for layer in self.sizes if isinstance(layer, ConvLayer)]
         refuse_network(self.spec, convolutions, len(self.sizes) - 1)
         self.gradient: Gradient = gradient or LinearNudging()
-        self.neuron = neuron_of(self.spec.neuron)
+        neuron_of(self.spec.neuron)  # refuses what is none
 
         dt_seed, sign_seed, feedback_seed, spike_seed, mask_seed = np.random.SeedSequence(seed).spawn(5)
         wiring = wiring_of(self.spec, seed, _generator(feedback_seed), _generator(mask_seed))
@@ -139,6 +139,11 @@ class Network(nn.Module):
         other = copy.copy(self)
         other.gradient = gradient
         return other
+
+    @property
+    def neuron(self) -> Neuron:
+        """The activation of every layer; not an attribute, since its functions could not be pickled."""
+        return neuron_of(self.spec.neuron)
 
     @property
     def depth(self) -> int:

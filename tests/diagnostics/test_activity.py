@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from clep.diagnostics.activity import free_phase_activity, magnitude, participation_ratio
-from clep.equilibrium import Dendrites, Network
 from tests.oracles import phi
+from tests.oracles.networks import biased
 
 
 def test_magnitude_is_the_mean_absolute_state():
@@ -45,7 +45,7 @@ def test_states_that_do_not_vary_have_no_participation_ratio():
 @pytest.mark.parametrize("readout", ["state", "linear"])
 def test_activity_follows_the_hidden_layers_through_every_step_of_the_free_phase(readout):
     """Against the steps of the oracle; the output layer is no hidden one, a linear read-out does not relax."""
-    network = Network([6, 5, 4, 3], free_steps=4, readout=readout, seed=1)
+    network = biased([6, 5, 4, 3], free_steps=4, readout=readout, seed=1)
     x = torch.rand(9, 6)
     found = free_phase_activity(network, x)
     assert len(found) == 2
@@ -59,11 +59,11 @@ def test_activity_follows_the_hidden_layers_through_every_step_of_the_free_phase
 
 
 @pytest.mark.parametrize(
-    "options", [{"dendrites": Dendrites()}, {"relaxation": "asynchronous"}, {"firing": "bernoulli"}]
+    "options", [{"feedback": "dendritic"}, {"relaxation": "asynchronous"}, {"dynamics": "bernoulli"}]
 )
 def test_activity_ends_where_the_free_phase_does(options):
     """Steps of spiking neurons taken one at a time would be others: each relaxation draws from the start."""
-    network = Network([6, 5, 4], free_steps=7, **options, seed=1).eval()
+    network = biased([6, 5, 4], free_steps=7, **options, seed=1).eval()
     x = torch.rand(9, 6)
     (activity,) = free_phase_activity(network, x)
     assert len(activity.magnitude) == len(activity.participation) == 7

@@ -1,8 +1,11 @@
 """Spikes and synaptic operations, against counts by hand."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from clep.diagnostics.operations import Operations, SpikeMeter, Synapses, operations
 from clep.equilibrium import ConvLayer, Network
 
 CHAIN = [Synapses(0, 1, 15), Synapses(1, 2, 6), Synapses(2, 3, 4)]  # 5-3-2-2
@@ -47,12 +50,11 @@ def test_synapses_of_a_convolution_are_its_products_before_pooling():
 
 def test_a_meter_averages_over_samples_and_forgets():
     """Batches of 2 and 6 samples count as 8, not as two; without hidden activity only graded signals cost."""
-    network = Network([5, 3, 2], firing="bernoulli", free_steps=10, nudged_steps=10)
+    network = Network([5, 3, 2], dynamics="bernoulli", free_steps=10, nudged_steps=10)
     meter = SpikeMeter()
     for samples, spikes in ((2, 4.0), (6, 8.0)):
-        network.spikes = torch.tensor([spikes])
-        meter.look(network, samples)
-    assert meter.take(network) == pytest.approx(
+        meter.look(replace(network.free_phase(torch.rand(samples, 5)), spikes=torch.tensor([spikes])))
+    assert meter.take() == pytest.approx(
         {
             "energy/spikes_per_sample": 7.0,
             "energy/synaptic_operations": 7 * 2 + 15 + 10 * 6,
@@ -61,11 +63,10 @@ def test_a_meter_averages_over_samples_and_forgets():
             "energy/nanojoules_of_rates": 1e-3 * 4.6 * 135,
         }
     )
-    assert meter.take(network) == {}
+    assert meter.take() == {}
 
 
 def test_networks_of_rates_have_nothing_to_count():
     network, meter = Network([5, 3, 2]), SpikeMeter()
-    network.free_phase(torch.rand(4, 5))
-    meter.look(network, 4)
-    assert meter.take(network) == {}
+    meter.look(network.free_phase(torch.rand(4, 5)))
+    assert meter.take() == {}

@@ -7,8 +7,9 @@ import torch
 from torch.nn import functional
 
 from clep.diagnostics import steps
-from clep.equilibrium import LinearNudging, Network, SquaredError, TimeStep
+from clep.equilibrium import LinearNudging, SquaredError, TimeStep
 from tests.oracles import bptt, phi
+from tests.oracles.networks import biased, change
 
 
 @pytest.fixture
@@ -21,15 +22,15 @@ def quick(monkeypatch):
 def test_the_cheapest_steps_reach_the_cosine_that_they_are_listed_for():
     """Each listed setting is run again and compared with the oracle's gradient; a cosine of the wrong pair of gradients
     would mislead whoever sets `free_steps` from the table."""
-    network = Network([6, 12, 4], neuron="shifted_sigmoid", time_step=TimeStep("scalar", mean=1.0), seed=1)
+    network = biased([6, 12, 4], neuron="shifted_sigmoid", time_step=TimeStep("scalar", mean=1.0), seed=1)
     x, y = torch.rand(20, 6), torch.arange(20) % 4
     expected = bptt.gradients(lambda output: SquaredError()(output, y), x, phi.Parts.of(network), 300)[:-1]
     measured = steps.measure(network, SquaredError(), x, y, betas=(0.05,), accuracy=0.5)
 
     def cosine(need):
-        network.free_steps, network.nudged_steps = need.free_steps, need.nudged_steps
-        network.relaxation, network.nudging = need.relaxation, LinearNudging(need.beta, start=need.start)
-        actual = torch.autograd.grad(SquaredError()(network(x), y), list(network.parameters()))
+        change(network, free_steps=need.free_steps, nudged_steps=need.nudged_steps, relaxation=need.relaxation)
+        nudged = network.with_gradient(LinearNudging(need.beta, start=need.start))
+        actual = torch.autograd.grad(SquaredError()(nudged(x), y), list(network.parameters()))
         flat = [torch.cat([g.flatten() for g in gradients]) for gradients in (actual, expected)]
         return float(functional.cosine_similarity(*flat, dim=0))
 
@@ -49,9 +50,9 @@ def test_the_cheapest_steps_reach_the_cosine_that_they_are_listed_for():
 @pytest.mark.usefixtures("quick")
 def test_the_network_stays_as_it_is():
     """Measuring sets steps, tolerance and precision many times over; a trained network must not keep the last ones."""
-    network = Network([6, 12, 4], seed=1)
+    network = biased([6, 12, 4], seed=1)
     before = copy.deepcopy(network)
     steps.measure(network, SquaredError(), torch.rand(20, 6), torch.arange(20) % 4, betas=(0.5,), accuracy=0.5)
-    for name in ("free_steps", "nudged_steps", "relaxation", "tolerance", "precision"):
-        assert getattr(network, name) == getattr(before, name)
+    assert network.spec == before.spec
+    assert network.gradient == before.gradient
     assert all(torch.equal(a, b) for a, b in zip(network.parameters(), before.parameters(), strict=True))

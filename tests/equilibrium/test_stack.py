@@ -30,7 +30,7 @@ def test_presynaptic_states_are_the_input_and_the_equilibria_below_each_connecti
     network = Network([6, 5, 4, 3], seed=1)
     x = torch.rand(2, 2, 3)
     below = network.dense_stack().presynaptic(x)
-    states = bptt.relax(x.flatten(1), phi.Parts.of(network), network.free_steps)
+    states = bptt.relax(x.flatten(1), phi.Parts.of(network), network.spec.free_steps)
     assert len(below) == 3
     assert torch.equal(below[0], x.flatten(1))
     assert_close(below[1:], [s.detach() for s in states[:2]], rtol=0.0, atol=1e-12)

@@ -38,7 +38,7 @@ class Layers:
             mask = torch.ones_like(c.apical) if c.apical_mask is None else c.apical_mask.clone()
             apical.append((leaf(c.apical), mask))
         times = [dt.clone() for dt in network.time_steps]
-        return cls(basal, [*apical, None], network.dendrites.gain, NEURONS[network.neuron], times)
+        return cls(basal, [*apical, None], network.spec.dendrites.gain, NEURONS[network.spec.neuron], times)
 
     @property
     def parameters(self):

@@ -80,7 +80,7 @@ class Graph:
 
         depth = len(network.sizes) - (1 if network.readout is None else 2)
         ends = [(layer, layer + 1) for layer in range(depth)]
-        span, hidden = network.residual_links, len(network.sizes) - 2
+        span, hidden = network.spec.residual_links, len(network.sizes) - 2
         below = 1
         while span and below + span <= hidden:
             ends.append((below, below + span))
@@ -101,12 +101,12 @@ class Graph:
             shapes.append(tuple(edge.sent(torch.zeros(1, *shapes[-1])).shape[1:]))
         readout = None if network.readout is None else tuple(leaf(p) for p in network.readout.parameters())
         time_steps = [dt.detach().clone() for dt in network.time_steps]
-        energy = network.dynamics_name == "energy"
-        return cls(edges, shapes, network.neuron, time_steps, network.feedback_scale, energy, readout)
+        energy, scale = network.spec.dynamics == "energy", network.spec.feedback_scale
+        return cls(edges, shapes, network.spec.neuron, time_steps, scale, energy, readout)
 
     @property
     def parameters(self):
-        """The leaves of the connections, in the order of `network.relaxing_parameters()`."""
+        """The leaves of the connections, in the order of `network.body().parameters()`."""
         return [t for e in self.edges for t in (e.weight, e.bias, e.feedback) if t is not None]
 
     def with_parameters(self, tensors):

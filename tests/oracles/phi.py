@@ -35,9 +35,8 @@ class Parts:
             torch.zeros(len(c.weight)) if c.bias is None else c.bias.detach().clone().requires_grad_()
             for c in network.connections
         ]
-        return cls(
-            weights, biases, NEURONS[network.neuron], [dt.clone() for dt in network.time_steps], network.inhibition
-        )
+        time_steps = [dt.clone() for dt in network.time_steps]
+        return cls(weights, biases, NEURONS[network.spec.neuron], time_steps, network.spec.inhibition)
 
     @property
     def parameters(self):

@@ -12,7 +12,7 @@ from clep.specs.gradients import BackpropagationOptions
 
 
 @dataclass(frozen=True)
-class Backpropagation(BackpropagationOptions, Gradient):
+class Backpropagation(Gradient, BackpropagationOptions):
     """The BPTT twin: differentiate the free phase itself; the same weights and steps, no nudged phase.
 
     Raises:

@@ -15,7 +15,7 @@ from clep.specs.gradients import ClampingOptions
 
 
 @dataclass(frozen=True)
-class Clamping(ClampingOptions, Gradient):
+class Clamping(Gradient, ClampingOptions):
     """Contrastive Hebbian learning (CHL): the output is clamped to the target in the second phase.
 
     The update is dPhi/dtheta(clamped) - dPhi/dtheta(free). With weak feedback it tends to backpropagation of a loss

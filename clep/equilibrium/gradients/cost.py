@@ -16,7 +16,7 @@ from clep.specs.gradients import CostOptions
 
 
 @dataclass(frozen=True)
-class CostNudging(CostOptions, Gradient):
+class CostNudging(Gradient, CostOptions):
     """The papers' form: nudge with -beta dC/ds evaluated along the nudged phase.
 
     Right for plain training and for strategies that leave the loss alone; a strategy that adds to the loss or calls the

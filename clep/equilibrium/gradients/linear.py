@@ -17,7 +17,7 @@ from clep.specs.gradients import Nudging
 
 
 @dataclass(frozen=True)
-class LinearNudging(Nudging, Gradient):
+class LinearNudging(Gradient, Nudging):
     """The vector-Jacobian product of the free equilibrium: nudge with the constant -dL/ds* (the default).
 
     The nudge is divided by its largest absolute entry and the contrast multiplied by it, so the size of the nudge is

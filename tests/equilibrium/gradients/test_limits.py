@@ -11,11 +11,11 @@ from clep.equilibrium import (
     CostNudging,
     CrossEntropy,
     LinearNudging,
-    Network,
     SquaredError,
     TimeStep,
 )
 from tests.oracles.graph import Graph
+from tests.oracles.networks import biased, change, loss_by
 from tests.oracles.vectors import flat, relative_error, slope
 
 pytestmark = pytest.mark.usefixtures("double")
@@ -55,7 +55,7 @@ def settled(sizes, **arguments):
     """A smooth network whose phases converge to the last digit."""
     arguments = {"neuron": "shifted_sigmoid", "time_step": MIXED, "seed": 2} | arguments
     steps = 2 * STEPS if arguments["time_step"] is SLOW else STEPS
-    return Network(sizes, free_steps=steps, nudged_steps=steps, **arguments)
+    return biased(sizes, free_steps=steps, nudged_steps=steps, **arguments)
 
 
 def images_of(network):
@@ -70,15 +70,15 @@ def squared(output):
     return SquaredError()(output, LABELS)
 
 
-def linear_gradient(network, nudging, loss, x):
+def linear_gradient(network, gradient, loss, x):
     """For the parameters and, last, the input."""
-    network.nudging = nudging
+    network.gradient = gradient
     x = x.clone().requires_grad_()
     return list(torch.autograd.grad(loss(network(x)), [*network.parameters(), x]))
 
 
-def cost_gradient(network, nudging, x):
-    return list(torch.autograd.grad(nudging.loss(network, network.free_phase(x), LABELS), list(network.parameters())))
+def cost_gradient(network, gradient, x, cost=None):
+    return list(torch.autograd.grad(loss_by(gradient, network, x, LABELS, cost), list(network.parameters())))
 
 
 def converges(estimate, expected, phases):
@@ -94,7 +94,7 @@ def test_linear_nudging_approaches_bptt_in_every_architecture(name, phases):
     contrast with the winners of another state, or without rho of an energy's states, would be off by a constant."""
     network = settled(**ARCHITECTURES[name])
     x = images_of(network)
-    expected = flat(Graph.of(network).bptt(cross_entropy, x, network.free_steps))
+    expected = flat(Graph.of(network).bptt(cross_entropy, x, network.spec.free_steps))
     converges(lambda beta: linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x), expected, phases)
 
 
@@ -105,8 +105,8 @@ def test_cost_nudging_approaches_bptt_in_every_architecture(name, phases):
     network = settled(**ARCHITECTURES[name])
     x = images_of(network)
     loss, cost = (cross_entropy, CrossEntropy()) if name in READ_OUTS else (squared, SquaredError())
-    expected = flat(Graph.of(network).bptt(loss, x, network.free_steps)[:-1])
-    converges(lambda beta: cost_gradient(network, CostNudging(beta, phases, cost=cost), x), expected, phases)
+    expected = flat(Graph.of(network).bptt(loss, x, network.spec.free_steps)[:-1])
+    converges(lambda beta: cost_gradient(network, CostNudging(beta, phases), x, cost), expected, phases)
 
 
 @pytest.mark.parametrize("points", [2, 3, 4, 5, 6])
@@ -116,15 +116,15 @@ def test_the_bias_of_n_points_on_a_circle_falls_as_the_nth_power_of_beta(form, p
     counted once instead of with its conjugate would leave a bias of lower order."""
     network = settled(**ARCHITECTURES["dense read-out"])
     x = images_of(network)
-    expected = flat(Graph.of(network).bptt(cross_entropy, x, network.free_steps)[:-1])
+    expected = flat(Graph.of(network).bptt(cross_entropy, x, network.spec.free_steps)[:-1])
     betas = [2.0**-k for k in {2: (4, 6, 8), 3: (3, 4, 5), 4: (2, 3, 4), 5: (1, 2, 3), 6: (1, 2, 3)}[points]]
     errors = []
     for beta in betas:
         if form == "linear":
-            nudging = LinearNudging(beta, "holomorphic", points=points)
-            estimate = linear_gradient(network, nudging, cross_entropy, x)[:-1]
+            gradient = LinearNudging(beta, "holomorphic", points=points)
+            estimate = linear_gradient(network, gradient, cross_entropy, x)[:-1]
         else:
-            estimate = cost_gradient(network, CostNudging(beta, "holomorphic", points=points, cost=CrossEntropy()), x)
+            estimate = cost_gradient(network, CostNudging(beta, "holomorphic", points=points), x, CrossEntropy())
         errors.append(relative_error(flat(estimate), expected))
     assert slope(errors, betas) == pytest.approx(points, abs=0.1), errors
 
@@ -133,7 +133,7 @@ def test_the_bias_of_n_points_on_a_circle_falls_as_the_nth_power_of_beta(form, p
 def test_two_points_are_the_centered_phases(name):
     """Whatever beta: both contrast +beta and -beta."""
     network = settled(**ARCHITECTURES[name])
-    network.nudged_steps = 7
+    change(network, nudged_steps=7)
     x = images_of(network)
     circle, centered = {"phases": "holomorphic", "points": 2}, {"phases": "centered"}
     for estimate in (
@@ -160,7 +160,7 @@ def test_scaled_feedback_keeps_the_gradient_that_of_the_loss(phases, arguments, 
     gains the lower layers would learn 3, 11, ... times too slowly, which only an adaptive optimiser hides."""
     network = settled(feedback_scale=scale, **arguments)
     x = images_of(network)
-    expected = Graph.of(network).bptt(cross_entropy, x, network.free_steps)
+    expected = Graph.of(network).bptt(cross_entropy, x, network.spec.free_steps)
     converges(
         lambda beta: linear_gradient(network, LinearNudging(beta, phases), cross_entropy, x), flat(expected), phases
     )
@@ -171,7 +171,7 @@ def test_any_loss_of_a_read_out_reaches_its_weights_the_layers_below_and_the_inp
     """The read-out is an ordinary module after the equilibrium: its gradient is exact, the others' to order beta^2."""
     network = settled(**ARCHITECTURES["read-out of max pool"])
     x = images_of(network)
-    expected = Graph.of(network).bptt(loss, x, network.free_steps)
+    expected = Graph.of(network).bptt(loss, x, network.spec.free_steps)
     actual = linear_gradient(network, LinearNudging(SMALL[-1], "centered"), loss, x)
     assert_close(actual[-3:-1], expected[-3:-1], rtol=1e-9, atol=1e-12)
     for a, e in zip(actual, expected, strict=True):
@@ -185,7 +185,7 @@ def test_a_mirrored_start_has_the_same_limit_and_is_nearer_to_it_after_few_steps
     began; after a few steps a phase from s* is as far behind as the first, one from the mirror is ahead of it."""
     network = settled(**ARCHITECTURES[name])
     x = images_of(network)
-    expected = flat(Graph.of(network).bptt(squared, x, network.free_steps)[:-1])
+    expected = flat(Graph.of(network).bptt(squared, x, network.spec.free_steps)[:-1])
 
     def estimate(start):
         if form == "cost":
@@ -194,5 +194,5 @@ def test_a_mirrored_start_has_the_same_limit_and_is_nearer_to_it_after_few_steps
 
     assert relative_error(estimate("mirrored"), estimate("free")) < 1e-8
     for steps in (2, 3, 5):
-        network.nudged_steps = steps
+        change(network, nudged_steps=steps)
         assert relative_error(estimate("mirrored"), expected) < 0.9 * relative_error(estimate("free"), expected)
