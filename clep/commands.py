@@ -106,13 +106,15 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     if name is None:
         claims_there = ", ".join(config.builtin("claim"))
         raise ConfigError(f"reproduce: name a claim: {claims_there}, or a path that ends in .yaml")
-    file = config.find("claim", name)
+    from clep.claims.claim import read
+
+    claim = read(config.find("claim", name), name)
+    list(claim.composed(changes, small=arguments.small))  # refuses what has no meaning before torch is loaded
     _announce()
-    from clep import claims
     from clep.pipelines import reproduce as pipeline
 
     options = {"small": arguments.small, "output": arguments.output, "figure": arguments.figure}
-    return pipeline.run(claims.read(file, name), changes, **options)
+    return pipeline.run(claim, changes, **options)
 
 
 def tune(arguments: argparse.Namespace) -> Any:

@@ -18,7 +18,15 @@ from clep import metric_names
 from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
 from clep.equilibrium import Cost, Gradient, Network, Prediction
-from clep.equilibrium.gradients import Autograd, gradient_from, known_name, name_of
+from clep.equilibrium.gradients import (
+    GRADIENTS,
+    Autograd,
+    gradient_class,
+    gradient_from,
+    gradient_options,
+    known_name,
+    name_of,
+)
 from clep.errors import ConfigError, DivergenceError
 from clep.feedforward import Feedforward
 from clep.imports import import_path
@@ -338,12 +346,14 @@ def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
 
 def _refuse(network: Network, optimization: Optimization) -> None:
     """Refuse a gradient or a loss that has no meaning in a network."""
-    options = {key: value for key, value in network.gradient.plain().items() if key in LearnerSpec.names()}
+    name = known_name(network.gradient)
+    known = gradient_options(gradient_class(name)) if name in GRADIENTS else []  # a gradient of your own may have more
+    options = {key: value for key, value in network.gradient.plain().items() if key in known}
     refuse_learner(
         Setup(
             network.spec,
             [layer for layer in network.sizes if isinstance(layer, ConvLayer)],
-            LearnerSpec(**options, **optimization.plain(), gradient=known_name(network.gradient)),
+            LearnerSpec(**options, **optimization.plain(), gradient=name),
             layers=len(network.layer_parameters()),
         )
     )

@@ -217,6 +217,24 @@ def of_checkpoint(network: Mapping[str, Any], gradient: Any) -> tuple[Mapping[st
     return network, {"name": "cep" if name == "continual" else name, "rule": rule, **options}
 
 
+def of_network(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Keywords of a network, old ones under their new names."""
+    new = dict(options)
+    if "nudging" in new:
+        new["gradient"] = new.pop("nudging")
+        announce("Network(nudging=...)", "Network(gradient=...)")
+    if "firing" in new:
+        new["dynamics"] = "bernoulli" if new.pop("firing") == "bernoulli" else new.get("dynamics", "prototypical")
+        announce("Network(firing=...)", "Network(dynamics=...)")
+    if "dendrites" in new and "feedback" not in new:
+        if new["dendrites"] is None:
+            del new["dendrites"]
+        else:
+            new["feedback"] = "dendritic"
+        announce("Network(dendrites=...)", "Network(feedback='dendritic', dendrites=...)")
+    return new
+
+
 def described() -> Sequence[tuple[str, str]]:
     """(old, new) of every import path, for the documentation."""
     names = [(f"{module}.{name}", ".".join(new)) for (module, name), new in NAMES.items()]

@@ -17,8 +17,22 @@ Instead of some or all of its cells a claim can give a `grid` (see `clep.claims.
 of one axis in all cells that differ in nothing else. `columns` asks for further columns (see `clep.columns`).
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from clep.claims.claim import Claim, read
-from clep.claims.tables import Table, as_json, as_markdown, judge, rows_of, write_files
-from clep.comparison import Cell
+from clep.comparison.cell import Cell
+
+_OF_TABLES = ("Table", "as_json", "as_markdown", "judge", "rows_of", "write_files")
 
 __all__ = ["Cell", "Claim", "Table", "as_json", "as_markdown", "judge", "read", "rows_of", "write_files"]
+
+if TYPE_CHECKING:
+    from clep.claims.tables import Table, as_json, as_markdown, judge, rows_of, write_files
+
+
+def __getattr__(name: str) -> Any:
+    # Tables draw figures and judge by statistics; reading a claim needs neither.
+    if name not in _OF_TABLES:
+        raise AttributeError(f"module 'clep.claims' has no attribute '{name}'; public names: {', '.join(__all__)}")
+    return getattr(import_module("clep.claims.tables"), name)

@@ -10,7 +10,7 @@ import yaml
 from clep.checks import check, unknown
 from clep.claims.grids import Axis, axis_of, read_grid
 from clep.columns import Column, chosen
-from clep.comparison import Cell
+from clep.comparison.cell import Cell
 from clep.config import Config, compose
 from clep.errors import ConfigError, within
 

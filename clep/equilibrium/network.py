@@ -32,6 +32,7 @@ from clep.equilibrium.neurons import Neuron, neuron_of
 from clep.equilibrium.stack import DenseLayer, DenseStack
 from clep.equilibrium.time_steps import draw_time_steps
 from clep.errors import ConfigError
+from clep.renames import of_network
 from clep.specs.layers import ConvLayer, Shape
 from clep.specs.network import NetworkSpec
 from clep.specs.options import from_keywords, takes
@@ -89,6 +90,8 @@ class Network(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        options = of_network(options)
+        gradient = options.pop("gradient", gradient)
         self.spec = from_keywords(NetworkSpec, options) if spec is None else spec
         self.sizes = checked_sizes(sizes, self.spec.readout)
         convolutions = [layer for layer in self.sizes if isinstance(layer, ConvLayer)]
@@ -127,7 +130,8 @@ class Network(nn.Module):
     def with_gradient(self, gradient: Gradient) -> "Network":
         """The same network, whose `backward()` follows another estimate.
 
-        Weights, time steps and generators are shared with this one, which stays as it is.
+        Weights, time steps and generators are shared with this one, which stays as it is. Each has its own training
+        mode.
 
         Example:
             >>> from clep.equilibrium import Backpropagation

@@ -336,9 +336,6 @@ COMMANDS = {
 }
 
 
-LATE = pytest.mark.xfail(strict=True, reason="reproduce imports torch before it has composed its cells")
-
-
 def refused(command: str, folder) -> tuple[subprocess.CompletedProcess, list[str]]:
     """What a command says to an energy without symmetric feedback; (process, [exit code, heavy libraries])."""
     words = [*COMMANDS[command], "network.dynamics=energy", "network.feedback=untied"]
@@ -352,7 +349,7 @@ print(code, *sorted({{"torch", "avalanche", "mlflow", "pytorch_lightning"}} & se
     return done, done.stdout.split()
 
 
-@pytest.mark.parametrize("command", ["run", "compare", "tune", pytest.param("reproduce", marks=LATE)])
+@pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_refuses_before_torch_is_imported(command, tmp_path):
     assert refused(command, tmp_path)[1] == ["2"]
 
