@@ -10,7 +10,7 @@ import torch
 
 from clep import renames
 from clep.config import compose, to_dict
-from clep.equilibrium import CEP, Backpropagation, Clamping, CostNudging, LinearNudging
+from clep.equilibrium import CEP, Backpropagation, Clamping, CostNudging, Dendrites, LinearNudging, Network
 from clep.errors import ConfigError
 from clep.feedforward import Feedforward
 from clep.learner import Learner
@@ -300,3 +300,21 @@ def test_an_old_checkpoint_of_a_feedforward_network_loads():
     learner = Learner(network=network, gradient=None, **optimization())
     assert isinstance(learner.network, Feedforward)
     assert learner.network.arguments() == network
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ({"firing": "bernoulli"}, {"dynamics": "bernoulli"}),
+        ({"firing": "rate", "dynamics": "energy"}, {"dynamics": "energy"}),
+        ({"dendrites": Dendrites(basal=3)}, {"feedback": "dendritic", "dendrites": Dendrites(basal=3)}),
+        ({"dendrites": None}, {}),
+        ({"nudging": LinearNudging(0.2)}, {"gradient": LinearNudging(0.2)}),
+    ],
+)
+def test_an_old_keyword_of_a_network_means_the_new_one_and_warns_once(old, new):
+    with pytest.warns(FutureWarning) as told:
+        network = Network([5, 4, 3], **old)
+    assert len(told) == 1
+    expected = Network([5, 4, 3], **new)
+    assert (network.spec, network.gradient) == (expected.spec, expected.gradient)
