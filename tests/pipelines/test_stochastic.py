@@ -27,7 +27,7 @@ class Looks(clep.Strategy):
 def weights(config, *further):
     stream = build_stream(config)
     training = build_training(config, stream)
-    training.strategies += further
+    training.measuring.watched += further
     result = training.run(stream)
     return training.template.model.state_dict(), result
 
