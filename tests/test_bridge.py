@@ -257,7 +257,7 @@ def test_c_ep_takes_the_same_steps_in_a_stream_as_in_plain_lightning(stream):
 def test_c_ep_refuses_gradient_clipping():
     learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.CEP(), momentum=0.0)
     with pytest.raises(ConfigError, match=r"learner\.gradient_clip: C-EP"):
-        clep.Training(learner, trainer={"gradient_clip_val": 1.0})
+        clep.Training(learner, trainer={"gradient_clip_val": 1.0}, epochs=1)
 
 
 def test_lightning_options_reach_the_trainer_gradient_clipping(stream):
@@ -273,7 +273,7 @@ def test_accumulating_gradients_equals_one_large_batch(stream):
     weights = []
     for batch, accumulate in ((50, 1), (25, 2)):
         learner = clep.Learner(mlp().double(), lr=0.1, momentum=0.0, loss="cross_entropy")
-        training = clep.Training(learner, batch_size=batch, trainer={"accumulate_grad_batches": accumulate})
+        training = clep.Training(learner, batch_size=batch, trainer={"accumulate_grad_batches": accumulate}, epochs=1)
         samples = clep.streams.Samples(stream.samples.x.double(), stream.samples.y)
         experience = stream.train[0]
         double = clep.streams.Stream(
