@@ -33,7 +33,7 @@ class Cost(nn.Module, ABC):
         """-dC/d(output) of each sample as a function of the output, (B, K) -> (B, K), real or complex.
 
         Args:
-            output: any output (B, K), for its shape and dtype; the target is built once for all steps.
+            output: any output (B, K), used for its shape and dtype; the target is built once for all steps.
             labels: class indices (B,).
         """
 
