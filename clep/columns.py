@@ -1,7 +1,7 @@
-"""Columns of tables: a number of a cell and how it is written, for `clep compare`, for claims and for CSV files.
+"""Columns of tables, for `clep compare`, claims and CSV files: a number of a cell, and how to write it.
 
 A `Column` is a function of a `Row`, and a row is a cell with the runs of its seeds. To add a column to the table of
-`clep compare`, append it to `COMPARISON`; to let claims ask for it, add it to `COLUMNS`.
+`clep compare`, append it to `COMPARISON`; to make it available to claims, add it to `COLUMNS`.
 """
 
 import functools
@@ -26,11 +26,11 @@ class Row:
 
     Attributes:
         label: name of the cell.
-        runs: one per seed; a run whose training diverged is one of them.
-        published: the number of a paper, a fraction, where one is known.
-        source: where that number is from.
-        note: why the cell was not run, if it was not.
-        at: labels of the cell on the axes of the grid that it comes from; empty for others.
+        runs: one per seed, including runs whose training diverged.
+        published: the number in a paper, as a fraction, if one is known.
+        source: where that number comes from.
+        note: if the cell was not run, why.
+        at: labels of the cell on the axes of its grid; empty if it does not come from one.
     """
 
     label: str
@@ -57,14 +57,15 @@ class Row:
 
     @property
     def remark(self) -> str:
-        """Why accuracies are missing; empty if none is."""
+        """Why accuracies are missing; empty if all are there."""
         diverged = sum(bool(run.get("diverged")) for run in self.runs)
         failed = len(self.runs) - len(self.finished) - diverged
         counted = [f"{n} {what}" for n, what in ((failed, "failed"), (diverged, "diverged")) if n]
         return self.note or ", ".join(counted) or ("" if self.finished else "not run")
 
     def over_seeds(self, of_run: Callable[[Run], float | None]) -> dict[str, Any]:
-        """`mean`, `std` (ddof 1) and `n` of a number of the runs that finished; runs without it are left out."""
+        """`mean`, `std` (ddof 1) and `n` of a number over the runs that finished; runs without that number do not
+        count."""
         return mean_std(of_run(run) for run in self.finished)
 
 
@@ -73,14 +74,14 @@ class Column:
     """A number of a cell.
 
     Attributes:
-        name: what a claim asks for it by, and its heading in CSV files.
+        name: its name in claims, and its heading in CSV files.
         title: its heading in tables.
         of_cell: its value, None if it is undefined.
-        form: the format of the value.
-        write: writes more than the value, e.g. a standard deviation beside it; takes the place of `form`.
-        of_run: its value in one run, where it has one.
-        higher_is_better: of two values.
-        needs: a key of the configuration without which it is not measured.
+        form: format specification of the value.
+        write: replaces `form` to write more than the value, e.g. a standard deviation beside it.
+        of_run: its value in one run, if it has one.
+        higher_is_better: whether the higher of two values is better.
+        needs: the key of the configuration that switches its measurement on.
     """
 
     name: str
@@ -109,7 +110,7 @@ class Column:
 
 
 def of(key: str) -> Callable[[Run], float | None]:
-    """The function that reads a number of a run, None where it was not measured."""
+    """A function that reads a number of a run; it returns None if the run did not measure it."""
     return lambda run: run.get(key)
 
 
@@ -142,7 +143,7 @@ def std(row: Row) -> float | None:
 
 
 def worst(row: Row) -> float | None:
-    """Lowest final accuracy of a seed; a run that diverged has an accuracy of 0."""
+    """Lowest final accuracy of any seed; a run that diverged counts as 0."""
     accuracies = [0.0 if run.get("diverged") else run["accuracy"] for run in row.runs]
     return min((value for value in accuracies if value is not None), default=None)
 
@@ -150,7 +151,8 @@ def worst(row: Row) -> float | None:
 def std_last_epochs(run: Run) -> float | None:
     """Standard deviation (ddof 1) of the accuracy after each of the last `LAST_EPOCHS` epochs, or of all if fewer.
 
-    Where a run is still improving, its trend is part of it; so it means stability only where training has levelled out.
+    It includes the trend of a run that is still improving, so it measures stability only once training has levelled
+    out.
     """
     return mean_std((run.get("accuracy_epochs") or [])[-LAST_EPOCHS:])["std"]
 
@@ -167,7 +169,7 @@ def diverged(run: Run) -> float:
 
 
 def bytes_kept(row: Row) -> int | None:
-    """Bytes of exemplars and statistics that were kept of the past in the end, in the first seed."""
+    """Bytes of exemplars and statistics kept of the past when the run ended, in the first seed."""
     if not row.finished:
         return None
     memory = row.finished[0].get("memory") or {}
@@ -209,7 +211,7 @@ COMPARISON = (
     _with_deviation("learned_accuracy", "learned accuracy"),
     Column("seeds", "seeds", lambda row: len(row.finished), write=_seeds),
 )
-"""Columns of the table of `clep compare`, beside the cell's name."""
+"""Columns of the table of `clep compare`, after the cell's name."""
 
 _STD = Column("std", "std over seeds", std)
 _FORGETTING = Column("forgetting", "forgetting", mean(of("forgetting")), ".3f")
@@ -228,13 +230,13 @@ CLAIM = (
     _BYTES,
     SECONDS,
 )
-"""Columns of the table of a claim, before those that it asks for."""
+"""Columns of every claim's table; those it asks for follow."""
 
 ACCURACY_OR_REMARK = Column("accuracy", "accuracy", mean(of("accuracy")), write=_accuracy_or_remark)
-"""The accuracy in the table of a grid, where no other column says why it is missing."""
+"""The accuracy in the table of a grid; it also says why a value is missing, since no other column does."""
 
 CSV = (Column("mean", "mean", mean(of("accuracy"))), _STD, _FORGETTING, _LEARNED, _PUBLISHED, _BYTES)
-"""What the CSV file of a claim says of a cell, in full precision."""
+"""Columns of a claim's CSV file, in full precision."""
 
 COLUMNS = {
     column.name: column
@@ -254,7 +256,7 @@ COLUMNS = {
         Column("residual", "residual at T1", mean(of("residual")), ".1e", of_run=of("residual")),
     )
 }
-"""The columns that a claim can ask for, by name."""
+"""The columns a claim can ask for, by name."""
 
 
 def chosen(names: Sequence[str]) -> tuple[Column, ...]:
@@ -281,4 +283,4 @@ def check_needs(columns: Sequence[Column], config: Any) -> None:
     """
     for column in columns:
         if column.needs and not functools.reduce(getattr, column.needs.split("."), config):
-            raise ConfigError(f"{column.needs}: the column `{column.name}` needs it; set it to true")
+            raise ConfigError(f"{column.needs}: required by the column `{column.name}`; set it to true")
