@@ -91,8 +91,10 @@ def fits(value: Any, kind: Any) -> bool:
         return value in options
     if origin in (list, tuple, Sequence):
         return isinstance(value, list | tuple) and all(fits(entry, options[0]) for entry in value)
-    if origin is dict or is_dataclass(kind):
+    if origin is dict:
         return isinstance(value, dict)
+    if isinstance(kind, type) and is_dataclass(kind):
+        return isinstance(value, dict | kind)
     if kind is float:
         return isinstance(value, int | float) and not isinstance(value, bool)
     if kind is int:

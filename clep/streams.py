@@ -184,7 +184,7 @@ def stream(
         >>> [experience.classes for experience in digits.train]
         [(0, 1), (2, 3), (4, 5), (6, 7), (8, 9)]
     """
-    if not isinstance(given := options.get("class_order", "shuffled"), str):
+    if not isinstance(given := options.get("class_order", []), str | list):
         options["class_order"] = np.asarray(given).tolist()  # of any array, tensor or range
     spec = from_keywords(StreamSpec, {"name": name, **options})
     check("seed", seed, int)

@@ -94,7 +94,7 @@ class SleepReplay(Strategy):
         >>> import clep
         >>> stream = clep.stream("digits", experiences=2, samples_per_experience=40)
         >>> training = clep.Training(clep.Learner(clep.Network([64, 20, 10])), [SleepReplay(steps=100)])
-        >>> "sleep/firing_rate_layer_2" in training.run(stream).reports[0].logged
+        >>> "sleep/firing_rate_layer_2" in training.run(stream).reports[0].numbers
         True
     """
 

@@ -192,7 +192,7 @@ def test_every_regulariser_adds_a_penalty_on_an_equilibrium_network_and_moves_we
     assert any(not torch.equal(a, b) for a, b in zip(regularised.parameters(), naive.parameters(), strict=True))
 
 
-OWN_COST = {"cost": clep.CostNudging(), "continual": clep.ContinualNudging(), "clamped": clep.Clamping()}
+OWN_COST = {"cost": clep.CostNudging(), "cep": clep.CEP(), "clamped": clep.Clamping()}
 
 
 @pytest.mark.parametrize("gradient", OWN_COST)
@@ -200,7 +200,7 @@ OWN_COST = {"cost": clep.CostNudging(), "continual": clep.ContinualNudging(), "c
 def test_an_estimate_of_its_own_cost_is_refused_with_strategies_that_need_the_loss(name, gradient, stream):
     learner = clep.Learner(clep.Network([64, 20, 10]), gradient=OWN_COST[gradient], momentum=0.0)
     plugins = (PLUGINS | OURS)[name]()
-    message = r"learner\.nudging: (Cost|Continual|Clamp)\w* cannot be used .*Use learner\.nudging=linear"
+    message = r"learner\.gradient: (Cost|CEP|Clamp)\w* cannot be used .*Use learner\.gradient=linear"
     with pytest.raises(ConfigError, match=message):
         LightningTemplate(learner=learner, plugins=plugins)
 
@@ -221,7 +221,7 @@ def test_c_ep_takes_the_same_steps_in_a_stream_as_in_plain_lightning(stream):
 
     def learner():
         network = clep.Network([64, 20, 10], seed=3)
-        return clep.Learner(network, gradient=clep.ContinualNudging(), lr=0.5, momentum=0.0, schedule="cosine")
+        return clep.Learner(network, gradient=clep.CEP(), lr=0.5, momentum=0.0, schedule="cosine")
 
     class Events(SupervisedPlugin):
         def __init__(self):
@@ -255,9 +255,9 @@ def test_c_ep_takes_the_same_steps_in_a_stream_as_in_plain_lightning(stream):
 
 
 def test_c_ep_refuses_gradient_clipping():
-    learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.ContinualNudging(), momentum=0.0)
+    learner = clep.Learner(clep.Network([64, 20, 10]), gradient=clep.CEP(), momentum=0.0)
     with pytest.raises(ConfigError, match=r"learner\.gradient_clip: C-EP"):
-        clep.Training(learner, trainer={"gradient_clip_val": 1.0})
+        clep.Training(learner, trainer={"gradient_clip_val": 1.0}, epochs=1)
 
 
 def test_lightning_options_reach_the_trainer_gradient_clipping(stream):
@@ -273,7 +273,7 @@ def test_accumulating_gradients_equals_one_large_batch(stream):
     weights = []
     for batch, accumulate in ((50, 1), (25, 2)):
         learner = clep.Learner(mlp().double(), lr=0.1, momentum=0.0, loss="cross_entropy")
-        training = clep.Training(learner, batch_size=batch, trainer={"accumulate_grad_batches": accumulate})
+        training = clep.Training(learner, batch_size=batch, trainer={"accumulate_grad_batches": accumulate}, epochs=1)
         samples = clep.streams.Samples(stream.samples.x.double(), stream.samples.y)
         experience = stream.train[0]
         double = clep.streams.Stream(

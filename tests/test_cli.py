@@ -26,7 +26,7 @@ def pipelines(monkeypatch):
     """Stand-ins of two pipelines: they note the config in `seen`, call `before` and return a result."""
     fake = SimpleNamespace(failed=False, failures=[], before=lambda: None, seen=[])
 
-    def result(composed):
+    def result(composed, **options):
         fake.seen.append(composed)
         fake.before()
         return SimpleNamespace(

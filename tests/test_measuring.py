@@ -37,7 +37,7 @@ class Sleep(Erase):
 
 
 def learner():
-    return clep.Learner(clep.Network([64, 20, 10], seed=3), lr=0.2)
+    return clep.Learner(clep.Network([64, 20, 10], seed=3, bias=True, nudged_steps=4), lr=0.2)
 
 
 def test_accuracy_is_measured_on_both_sides_of_consolidation(stream):
@@ -50,10 +50,10 @@ def test_accuracy_is_measured_on_both_sides_of_consolidation(stream):
 
 
 def test_without_consolidation_both_sides_are_one_measurement(stream):
-    (report, *_) = clep.Training(learner()).run(stream).reports
+    (report, *_) = clep.Training(learner(), epochs=1).run(stream).reports
     assert report.before is report.after
     assert (report.consolidated, report.slept) == (False, False)
-    assert clep.Training(learner(), [Sleep()]).run(stream).reports[0].slept
+    assert clep.Training(learner(), [Sleep()], epochs=1).run(stream).reports[0].slept
 
 
 def test_measuring_changes_no_weight_and_draws_nothing(stream):
@@ -74,7 +74,7 @@ def test_the_rows_of_epochs_end_with_the_accuracy_before_consolidation(stream):
     for report in reports:
         assert report.epochs.shape == (3, 3)
         assert report.epochs[-1].tolist() == report.before.tolist()
-    assert clep.Training(learner()).run(stream).reports[0].epochs.shape == (0, 3)
+    assert clep.Training(learner(), epochs=1).run(stream).reports[0].epochs.shape == (0, 3)
 
 
 def test_the_curve_counts_updates_through_all_experiences(stream):
@@ -97,7 +97,7 @@ def test_numbers_hold_what_the_learner_noticed_and_what_strategies_logged(stream
         def after_training_exp(self, strategy, **kwargs):
             self.log("mine/value", strategy.experience.current_experience)
 
-    reports = clep.Training(learner(), [Logs()]).run(stream).reports
+    reports = clep.Training(learner(), [Logs()], epochs=1).run(stream).reports
     assert [report.numbers["mine/value"] for report in reports] == [0.0, 1.0, 2.0]
     assert {"train/residual", "train/free_steps", "train/unsettled"} < set(reports[0].numbers)
 
@@ -108,7 +108,7 @@ def test_a_strategy_that_logs_under_a_name_of_the_pipeline_is_refused_by_name(st
             self.log("accuracy/seen", 1.0)
 
     with pytest.raises(ConfigError, match=r"Boasts logs `accuracy/seen`.*log it as `boasts/accuracy_seen`"):
-        clep.Training(learner(), [Boasts()]).run(stream)
+        clep.Training(learner(), [Boasts()], epochs=1).run(stream)
 
 
 def test_evaluation_counts_every_sample_and_leaves_the_mode_of_the_model(stream):

@@ -24,7 +24,7 @@ def digits():
 def run(digits, *plugins, batch_size=16):
     network = clep.Network([64, 8, 10], seed=1)
     torch.manual_seed(0)
-    clep.Training(clep.Learner(network, lr=0.05), plugins, batch_size=batch_size).run(digits)
+    clep.Training(clep.Learner(network, lr=0.05), plugins, batch_size=batch_size, epochs=1).run(digits)
     return network.connections[0].weight.detach()
 
 
@@ -35,7 +35,7 @@ def test_a_memory_smaller_than_a_batch_is_refused_before_anything_is_trained(nam
     start = network.connections[0].weight.detach().clone()
     message = rf"^strategy\.{name}\.mem_size: 20 samples never fill a batch of 32.*{name}\.batch_size_mem"
     with pytest.raises(ConfigError, match=message):
-        clep.Training(clep.Learner(network), [strategy(mem_size=20)], batch_size=32).run(digits)
+        clep.Training(clep.Learner(network), [strategy(mem_size=20)], batch_size=32, epochs=1).run(digits)
     assert torch.equal(network.connections[0].weight, start)
     run(digits, strategy(mem_size=20, batch_size_mem=20), batch_size=32)
 

@@ -47,7 +47,7 @@ def test_divergence_in_consolidation_is_found_and_names_the_layer(stream):
         def after_training_exp(self, strategy, **kwargs):
             strategy.model.connections[1].weight.data[0, 0] = float("nan")
 
-    training = clep.Training(clep.Learner(clep.Network([64, 20, 10])), [Breaks()])
+    training = clep.Training(clep.Learner(clep.Network([64, 20, 10])), [Breaks()], epochs=1)
     with pytest.raises(DivergenceError, match=r"consolidation of experience 0: `connections\.1\.weight`"):
         training.run(stream)
 
@@ -82,7 +82,7 @@ def test_evaluation_counts_every_sample_and_masks_no_output(stream):
             output[:, 4] = 1.0
             return output
 
-    accuracies = clep.Training(clep.Learner(Always())).evaluate(stream.test)
+    accuracies = clep.Training(clep.Learner(Always()), epochs=1).evaluate(stream.test)
     shares = [float((e.samples.y == 4).float().mean()) for e in stream.test]
     assert accuracies.tolist() == pytest.approx(shares)
 
@@ -104,7 +104,7 @@ def test_the_optimizer_forgets_at_each_experience_unless_told_to_keep_its_state(
             states.setdefault(reset, []).append(len(strategy.optimizer.state))
 
     for reset in (True, False):
-        clep.Training(clep.Learner(mlp(), lr=0.01), [Looks()], reset_optimizer=reset).run(stream)
+        clep.Training(clep.Learner(mlp(), lr=0.01), [Looks()], reset_optimizer=reset, epochs=1).run(stream)
     parameters = len(list(mlp().parameters()))
     assert states == {True: [0, 0, 0], False: [0, parameters, parameters]}
 
@@ -120,7 +120,7 @@ def test_hooks_of_strategies_are_called_in_the_order_of_the_strategies(stream):
         def after_training_exp(self, strategy, **kwargs):
             called.append(self.name)
 
-    clep.Training(clep.Learner(mlp()), [Calls("memory"), Calls("sleep"), Calls("last")]).run(stream)
+    clep.Training(clep.Learner(mlp()), [Calls("memory"), Calls("sleep"), Calls("last")], epochs=1).run(stream)
     assert called == ["memory", "sleep", "last"] * 3
 
 

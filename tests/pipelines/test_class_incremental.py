@@ -106,7 +106,7 @@ def test_artifacts_hold_the_config_the_matrix_a_plot_and_a_checkpoint(slept, tmp
 def test_the_hidden_states_of_a_free_phase_are_recorded_at_each_of_its_steps(slept):
     """Magnitudes of units in [0, 1], of which at most as many vary as there are."""
     magnitude, dimensions = history(slept, "hidden/magnitude_layer_1"), history(slept, "hidden/participation_layer_1")
-    steps = clep.load(slept.run_id, tracking_uri=slept.tracking_uri).network.free_steps
+    steps = clep.load(slept.run_id, tracking_uri=slept.tracking_uri).network.spec.free_steps
     assert sorted(magnitude) == sorted(dimensions) == list(range(1, steps + 1))
     assert all(0.0 < value < 1.0 for value in magnitude.values())
     assert all(1.0 <= value <= 64.0 for value in dimensions.values())
@@ -227,7 +227,10 @@ def test_a_diverging_run_is_failed_in_mlflow_with_what_came_before(small):
             {"strategies": ["sleep_replay"], "strategy": {"sleep_replay": {"decay": 2.0}}},
             r"sleep_replay\.decay: exp",
         ),
-        ({"strategies": ["ewc"], "learner": {"nudging": "cost"}}, r"learner\.nudging: CostNudging cannot .* EWCPlugin"),
+        (
+            {"strategies": ["ewc"], "learner": {"gradient": "cost"}},
+            r"learner\.gradient: CostNudging cannot .* EWCPlugin",
+        ),
         ({"stream": {"experiences": 11}}, r"stream\.experiences: expected an integer in \[1, 10\]"),
         ({"network": {"neuron": "hard_sigmiod"}}, r"network\.neuron: unknown neuron"),
         ({"device": "cuda"}, r"device: `cuda` was asked for"),

@@ -26,7 +26,7 @@ def test_the_command_trains_measures_and_prints_a_table_or_json(quick, capsys):
 
 
 def test_a_learner_without_nudged_phases_is_refused():
-    with pytest.raises(ConfigError, match=r"learner\.nudging: steps are measured for equilibrium networks"):
-        steps.run(compose({}, ["learner.nudging=bptt", "learner.epochs=1"]))
-    with pytest.raises(ConfigError, match=r"network\.firing: spikes never settle.*network\.firing=rate"):
+    with pytest.raises(ConfigError, match=r"learner\.gradient: steps are measured for equilibrium networks"):
+        steps.run(compose({}, ["learner.gradient=bptt", "learner.epochs=1"]))
+    with pytest.raises(ConfigError, match=r"network\.dynamics: spikes never settle.*network\.dynamics=prototypical"):
         steps.run(compose({}, ["network=stoch_ep", "learner.epochs=1"]))

@@ -27,7 +27,7 @@ class Looks(clep.Strategy):
 def weights(config, *further):
     stream = build_stream(config)
     training = build_training(config, stream)
-    training.strategies += further
+    training.measuring.watched += further
     result = training.run(stream)
     return training.template.model.state_dict(), result
 
@@ -36,12 +36,12 @@ def weights(config, *further):
     "changes",
     [
         ["strategies=[sleep_replay]", "strategy.sleep_replay.steps=100"],
-        ["strategies=[awake_rehearsal,sleep_replay]", "strategy.sleep_replay.steps=100", "learner.nudging=cost"],
+        ["strategies=[awake_rehearsal,sleep_replay]", "strategy.sleep_replay.steps=100", "learner.gradient=cost"],
         ["strategies=[ewc]"],
         ["strategies=[der]", "learner.loss=cross_entropy"],
         ["network.channels=[4]", "network.hidden=[]", "strategies=[awake_rehearsal]"],
-        ["learner.nudging=clamped", "strategies=[awake_rehearsal]"],
-        ["learner.nudging=bptt", "strategies=[ewc]"],
+        ["learner.gradient=clamped", "strategies=[awake_rehearsal]"],
+        ["learner.gradient=bptt", "strategies=[ewc]"],
     ],
     ids=" ".join,
 )
@@ -67,7 +67,7 @@ def test_a_run_is_reproducible_and_measuring_more_often_changes_nothing(tmp_path
 
 def test_firing_rates_make_a_whole_run_that_of_the_deterministic_network(tmp_path):
     """One key turns a spiking network into its mean field: to the bit what a configuration without spikes trains."""
-    rate = composed(tmp_path, "network.firing=rate")
+    rate = composed(tmp_path, "network.dynamics=prototypical")
     values = to_dict(rate)["network"] | {"name": "ep", "average_steps": 1}
     plain = clep.config.replace(rate, network=values)
     (one, first), (other, second) = weights(rate), weights(plain)
@@ -87,9 +87,11 @@ def test_a_run_records_its_spikes_and_operations_beside_those_of_graded_signals(
     assert recorded["energy/nanojoules"] < recorded["energy/nanojoules_of_rates"]
     assert len(client.get_metric_history(result.run_id, "energy/spikes_per_sample")) == 2
     loaded = clep.load(result.run_id, tracking_uri=result.tracking_uri).network
-    assert (loaded.firing, loaded.average_steps) == ("bernoulli", 6)
+    assert (loaded.spec.dynamics, loaded.spec.average_steps) == ("bernoulli", 6)
 
 
 def test_neuronal_adaptation_of_spikes_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match=r"neuronal_adaptation moves the states by single steps.*network.firing=rate"):
+    with pytest.raises(
+        ConfigError, match=r"neuronal_adaptation moves the states step by step.*network.dynamics=prototypical"
+    ):
         weights(composed(tmp_path, "strategies=[neuronal_adaptation]"))

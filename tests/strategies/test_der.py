@@ -20,5 +20,5 @@ class Sizes(Strategy):
 def test_stored_samples_join_every_batch_from_the_second_experience_on(digits):
     sizes = Sizes()
     learner = clep.Learner(clep.Network([64, 8, 10]), lr=0.05)
-    clep.Training(learner, [DER(mem_size=20, batch_size_mem=6), sizes], batch_size=16).run(digits)
+    clep.Training(learner, [DER(mem_size=20, batch_size_mem=6), sizes], batch_size=16, epochs=1).run(digits)
     assert sizes.sizes == {0: [16, 16, 8], 1: [22, 22, 14], 2: [22, 22, 14]}

@@ -44,7 +44,7 @@ def test_on_an_equilibrium_network_new_samples_nudge_no_output_of_another_class(
     """Half the plain nudge on the classes of the batch, none on others; the first experience is trained as ever."""
     losses = Losses()
     learner = clep.Learner(clep.Network([64, 8, 10]), lr=0.05)
-    clep.Training(learner, [ERACE(mem_size=20, batch_size_mem=6), losses], batch_size=16).run(digits)
+    clep.Training(learner, [ERACE(mem_size=20, batch_size_mem=6), losses], batch_size=16, epochs=1).run(digits)
     for experience, (output, y, gradient) in losses.seen.items():
         plain = (output - nn.functional.one_hot(y, 10)) / len(y)
         absent = torch.ones(10, dtype=torch.bool)

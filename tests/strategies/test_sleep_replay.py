@@ -195,7 +195,7 @@ def test_the_progress_bar_counts_steps_and_says_why_the_first_ones_take_long(com
 
 def slept(plugin, stream):
     """The experiences after which a whole run slept, and the log of each experience."""
-    logs = [report.numbers for report in clep.Training(clep.Learner(awake()), [plugin]).run(stream).reports]
+    logs = [report.numbers for report in clep.Training(clep.Learner(awake()), [plugin], epochs=1).run(stream).reports]
     return [i for i, log in enumerate(logs) if "sleep/firing_rate_layer_1" in log], logs
 
 

@@ -55,7 +55,7 @@ def test_units_are_frozen_at_the_first_sleep(digits, finish):
 def test_validation_samples_are_in_no_statistics():
     stream = clep.stream("digits", experiences=2, validation_fraction=0.3, samples_per_experience=50)
     plugin = SleepReplay(steps=5)
-    clep.Training(clep.Learner(awake()), [plugin]).run(stream)
+    clep.Training(clep.Learner(awake()), [plugin], epochs=1).run(stream)
     trained = torch.cat([experience.samples.x for experience in stream.train])
     assert plugin.inputs.count == len(trained) == 100
     torch.testing.assert_close(plugin.inputs.mean, trained.mean(0), rtol=1e-6, atol=1e-7)
@@ -63,7 +63,7 @@ def test_validation_samples_are_in_no_statistics():
 
 def test_rehearsed_samples_are_counted_once_when_they_were_new(digits):
     plugin = SleepReplay(steps=5)
-    clep.Training(clep.Learner(awake()), [AwakeRehearsal(memory_size=20), plugin]).run(digits)
+    clep.Training(clep.Learner(awake()), [AwakeRehearsal(memory_size=20), plugin], epochs=1).run(digits)
     torch.testing.assert_close(
         plugin.inputs.mean, torch.cat([e.samples.x for e in digits.train]).mean(0), rtol=1e-6, atol=1e-7
     )

@@ -91,7 +91,7 @@ def test_residual_links_are_refused_with_the_reason_before_anything_is_trained(d
     message = r"^network\.residual_links: consolidation works on a stack of dense layers.*; set it to 0\.$"
     assert [re.match(message, text) is not None for text in SleepReplay().refuses(clep.Learner(network))] == [True]
     with pytest.raises(ConfigError, match=message):
-        clep.Training(clep.Learner(network), [SleepReplay(steps=5)]).run(digits)
+        clep.Training(clep.Learner(network), [SleepReplay(steps=5)], epochs=1).run(digits)
     assert unchanged(network, before)
 
 
@@ -139,5 +139,5 @@ def test_a_model_without_a_stack_of_layers_is_refused_before_it_is_trained(model
     with pytest.raises(
         ConfigError, match=r"^network: no stack .* in (Sequential|Branches); give it a method `dense_stack\(\)`"
     ):
-        clep.Training(clep.Learner(model), [SleepReplay(steps=5)]).run(digits)
+        clep.Training(clep.Learner(model), [SleepReplay(steps=5)], epochs=1).run(digits)
     assert unchanged(model, before)

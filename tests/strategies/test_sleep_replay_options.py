@@ -110,7 +110,7 @@ def test_a_membrane_of_time_steps_is_refused_where_there_are_none_before_it_is_t
     for model in (mlp(64, 20, 10), Feedforward([64, 20, 10])):
         before = weights_of(model)
         with pytest.raises(ConfigError, match=r"^strategy\.sleep_replay\.membrane: .* has none; use membrane=uniform"):
-            clep.Training(clep.Learner(model), [SleepReplay(steps=5, membrane="time_steps")]).run(digits)
+            clep.Training(clep.Learner(model), [SleepReplay(steps=5, membrane="time_steps")], epochs=1).run(digits)
         assert unchanged(model, before)
 
 
