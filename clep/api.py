@@ -23,6 +23,16 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
 
     Returns:
         The numbers of `clep run --json`.
+
+    Raises:
+        ConfigError, DataError: before anything is trained.
+        DivergenceError: if training diverges.
+
+    Example:
+        >>> from clep import run
+        >>> result = run(overrides=["stream.samples_per_experience=32", "network.hidden=[16]", "learner.epochs=1"])
+        >>> result.status, len(result.accuracy_matrix)
+        ('FINISHED', 5)
     """
     result: Result = class_incremental.run(compose(config, overrides))
     return result
@@ -51,6 +61,13 @@ def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Lear
     Args:
         run_id_or_path: an MLflow run id, or the path of a checkpoint file.
         tracking_uri: where the run is stored; by default where `clep run` stores it.
+
+    Example:
+        >>> import clep
+        >>> learner = clep.Learner(clep.Network([64, 16, 10]))
+        >>> learner.save("learner.ckpt")
+        >>> load("learner.ckpt").network.spec.neuron
+        'hard_sigmoid'
     """
     path = Path(run_id_or_path)
     if not path.is_file():

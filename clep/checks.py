@@ -129,6 +129,10 @@ def problem(value: Any, kind: Any, interval: str | None = None) -> str | None:
         value: a plain value.
         kind: the type it should have.
         interval: the range of the number, or of each number of a list; see `Interval.of`.
+
+    Example:
+        >>> problem(0, int, "[1, inf)")
+        'expected an integer of at least 1, got 0'
     """
     choices = next((get_args(k) for k in _options(kind) if get_origin(k) is Literal), None)
     if choices is not None and not fits(value, kind):
@@ -143,8 +147,18 @@ def problem(value: Any, kind: Any, interval: str | None = None) -> str | None:
 def check(name: str, value: T, kind: Any, interval: str | None = None) -> T:
     """Return `value` if it has the type and lies in the range; see `problem`.
 
+    Args:
+        name: the parameter, for the message.
+        value: its value.
+        kind: the type it should have.
+        interval: the range of its numbers.
+
     Raises:
         ConfigError: otherwise; names the parameter, what is allowed and what it got.
+
+    Example:
+        >>> check("steps", 5, int, "[1, inf)")
+        5
     """
     if (found := problem(value, kind, interval)) is not None:
         raise ConfigError(f"{name}: {found}")
@@ -180,8 +194,18 @@ def in_range(
 def one_of(name: str, value: str, valid: Iterable[str], what: str = "value") -> str:
     """Return `value` if it is one of `valid`.
 
+    Args:
+        name: the parameter, for the message.
+        value: its value.
+        valid: all valid values.
+        what: the kind of value, in the singular.
+
     Raises:
         ConfigError: otherwise; names the parameter, the nearest choice and all choices.
+
+    Example:
+        >>> one_of("phases", "centered", ["centered", "one_sided"])
+        'centered'
     """
     valid = list(valid)
     if value not in valid:

@@ -31,6 +31,11 @@ class Row:
         source: where that number comes from.
         note: if the cell was not run, why.
         at: labels of the cell on the axes of its grid; empty if it does not come from one.
+
+    Example:
+        >>> row = Row("naive", [{"status": "FINISHED", "seed": 0, "accuracy": 0.25}])
+        >>> row.by_seed, row.status
+        ({0: 0.25}, 'FINISHED')
     """
 
     label: str
@@ -110,17 +115,45 @@ class Column:
 
 
 def of(key: str) -> Callable[[Run], float | None]:
-    """A function that reads a number of a run; it returns None if the run did not measure it."""
+    """A function that reads a number of a run; it returns None if the run did not measure it.
+
+    Args:
+        key: name of a field of `Result`.
+
+    Example:
+        >>> of("residual")({"status": "FINISHED", "residual": 0.01})
+        0.01
+    """
     return lambda run: run.get(key)
 
 
 def mean(of_run: Callable[[Run], float | None]) -> Callable[[Row], float | None]:
-    """The mean over the seeds that finished."""
+    """The mean over the seeds that finished.
+
+    Args:
+        of_run: the number of a run.
+
+    Example:
+        >>> from clep.columns import Row, of
+        >>> runs = [{"status": "FINISHED", "seed": i, "accuracy": 0.2, "residual": i} for i in (1, 3)]
+        >>> mean(of("residual"))(Row("naive", runs))
+        2.0
+    """
     return lambda row: row.over_seeds(of_run)["mean"]
 
 
 def total(of_run: Callable[[Run], float | None]) -> Callable[[Row], float | None]:
-    """The sum over all runs; None without any."""
+    """The sum over all runs; None without any.
+
+    Args:
+        of_run: the number of a run.
+
+    Example:
+        >>> from clep.columns import Row, of
+        >>> runs = [{"status": "FINISHED", "seed": i, "accuracy": 0.2, "residual": i} for i in (1, 3)]
+        >>> total(of("residual"))(Row("naive", runs))
+        4.0
+    """
     return lambda row: float(sum(of_run(run) or 0.0 for run in row.runs)) if row.runs else None
 
 

@@ -324,13 +324,36 @@ def accuracy(output: Tensor, y: Tensor) -> Tensor:
 
 
 def arguments_of(network: nn.Module) -> dict[str, Any] | None:
-    """The kind and the arguments of a network as plain values; None for an ordinary module."""
+    """The kind and the arguments of a network as plain values; None for an ordinary module.
+
+    Args:
+        network: any module.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> arguments = arguments_of(Network([64, 32, 10]))
+        >>> arguments["model"], arguments["sizes"]
+        ('equilibrium', [64, 32, 10])
+    """
     kinds = (kind for kind, cls in MODELS.items() if type(network) is cls)
     return next(({"model": kind} | network.arguments() for kind in kinds), None)  # type: ignore[operator]
 
 
 def network_from(arguments: Mapping[str, Any]) -> nn.Module:
-    """A new network from the result of `arguments_of`, with its own weights."""
+    """A new network from the result of `arguments_of`, with its own weights.
+
+    Args:
+        arguments: as `arguments_of` returns them.
+
+    Raises:
+        ConfigError: for arguments that do not make a network.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> from clep.learner import arguments_of
+        >>> network_from(arguments_of(Network([64, 32, 10]))).depth
+        2
+    """
     values = dict(arguments)
     return MODELS[values.pop("model")](**values)
 

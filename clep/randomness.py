@@ -13,6 +13,14 @@ def seed_for(seed: int, use: str) -> int:
     """A seed in [0, 2^63) for one named use ("weights", "batches", "strategy sleep_replay", ...) of a run's `seed`.
 
     Different uses get unrelated seeds, so adding a strategy changes neither batches nor initial weights.
+
+    Args:
+        seed: the seed of the run.
+        use: what the numbers are for.
+
+    Example:
+        >>> seed_for(0, "weights") == seed_for(0, "batches")
+        False
     """
     digest = hashlib.sha256(f"{seed}/{use}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1

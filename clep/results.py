@@ -137,6 +137,13 @@ class Comparison:
         runs: one per cell and seed, in the order of the cells.
         classes: number of classes; chance is 1 / `classes`.
         seconds: wall time of the comparison: `total`.
+
+    Example:
+        >>> from clep.results import Result
+        >>> run = Result("abc", "FINISHED", "", "digits", "ep", ["naive"], 0, accuracy=0.25)
+        >>> comparison = Comparison("def", "", [run], classes=10, seconds={"total": 2.0})
+        >>> comparison.failed, comparison.table[0]["accuracy"]["mean"]
+        (False, 0.25)
     """
 
     parent_run_id: str

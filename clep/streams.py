@@ -28,7 +28,18 @@ Loader = DataLoader[list[Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Labelled samples in memory: `x` (N, ...) float32, `y` (N,) int64."""
+    """Labelled samples in memory.
+
+    Attributes:
+        x: (N, ...), float32.
+        y: class indices (N,), int64.
+
+    Example:
+        >>> import torch
+        >>> samples = Samples(torch.rand(5, 64), torch.arange(5))
+        >>> [len(y) for x, y, t in samples.loader(2)]
+        [2, 2, 1]
+    """
 
     x: Tensor
     y: Tensor
@@ -73,6 +84,12 @@ class Experience:
         classes: labels of this experience, in the order of the stream.
         samples: its samples.
         rows: for training experiences, their rows in `Stream.samples`; empty for others.
+
+    Example:
+        >>> from clep.streams import stream
+        >>> experience = stream("digits", experiences=5).train[0]
+        >>> experience.index, len(experience.classes), experience.samples.x.shape[1:]
+        (0, 2, torch.Size([1, 8, 8]))
     """
 
     index: int
@@ -100,6 +117,12 @@ class Stream:
         validation: the part held out of each training experience; empty unless a fraction was asked for.
         test: the test samples of each experience's classes.
         evaluate_on: which of the two `evaluation` is, `test` or `validation`.
+
+    Example:
+        >>> from clep.streams import stream
+        >>> digits = stream("digits", experiences=5)
+        >>> len(digits.train), len(digits.joint().train), len(digits.joint().evaluation)
+        (5, 1, 5)
     """
 
     name: str

@@ -27,6 +27,13 @@ class TrainingResult:
         untrained: accuracy before any training, (n,).
         sizes: number of evaluation samples of each experience, (n,).
         reports: one per trained experience.
+
+    Example:
+        >>> import numpy as np
+        >>> from clep.metrics import forgetting
+        >>> R = np.array([[1.0, 0.0], [0.25, 1.0]])
+        >>> forgetting(TrainingResult(R, np.diag(R), np.zeros(2), np.array([10, 10])).matrix)
+        0.75
     """
 
     matrix: np.ndarray

@@ -19,7 +19,14 @@ _FIXED = ("seed", "seeds", "cells", "strategies", "tune")
 
 @dataclass(frozen=True)
 class Claim:
-    """A comparison with a sentence; see `clep.claims`. `given` is the name or path that the user typed."""
+    """A comparison with a sentence; see `clep.claims`. `given` is the name or path that the user typed.
+
+    Example:
+        >>> from clep.comparison import Cell
+        >>> claim = Claim("mine", cells=(Cell("naive"), Cell("joint", ("strategies=joint",))))
+        >>> [config.strategies for cell, config in claim.composed()]
+        [[], ['joint']]
+    """
 
     name: str
     claim: str = ""

@@ -87,7 +87,17 @@ def read_grid(values: Any) -> tuple[tuple[Axis, ...], tuple[Combination, ...]]:
 
 
 def combinations(axes: Sequence[Axis]) -> Iterator[Combination]:
-    """Every combination of one alternative per axis; the last axis varies fastest."""
+    """Every combination of one alternative per axis; the last axis varies fastest.
+
+    Args:
+        axes: at least one.
+
+    Example:
+        >>> from clep.claims.grids import Axis
+        >>> axes = [Axis("depth", {"one": (), "two": ()}), Axis("lr", {"0.1": ("learner.lr=0.1",)})]
+        >>> [combination.label for combination in combinations(axes)]
+        ['one, 0.1', 'two, 0.1']
+    """
     for labels in itertools.product(*(axis.points for axis in axes)):
         parts = (axis.points[label] for axis, label in zip(axes, labels, strict=True))
         yield Combination(labels, tuple(itertools.chain.from_iterable(parts)))

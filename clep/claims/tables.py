@@ -48,6 +48,12 @@ def judge(claim: Claim, accuracies: Mapping[str, Mapping[int, float]]) -> list[V
     Args:
         claim: the claim, with its comparisons.
         accuracies: label -> seed -> final accuracy.
+
+    Example:
+        >>> from clep.claims import Claim
+        >>> claim = Claim("mine", compare=(("sleep", "naive"),))
+        >>> judge(claim, {"sleep": {0: 0.5}, "naive": {0: 0.25}})[0].words
+        'sleep - naive = +0.250 (one seed)'
     """
     pairs = [pair for pair in claim.compare if axis_of(claim.grid, pair) is None]
     return [verdict(a, b, accuracies.get(a, {}), accuracies.get(b, {})) for a, b in pairs]

@@ -17,6 +17,10 @@ class Cell:
         note: if it is not run, why, e.g. because its data are not available.
         seeds: seeds of a cell that is too slow for all of them; empty for all.
         at: its labels on the axes of its grid; empty if it does not come from one.
+
+    Example:
+        >>> Cell("sleep", set=("strategies=sleep_replay",), published=0.48).label
+        'sleep'
     """
 
     label: str

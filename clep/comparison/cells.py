@@ -18,6 +18,13 @@ class Job:
     Attributes:
         cell: label of the cell.
         config: its configuration with this seed and with every parameter of its strategies.
+
+    Example:
+        >>> from clep.comparison import Cell, plan
+        >>> from clep.config import compose
+        >>> job = plan([(Cell("naive"), compose())], seeds=[3])[0]
+        >>> job.cell, job.config.seed, len(job.fingerprint)
+        ('naive', 3, 32)
     """
 
     cell: str

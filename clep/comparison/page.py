@@ -12,7 +12,13 @@ _CURVES = 21
 
 
 def attach(parent: tracking.Run, files: Iterable[Path], description: str) -> None:
-    """Copy files to a run in MLflow, and put a text on its page, cut to the length that MLflow accepts."""
+    """Copy files to a run in MLflow, and put a text on its page, cut to the length that MLflow accepts.
+
+    Args:
+        parent: the run of the comparison.
+        files: the files to copy.
+        description: the text, as Markdown.
+    """
     for file in files:
         parent.artifact(file)
     if description:
@@ -20,7 +26,12 @@ def attach(parent: tracking.Run, files: Iterable[Path], description: str) -> Non
 
 
 def write(comparison: Comparison, folder: Path) -> Iterator[Path]:
-    """Write `comparison.json`, `comparison.txt` and, if any run finished, the figures."""
+    """Write `comparison.json`, `comparison.txt` and, if any run finished, the figures.
+
+    Args:
+        comparison: what to write.
+        folder: where the files go; it must exist.
+    """
     texts = {"comparison.json": json.dumps(comparison.to_json(), indent=2)}
     texts["comparison.txt"] = tables.plain(comparison.rows, COMPARISON)
     for name, text in texts.items():
@@ -36,6 +47,10 @@ def describe(comparison: Comparison, experiment_id: str) -> str:
     """Links to the curves of the finished runs, then the table; empty if no run finished.
 
     If all curves would be too many to tell apart, the links show only one seed.
+
+    Args:
+        comparison: what to describe.
+        experiment_id: the MLflow experiment of its runs.
     """
     runs = _finished(comparison)
     if not runs:

@@ -31,7 +31,7 @@ def read_npz(path: Path) -> list[np.ndarray]:
             samples have different types.
     """
     if not path.is_file():
-        raise DataError(f"{path}: this file does not exist; correct the path, or write it with `numpy.savez`.")
+        raise DataError(f"{path}: there is no such file; correct the path, or write it with `numpy.savez`.")
     arrays = [_checked(path, key, array) for key, array in _arrays(path).items()]
     if len({array.dtype for array in arrays[::2]}) > 1 and "u" in (arrays[0].dtype.kind, arrays[2].dtype.kind):
         types = f"{arrays[0].dtype} and {arrays[2].dtype}"

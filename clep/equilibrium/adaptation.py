@@ -25,6 +25,11 @@ class Adaptation(Spec):
 
     Raises:
         ConfigError: for a number out of range.
+
+    Example:
+        >>> from clep.equilibrium import CostNudging
+        >>> CostNudging(beta=0.5, adaptation=Adaptation(steps=3)).adaptation.rate
+        0.1
     """
 
     steps: int = option(5, "number of adaptation steps", "[0, inf)")

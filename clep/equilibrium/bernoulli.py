@@ -35,6 +35,13 @@ class Bernoulli(Motion):
         spiking: number of layers above the input that send spikes, lowest first.
         seed: seeds the uniforms of every relaxation.
         nudge_outside: add the nudge after rho instead of before.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> free = Network([4, 3, 2], dynamics="bernoulli").free_phase(torch.rand(5, 4))
+        >>> free.spikes.shape
+        torch.Size([1])
     """
 
     neuron: Neuron

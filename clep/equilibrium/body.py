@@ -29,6 +29,12 @@ class Body:
         nudged_steps: steps of each nudged or clamped phase.
         mean_time_step: mean of the neurons' time steps, in (0, 1].
         signs: source of the random signs of the nudge.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> Network([4, 3, 2]).body().drive(torch.rand(5, 4)).shape
+        torch.Size([5, 3])
     """
 
     links: Sequence[Link]
@@ -80,6 +86,13 @@ class FreePhase:
         halfway: the same after half of the steps.
         steps: number of steps taken.
         spikes: number of spikes that each spiking layer sent per sample, lowest first; None if signals are graded.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> free = Network([4, 3, 2]).free_phase(torch.rand(5, 4))
+        >>> free.output.shape, free.steps
+        (torch.Size([5, 2]), 20)
     """
 
     x: Tensor

@@ -221,6 +221,18 @@ class Dense(Bilinear):
     """All-to-all connection, phi(below, above) = above . (W below + b); `weight` is (n_above, n_below).
 
     If the layer below holds images, it is read as a vector.
+
+    Args:
+        below: shape of the layer below.
+        units: number of units of the layer above.
+        wiring: biases, initial weights and feedback.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> drive, _ = Network([4, 3, 2]).connections[1].up(torch.ones(5, 3))
+        >>> drive.shape
+        torch.Size([5, 2])
     """
 
     def __init__(self, below: Shape, units: int, wiring: Wiring) -> None:

@@ -17,6 +17,16 @@ class Convolution(Bilinear):
     `weight` is (channels, C, kernel, kernel), in the channels-last layout: CPUs convolve fastest in it. Max pooling
     sends feedback to the current winners in the layer below (Laborieux et al. 2021), average pooling to all units
     equally.
+
+    Args:
+        below: shape (C, H, W) of the layer below.
+        layer: the layer above.
+        wiring: biases, initial weights and feedback.
+
+    Example:
+        >>> from clep.equilibrium import ConvLayer, Network
+        >>> Network([(1, 8, 8), ConvLayer(4, kernel=3), 10]).connections[0].weight.shape
+        torch.Size([4, 1, 3, 3])
     """
 
     def __init__(self, below: Shape, layer: ConvLayer, wiring: Wiring) -> None:

@@ -41,6 +41,11 @@ class Dendritic(Connection):
         apical: weights of the apical branches of the layer below, (apical, n_below, units), or None.
         mask: 1 or 0 for each entry of `weight`; None in a copy whose weights are already masked.
         apical_mask: the same for `apical`; also None if its branches keep everything.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> Network([4, 3, 2], feedback="dendritic").connections[0].weight.shape
+        torch.Size([8, 3, 4])
     """
 
     mask: Tensor | None

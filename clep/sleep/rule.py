@@ -51,6 +51,15 @@ def neuron_constants(layers: Sequence[SpikingParameters]) -> list[tuple[float, f
     """The (threshold, feedback, inhibition) of each layer.
 
     The feedback is the factor on W_{l+1}^T z_{l+1}; it measures potentials in units of their layer's threshold.
+
+    Args:
+        layers: constants of each layer, lowest first.
+
+    Example:
+        >>> from clep.sleep.rule import SpikingParameters
+        >>> layer = SpikingParameters(decay=0.9, threshold=0.5, increment=0.1, decrement=0.05, gate_width=1.0)
+        >>> neuron_constants([layer])
+        [(0.5, 0.0, 0.0)]
     """
     ratios = [low.threshold / high.threshold for low, high in pairwise(layers)]
     return [(p.threshold, p.feedback * ratio, p.inhibition) for p, ratio in zip(layers, [*ratios, 0.0], strict=True)]
@@ -222,7 +231,20 @@ def run_steps(
 
 
 def changed_weights(weights: Tensor, change: Tensor, p: SpikingParameters) -> Tensor:
-    """`_changed_weight` in torch, for any shapes that broadcast; `change` is the change before the gate."""
+    """`_changed_weight` in torch.
+
+    Args:
+        weights: any shape.
+        change: the change before the gate, of a shape that broadcasts.
+        p: constants of the layer.
+
+    Example:
+        >>> import torch
+        >>> from clep.sleep.rule import SpikingParameters
+        >>> layer = SpikingParameters(decay=0.9, threshold=0.5, increment=0.1, decrement=0.05, gate_width=1.0)
+        >>> changed_weights(torch.zeros(2), torch.tensor([0.1, -0.05]), layer)
+        tensor([ 0.1000, -0.0500])
+    """
     old = weights.double()
     e = torch.exp(-old.abs() / p.gate_width)
     g = torch.where(old < 0.0, 2.0, 2.0 * e) / (1.0 + e)

@@ -78,7 +78,12 @@ class NudgedPhases(Spec):
 
 @dataclass(frozen=True)
 class Nudging(Contrasting, NudgedPhases):
-    """Nudged phases and how they are compared: the options of `linear`."""
+    """Nudged phases and how they are compared: the options of `linear`.
+
+    Example:
+        >>> Nudging(beta=0.1, phases="centered").rule
+        'contrast'
+    """
 
 
 @dataclass(frozen=True)

@@ -68,6 +68,12 @@ class TimeStep(Spec):
 
     Raises:
         ConfigError: for an unknown name or a value out of range.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> network = Network([4, 3, 2], time_step=TimeStep("lognormal", mean=0.6, spread=0.5))
+        >>> [dt.shape for dt in network.time_steps]
+        [torch.Size([3]), torch.Size([2])]
     """
 
     distribution: Literal["scalar", "lognormal", "gamma", "normal", "uniform"] = option(
@@ -100,6 +106,12 @@ class Dendrites(Spec):
 
     Raises:
         ConfigError: for a number out of range.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> network = Network([4, 3, 2], feedback="dendritic", dendrites=Dendrites(basal=4))
+        >>> network.connections[0].weight.shape
+        torch.Size([4, 3, 4])
     """
 
     basal: int = option(8, "branches per unit for what comes from below", "[1, inf)")

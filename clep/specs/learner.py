@@ -11,7 +11,12 @@ from clep.specs.options import Spec, option
 
 @dataclass(frozen=True)
 class TrainingSpec(Spec):
-    """How long and how a learner trains on each experience: keywords of `clep.Training`."""
+    """How long and how a learner trains on each experience: keywords of `clep.Training`.
+
+    Example:
+        >>> TrainingSpec(epochs=2).plain()["batch_size"]
+        32
+    """
 
     batch_size: int = option(32, "samples per batch", "[1, inf)")
     epochs: int = option(5, "passes over the data of each experience", "[1, inf)")
@@ -23,7 +28,12 @@ class TrainingSpec(Spec):
 
 @dataclass(frozen=True)
 class LearnerSpec(Optimization, TrainingSpec, CostOptions, ClampingOptions, BackpropagationOptions):
-    """The section `learner` of a configuration."""
+    """The section `learner` of a configuration.
+
+    Example:
+        >>> LearnerSpec(gradient="bptt").lr
+        0.01
+    """
 
     gradient: str = option(
         "linear",

@@ -20,7 +20,17 @@ Readout = Literal["state", "linear"]
 
 @dataclass(frozen=True)
 class NetworkSpec(Spec):
-    """Everything about an equilibrium network except its layers and weights."""
+    """Everything about an equilibrium network except its layers and weights.
+
+    Raises:
+        ConfigError: for a value of the wrong type or out of range.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> network = Network([4, 3, 2], spec=NetworkSpec(neuron="tanh"))
+        >>> network.spec.neuron, network.spec.free_steps
+        ('tanh', 20)
+    """
 
     neuron: str = option(
         "hard_sigmoid", "activation of every layer: a name in `clep.equilibrium.NEURONS` or an import path"
@@ -89,7 +99,15 @@ class NetworkSpec(Spec):
 
 @dataclass(frozen=True)
 class NetworkSection(NetworkSpec):
-    """The section `network` of a configuration: the options of a network, and the layers between input and output."""
+    """The section `network` of a configuration: the options of a network, and the layers between input and output.
+
+    Raises:
+        ConfigError: as in `NetworkSpec`, and for options that make no sense together.
+
+    Example:
+        >>> NetworkSection(hidden=[32]).layers((1, 8, 8), classes=10)
+        [64, 32, 10]
+    """
 
     name: str = option("hts_ep", "a file of configs/network/, or the path of one")
     model: Literal["equilibrium", "feedforward"] = option(

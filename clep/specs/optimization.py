@@ -60,7 +60,12 @@ SCHEDULES: dict[str, Schedule | None] = {
 
 @dataclass(frozen=True)
 class Optimization(Spec):
-    """Loss and optimiser: the keywords of `clep.Learner`."""
+    """Loss and optimiser: the keywords of `clep.Learner`.
+
+    Example:
+        >>> Optimization(optimizer="adam").lr
+        0.01
+    """
 
     loss: str = option(
         "mse",

@@ -36,6 +36,19 @@ class Spec:
 
     Raises:
         ConfigError: for a value of the wrong type or out of range, naming the option.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from clep.specs import option
+        >>> @dataclass(frozen=True)
+        ... class Oven(Spec):
+        ...     degrees: int = option(200, "temperature in Celsius", "[0, 300]")
+        >>> Oven(degrees=180).plain()
+        {'degrees': 180}
+        >>> Oven(degrees=400)
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: degrees: expected an integer in [0, 300], got 400
     """
 
     def __post_init__(self) -> None:
@@ -86,8 +99,17 @@ _HINTS: dict[type, dict[str, Any]] = {}  # a look-up takes longer than making a 
 def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
     """Make a spec from keyword arguments; nested specs may be given as mappings.
 
+    Args:
+        spec: class of the spec.
+        values: options by name.
+
     Raises:
         ConfigError: for an unknown keyword, with the nearest valid one, or a value that does not fit.
+
+    Example:
+        >>> from clep.specs import NetworkSpec
+        >>> from_keywords(NetworkSpec, {"bias": True, "time_step": {"mean": 0.5}}).time_step.mean
+        0.5
     """
     hints = {field.name: hints_of(spec)[field.name] for field in dataclasses.fields(spec)}
     made = dict(values)

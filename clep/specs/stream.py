@@ -14,6 +14,10 @@ class StreamSpec(Spec):
 
     Raises:
         ConfigError: for a value out of range, or values that make no sense together.
+
+    Example:
+        >>> StreamSpec(experiences=2).evaluate_on
+        'test'
     """
 
     name: str = option("digits", "a file of configs/stream/, or the path of one")

@@ -36,7 +36,18 @@ def gradient_options(cls: type[Gradient]) -> list[str]:
 
 
 def gradient_from(values: Mapping[str, Any]) -> Gradient:
-    """The estimate that is called `name` in `values`, with the other values as its options."""
+    """The estimate that is called `name` in `values`, with the other values as its options.
+
+    Args:
+        values: `name`, and options of the estimate by name.
+
+    Raises:
+        ConfigError: for an unknown name or option, or a value that does not fit.
+
+    Example:
+        >>> gradient_from({"name": "cost", "beta": 0.5}).phases
+        'centered'
+    """
     options = dict(values)
     cls = gradient_class(options.pop("name"))
     for key in options:

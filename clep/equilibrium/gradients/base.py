@@ -27,6 +27,13 @@ class Prediction:
     Attributes:
         output: (B, K).
         free: the free phase that it came from; None if none was run.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import LinearNudging, Network
+        >>> prediction = LinearNudging().predict(Network([4, 3, 2]), torch.rand(5, 4))
+        >>> prediction.output.shape, prediction.free.steps
+        (torch.Size([5, 2]), 20)
     """
 
     output: Tensor
@@ -42,6 +49,11 @@ class Needs:
             gradients.
         own_updates: it moves the weights itself, step by step; see `Gradient.updates`.
         cost: the criterion must be a `Cost`, since only a cost can nudge.
+
+    Example:
+        >>> from clep.equilibrium import CEP
+        >>> CEP().needs.own_updates
+        True
     """
 
     own_loss: bool = False
@@ -53,6 +65,9 @@ class Gradient(ABC):
     """An estimate of the gradient of a network's parameters.
 
     Derive a frozen dataclass whose fields are plain values; they also become options of a configuration.
+
+    Attributes:
+        needs: what the estimate asks of its surroundings.
 
     Example:
         >>> from dataclasses import dataclass

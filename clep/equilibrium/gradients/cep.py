@@ -25,6 +25,14 @@ class CEP(CostNudging):
 
     Raises:
         ConfigError: as in `CostNudging`, and for phases that do not start at the free equilibrium.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network, SquaredError
+        >>> network, gradient = Network([4, 3, 2], nudged_steps=6), CEP(beta=0.5)
+        >>> prediction = gradient.predict(network, torch.rand(5, 4))
+        >>> len(list(gradient.updates(prediction, torch.arange(5) % 2, SquaredError())))
+        6
     """
 
     needs = Needs(own_loss=True, own_updates=True, cost=True)

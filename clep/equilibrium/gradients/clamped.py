@@ -25,6 +25,14 @@ class Clamping(Gradient, ClampingOptions):
 
     References:
         Movellan 1991; Xie & Seung 2003 (weak feedback, `feedback_scale`, with updates scaled accordingly).
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network, SquaredError
+        >>> network, gradient = Network([4, 3, 2]), Clamping()
+        >>> gradient.loss(gradient.predict(network, torch.rand(5, 4)), torch.arange(5) % 2, SquaredError()).backward()
+        >>> network.connections[0].weight.grad.shape
+        torch.Size([3, 4])
     """
 
     _: KW_ONLY
