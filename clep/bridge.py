@@ -36,7 +36,7 @@ class LightningTemplate(SupervisedTemplate):
     Avalanche, and the final weights equal Avalanche's to the bit.
 
     Args:
-        learner: what is trained; `model` is its network.
+        learner: the learner to train; `model` is its network.
         plugins: strategies, called in this order, followed by the evaluator and Avalanche's clock.
         epochs: passes over each experience's data.
         batch_size: samples per training batch.

@@ -50,7 +50,7 @@ def build_learner(config: Config, stream: Stream) -> Learner:
         with within("gradient_options"):
             for name in spec.gradient_options:
                 if name in options:
-                    raise ConfigError(f"{name}: it is a key of its own; set learner.{name}")
+                    raise ConfigError(f"{name}: it has its own key; set learner.{name}")
                 one_of(name, name, known, "option")
         gradient = gradient_from({"name": spec.gradient, **options, **spec.gradient_options})
         return Learner(network, gradient=gradient, **optimization)

@@ -109,7 +109,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     from clep.claims.claim import read
 
     claim = read(config.find("claim", name), name)
-    list(claim.composed(changes, small=arguments.small))  # refuses what has no meaning before torch is loaded
+    list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
     _announce()
     from clep.pipelines import reproduce as pipeline
 
@@ -147,7 +147,7 @@ def bench(arguments: argparse.Namespace) -> Printable:
 
 
 def list_names(arguments: argparse.Namespace) -> Catalogue:
-    """List what there is to choose from."""
+    """List strategies, streams, networks, configurations and claims."""
     return catalogue(arguments.what)
 
 
@@ -198,7 +198,7 @@ COMMANDS = (
             "clep run": "naive fine-tuning on digits, the first thing to try",
             "clep run strategies=sleep_replay strategy.sleep_replay.steps=2000": "sleep after each experience",
             "clep run mnist network.hidden=[400] learner.epochs=2 seed=1": "another data set, a larger network",
-            "clep run my.yaml stream.class_order=fixed --json > result.json": "a configuration of your own, as JSON",
+            "clep run my.yaml stream.class_order=fixed --json > result.json": "your own configuration, as JSON",
         },
         arguments=(_CONFIG, _JSON),
         call=run,
@@ -246,7 +246,7 @@ COMMANDS = (
         examples={
             "clep reproduce sleep_mnist --small": "a quick look: the cells on digits",
             "clep reproduce sleep_mnist workers=4 data.root=DATA": "the whole table",
-            "clep reproduce my_claim.yaml --output results": "a claim of your own, written to another folder",
+            "clep reproduce my_claim.yaml --output results": "your own claim, written to another folder",
         },
         arguments=(
             _CLAIM,
@@ -255,7 +255,7 @@ COMMANDS = (
                 {"default": "docs/results", "metavar": "FOLDER", "help": "folder of the tables (default: %(default)s)"},
             ),
             Argument("--small", {"action": "store_true", "help": "a quick look: small data, two seeds"}),
-            Argument("--figure", {"action": "store_true", "help": "write the figure of a grid beside its table"}),
+            Argument("--figure", {"action": "store_true", "help": "write the figure of a grid next to its table"}),
             _JSON,
         ),
         call=reproduce,
@@ -306,7 +306,7 @@ COMMANDS = (
     ),
     Command(
         name="bench",
-        help="Time whole updates beside an autograd baseline, or a sleep beside a loop in torch.",
+        help="Time whole updates against an autograd baseline, or a sleep against a loop in torch.",
         prints="Prints images per second of both sides, their ratio, and the share of an update that its matrix "
         "products take on this machine.",
         usage="[CASE ...]",

@@ -383,7 +383,7 @@ def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
 def _refuse(network: Network, optimization: Optimization) -> None:
     """Refuse a gradient or a loss that makes no sense in a network."""
     name = known_name(network.gradient)
-    known = gradient_options(gradient_class(name)) if name in GRADIENTS else []  # a gradient of your own may have more
+    known = gradient_options(gradient_class(name)) if name in GRADIENTS else []  # your own gradient may have more
     options = {key: value for key, value in network.gradient.plain().items() if key in known}
     refuse_learner(
         Setup(

@@ -157,7 +157,7 @@ def forward_transfer(R: ArrayLike, untrained: ArrayLike, i: int = -1) -> float:
 
 
 class Accuracies(Protocol):
-    """The accuracies from which a run's metrics are computed.
+    """The accuracies behind a run's metrics.
 
     Attributes:
         matrix: R, (n, n).

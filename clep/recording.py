@@ -36,8 +36,8 @@ def recorded(
     """Open the MLflow run of a configuration and store the configuration in it.
 
     Args:
-        config: what is run, with every parameter of its strategies.
-        stream: what is learned.
+        config: the configuration, with every parameter of its strategies.
+        stream: the stream to learn.
         parent_run_id: the MLflow run that this one belongs to.
         tags: further tags.
 

@@ -131,7 +131,9 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module = ModuleType(spec.name, "An old name.")
         if spec.name in MODULES:
             package, _, tail = spec.name.rpartition(".")
-            if MODULES[spec.name] != f"{MODULES.get(package)}.{tail}":  # else importing the package has announced it
+            if (
+                MODULES[spec.name] != f"{MODULES.get(package)}.{tail}"
+            ):  # otherwise importing the package has announced it
                 announce(spec.name, MODULES[spec.name])
             new = importlib.import_module(MODULES[spec.name])
             module.__dict__.update({name: value for name, value in vars(new).items() if not name.startswith("__")})
@@ -218,7 +220,7 @@ def of_checkpoint(network: Mapping[str, Any], gradient: Any) -> tuple[Mapping[st
 
 
 def of_network(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of a network, old ones under their new names."""
+    """The keywords of a network, with old ones renamed."""
     new = dict(options)
     if "nudging" in new:
         new["gradient"] = new.pop("nudging")

@@ -67,7 +67,7 @@ class Config(Spec):
     stream: StreamSpec = option(StreamSpec(), "the data set and its experiences")
     network: NetworkSection = option(NetworkSection(), "the network between the inputs and the classes of the stream")
     learner: LearnerSpec = option(LearnerSpec(), "gradient, optimiser and length of training")
-    strategies: list[str] = option([], "one composed set; [] means [naive]")
+    strategies: list[str] = option([], "the set of strategies to train with; [] means [naive]")
     strategy: dict[str, dict[str, Any]] = option({}, "parameters of each strategy, by its name")
     seed: int = option(0, "seed for everything random in a run", "[0, inf)")
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where tensors live; `auto` uses a GPU if there is one")
@@ -75,9 +75,9 @@ class Config(Spec):
     data: DataSection = option(DataSection(), "where data sets are stored")
     tracking: TrackingSection = option(TrackingSection(), "where MLflow records")
     cells: list[list[str]] = option(
-        [cell.split("+") for cell in _CELLS.split()], "strategy sets that `clep compare` compares"
+        [cell.split("+") for cell in _CELLS.split()], "sets of strategies that `clep compare` compares"
     )
-    seeds: list[int] = option([0, 1, 2], "seeds of each cell of `clep compare`", "[0, inf)")
+    seeds: list[int] = option([0, 1, 2], "seeds for each cell of `clep compare`", "[0, inf)")
     workers: int = option(2, "number of processes that run cells or trials in parallel", "[1, inf)")
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 

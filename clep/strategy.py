@@ -43,11 +43,12 @@ class Strategy(SupervisedPlugin):
     checked against it. A strategy also works inside a plain Avalanche strategy such as `Naive`.
 
     Attributes:
-        stands_alone: cannot be combined with other strategies.
-        trains_jointly: learns all experiences at once instead of one after another.
-        consolidates: changes the weights after each experience; accuracy is then measured before and after.
-        sleeps: consolidates by sleep; these accuracies are then also recorded as `sleep/...`.
-        touches_loss: adds to the loss or calls the model in the training iteration; None to conclude it from the hooks.
+        stands_alone: whether other strategies cannot be combined with this one.
+        trains_jointly: whether it learns all experiences at once instead of one after another.
+        consolidates: whether it changes the weights after an experience; accuracy is then measured before and after.
+        sleeps: whether it consolidates by sleep; these accuracies are then also recorded as `sleep/...`.
+        touches_loss: whether it adds to the loss or calls the model in the training iteration; None to tell by its
+            hooks.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
 
@@ -110,7 +111,7 @@ class Strategy(SupervisedPlugin):
             raise ConfigError(message)
 
     def seed_with(self, seed: int) -> None:
-        """Restart this strategy's generator; each strategy of a run gets a seed of its own."""
+        """Restart this strategy's generator; each strategy of a run gets its own seed."""
         self.generator.manual_seed(seed)
 
     def draw(self, n: int, k: int) -> list[int]:

@@ -48,7 +48,7 @@ class Training:
     """Trains a learner on a stream with a composed set of strategies.
 
     Args:
-        learner: what is trained, in place.
+        learner: the learner to train, in place.
         strategies: Avalanche plugins and clep strategies, in the order of their hooks.
         seed: seeds the batches.
         device: `cpu` or `cuda`.

@@ -49,7 +49,7 @@ def run_jobs(
         Messages in the order of arrival; every job ends with `done`, `error` or `died`.
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context: Any = multiprocessing.get_context(method)  # the class that all contexts share has no `Process` in its type
+    context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
     waiting = list(enumerate(jobs))[::-1]
@@ -63,7 +63,7 @@ def run_jobs(
                 process.start()
                 sender.close()
                 running[receiver] = (index, process)
-            ready: list[Any] = wait(list(running))  # connections, which the type of `wait` does not know
+            ready: list[Any] = wait(list(running))  # connections; the type of `wait` does not know them
             for connection in ready:
                 index, process = running[connection]
                 try:

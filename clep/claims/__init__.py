@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Tables draw figures and judge by statistics; reading a claim needs neither.
+    # Tables need plots and statistics; reading a claim does not.
     if name not in _OF_TABLES:
         raise AttributeError(f"module 'clep.claims' has no attribute '{name}'; public names: {', '.join(__all__)}")
     return getattr(import_module("clep.claims.tables"), name)

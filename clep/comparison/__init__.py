@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Running needs torch; describing cells does not, and a claim is checked without it.
+    # Running needs torch; describing cells and checking a claim do not.
     if name not in _HOMES:
         raise AttributeError(f"module 'clep.comparison' has no attribute '{name}'; public names: {', '.join(__all__)}")
     home = import_module(f"clep.comparison.{_HOMES[name]}")

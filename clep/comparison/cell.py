@@ -1,4 +1,4 @@
-"""A cell of a comparison, as its description gives it. No torch."""
+"""The description of one cell of a comparison; imports no torch."""
 
 from dataclasses import dataclass
 

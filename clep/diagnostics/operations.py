@@ -15,7 +15,7 @@ _ADD, _MULTIPLY_ADD = 0.9, 4.6
 
 @dataclass(frozen=True)
 class Synapses:
-    """`count` products on the way up between the layers `below` < `above`, and as many down; layer 0 is the input."""
+    """`count` products up between the layers `below` < `above`, and the same number down; layer 0 is the input."""
 
     below: int
     above: int

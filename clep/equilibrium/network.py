@@ -97,7 +97,7 @@ class Network(nn.Module):
         convolutions = [layer for layer in self.sizes if isinstance(layer, ConvLayer)]
         refuse_network(self.spec, convolutions, len(self.sizes) - 1)
         self.gradient: Gradient = gradient or LinearNudging()
-        neuron_of(self.spec.neuron)  # refuses what is none
+        neuron_of(self.spec.neuron)  # refuses anything but a neuron
 
         dt_seed, sign_seed, feedback_seed, spike_seed, mask_seed = np.random.SeedSequence(seed).spawn(5)
         wiring = wiring_of(self.spec, seed, _generator(feedback_seed), _generator(mask_seed))
@@ -146,7 +146,7 @@ class Network(nn.Module):
 
     @property
     def neuron(self) -> Neuron:
-        """The activation of every layer; not an attribute, since its functions could not be pickled."""
+        """The activation of every layer; a property, since its functions could not be pickled."""
         return neuron_of(self.spec.neuron)
 
     @property
@@ -247,7 +247,7 @@ class Network(nn.Module):
         return [] if self.spec.feedback != "untied" else [connection.angle() for connection in self.connections[1:]]
 
     def dense_stack(self) -> DenseStack:
-        """The dense layers above the convolutions and, if there is one, the linear read-out.
+        """The dense layers above the convolutions, and the linear read-out if the network has one.
 
         The activity below each layer is that of the free equilibrium. A dendritic layer appears as the mean over the
         basal branches of each unit.

@@ -32,7 +32,7 @@ def drawn_for(kind: str, name: str) -> Callable[[D], D]:
 
     Args:
         kind: `comparison`, whose figures get `runs` and `classes`, or `claim`, whose figures get `rows` and `axes`.
-            The function returns None where there is nothing to draw.
+            The function returns None if it has nothing to draw.
         name: name of the file, without `.png`; empty for the main figure of a claim, whose file has just the claim's
             name.
     """

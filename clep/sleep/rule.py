@@ -30,7 +30,7 @@ class SpikingParameters:
         decay: factor on the membrane potential per step, in [0, 1]: one for all neurons, or (n_l,), one each.
         threshold: potential at which a neuron fires, > 0.
         increment: weight gained by a synapse whose two neurons fired, before the gate.
-        decrement: weight lost by a synapse of which only the upper neuron fired, before the gate.
+        decrement: weight lost by a synapse if only its upper neuron fired, before the gate.
         gate_width: width of the gate, > 0; infinite for no gate, g = 1.
         feedback: kappa, strength of the input from the layer above through the transposed weights; 0 for none.
         inhibition: share of the layer's mean input to subtract from each neuron's input, >= 0.

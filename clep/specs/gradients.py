@@ -91,7 +91,9 @@ class CostOptions(Nudging):
     """The options of estimates that are nudged by a cost."""
 
     nudge: Literal["inside", "outside"] = option(
-        "inside", "of the activation (Laborieux et al. 2021), or outside it (Ernoult et al. 2019); not for `linear`"
+        "inside",
+        "whether the nudge acts inside the activation (Laborieux et al. 2021) or outside it (Ernoult et al. 2019); not "
+        "for `linear`",
     )
 
 

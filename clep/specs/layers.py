@@ -91,7 +91,7 @@ class TimeStep(Spec):
     )
     max: float = option(1.0, "largest step; at 1 a neuron jumps to its activation at once", "(0, 1]")
     per: Literal["neuron", "layer"] = option(
-        "neuron", "what gets its own step: every `neuron`, or, as a control, only every `layer`"
+        "neuron", "what gets its own step: each `neuron` or, as a control, each `layer` as a whole"
     )
 
     def __post_init__(self) -> None:

@@ -41,7 +41,7 @@ class LearnerSpec(Optimization, TrainingSpec, CostOptions, ClampingOptions, Back
         "moves the weights at every nudged step; `clamped`, contrastive Hebbian learning; `bptt`, backpropagation "
         "through the same steps; or the import path of a `clep.equilibrium.Gradient`",
     )
-    gradient_options: dict[str, Any] = option({}, "keywords of a gradient of your own")
+    gradient_options: dict[str, Any] = option({}, "keywords of your own gradient")
     hidden_states: bool = option(
         False, "whether to record how large and how distributed the hidden states are in a free phase after training"
     )

@@ -44,7 +44,7 @@ class NetworkSpec(Spec):
     free_steps: int = option(20, "steps of the free phase, from zero states", "[1, inf)")
     nudged_steps: int = option(6, "steps of each nudged phase, from the free equilibrium", "[1, inf)")
     time_step: TimeStep = option(TimeStep(), "time steps of the neurons")
-    relaxation: Order = option("synchronous", "whether all layers move at once, or the odd ones first")
+    relaxation: Order = option("synchronous", "whether all layers move at once or the odd ones first")
     tolerance: float = option(
         0.0,
         "residual of the whole batch at which the free phase stops early; 0 takes all `free_steps`, so no sample "
@@ -86,7 +86,7 @@ class NetworkSpec(Spec):
     connection: str = option(
         "dense", "what joins dense layers: `dense`, or the import path of your own class (with tied feedback)"
     )
-    precision: Precision = option("full", "precision of states and weights while the network relaxes; updates use full")
+    precision: Precision = option("full", "of states and weights while the network relaxes; updates are always `full`")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -38,7 +38,7 @@ class Setup:
         name = self.network.neuron
         try:
             found = import_path(name, "neuron") if is_import_path(name) else NEURONS.get(name)
-        except ConfigError:  # the network that is made of it says what is wrong
+        except ConfigError:  # making the network says what is wrong
             found = None
         return found if isinstance(found, Neuron) else NEURONS["hard_sigmoid"]
 
@@ -222,7 +222,7 @@ def own_connections_are_tied(setup: Setup) -> str | None:
 
 @_refuses("network", "residual_links")
 def links_span_hidden_layers(setup: Setup) -> str | None:
-    """A link must have a hidden layer at each end."""
+    """A link needs a hidden layer at each end."""
     span, hidden = setup.network.residual_links, (setup.layers or 1) - 1
     if span and setup.layers is not None and not 2 <= span < hidden:
         if hidden < 3:
@@ -233,7 +233,7 @@ def links_span_hidden_layers(setup: Setup) -> str | None:
 
 @_refuses("network", "residual_links")
 def links_join_dense_layers(setup: Setup) -> str | None:
-    """Links across layers are matrices."""
+    """Links across layers are matrices between dense layers."""
     if setup.network.residual_links and setup.convolutions:
         return "they join dense layers, and this network has convolutional ones; leave it 0"
     return None
@@ -355,7 +355,7 @@ def holomorphic_needs_an_analytic_activation(setup: Setup) -> str | None:
 def maxima_are_not_analytic(setup: Setup) -> str | None:
     """Max pooling has no complex extension."""
     if setup.nudges and setup.learner.phases == "holomorphic" and setup.pools_by_maximum:
-        return "`holomorphic` cannot follow max pooling, which is not analytic; use network.pooling=average"
+        return "`holomorphic` needs analytic layers, and max pooling is not analytic; use network.pooling=average"
     return None
 
 

@@ -31,7 +31,7 @@ class StreamSpec(Spec):
     samples_per_experience: int | None = option(
         None, "largest number of training samples per experience, drawn by the seed; null for all", "[1, inf)"
     )
-    evaluate_on: Literal["test", "validation"] = option("test", "the samples that accuracies are measured on")
+    evaluate_on: Literal["test", "validation"] = option("test", "the samples to measure accuracies on")
     evaluation_samples: int | None = option(
         None,
         "largest number of samples per experience to measure on, the same for every seed; null for all",
