@@ -87,6 +87,12 @@ class Column:
         of_run: its value in one run, if it has one.
         higher_is_better: whether the higher of two values is better.
         needs: the key of the configuration that switches its measurement on.
+
+    Example:
+        >>> from clep.columns import Row
+        >>> column = Column("runs", "finished runs", lambda row: len(row.finished), form="d")
+        >>> column.text(Row("naive", [{"status": "FINISHED", "seed": 0, "accuracy": 0.25}]))
+        '1'
     """
 
     name: str
@@ -160,6 +166,10 @@ def total(of_run: Callable[[Run], float | None]) -> Callable[[Row], float | None
 def plus_minus(over_seeds: Mapping[str, Any], sign: str) -> str:
     """A mean and its standard deviation as text.
 
+    Args:
+        over_seeds: `mean` and `std`, either may be None.
+        sign: what to write between the two.
+
     Example:
         >>> from clep.metrics import mean_std
         >>> plus_minus(mean_std([0.1, 0.3]), "±"), plus_minus(mean_std([0.2]), "±"), plus_minus(mean_std([]), "±")
@@ -171,12 +181,32 @@ def plus_minus(over_seeds: Mapping[str, Any], sign: str) -> str:
 
 
 def std(row: Row) -> float | None:
-    """Standard deviation (ddof 1) of the final accuracy over the seeds that finished; None for fewer than two."""
+    """Standard deviation (ddof 1) of the final accuracy over the seeds that finished; None for fewer than two.
+
+    Args:
+        row: a cell and its runs.
+
+    Example:
+        >>> from clep.columns import Row
+        >>> runs = [{"status": "FINISHED", "seed": i, "accuracy": i / 4} for i in (1, 3)]
+        >>> round(std(Row("naive", runs)), 4)
+        0.3536
+    """
     return row.over_seeds(of("accuracy"))["std"]
 
 
 def worst(row: Row) -> float | None:
-    """Lowest final accuracy of any seed; a run that diverged counts as 0."""
+    """Lowest final accuracy of any seed; a run that diverged counts as 0.
+
+    Args:
+        row: a cell and its runs.
+
+    Example:
+        >>> from clep.columns import Row
+        >>> runs = [{"status": "FINISHED", "seed": i, "accuracy": i / 4} for i in (1, 3)]
+        >>> round(worst(Row("naive", runs)), 4)
+        0.25
+    """
     accuracies = [0.0 if run.get("diverged") else run["accuracy"] for run in row.runs]
     return min((value for value in accuracies if value is not None), default=None)
 
@@ -186,23 +216,50 @@ def std_last_epochs(run: Run) -> float | None:
 
     It includes the trend of a run that is still improving, so it measures stability only once training has levelled
     out.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> std_last_epochs({"status": "FINISHED", "accuracy_epochs": [0.5, 0.5, 0.5]})
+        0.0
     """
     return mean_std((run.get("accuracy_epochs") or [])[-LAST_EPOCHS:])["std"]
 
 
 def oscillated(run: Run) -> float | None:
-    """1 if the free phase of any training batch did not settle, else 0; None for a run that did not finish."""
+    """1 if the free phase of any training batch did not settle, else 0; None for a run that did not finish.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> oscillated({"status": "FINISHED", "unsettled": 0.02})
+        1.0
+    """
     share = run.get("unsettled")
     return None if share is None else float(share > 0.0)
 
 
 def diverged(run: Run) -> float:
-    """1 if training ended in a `DivergenceError`, else 0."""
+    """1 if training ended in a `DivergenceError`, else 0.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> diverged({"status": "FAILED", "diverged": True})
+        1.0
+    """
     return float(bool(run.get("diverged")))
 
 
 def bytes_kept(row: Row) -> int | None:
-    """Bytes of exemplars and statistics kept of the past when the run ended, in the first seed."""
+    """Bytes of exemplars and statistics kept of the past when the run ended, in the first seed.
+
+    Args:
+        row: a cell and its runs.
+    """
     if not row.finished:
         return None
     memory = row.finished[0].get("memory") or {}
@@ -295,6 +352,9 @@ COLUMNS = {
 def chosen(names: Sequence[str]) -> tuple[Column, ...]:
     """The columns of these names.
 
+    Args:
+        names: keys of `COLUMNS`.
+
     Raises:
         ConfigError: for an unknown name, with the nearest one.
 
@@ -311,8 +371,20 @@ def chosen(names: Sequence[str]) -> tuple[Column, ...]:
 def check_needs(columns: Sequence[Column], config: Any) -> None:
     """Refuse a configuration whose runs do not measure what the columns need.
 
+    Args:
+        columns: the columns.
+        config: a `Config`.
+
     Raises:
         ConfigError: with the key to set.
+
+    Example:
+        >>> from clep.columns import COLUMNS
+        >>> from clep.config import compose
+        >>> check_needs([COLUMNS["std_last_epochs"]], compose())
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: learner.evaluate_epochs: required by the column `std_last_epochs`; set it to true
     """
     for column in columns:
         if column.needs and not functools.reduce(getattr, column.needs.split("."), config):

@@ -235,7 +235,15 @@ def mean_std(values: Iterable[float | None]) -> dict[str, float | int | None]:
 
 
 def none_if_nan(value: float) -> float | None:
-    """The value as a Python float, or None for NaN: JSON has no NaN."""
+    """The value as a Python float, or None for NaN: JSON has no NaN.
+
+    Args:
+        value: a number or NaN.
+
+    Example:
+        >>> none_if_nan(0.5), none_if_nan(float("nan"))
+        (0.5, None)
+    """
     return None if math.isnan(value) else float(value)
 
 

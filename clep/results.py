@@ -39,6 +39,11 @@ class Result:
         seconds: `train`, `consolidation`, `eval`, `total`.
         memory: what was kept of the past at the end: `exemplars`, `exemplar_bytes`, `statistics_bytes`.
         error: why it failed, if it did.
+
+    Example:
+        >>> result = Result("abc", "FINISHED", "", "digits", "ep", ["naive"], seed=0, accuracy=0.25)
+        >>> result.label, result.failed, result.to_json()["accuracy"]
+        ('naive', False, 0.25)
     """
 
     run_id: str | None

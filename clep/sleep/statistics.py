@@ -17,6 +17,11 @@ class Statistics:
         mean: mean input of the lowest layer, float32; an image (C, H, W) if the inputs are images, otherwise (n_0,).
         count: number of samples behind the mean.
         maxima: of each layer, the largest pre-activation of any unit on any sample.
+
+    Example:
+        >>> import torch
+        >>> Statistics(torch.zeros(64), count=100, maxima=[1.0, 2.0]).count
+        100
     """
 
     mean: Tensor
