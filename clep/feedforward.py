@@ -29,6 +29,11 @@ class Feedforward(nn.Module):
 
     Raises:
         ConfigError: for a layer without units or an unknown activation.
+
+    Example:
+        >>> import torch
+        >>> Feedforward([64, 32, 10])(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 10])
     """
 
     def __init__(

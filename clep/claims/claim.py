@@ -19,7 +19,21 @@ _FIXED = ("seed", "seeds", "cells", "strategies", "tune")
 
 @dataclass(frozen=True)
 class Claim:
-    """A comparison with a sentence; see `clep.claims`. `given` is the name or path that the user typed.
+    """A comparison with a sentence, published numbers and verdicts; see `clep.claims`.
+
+    Attributes:
+        name: the file's name, without ending.
+        claim: the sentence.
+        config: the pipeline that every cell starts from.
+        set: `key=value` changes for every cell.
+        small: more changes for a quick look.
+        seeds: seeds of every cell.
+        cells: the cells, including those of the grid.
+        compare: pairs of labels; the first should be above the second.
+        small_config: the pipeline for a quick look; empty for `config`.
+        given: the name or path that the user typed.
+        grid: the axes of the grid; empty without one.
+        columns: the columns that the claim adds to its table.
 
     Example:
         >>> from clep.comparison import Cell

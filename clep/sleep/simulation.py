@@ -138,7 +138,13 @@ class CompiledSimulation:
 
 
 class TorchSimulation:
-    """`Simulation` by torch's functions, on the device of the weights; takes the arguments of `CompiledSimulation`."""
+    """`Simulation` by torch's functions, on the device of the weights.
+
+    Args:
+        weights: (n_l, n_{l-1}) of each layer, lowest first; copied.
+        parameters: constants of each layer.
+        symmetric, shuffled, rng: see `CompiledSimulation`.
+    """
 
     def __init__(
         self,
