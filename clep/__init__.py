@@ -1,7 +1,7 @@
 """clep: continual-learning pipelines for networks trained by equilibrium propagation.
 
-Importing clep is cheap and changes nothing outside clep: torch, Lightning, Avalanche and MLflow are imported by what
-first needs them.
+Importing clep is cheap and changes nothing outside clep: torch, Lightning, Avalanche and MLflow are imported when
+something first needs them.
 """
 
 from importlib import import_module
@@ -36,7 +36,7 @@ _HOMES = {
     "run": "clep.api",
     "stream": "clep.streams",
 }
-"""Public name -> the module that it is from."""
+"""Public name -> the module that defines it."""
 
 __all__ = ["__version__", *_HOMES]
 

@@ -1,4 +1,4 @@
-"""The three calls of the Python API that do a whole job."""
+"""Three calls of the Python API, each for a whole job."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +23,16 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
 
     Returns:
         The numbers of `clep run --json`.
+
+    Raises:
+        ConfigError, DataError: before anything is trained.
+        DivergenceError: if training diverges.
+
+    Example:
+        >>> from clep import run
+        >>> result = run(overrides=["stream.samples_per_experience=32", "network.hidden=[16]", "learner.epochs=1"])
+        >>> result.status, len(result.accuracy_matrix)
+        ('FINISHED', 5)
     """
     result: Result = class_incremental.run(compose(config, overrides))
     return result
@@ -31,12 +41,12 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
 def compare(config: Source = None, overrides: Sequence[str] = (), *, resume: bool = False) -> Comparison:
     """Compare cells over seeds in worker processes, as `clep compare` does.
 
-    A script that calls this needs the usual `if __name__ == "__main__":` guard.
+    A script that calls this needs the usual `if __name__ == "__main__":` guard, since workers import it.
 
     Args:
         config: as for `run`.
         overrides: as for `run`.
-        resume: whether to take over runs of the same configuration and version that the store has already.
+        resume: whether to reuse runs of the same configuration and version from the store.
 
     Returns:
         The numbers of `clep compare --json`.
@@ -46,11 +56,18 @@ def compare(config: Source = None, overrides: Sequence[str] = (), *, resume: boo
 
 
 def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Learner:
-    """The trained learner of a run.
+    """Load the trained learner of a run.
 
     Args:
         run_id_or_path: an MLflow run id, or the path of a checkpoint file.
-        tracking_uri: where the run is; the default is that of `clep run`.
+        tracking_uri: where the run is stored; by default where `clep run` stores it.
+
+    Example:
+        >>> import clep
+        >>> learner = clep.Learner(clep.Network([64, 16, 10]))
+        >>> learner.save("learner.ckpt")
+        >>> load("learner.ckpt").network.spec.neuron
+        'hard_sigmoid'
     """
     path = Path(run_id_or_path)
     if not path.is_file():

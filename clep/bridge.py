@@ -1,7 +1,8 @@
 """The bridge: an Avalanche training template whose inside is Lightning's `Trainer.fit`.
 
-Avalanche's plugins see the events, attributes and order that they know; Lightning does the optimisation. The events
-within a step are the moments of `Learner.step`; those around it are in one table, `_Fit`: Lightning hook -> event.
+Avalanche's plugins see their usual events and attributes in their usual order; Lightning does the optimisation. The
+events within a step are the moments of `Learner.step`. Those around it are in one table, `_Fit`: Lightning hook ->
+event.
 """
 
 import signal
@@ -31,17 +32,17 @@ EVALUATION_BATCH = 1000
 class LightningTemplate(SupervisedTemplate):
     """Avalanche strategy that trains a `Learner` by `Trainer.fit`, one fit per experience.
 
-    `train(experience)` and `eval(stream)` are Avalanche's. With `generator` None, batches are those of plain Avalanche
-    and the final weights equal its weights to the bit.
+    `train(experience)` and `eval(stream)` are Avalanche's. If `generator` is None, batches are those of plain
+    Avalanche, and the final weights equal Avalanche's to the bit.
 
     Args:
-        learner: what is trained; `model` is its network.
-        plugins: strategies, called in this order; then the evaluator and Avalanche's clock.
+        learner: the learner to train; `model` is its network.
+        plugins: strategies, called in this order, followed by the evaluator and Avalanche's clock.
         epochs: passes over each experience's data.
         batch_size: samples per training batch.
         device: `cpu` or `cuda`.
         evaluator: Avalanche evaluation plugin, or None.
-        generator: draws the batches; None for torch's global generator.
+        generator: draws the batches; None uses torch's global generator.
         trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `precision`, ...).
 
     Raises:
@@ -95,7 +96,7 @@ class LightningTemplate(SupervisedTemplate):
         self.trainer_arguments = trainer or {}
 
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
-        """Batches as tensor slices where the data are rows of `samples`; Avalanche's own loader elsewhere."""
+        """Batches as tensor slices if the data are rows of `samples`, otherwise Avalanche's own loader."""
         samples = self._tensors(self.adapted_dataset)
         if samples is None:
             super().make_train_dataloader(shuffle=shuffle, **kwargs)
@@ -103,7 +104,7 @@ class LightningTemplate(SupervisedTemplate):
             self.dataloader = samples.loader(self.train_mb_size, shuffle=shuffle, generator=self.generator)
 
     def _tensors(self, dataset: Any) -> Samples | None:
-        """The data set as tensors, or None if it is not made of rows of `samples` alone (or transforms them)."""
+        """The data set as tensors, or None unless it consists only of untransformed rows of `samples`."""
         rows = getattr(dataset, ROW, None)
         if self.samples is None or rows is None or len(dataset) == 0:
             return None
@@ -112,11 +113,11 @@ class LightningTemplate(SupervisedTemplate):
         return samples if all(torch.equal(dataset[i][0], samples.x[i]) for i in ends) else None
 
     def at(self, moment: Moment) -> None:
-        """Fire Avalanche's event of this name: what makes the template an `Update` of the learner."""
+        """Fire Avalanche's event of this name; this makes the template an `Update` for the learner."""
         getattr(self, f"_{moment}")()
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
-        self.learner.network = self.model  # a plugin may have replaced it (GDumb starts afresh)
+        self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
         with quiet_lightning():
             trainer = pl.Trainer(
                 max_epochs=self.train_epochs,
@@ -135,7 +136,7 @@ class LightningTemplate(SupervisedTemplate):
             except SystemExit:
                 if not trainer.interrupted:
                     raise
-                # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored; give both back to the caller.
+                # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored; restore both for the caller.
                 signal.signal(signal.SIGINT, interrupt)
                 raise KeyboardInterrupt from None
         self._stop_training = False

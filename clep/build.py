@@ -1,4 +1,4 @@
-"""From a configuration to objects: the stream, the learner and the strategies that it describes."""
+"""From a configuration to objects: its stream, learner and strategies."""
 
 import hashlib
 import json
@@ -23,7 +23,7 @@ from clep.specs.stream import StreamSpec
 from clep.streams import Stream
 from clep.training import Training
 
-_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # to a result
+_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # a result does not depend on these
 
 
 def build_stream(config: Config) -> Stream:
@@ -50,14 +50,14 @@ def build_learner(config: Config, stream: Stream) -> Learner:
         with within("gradient_options"):
             for name in spec.gradient_options:
                 if name in options:
-                    raise ConfigError(f"{name}: it is a key of its own; set learner.{name}")
+                    raise ConfigError(f"{name}: it has its own key; set learner.{name}")
                 one_of(name, name, known, "option")
         gradient = gradient_from({"name": spec.gradient, **options, **spec.gradient_options})
         return Learner(network, gradient=gradient, **optimization)
 
 
 def resolved(config: Config) -> Config:
-    """The configuration with all parameters of its strategies, so that a stored copy outlives changed defaults."""
+    """The configuration with all parameters of its strategies, so a stored copy survives a change of defaults."""
     names = config.strategies or ["naive"]
     parameters = {name: registry.defaults(registry.find(name)) | config.strategy.get(name, {}) for name in names}
     return replace(config, strategies=names, strategy=parameters)
@@ -66,8 +66,8 @@ def resolved(config: Config) -> Config:
 def fingerprint(config: Config, *further: Any) -> str:
     """What identifies the result of a resolved configuration, 32 characters.
 
-    What equals the defaults is left out, so that keys added later do not make old results new; so is what a result
-    does not depend on. The version of clep and `further` plain values count as well.
+    Values equal to the defaults are left out, so old results stay valid when keys are added. So are keys that do not
+    affect a result. The version of clep and `further` plain values count too.
     """
     defaults = {name: registry.defaults(registry.find(name)) for name in config.strategies}
     neutral = tracking.flatten(to_dict(Config())) | tracking.flatten({"strategy": defaults})
@@ -86,7 +86,7 @@ def build_training(config: Config, stream: Stream) -> Training:
     """Learner and strategies, ready to run on the stream.
 
     Raises:
-        ConfigError: if a strategy stands alone but is combined, or needs what the learner does not give.
+        ConfigError: if a strategy that stands alone is combined with others, or needs something that the learner lacks.
     """
     strategies = build_strategies(config)
     alone = [s for s in strategies if getattr(s, "stands_alone", False)]

@@ -1,4 +1,4 @@
-"""What there is to choose from: strategies, streams, networks, configurations and claims, one line each."""
+"""The choices: strategies, streams, networks, configurations and claims, one line each."""
 
 import ast
 import importlib.util
@@ -28,7 +28,7 @@ class Catalogue:
         return {name: [list(row) for row in rows] for name, rows in self.sections.items()}
 
     def to_text(self) -> str:
-        """Aligned columns, under the name of the section if there are several."""
+        """Aligned columns; several sections each get their name as a heading."""
         if len(self.sections) == 1:
             return "\n".join(line for rows in self.sections.values() for line in _columns(rows))
         return "\n\n".join("\n  ".join([f"{name}:", *_columns(rows)]) for name, rows in self.sections.items())

@@ -1,7 +1,6 @@
-"""Checks of values, and the words in which every part of clep refuses one.
+"""Checks of values, and one wording for refusing them throughout clep.
 
-A part names its own parameter (`beta: expected ...`); whoever calls it puts the path in front, by
-`clep.errors.within("learner")`.
+A part names its own parameter (`beta: expected ...`); the caller adds the path with `clep.errors.within("learner")`.
 """
 
 import difflib
@@ -24,7 +23,7 @@ _UNIONS = (typing.Union, types.UnionType)
 
 @dataclass(frozen=True)
 class Interval:
-    """A range of numbers, written as in mathematics: `(0, 1]` is above 0 and at most 1.
+    """A range of numbers in mathematical notation: `(0, 1]` is above 0 and at most 1.
 
     Example:
         >>> 0.0 in Interval.of("(0, 1]"), 1.0 in Interval.of("(0, 1]")
@@ -45,14 +44,14 @@ class Interval:
         return cls(low, high, text[0] == "[", text[-1] == "]")
 
     def __contains__(self, number: float) -> bool:
-        """Say whether a number lies inside; NaN lies in no interval."""
+        """Whether a number lies inside; NaN never does."""
         above = self.low < number or (self.with_low and number == self.low)
         below = number < self.high or (self.with_high and number == self.high)
         return above and below
 
     @property
     def words(self) -> str:
-        """The interval as it follows "a number" in a sentence."""
+        """The interval in words that follow "a number"."""
         if self.high == math.inf:
             if self.low == -math.inf:
                 return "that is finite"
@@ -63,14 +62,13 @@ class Interval:
 
 
 def unknown(name: str, valid: Iterable[str], what: str, *, nearest: str | None = None) -> str:
-    """Say that a name is unknown, which one may have been meant, and which there are.
+    """Say that a name is unknown, suggest the nearest one and list all valid ones.
 
     Args:
         name: what was given.
-        valid: the names there are.
+        valid: all valid names.
         what: the kind of name, in the singular: "key", "strategy", "value".
-        nearest: the name that was probably meant; by default the one in `valid` that is spelled most like `name`,
-            whatever the case.
+        nearest: the name to suggest; by default the one in `valid` whose spelling is nearest, ignoring case.
 
     Example:
         >>> unknown("cnetered", ["centered", "one_sided"], "value")
@@ -85,7 +83,7 @@ def unknown(name: str, valid: Iterable[str], what: str, *, nearest: str | None =
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Say whether a plain value has a type; a boolean is no number, and what YAML cannot express fits everything."""
+    """Whether a plain value has a type. A boolean is not a number; types that YAML cannot express fit every value."""
     origin, options = get_origin(kind), get_args(kind)
     if origin in _UNIONS:
         return any(fits(value, option) for option in options)
@@ -105,7 +103,7 @@ def fits(value: Any, kind: Any) -> bool:
 
 
 def words(kind: Any, interval: str | None = None) -> str:
-    """Describe a type, and the range of its numbers, as an error message says it.
+    """Describe a type and the range of its numbers in the words of an error message.
 
     Example:
         >>> words(int, "[1, inf)"), words(float | None)
@@ -130,7 +128,11 @@ def problem(value: Any, kind: Any, interval: str | None = None) -> str | None:
     Args:
         value: a plain value.
         kind: the type it should have.
-        interval: the range of its numbers, as in `Interval.of`; of each number, where it is a list.
+        interval: the range of the number, or of each number of a list; see `Interval.of`.
+
+    Example:
+        >>> problem(0, int, "[1, inf)")
+        'expected an integer of at least 1, got 0'
     """
     choices = next((get_args(k) for k in _options(kind) if get_origin(k) is Literal), None)
     if choices is not None and not fits(value, kind):
@@ -145,8 +147,18 @@ def problem(value: Any, kind: Any, interval: str | None = None) -> str | None:
 def check(name: str, value: T, kind: Any, interval: str | None = None) -> T:
     """Return `value` if it has the type and lies in the range; see `problem`.
 
+    Args:
+        name: the parameter, for the message.
+        value: its value.
+        kind: the type it should have.
+        interval: the range of its numbers.
+
     Raises:
-        ConfigError: otherwise, naming the parameter, what is allowed and what came.
+        ConfigError: otherwise; names the parameter, what is allowed and what it got.
+
+    Example:
+        >>> check("steps", 5, int, "[1, inf)")
+        5
     """
     if (found := problem(value, kind, interval)) is not None:
         raise ConfigError(f"{name}: {found}")
@@ -166,7 +178,7 @@ def in_range(
         above: a bound that the value must exceed, instead of `low`.
 
     Raises:
-        ConfigError: otherwise, naming the parameter and the range.
+        ConfigError: otherwise; names the parameter and the range.
 
     Example:
         >>> in_range("rate", 0.1, above=0.0, high=1.0)
@@ -182,8 +194,18 @@ def in_range(
 def one_of(name: str, value: str, valid: Iterable[str], what: str = "value") -> str:
     """Return `value` if it is one of `valid`.
 
+    Args:
+        name: the parameter, for the message.
+        value: its value.
+        valid: all valid values.
+        what: the kind of value, in the singular.
+
     Raises:
-        ConfigError: otherwise, naming the parameter, the nearest choice and all of them.
+        ConfigError: otherwise; names the parameter, the nearest choice and all choices.
+
+    Example:
+        >>> one_of("phases", "centered", ["centered", "one_sided"])
+        'centered'
     """
     valid = list(valid)
     if value not in valid:

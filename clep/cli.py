@@ -27,10 +27,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 success, 1 a failed run, 2 a usage or config error, 130 Ctrl-C."""
     try:
         arguments = parse(argv)
-    except SystemExit as stop:  # argparse has printed help, the version or what is wrong
+    except SystemExit as stop:  # argparse has printed the help, the version or the error
         return int(stop.code or OK)
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # where `strategies=[my_module:MyStrategy]` is looked for, as in `python -m`
+        sys.path.insert(0, os.getcwd())  # to find `strategies=[my_module:MyStrategy]`, as with `python -m`
     formatted = warnings.formatwarning
     warnings.formatwarning = lambda text, kind, *place: (
         f"clep: warning: {text}\n" if issubclass(kind, SettlingWarning) else formatted(text, kind, *place)
@@ -39,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _terminate_as_interrupt():
             return _run(arguments)
     except KeyboardInterrupt:
-        _complain("interrupted; if a run had begun, MLflow has it as KILLED, with everything recorded until then")
+        _complain("interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then")
         return INTERRUPTED
     except ClepError as error:
         _complain(f"error: {error}")
@@ -81,7 +81,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
-    """Parse the words after `clep`; options may stand anywhere among them.
+    """Parse the words after `clep`; options may appear anywhere among them.
 
     Raises:
         SystemExit: for `--help`, `--version` and wrong usage, as argparse does.
@@ -135,7 +135,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _below(arguments: argparse.Namespace, result: Any) -> Iterator[str]:
-    """The lines below the text of a result: what to do next."""
+    """The lines below a result: what to do next."""
     if arguments.command.hint:
         yield arguments.command.hint.format(**vars(arguments))
     if uri := getattr(result, "tracking_uri", None):
@@ -146,7 +146,7 @@ def _below(arguments: argparse.Namespace, result: Any) -> Iterator[str]:
 
 @contextmanager
 def _stdout_on_stderr() -> Iterator[None]:
-    """Send to stderr whatever this process, and those that it starts, print meanwhile."""
+    """Send to stderr whatever this process and its children print meanwhile."""
     sys.stdout.flush()
     stdout = os.dup(1)
     os.dup2(2, 1)
@@ -160,7 +160,7 @@ def _stdout_on_stderr() -> Iterator[None]:
 
 @contextmanager
 def _terminate_as_interrupt() -> Iterator[None]:
-    """Let `kill` end a command as Ctrl-C does: with its runs closed."""
+    """Make `kill` end a command like Ctrl-C does: with its runs closed."""
 
     def interrupt(*_: Any) -> None:
         raise KeyboardInterrupt
@@ -175,7 +175,7 @@ def _terminate_as_interrupt() -> Iterator[None]:
 def _print(text: str) -> None:
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # the reader is gone; the flush at exit must not fail too
+    except BrokenPipeError:  # the reader has gone; the flush at exit must not fail too
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 

@@ -1,7 +1,7 @@
-"""Columns of tables: a number of a cell and how it is written, for `clep compare`, for claims and for CSV files.
+"""Columns of tables, for `clep compare`, claims and CSV files: a number of a cell, and how to write it.
 
 A `Column` is a function of a `Row`, and a row is a cell with the runs of its seeds. To add a column to the table of
-`clep compare`, append it to `COMPARISON`; to let claims ask for it, add it to `COLUMNS`.
+`clep compare`, append it to `COMPARISON`; to make it available to claims, add it to `COLUMNS`.
 """
 
 import functools
@@ -26,11 +26,16 @@ class Row:
 
     Attributes:
         label: name of the cell.
-        runs: one per seed; a run whose training diverged is one of them.
-        published: the number of a paper, a fraction, where one is known.
-        source: where that number is from.
-        note: why the cell was not run, if it was not.
-        at: labels of the cell on the axes of the grid that it comes from; empty for others.
+        runs: one per seed, including runs whose training diverged.
+        published: the number in a paper, as a fraction, if one is known.
+        source: where that number comes from.
+        note: if the cell was not run, why.
+        at: labels of the cell on the axes of its grid; empty if it does not come from one.
+
+    Example:
+        >>> row = Row("naive", [{"status": "FINISHED", "seed": 0, "accuracy": 0.25}])
+        >>> row.by_seed, row.status
+        ({0: 0.25}, 'FINISHED')
     """
 
     label: str
@@ -57,14 +62,15 @@ class Row:
 
     @property
     def remark(self) -> str:
-        """Why accuracies are missing; empty if none is."""
+        """Why accuracies are missing; empty if all are there."""
         diverged = sum(bool(run.get("diverged")) for run in self.runs)
         failed = len(self.runs) - len(self.finished) - diverged
         counted = [f"{n} {what}" for n, what in ((failed, "failed"), (diverged, "diverged")) if n]
         return self.note or ", ".join(counted) or ("" if self.finished else "not run")
 
     def over_seeds(self, of_run: Callable[[Run], float | None]) -> dict[str, Any]:
-        """`mean`, `std` (ddof 1) and `n` of a number of the runs that finished; runs without it are left out."""
+        """`mean`, `std` (ddof 1) and `n` of a number over the runs that finished; runs without that number do not
+        count."""
         return mean_std(of_run(run) for run in self.finished)
 
 
@@ -73,14 +79,20 @@ class Column:
     """A number of a cell.
 
     Attributes:
-        name: what a claim asks for it by, and its heading in CSV files.
+        name: its name in claims, and its heading in CSV files.
         title: its heading in tables.
         of_cell: its value, None if it is undefined.
-        form: the format of the value.
-        write: writes more than the value, e.g. a standard deviation beside it; takes the place of `form`.
-        of_run: its value in one run, where it has one.
-        higher_is_better: of two values.
-        needs: a key of the configuration without which it is not measured.
+        form: format specification of the value.
+        write: replaces `form` to write more than the value, e.g. a standard deviation beside it.
+        of_run: its value in one run, if it has one.
+        higher_is_better: whether the higher of two values is better.
+        needs: the key of the configuration that switches its measurement on.
+
+    Example:
+        >>> from clep.columns import Row
+        >>> column = Column("runs", "finished runs", lambda row: len(row.finished), form="d")
+        >>> column.text(Row("naive", [{"status": "FINISHED", "seed": 0, "accuracy": 0.25}]))
+        '1'
     """
 
     name: str
@@ -109,22 +121,54 @@ class Column:
 
 
 def of(key: str) -> Callable[[Run], float | None]:
-    """The function that reads a number of a run, None where it was not measured."""
+    """A function that reads a number of a run; it returns None if the run did not measure it.
+
+    Args:
+        key: name of a field of `Result`.
+
+    Example:
+        >>> of("residual")({"status": "FINISHED", "residual": 0.01})
+        0.01
+    """
     return lambda run: run.get(key)
 
 
 def mean(of_run: Callable[[Run], float | None]) -> Callable[[Row], float | None]:
-    """The mean over the seeds that finished."""
+    """The mean over the seeds that finished.
+
+    Args:
+        of_run: the number of a run.
+
+    Example:
+        >>> from clep.columns import Row, of
+        >>> runs = [{"status": "FINISHED", "seed": i, "accuracy": 0.2, "residual": i} for i in (1, 3)]
+        >>> mean(of("residual"))(Row("naive", runs))
+        2.0
+    """
     return lambda row: row.over_seeds(of_run)["mean"]
 
 
 def total(of_run: Callable[[Run], float | None]) -> Callable[[Row], float | None]:
-    """The sum over all runs; None without any."""
+    """The sum over all runs; None without any.
+
+    Args:
+        of_run: the number of a run.
+
+    Example:
+        >>> from clep.columns import Row, of
+        >>> runs = [{"status": "FINISHED", "seed": i, "accuracy": 0.2, "residual": i} for i in (1, 3)]
+        >>> total(of("residual"))(Row("naive", runs))
+        4.0
+    """
     return lambda row: float(sum(of_run(run) or 0.0 for run in row.runs)) if row.runs else None
 
 
 def plus_minus(over_seeds: Mapping[str, Any], sign: str) -> str:
     """A mean and its standard deviation as text.
+
+    Args:
+        over_seeds: `mean` and `std`, either may be None.
+        sign: what to write between the two.
 
     Example:
         >>> from clep.metrics import mean_std
@@ -137,12 +181,32 @@ def plus_minus(over_seeds: Mapping[str, Any], sign: str) -> str:
 
 
 def std(row: Row) -> float | None:
-    """Standard deviation (ddof 1) of the final accuracy over the seeds that finished; None for fewer than two."""
+    """Standard deviation (ddof 1) of the final accuracy over the seeds that finished; None for fewer than two.
+
+    Args:
+        row: a cell and its runs.
+
+    Example:
+        >>> from clep.columns import Row
+        >>> runs = [{"status": "FINISHED", "seed": i, "accuracy": i / 4} for i in (1, 3)]
+        >>> round(std(Row("naive", runs)), 4)
+        0.3536
+    """
     return row.over_seeds(of("accuracy"))["std"]
 
 
 def worst(row: Row) -> float | None:
-    """Lowest final accuracy of a seed; a run that diverged has an accuracy of 0."""
+    """Lowest final accuracy of any seed; a run that diverged counts as 0.
+
+    Args:
+        row: a cell and its runs.
+
+    Example:
+        >>> from clep.columns import Row
+        >>> runs = [{"status": "FINISHED", "seed": i, "accuracy": i / 4} for i in (1, 3)]
+        >>> round(worst(Row("naive", runs)), 4)
+        0.25
+    """
     accuracies = [0.0 if run.get("diverged") else run["accuracy"] for run in row.runs]
     return min((value for value in accuracies if value is not None), default=None)
 
@@ -150,24 +214,52 @@ def worst(row: Row) -> float | None:
 def std_last_epochs(run: Run) -> float | None:
     """Standard deviation (ddof 1) of the accuracy after each of the last `LAST_EPOCHS` epochs, or of all if fewer.
 
-    Where a run is still improving, its trend is part of it; so it means stability only where training has levelled out.
+    It includes the trend of a run that is still improving, so it measures stability only once training has levelled
+    out.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> std_last_epochs({"status": "FINISHED", "accuracy_epochs": [0.5, 0.5, 0.5]})
+        0.0
     """
     return mean_std((run.get("accuracy_epochs") or [])[-LAST_EPOCHS:])["std"]
 
 
 def oscillated(run: Run) -> float | None:
-    """1 if the free phase of any training batch did not settle, else 0; None for a run that did not finish."""
+    """1 if the free phase of any training batch did not settle, else 0; None for a run that did not finish.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> oscillated({"status": "FINISHED", "unsettled": 0.02})
+        1.0
+    """
     share = run.get("unsettled")
     return None if share is None else float(share > 0.0)
 
 
 def diverged(run: Run) -> float:
-    """1 if training ended in a `DivergenceError`, else 0."""
+    """1 if training ended in a `DivergenceError`, else 0.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> diverged({"status": "FAILED", "diverged": True})
+        1.0
+    """
     return float(bool(run.get("diverged")))
 
 
 def bytes_kept(row: Row) -> int | None:
-    """Bytes of exemplars and statistics that were kept of the past in the end, in the first seed."""
+    """Bytes of exemplars and statistics kept of the past when the run ended, in the first seed.
+
+    Args:
+        row: a cell and its runs.
+    """
     if not row.finished:
         return None
     memory = row.finished[0].get("memory") or {}
@@ -209,7 +301,7 @@ COMPARISON = (
     _with_deviation("learned_accuracy", "learned accuracy"),
     Column("seeds", "seeds", lambda row: len(row.finished), write=_seeds),
 )
-"""Columns of the table of `clep compare`, beside the cell's name."""
+"""Columns of the table of `clep compare`, after the cell's name."""
 
 _STD = Column("std", "std over seeds", std)
 _FORGETTING = Column("forgetting", "forgetting", mean(of("forgetting")), ".3f")
@@ -228,13 +320,13 @@ CLAIM = (
     _BYTES,
     SECONDS,
 )
-"""Columns of the table of a claim, before those that it asks for."""
+"""Columns of every claim's table; those it asks for follow."""
 
 ACCURACY_OR_REMARK = Column("accuracy", "accuracy", mean(of("accuracy")), write=_accuracy_or_remark)
-"""The accuracy in the table of a grid, where no other column says why it is missing."""
+"""The accuracy in the table of a grid; it also says why a value is missing, since no other column does."""
 
 CSV = (Column("mean", "mean", mean(of("accuracy"))), _STD, _FORGETTING, _LEARNED, _PUBLISHED, _BYTES)
-"""What the CSV file of a claim says of a cell, in full precision."""
+"""Columns of a claim's CSV file, in full precision."""
 
 COLUMNS = {
     column.name: column
@@ -254,11 +346,14 @@ COLUMNS = {
         Column("residual", "residual at T1", mean(of("residual")), ".1e", of_run=of("residual")),
     )
 }
-"""The columns that a claim can ask for, by name."""
+"""The columns a claim can ask for, by name."""
 
 
 def chosen(names: Sequence[str]) -> tuple[Column, ...]:
     """The columns of these names.
+
+    Args:
+        names: keys of `COLUMNS`.
 
     Raises:
         ConfigError: for an unknown name, with the nearest one.
@@ -276,9 +371,21 @@ def chosen(names: Sequence[str]) -> tuple[Column, ...]:
 def check_needs(columns: Sequence[Column], config: Any) -> None:
     """Refuse a configuration whose runs do not measure what the columns need.
 
+    Args:
+        columns: the columns.
+        config: a `Config`.
+
     Raises:
         ConfigError: with the key to set.
+
+    Example:
+        >>> from clep.columns import COLUMNS
+        >>> from clep.config import compose
+        >>> check_needs([COLUMNS["std_last_epochs"]], compose())
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: learner.evaluate_epochs: required by the column `std_last_epochs`; set it to true
     """
     for column in columns:
         if column.needs and not functools.reduce(getattr, column.needs.split("."), config):
-            raise ConfigError(f"{column.needs}: the column `{column.name}` needs it; set it to true")
+            raise ConfigError(f"{column.needs}: required by the column `{column.name}`; set it to true")

@@ -1,7 +1,7 @@
 """The commands of `clep`, one row each: what a command takes, what its help says, and what it calls.
 
-A new command is one row of `COMMANDS`, and the function beside it that calls its pipeline. Pipelines are imported when
-a command runs, since they load torch.
+To add a command, add a row to `COMMANDS` and a function that calls its pipeline. Pipelines load torch, so they are
+imported only when a command runs.
 """
 
 import argparse
@@ -19,8 +19,8 @@ from clep.errors import ConfigError, within
 class Printable(Protocol):
     """What a command returns.
 
-    Three further attributes are used where a result has them: `failed` decides the exit code, `failures` are lines for
-    stderr, and `tracking_uri` is where MLflow has the runs.
+    Three more attributes are used if a result has them: `failed` decides the exit code, `failures` are lines for
+    stderr, and `tracking_uri` is the MLflow store of the runs.
     """
 
     def to_text(self) -> str:
@@ -46,14 +46,14 @@ class Command:
 
     Attributes:
         name: the word after `clep`.
-        help: one sentence: what it does.
+        help: what it does, in one sentence.
         prints: what it prints, and what else to know.
-        usage: its positional arguments, as they are typed.
+        usage: its positional arguments, as typed.
         examples: command line -> what it does.
         arguments: what it takes.
         call: calls the pipeline with the parsed arguments and returns the result.
         keys: keys of the configuration that matter most for it -> what they mean.
-        hint: a line below the printed text; arguments are filled in.
+        hint: a line below the printed text, with arguments filled in.
     """
 
     name: str
@@ -83,7 +83,7 @@ class Shown:
 
 
 def run(arguments: argparse.Namespace) -> Any:
-    """Run one strategy set with one seed."""
+    """Train one set of strategies with one seed."""
     composed = _composed(arguments)
     _announce()
     from clep.pipelines import class_incremental
@@ -109,7 +109,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     from clep.claims.claim import read
 
     claim = read(config.find("claim", name), name)
-    list(claim.composed(changes, small=arguments.small))  # refuses what has no meaning before torch is loaded
+    list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
     _announce()
     from clep.pipelines import reproduce as pipeline
 
@@ -147,16 +147,16 @@ def bench(arguments: argparse.Namespace) -> Printable:
 
 
 def list_names(arguments: argparse.Namespace) -> Catalogue:
-    """List what there is to choose from."""
+    """List strategies, streams, networks, configurations and claims."""
     return catalogue(arguments.what)
 
 
 def show(arguments: argparse.Namespace) -> Shown:
-    """Compose a configuration; the strategies that it names are checked, and all their parameters are filled in."""
+    """Compose a configuration, check the strategies it names and fill in all their parameters."""
     composed = _composed(arguments)
     if composed.strategies:
         _announce()
-        from clep import build  # imports Avalanche, which a configuration without strategies can do without
+        from clep import build  # imports Avalanche, which a configuration without strategies does not need
 
         build.build_strategies(composed)
         composed = build.resolved(composed)
@@ -168,22 +168,22 @@ def _composed(arguments: argparse.Namespace) -> Config:
 
 
 def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]]:
-    """The first word is CONFIG or CLAIM if it contains no `=`."""
+    """The first word is CONFIG or CLAIM unless it contains `=`."""
     return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
 
 
 def _announce() -> None:
-    """Say on a terminal why nothing happens for some seconds."""
+    """On a terminal, say why nothing happens for a few seconds."""
     if sys.stderr.isatty():
         print("clep: loading torch, Lightning, Avalanche and MLflow ...", file=sys.stderr)
 
 
 def _items(first: str, what: str) -> Argument:
-    text = f"{what}; then keys to change, by the names that `clep show` prints"
+    text = f"{what}, followed by changes of keys (`clep show` prints all keys)"
     return Argument("items", {"nargs": "*", "metavar": f"{first}, key=value", "help": text})
 
 
-_CONFIG = _items("CONFIG", "a name from `clep list configs` or a YAML file, by default class-incremental digits")
+_CONFIG = _items("CONFIG", "a name from `clep list configs` or a YAML file (default: class-incremental digits)")
 _CLAIM = _items("CLAIM", "a name from `clep list claims` or a YAML file")
 _JSON = Argument("--json", {"action": "store_true", "help": "print JSON instead of text"})
 
@@ -198,7 +198,7 @@ COMMANDS = (
             "clep run": "naive fine-tuning on digits, the first thing to try",
             "clep run strategies=sleep_replay strategy.sleep_replay.steps=2000": "sleep after each experience",
             "clep run mnist network.hidden=[400] learner.epochs=2 seed=1": "another data set, a larger network",
-            "clep run my.yaml stream.class_order=fixed --json > result.json": "a configuration of your own, as JSON",
+            "clep run my.yaml stream.class_order=fixed --json > result.json": "your own configuration, as JSON",
         },
         arguments=(_CONFIG, _JSON),
         call=run,
@@ -212,41 +212,41 @@ COMMANDS = (
     Command(
         name="compare",
         help="Compare sets of strategies over several seeds, in parallel.",
-        prints="Prints a table with one row per cell: mean and standard deviation of each metric over the seeds. A run "
-        "that fails is named on stderr and left out of the means.",
+        prints="Prints a table with one row per cell: mean and standard deviation of each metric over the seeds. Runs "
+        "that fail are named on stderr and left out of the means.",
         usage="[CONFIG] [key=value ...]",
         examples={
             "clep compare": "the cells and seeds of the default configuration",
             "clep compare seeds=[0,1,2] workers=3": "three seeds, three runs at a time",
             "clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3] workers=4": "your own cells",
-            "clep compare --resume": "after a crash or Ctrl-C: run only what has not finished",
+            "clep compare --resume": "after a crash or Ctrl-C: run only what is missing",
             "clep compare my.yaml --json > comparison.json": "every run and the table, as JSON",
         },
         arguments=(
             _CONFIG,
             Argument(
                 "--resume",
-                {"action": "store_true", "help": "take over runs of the same configuration that the store has"},
+                {"action": "store_true", "help": "reuse finished runs of the same configuration"},
             ),
             _JSON,
         ),
         call=compare,
         keys={
-            "cells": "the sets of strategies to compare, as in [[naive],[awake_rehearsal,sleep_replay]]; one row each",
-            "seeds": "every cell runs once with each of them, as in [0,1,2]",
-            "workers": "how many runs train at a time, each in a process of its own",
+            "cells": "the sets of strategies to compare, one row each, as in [[naive],[awake_rehearsal,sleep_replay]]",
+            "seeds": "every cell runs once with each seed, as in [0,1,2]",
+            "workers": "how many runs train at a time, each in its own process",
         },
     ),
     Command(
         name="reproduce",
         help="Run the cells of a published claim over its seeds, and write its table.",
-        prints="Prints the table and the verdicts, and writes both as Markdown and CSV. Started again, it goes on "
-        "where it stopped.",
+        prints="Prints table and verdicts, and writes both as Markdown and CSV. If interrupted, start it again: "
+        "it goes on where it stopped.",
         usage="CLAIM [key=value ...]",
         examples={
             "clep reproduce sleep_mnist --small": "a quick look: the cells on digits",
             "clep reproduce sleep_mnist workers=4 data.root=DATA": "the whole table",
-            "clep reproduce my_claim.yaml --output results": "a claim of your own, written to another folder",
+            "clep reproduce my_claim.yaml --output results": "your own claim, written to another folder",
         },
         arguments=(
             _CLAIM,
@@ -255,7 +255,7 @@ COMMANDS = (
                 {"default": "docs/results", "metavar": "FOLDER", "help": "folder of the tables (default: %(default)s)"},
             ),
             Argument("--small", {"action": "store_true", "help": "a quick look: small data, two seeds"}),
-            Argument("--figure", {"action": "store_true", "help": "write the figure of a grid beside its table"}),
+            Argument("--figure", {"action": "store_true", "help": "write the figure of a grid next to its table"}),
             _JSON,
         ),
         call=reproduce,
@@ -264,11 +264,11 @@ COMMANDS = (
     Command(
         name="tune",
         help="Search the hyperparameters of a set of strategies on validation data.",
-        prints="Prints the ten best trials and the best values, and writes the best configuration as YAML. Started "
-        "again, it goes on where it stopped. Test data stay untouched.",
+        prints="Prints the ten best trials and the best values, and writes the best configuration as YAML. If "
+        "interrupted, start it again: it goes on where it stopped. It never touches test data.",
         usage="[CONFIG] [key=value ...]",
         examples={
-            "clep tune strategies=sleep_replay": "in the range that the strategy declares",
+            "clep tune strategies=sleep_replay": "in the ranges that the strategy declares",
             "clep tune mnist strategies=[ewc] tune.trials=30 workers=3": "30 trials, three seeds at a time",
             "clep tune tune.space='{learner.lr: {low: 0.001, high: 0.1, log: true}}' --output lr.yaml": "your range",
         },
@@ -283,17 +283,17 @@ COMMANDS = (
         call=tune,
         keys={
             "tune.trials": "how many trials to finish",
-            "tune.seeds": "seeds that each trial is averaged over",
-            "tune.space": "key -> range; by default what the strategies declare",
+            "tune.seeds": "the seeds to average each trial over",
+            "tune.space": "key -> range; by default the ranges that the strategies declare",
             "workers": "how many seeds of a trial train at a time",
         },
-        hint="Use the best: clep run {output}",
+        hint="Use the best configuration: clep run {output}",
     ),
     Command(
         name="steps",
         help="Train a network, then measure how many relaxation steps its gradient needs.",
-        prints="Prints, as Markdown, the fewest steps at which the gradient has a given cosine to backpropagation "
-        "through time, and what a tolerance of the free phase saves.",
+        prints="Prints, as Markdown, the fewest steps at which the gradient reaches a given cosine to backpropagation "
+        "through time, and how many steps a tolerance of the free phase saves.",
         usage="[CONFIG] [key=value ...]",
         examples={
             "clep steps": "the default network, on digits",
@@ -302,13 +302,13 @@ COMMANDS = (
         },
         arguments=(_CONFIG, _JSON),
         call=steps,
-        keys={"learner.beta": "size of the nudge; 0.1 is measured beside it"},
+        keys={"learner.beta": "size of the nudge; 0.1 is measured too"},
     ),
     Command(
         name="bench",
-        help="Time whole updates beside an autograd baseline, or a sleep beside a loop in torch.",
-        prints="Prints images per second of both sides, their ratio, and the share of the time that the matrix "
-        "products need on this machine.",
+        help="Time whole updates against an autograd baseline, or a sleep against a loop in torch.",
+        prints="Prints images per second of both sides, their ratio, and the share of an update that its matrix "
+        "products take on this machine.",
         usage="[CASE ...]",
         examples={
             "clep bench": "all updates, on one thread",
@@ -332,7 +332,7 @@ COMMANDS = (
     Command(
         name="list",
         help="List strategies, streams, networks, configurations and claims.",
-        prints="Prints one line each: the name, the import path of a strategy, and what it is.",
+        prints="Prints one line each: the name, what it is and, for strategies, the import path.",
         usage="[WHAT]",
         examples={"clep list": "everything", "clep list strategies": "one section"},
         arguments=(
@@ -345,12 +345,12 @@ COMMANDS = (
     ),
     Command(
         name="show",
-        help="Print a composed configuration, with every parameter of the strategies that it names.",
-        prints="Prints YAML that `clep run` accepts again: a good start for a configuration of your own.",
+        help="Print a composed configuration, with every parameter of its strategies.",
+        prints="Prints YAML that `clep run` accepts: a good start for your own configuration.",
         usage="[CONFIG] [key=value ...]",
         examples={
             "clep show": "every key and its default",
-            "clep show strategies=sleep_replay": "also every parameter of a strategy",
+            "clep show strategies=sleep_replay": "every parameter of a strategy too",
             "clep show mnist network=ep learner.epochs=3 > my.yaml": "a file to edit",
         },
         arguments=(_CONFIG,),

@@ -1,10 +1,10 @@
-"""Configuration: its composition from YAML and `key=value`; the keys are in `clep.schema`.
+"""Compose a configuration from YAML and `key=value`; the keys are in `clep.schema`.
 
     dataclass defaults <- configs/strategy/<name>.yaml <- CONFIG <- key=value
 
-`stream=name` and `network=name` pick a file of `configs/<group>/`, or a YAML file by its path. The file enters just
+`stream=name` and `network=name` pick a file of `configs/<group>/`, or a YAML file by its path. The file ranks just
 below the layer that names it: `network=ep` beats what CONFIG says about the same keys, `network.bias=true` beats both.
-The file of a network may hold a `learner` section with what its learning rule needs.
+The file of a network may have a `learner` section with what its learning rule needs.
 """
 
 import dataclasses
@@ -61,12 +61,12 @@ def compose(config: str | Path | Mapping[str, Any] | Config | None = None, overr
     """Compose and check a configuration.
 
     Args:
-        config: The name of a built-in pipeline, the path of a YAML file (a run's `config.yaml` too), a mapping or a
-            Config; None is the class-incremental pipeline on digits. Paths start at the working directory.
-        overrides: `key=value` texts with values in YAML; their order matters only where they set the same key.
+        config: The name of a built-in pipeline, the path of a YAML file (such as a run's `config.yaml`), a mapping or a
+            Config; None for the class-incremental pipeline on digits. Paths start at the working directory.
+        overrides: `key=value` texts with values in YAML; their order matters only if they set the same key.
 
     Returns:
-        The complete configuration, free of every mistake that can be seen without data.
+        The complete configuration, free of any mistake that shows without data.
 
     Raises:
         ConfigError: An unknown key or name, a wrong type, a value out of range; the message begins with the key's path.
@@ -86,7 +86,7 @@ def to_dict(config: Config) -> dict[str, Any]:
 
 
 def to_yaml(config: Config) -> str:
-    """Return the configuration as YAML, from which `compose` makes an equal one."""
+    """Return the configuration as YAML; `compose` makes an equal one from it."""
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
 
 
@@ -104,7 +104,7 @@ def builtin(group: str) -> dict[str, str]:
 
 
 def find(group: str, name: str) -> Path:
-    """The file of a built-in name or of a path that ends in .yaml, of a group that is no part of a configuration.
+    """The file of a built-in name or of a path that ends in .yaml, for groups that no configuration contains.
 
     Raises:
         ConfigError: for an unknown name.
@@ -120,7 +120,7 @@ def find(group: str, name: str) -> Path:
 
 
 def _source(config: str | Path | Mapping[str, Any] | Config | None) -> _Layer:
-    """Read what was given as CONFIG."""
+    """Read CONFIG."""
     if isinstance(config, Config | Mapping):
         return _Layer(None, to_dict(config) if isinstance(config, Config) else dict(config))
     name = DEFAULT_PIPELINE if config is None else str(config)
@@ -148,7 +148,7 @@ def parts_of(key: str) -> list[str]:
 
 
 def _container(config: Any) -> Any:
-    """Return plain containers, `${...}` left as it is."""
+    """Return plain containers; `${...}` stays as it is."""
     return OmegaConf.to_container(config)
 
 
@@ -165,7 +165,7 @@ def _shipped(group: str, name: str, *keys: str) -> _Layer:
 
 
 def _read(file: Traversable, origin: str, *keys: str) -> _Layer:
-    """Read a YAML file, whose values belong under `keys`; `origin` names it in errors."""
+    """Read a YAML file; its values belong under `keys`, and `origin` names it in errors."""
     try:
         values = _container(OmegaConf.load(io.StringIO(file.read_text(encoding="utf-8"))))
     except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
@@ -219,7 +219,7 @@ def _composed(*sources: _Layer) -> Config:
 
 
 def _with_files(layer: _Layer) -> Iterator[_Layer]:
-    """Yield the files that a layer names by a path as its stream or network, then what else it says."""
+    """Yield the files whose paths a layer gives as stream or network, then the rest of the layer."""
     for group in _GROUPS:
         if _is_path(path := layer.values.get(group, {}).get("name")):
             yield _plain(*_read(Path(path), path, group))
@@ -242,7 +242,7 @@ def _merged(layers: Sequence[_Layer]) -> Config:
 
 @contextmanager
 def _placed(layers: Sequence[_Layer]) -> Iterator[None]:
-    """Say in an error which file set the key that it begins with."""
+    """Add to an error which file set its key."""
     try:
         yield
     except ConfigError as error:

@@ -1,4 +1,4 @@
-"""The errors that clep raises on purpose; each message says where, what came, what is allowed and what to do next."""
+"""The errors that clep raises on purpose; a message says where, what was given, what is allowed and what to do next."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ class ClepError(Exception):
 class ConfigError(ClepError, ValueError):
     """A configuration key or an argument has a value that cannot be used; raised before anything is trained.
 
-    The message begins with the name of the parameter and a colon; `within` puts the path in front.
+    The message begins with the name of the parameter and a colon; `within` adds the path.
     """
 
 
@@ -37,7 +37,13 @@ class TrialsFailedError(ClepError):
 
 @contextmanager
 def within(path: str) -> Iterator[None]:
-    """Put the path in front of the parameter that a `ConfigError` from inside names.
+    """Put a path in front of the parameter that a `ConfigError` raised inside names.
+
+    Args:
+        path: where the parameter stands, without a dot at the end.
+
+    Raises:
+        ConfigError: the one from inside, with the longer name.
 
     Example:
         >>> from clep.errors import ConfigError

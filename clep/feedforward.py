@@ -1,4 +1,4 @@
-"""An ordinary feed-forward network, trained by backpropagation: what equilibrium networks are compared with."""
+"""An ordinary feed-forward network, trained by backpropagation: the baseline for equilibrium networks."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS
 
 
 class Feedforward(nn.Module):
-    """Dense layers; the output is linear.
+    """Dense layers with a linear output.
 
     Shapes: input (B, ...) is flattened to (B, sizes[0]); output (B, sizes[-1]).
 
@@ -29,6 +29,11 @@ class Feedforward(nn.Module):
 
     Raises:
         ConfigError: for a layer without units or an unknown activation.
+
+    Example:
+        >>> import torch
+        >>> Feedforward([64, 32, 10])(torch.rand(5, 1, 8, 8)).shape
+        torch.Size([5, 10])
     """
 
     def __init__(

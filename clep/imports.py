@@ -1,4 +1,4 @@
-"""Objects by import path: how a configuration names code of your own. Imports nothing but what it is asked for."""
+"""Objects by import path: how a configuration names your own code. Imports only what it is asked for."""
 
 import difflib
 import importlib
@@ -12,7 +12,7 @@ HINT = "A module must be installed, or lie in the folder that Python starts from
 
 
 def is_import_path(name: str) -> bool:
-    """Say whether a name is an import path, `module:Name` or `module.Name`, and not a registered name.
+    """Whether a name is an import path, `module:Name` or `module.Name`, rather than a registered name.
 
     Example:
         >>> is_import_path("my_module:Mine"), is_import_path("sleep_replay")
@@ -39,7 +39,7 @@ def import_path(path: str, what: str) -> Any:
         what: the parameter that holds the path, for the message.
 
     Raises:
-        ConfigError: if there is no such module or no such name in it, or if the module itself fails to import.
+        ConfigError: if the module does not exist, fails to import, or has no such name.
 
     Example:
         >>> import_path("math:hypot", "neuron")(3.0, 4.0)
@@ -54,7 +54,7 @@ def import_path(path: str, what: str) -> Any:
         raise ConfigError(f"{what}: cannot import `{path}`: expected `module:Name`")
     try:
         found: Any = importlib.import_module(module_name)
-    except Exception as error:  # whatever a module does while it is imported
+    except Exception as error:  # a module can raise anything while it is imported
         reason = f"{type(error).__name__}: {error}"
         raise ConfigError(f"{what}: cannot import `{path}`: {reason}. {HINT}") from error
     if not hasattr(found, attribute):

@@ -46,14 +46,14 @@ MODELS: dict[str, type[nn.Module]] = {"equilibrium": Network, "feedforward": Fee
 class Learner(pl.LightningModule):
     """Trains a network on labelled batches `(x, y, ...)`; works with a plain `Trainer.fit` on any data loader.
 
-    The network that it is given keeps its own gradient: what the learner trains is `network.with_gradient(gradient)`,
-    which shares the weights.
+    The given network keeps its own gradient: the learner trains `network.with_gradient(gradient)`, a view that shares
+    the weights.
 
     Args:
         network: an equilibrium `Network`, or any module that maps (B, ...) to (B, K): ordinary modules are trained by
-            backpropagation. A mapping is read as the arguments of a network (this is how checkpoints are loaded).
-        gradient: the estimate that an equilibrium network is trained with; None for the network's own, and for an
-            ordinary module. A mapping is its `name` and options.
+            backpropagation. A mapping is read as the arguments of a network, as in checkpoints.
+        gradient: the estimate to train an equilibrium network with; None for the network's own, and for an ordinary
+            module. A mapping holds its `name` and options.
 
     Raises:
         ConfigError: for an unknown name, a number out of range, or a gradient that the network or the loss cannot use.
@@ -82,7 +82,7 @@ class Learner(pl.LightningModule):
         if not isinstance(network, nn.Module):
             raise ConfigError(
                 f"network: expected a module or the arguments of one, got {type(network).__name__}; a checkpoint does "
-                "not hold an ordinary module: give it to `Learner.load_from_checkpoint` as `network=`"
+                "not hold an ordinary module: pass it to `Learner.load_from_checkpoint` as `network=`"
             )
         if not isinstance(gradient, Gradient | None):
             raise ConfigError(
@@ -119,7 +119,7 @@ class Learner(pl.LightningModule):
         return output
 
     def predict(self, x: Tensor) -> Prediction:
-        """The prediction that `loss` differentiates; the free phase of one training step."""
+        """The prediction that `loss` needs; runs the free phase of one training step."""
         prediction = self.gradient.predict(self.network, x)
         if prediction.free is not None:
             self.unsettled.look(prediction.free)
@@ -134,7 +134,7 @@ class Learner(pl.LightningModule):
         """One training step, the same in plain Lightning and in a stream.
 
         Args:
-            update: the values of this update, and who acts on them at which moment.
+            update: the values of this update; at each moment it lets others act on them.
             where: experience, epoch and batch, for messages.
 
         Returns:
@@ -158,7 +158,7 @@ class Learner(pl.LightningModule):
         return update.loss
 
     def end_epoch(self, schedule: Any, where: str) -> None:
-        """Check the weights and, where Lightning leaves it to the learner, move the schedule on.
+        """Check the weights and, since Lightning leaves that to the learner, advance the schedule.
 
         Raises:
             DivergenceError: if a parameter is not finite.
@@ -168,10 +168,9 @@ class Learner(pl.LightningModule):
             schedule.step()
 
     def take_numbers(self) -> dict[str, float]:
-        """What training noticed since the last call, by the name of the metric.
+        """What training noticed since the last call, by name of the metric.
 
-        How the free phases settled and what their spikes cost, where there are any, and the angles of untied feedback
-        as they are now.
+        How the free phases settled, what their spikes cost (if any), and the present angles of untied feedback.
         """
         numbers: dict[str, float] = {}
         if (latest := self.unsettled.latest) is not None:
@@ -196,7 +195,7 @@ class Learner(pl.LightningModule):
         return loss
 
     def update_continually(self, prediction: Prediction, y: Tensor, optimizer: Any) -> None:
-        """Let a gradient that moves the weights itself do so, step by step (C-EP)."""
+        """Move the weights step by step, for a gradient with its own updates (C-EP)."""
         parameters = list(self.network.parameters())
         for gradients in self.gradient.updates(prediction, y, self.criterion):
             for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -219,7 +218,7 @@ class Learner(pl.LightningModule):
         return loss
 
     def predict_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> Tensor:
-        """Predicted classes (B,) of a batch `x` or `(x, ...)`: argmax over all outputs."""
+        """Predicted classes (B,) for a batch `x` or `(x, ...)`: argmax over all outputs."""
         x = batch if isinstance(batch, Tensor) else batch[0]
         classes: Tensor = self(x).argmax(1)
         return classes
@@ -241,7 +240,7 @@ class Learner(pl.LightningModule):
         return optimizer
 
     def make_schedule(self, optimizer: Optimizer, epochs: int) -> LRScheduler | None:
-        """The schedule of one `fit`, from the optimiser's first learning rates; None for `constant`."""
+        """The schedule of one `fit`, starting from the optimiser's initial learning rates; None for `constant`."""
         row = SCHEDULES[self.spec.schedule]
         if row is None:
             return None
@@ -269,14 +268,14 @@ class Learner(pl.LightningModule):
             trainer.save_checkpoint(path, weights_only=True)
 
     def check_finite(self, loss: Tensor | None, where: str) -> None:
-        """Refuse to go on with values that are not finite.
+        """Stop if a value is not finite.
 
         Args:
-            loss: the loss of this step, or None to look at the parameters alone.
+            loss: the loss of this step, or None to check only the parameters.
             where: experience, epoch and batch, for the message.
 
         Raises:
-            DivergenceError: if `loss` or, where no loss is given, a parameter is NaN or infinite; it names the layer.
+            DivergenceError: if `loss` or, without a loss, a parameter is NaN or infinite; it names the layer.
         """
         if loss is not None and bool(torch.isfinite(loss).all()):
             return
@@ -310,31 +309,68 @@ def quiet_lightning() -> Iterator[None]:
 
 
 def accuracy(output: Tensor, y: Tensor) -> Tensor:
-    """Share of a batch whose largest output is its class, a () tensor."""
+    """Share of a batch that is classified correctly, a () tensor.
+
+    Args:
+        output: (B, K).
+        y: class indices (B,).
+
+    Example:
+        >>> import torch
+        >>> accuracy(torch.tensor([[0.2, 0.8], [0.6, 0.4]]), torch.tensor([1, 1])).item()
+        0.5
+    """
     return (output.argmax(1) == y).float().mean()
 
 
 def arguments_of(network: nn.Module) -> dict[str, Any] | None:
-    """The kind and the arguments of a network as plain values; None for an ordinary module, which has none."""
+    """The kind and the arguments of a network as plain values; None for an ordinary module.
+
+    Args:
+        network: any module.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> arguments = arguments_of(Network([64, 32, 10]))
+        >>> arguments["model"], arguments["sizes"]
+        ('equilibrium', [64, 32, 10])
+    """
     kinds = (kind for kind, cls in MODELS.items() if type(network) is cls)
     return next(({"model": kind} | network.arguments() for kind in kinds), None)  # type: ignore[operator]
 
 
 def network_from(arguments: Mapping[str, Any]) -> nn.Module:
-    """The network of such arguments, with weights of its own."""
+    """A new network from the result of `arguments_of`, with its own weights.
+
+    Args:
+        arguments: as `arguments_of` returns them.
+
+    Raises:
+        ConfigError: for arguments that do not make a network.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> from clep.learner import arguments_of
+        >>> network_from(arguments_of(Network([64, 32, 10]))).depth
+        2
+    """
     values = dict(arguments)
     return MODELS[values.pop("model")](**values)
 
 
 def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
-    """The criterion of a name of `clep.specs.optimization.LOSSES`, or of the import path of a `Cost`.
+    """The criterion that a name in `clep.specs.optimization.LOSSES`, or the import path of a `Cost`, stands for.
 
     Args:
         loss: name or path.
         nudges: whether it must be able to nudge.
 
     Raises:
-        ConfigError: for an unknown name, or a path to anything but a `Cost`.
+        ConfigError: for an unknown name, or a path to something other than a `Cost`.
+
+    Example:
+        >>> criterion_of("mse", nudges=True)
+        SquaredError()
     """
     row = LOSSES.get(loss)
     found = import_path(loss if row is None else row.cost if nudges else row.criterion, "loss")
@@ -345,9 +381,9 @@ def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
 
 
 def _refuse(network: Network, optimization: Optimization) -> None:
-    """Refuse a gradient or a loss that has no meaning in a network."""
+    """Refuse a gradient or a loss that makes no sense in a network."""
     name = known_name(network.gradient)
-    known = gradient_options(gradient_class(name)) if name in GRADIENTS else []  # a gradient of your own may have more
+    known = gradient_options(gradient_class(name)) if name in GRADIENTS else []  # your own gradient may have more
     options = {key: value for key, value in network.gradient.plain().items() if key in known}
     refuse_learner(
         Setup(

@@ -25,14 +25,14 @@ class ExperienceReport:
     Attributes:
         index: the experience just trained.
         before: accuracy on every experience before consolidation, (n,); the same as `after` if nothing consolidates.
-        after: accuracy on every experience after consolidation, (n,): row R[index] of the accuracy matrix.
+        after: the same after consolidation, (n,): row R[index] of the accuracy matrix.
         curve: (updates so far, training loss, training accuracy), a few points.
-        epochs: accuracy on every experience after each epoch, (epochs, n); no rows unless they were asked for.
+        epochs: accuracy on every experience after each epoch, (epochs, n); no rows unless asked for.
         seconds: `train`, `consolidation`, `eval`.
         memory: what the strategies keep of the past.
         consolidated: whether a strategy consolidates.
         slept: whether a strategy consolidates by sleep.
-        numbers: what the learner noticed and what the strategies logged, by the name of the metric.
+        numbers: what the learner noticed and what the strategies logged, by name of the metric.
     """
 
     index: int
@@ -64,16 +64,16 @@ class _Notes:
 class Measuring(Strategy):
     """Measure accuracies, times and the training curve of every experience, and change nothing.
 
-    It goes in front of the strategies that it watches, so that it sees the weights before their consolidation, and
-    expects one call of `train` per experience. It draws no random numbers. It alone is given the evaluation data.
+    It goes in front of the strategies it watches, so it sees the weights before consolidation, and it expects one call
+    of `train` per experience. It draws no random numbers. No other plug-in gets the evaluation data.
 
     Args:
         watched: the strategies whose memory and metrics are reported.
         each_epoch: whether to measure the accuracies after each epoch too.
 
     Attributes:
-        experiences: what accuracies are measured on.
-        report: what the latest experience reports; set when the first one ends.
+        experiences: the experiences to measure accuracies on.
+        report: the report of the latest experience; set when the first one ends.
 
     Example:
         >>> import clep
@@ -117,7 +117,7 @@ class Measuring(Strategy):
             self._notes.evaluating += time.perf_counter() - start
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Measure the accuracies before the other strategies consolidate, if one does."""
+        """Measure the accuracies before the other strategies consolidate, if any does."""
         self._notes.trained = time.perf_counter()
         if self._any("consolidates"):
             self._notes.before = accuracies(strategy.model, self.experiences, strategy.device)
@@ -142,14 +142,14 @@ class Measuring(Strategy):
             memory=sum((memory_of(watched) for watched in self.watched), Memory()),
             consolidated=self._any("consolidates"),
             slept=self._any("sleeps"),
-            numbers=self._numbers(getattr(strategy, "learner", None)),  # a plain Avalanche strategy has no learner
+            numbers=self._numbers(getattr(strategy, "learner", None)),  # plain Avalanche has no learner
         )
 
     def _any(self, trait: str) -> bool:
         return any(getattr(watched, trait, False) for watched in self.watched)
 
     def _draw_curve(self, points: int) -> None:
-        """Add the batches of an epoch to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
+        """Add an epoch's batches to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
         if not self._notes.batches:
             return
         losses, hits = (torch.stack(values).cpu() for values in zip(*self._notes.batches, strict=True))
@@ -178,7 +178,7 @@ def _accuracy(model: nn.Module, samples: Samples, device: torch.device) -> float
     was_training = model.training
     model.eval()
     hits = 0
-    # A loader draws a number when it starts, here from a generator that nothing else draws from.
+    # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
     for x, y, _ in samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator()):
         hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())
     model.train(was_training)

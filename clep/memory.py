@@ -1,4 +1,4 @@
-"""What a strategy keeps of the past, counted: samples, their bytes, and the bytes of everything else."""
+"""How much a strategy keeps of the past: samples, their bytes, and the bytes of everything else."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ _LABEL_BYTES = 8
 
 @dataclass(frozen=True)
 class Memory:
-    """What a strategy keeps of the past; memories of several strategies add up.
+    """How much a strategy keeps of the past; memories of several strategies add up.
 
     Attributes:
         exemplars: number of stored samples.
@@ -49,7 +49,7 @@ def memory_of_buffer(buffer: ExemplarsBuffer) -> Memory:
 
 
 def memory_in(attributes: Mapping[str, Any]) -> Memory:
-    """Count what the attributes of an Avalanche plugin hold: tensors, modules, samples, and containers of them.
+    """Count what the attributes of an Avalanche plugin hold: tensors, modules, samples and containers of these.
 
     Each object counts once. Objects from outside Avalanche, such as an optimiser, are not searched.
 

@@ -1,7 +1,7 @@
 """The metrics of a run by name: what each one means, and what its steps count.
 
-A constant is the plain name, with a named field where there is one metric per layer or experience:
-`TRAIN_FEEDBACK_ANGLE.format(layer=2)`. A metric that only one file knows may be registered in that file, by `metric`.
+A constant holds the plain name. Metrics per layer or experience have a named field:
+`TRAIN_FEEDBACK_ANGLE.format(layer=2)`. A metric that only one file uses may be registered there, by `metric`.
 """
 
 import re
@@ -60,14 +60,14 @@ def metric(name: str, meaning: str, step: str = EXPERIENCE, by: str = PIPELINE) 
 
 
 def refuse_reserved(name: str, logger: str) -> None:
-    """Refuse a strategy's metric whose name belongs to the pipeline, which would overwrite the pipeline's own.
+    """Refuse a strategy's metric that would overwrite one of the pipeline's own.
 
     Args:
         name: what the strategy logs.
         logger: class name of the strategy.
 
     Raises:
-        ConfigError: with the meaning of the pipeline's metric and a name that is free.
+        ConfigError: with the meaning of the pipeline's metric and a free name.
 
     Example:
         >>> refuse_reserved("accuracy/seen", "MyStrategy")
@@ -91,12 +91,13 @@ ACCURACY_EPOCH = metric("accuracy/epoch", "the same after each epoch, with `lear
 ACCURACY_AVERAGE = metric("accuracy/average", "mean accuracy on the experiences seen so far")
 ACCURACY_LEARNED = metric("accuracy/learned", "mean accuracy on each experience right after it, R[j, j]")
 ACCURACY_LEARNED_BEFORE = metric(
-    "accuracy/learned_before_consolidation", "the same before the consolidation of each experience"
+    "accuracy/learned_before_consolidation", "the same, before the consolidation of each experience"
 )
 ACCURACY_EXPERIENCE = metric("accuracy/experience_{experience:02d}", "accuracy on one experience, R[i, j]")
 FORGETTING_AVERAGE = metric("forgetting/average", "mean of R[j, j] - R[i, j] over the earlier experiences")
 FORGETTING_EXPERIENCE = metric(
-    "forgetting/experience_{experience:02d}", "what one earlier experience lost since it was trained, R[j, j] - R[i, j]"
+    "forgetting/experience_{experience:02d}",
+    "how much one earlier experience lost since it was trained, R[j, j] - R[i, j]",
 )
 FORGETTING_MAX_AVERAGE = metric(
     "forgetting/max_average", "mean loss of the earlier experiences against their best accuracy so far"
@@ -109,7 +110,9 @@ FORWARD_TRANSFER = metric(
 CONSOLIDATION_ACCURACY_BEFORE = metric(
     "consolidation/accuracy_before", "`accuracy/seen` before the strategies consolidate"
 )
-CONSOLIDATION_ACCURACY_AFTER = metric("consolidation/accuracy_after", "`accuracy/seen` after they did")
+CONSOLIDATION_ACCURACY_AFTER = metric(
+    "consolidation/accuracy_after", "`accuracy/seen` after the strategies consolidate"
+)
 SLEEP_ACCURACY_BEFORE = metric("sleep/accuracy_before", "`accuracy/seen` before sleep")
 SLEEP_ACCURACY_AFTER = metric("sleep/accuracy_after", "`accuracy/seen` after sleep")
 SLEEP_FIRING_RATE = metric(
@@ -117,7 +120,7 @@ SLEEP_FIRING_RATE = metric(
 )
 SLEEP_WEIGHT_CHANGE = metric(
     "sleep/weight_change_layer_{layer}",
-    "norm of the change of the weights in sleep, over their norm before",
+    "norm of the weights' change in sleep, over their norm before",
     by="sleep_replay",
 )
 SLEEP_RESIDUAL = metric(
@@ -164,10 +167,10 @@ TIME_TRAIN = metric("time/train_seconds", "wall time of training")
 TIME_CONSOLIDATION = metric("time/consolidation_seconds", "wall time of consolidation")
 TIME_EVAL = metric("time/eval_seconds", "wall time of the evaluations")
 
-FINAL_ACCURACY = metric("final/accuracy", "`accuracy/seen` in the end", LAST)
-FINAL_FORGETTING = metric("final/forgetting", "`forgetting/average` in the end", LAST)
-FINAL_BACKWARD_TRANSFER = metric("final/backward_transfer", "`backward_transfer` in the end", LAST)
-FINAL_LEARNED_ACCURACY = metric("final/learned_accuracy", "`accuracy/learned` in the end", LAST)
+FINAL_ACCURACY = metric("final/accuracy", "`accuracy/seen` at the end", LAST)
+FINAL_FORGETTING = metric("final/forgetting", "`forgetting/average` at the end", LAST)
+FINAL_BACKWARD_TRANSFER = metric("final/backward_transfer", "`backward_transfer` at the end", LAST)
+FINAL_LEARNED_ACCURACY = metric("final/learned_accuracy", "`accuracy/learned` at the end", LAST)
 
 TUNE_ACCURACY = metric("tune/accuracy", "mean validation accuracy of a trial over its seeds", "always 0")
 TUNE_ACCURACY_PER_SEED = metric("tune/accuracy_per_seed", "validation accuracy of a trial", "index of the seed")

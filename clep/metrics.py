@@ -1,8 +1,8 @@
-"""Continual-learning metrics: pure functions of the accuracy matrix, and the table of those that a run records.
+"""Continual-learning metrics: pure functions of the accuracy matrix, and the table of metrics that a run records.
 
 `R` has shape (n, n): `R[i, j]` is the accuracy on experience `j` after training on experience `i` and all of `i`'s
-consolidation; NaN means not measured (joint training has only its last row). Every function looks at row `i` (default:
-the last), counts the experiences `j <= i` as seen, and returns NaN where the metric is undefined.
+consolidation; NaN means not measured (joint training has only its last row). Every function reads row `i` (default: the
+last), counts the experiences `j <= i` as seen, and returns NaN if the metric is undefined.
 
 References:
     Chaudhry et al., 2018. Riemannian Walk for Incremental Learning: Understanding Forgetting and Intransigence.
@@ -69,7 +69,7 @@ def learned_accuracy(R: ArrayLike, i: int = -1) -> float:
 
 
 def forgetting_per_experience(R: ArrayLike, i: int = -1) -> Array:
-    """What each earlier experience lost since it was trained, `R[j, j] - R[i, j]` for `j < i`; negative is a gain.
+    """How much each earlier experience lost since it was trained, `R[j, j] - R[i, j]` for `j < i`; negative is a gain.
 
     This is Avalanche's forgetting.
 
@@ -157,7 +157,7 @@ def forward_transfer(R: ArrayLike, untrained: ArrayLike, i: int = -1) -> float:
 
 
 class Accuracies(Protocol):
-    """What the metrics of a run are computed from.
+    """The accuracies behind a run's metrics.
 
     Attributes:
         matrix: R, (n, n).
@@ -182,17 +182,30 @@ AFTER_EACH: dict[str, Callable[[Accuracies, int], float]] = {
     metric_names.BACKWARD_TRANSFER: lambda a, i: backward_transfer(a.matrix, i),
     metric_names.FORWARD_TRANSFER: lambda a, i: forward_transfer(a.matrix, a.untrained, i),
 }
-"""Name -> value after experience `i`. A new row registers its name here, by `metric_names.metric(name, meaning)`."""
+"""Name -> value after experience `i`. A new row also registers its name, by `metric_names.metric(name, meaning)`."""
 
 OF_EXPERIENCES: dict[str, Callable[[Accuracies, int], Iterable[float]]] = {
     metric_names.ACCURACY_EXPERIENCE: lambda a, i: a.matrix[i],
     metric_names.FORGETTING_EXPERIENCE: lambda a, i: forgetting_per_experience(a.matrix, i),
 }
-"""Name with the field `experience` -> values of the experiences 0, 1, ... after experience `i`."""
+"""Name with the field `experience` -> values for the experiences 0, 1, ... after experience `i`."""
 
 
 def after_experience(accuracies: Accuracies, i: int) -> dict[str, float]:
-    """Every metric of the two tables after experience `i`, by name; NaN where undefined."""
+    """Every metric of the two tables after experience `i`, by name; NaN if undefined.
+
+    Args:
+        accuracies: those of the stream so far.
+        i: the experience just trained.
+
+    Example:
+        >>> import numpy as np
+        >>> from clep.training import TrainingResult
+        >>> R = np.array([[1.0, 0.0], [0.25, 1.0]])
+        >>> so_far = TrainingResult(R, np.diag(R), np.zeros(2), np.array([10, 10]))
+        >>> after_experience(so_far, 1)["forgetting/average"]
+        0.75
+    """
     values = {name: function(accuracies, i) for name, function in AFTER_EACH.items()}
     for name, function in OF_EXPERIENCES.items():
         values |= {name.format(experience=j): float(value) for j, value in enumerate(function(accuracies, i))}
@@ -200,10 +213,13 @@ def after_experience(accuracies: Accuracies, i: int) -> dict[str, float]:
 
 
 def mean_std(values: Iterable[float | None]) -> dict[str, float | int | None]:
-    """Mean and sample standard deviation (ddof 1) of the defined values; None and NaN are dropped.
+    """Mean and sample standard deviation (ddof 1) of the defined values.
+
+    Args:
+        values: None and NaN are dropped.
 
     Returns:
-        `{"mean", "std", "n"}`: `std` is None below two values, `mean` is None without any.
+        `{"mean", "std", "n"}`: `std` is None for fewer than two values, `mean` is None for none.
 
     Example:
         >>> mean_std([0.5, 1.0, None])["mean"]
@@ -219,7 +235,15 @@ def mean_std(values: Iterable[float | None]) -> dict[str, float | int | None]:
 
 
 def none_if_nan(value: float) -> float | None:
-    """The value as a Python float, or None for NaN, which JSON does not have."""
+    """The value as a Python float, or None for NaN: JSON has no NaN.
+
+    Args:
+        value: a number or NaN.
+
+    Example:
+        >>> none_if_nan(0.5), none_if_nan(float("nan"))
+        (0.5, None)
+    """
     return None if math.isnan(value) else float(value)
 
 

@@ -12,7 +12,15 @@ import torch
 def seed_for(seed: int, use: str) -> int:
     """A seed in [0, 2^63) for one named use ("weights", "batches", "strategy sleep_replay", ...) of a run's `seed`.
 
-    Different uses get unrelated seeds, so that adding a strategy changes no batch and no initial weight.
+    Different uses get unrelated seeds, so adding a strategy changes neither batches nor initial weights.
+
+    Args:
+        seed: the seed of the run.
+        use: what the numbers are for.
+
+    Example:
+        >>> seed_for(0, "weights") == seed_for(0, "batches")
+        False
     """
     digest = hashlib.sha256(f"{seed}/{use}".encode()).digest()
     return int.from_bytes(digest[:8], "big") >> 1
@@ -32,11 +40,11 @@ def seed_globals(seed: int) -> None:
 
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
-    """The seeds and the thread count of a run; the caller's generators and thread count are given back.
+    """Use the seeds and the thread count of a run, then restore the caller's.
 
     Args:
         seed: the seed of the run.
-        threads: how many threads torch uses, since sums depend on it.
+        threads: number of threads of torch; sums depend on it.
     """
     before = torch.get_num_threads()
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002

@@ -36,9 +36,9 @@ def recorded(
     """Open the MLflow run of a configuration and store the configuration in it.
 
     Args:
-        config: what is run, with every parameter of its strategies.
-        stream: what is learned.
-        parent_run_id: MLflow run that this one belongs to.
+        config: the configuration, with every parameter of its strategies.
+        stream: the stream to learn.
+        parent_run_id: the MLflow run that this one belongs to.
         tags: further tags.
 
     Raises:
@@ -156,7 +156,7 @@ def _result(config: Config, run: tracking.Run, trained: TrainingResult, total: f
 
 
 def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:
-    """Activity of the hidden layers of a trained equilibrium network, on training samples of the whole stream."""
+    """Activity in the hidden layers of a trained equilibrium network, on training samples from the whole stream."""
     network = training.template.learner.network
     if not isinstance(network, Network):
         return []
@@ -182,7 +182,7 @@ def _store(run: tracking.Run, training: Training, result: Result, hidden: list[A
 
 
 def _tags(config: Config, stream: Stream) -> dict[str, Any]:
-    """What runs are searched by, with every parameter of the strategies."""
+    """Tags to find runs by, with every parameter of the strategies."""
     tags = {
         "stream": config.stream.name,
         "network": config.network.name,

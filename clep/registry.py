@@ -1,7 +1,7 @@
-"""Strategies by name: which are installed, their parameters, and how a set of them is built.
+"""Strategies by name: which ones are installed, what parameters they take, and how to build a set of them.
 
-A name is registered by an entry point of group `clep.strategies`, by clep itself or by any installed package. The
-typed constructor of a strategy is the schema of its parameters.
+An entry point in the group `clep.strategies`, of clep itself or any installed package, registers a name. The typed
+constructor of a strategy is the schema of its parameters.
 """
 
 import inspect
@@ -20,7 +20,7 @@ from clep.randomness import seed_for
 from clep.strategy import Strategy
 
 GROUP = "clep.strategies"
-"""Entry-point group in which installed packages register strategies."""
+"""The entry-point group for strategies of installed packages."""
 
 _PLAIN = bool | int | float | str | None
 
@@ -54,7 +54,7 @@ def find(name: str) -> type[BasePlugin]:
     elif is_import_path(name):
         cls = import_path(name, "strategies")
     else:
-        hint = "A strategy of your own is named by its import path, `my_module:MyStrategy`."
+        hint = "Name your own strategy by its import path, `my_module:MyStrategy`."
         raise ConfigError(f"strategies: {unknown(name, registered, 'strategy')}. {hint}")
     if isinstance(cls, type) and issubclass(cls, BaseTemplate):
         raise ConfigError(
@@ -70,6 +70,9 @@ def find(name: str) -> type[BasePlugin]:
 def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
     """Read the parameters of a strategy from the signature of its constructor.
 
+    Args:
+        cls: class of the strategy.
+
     Example:
         >>> from clep.registry import find
         >>> list(parameters(find("neuronal_adaptation")))
@@ -81,7 +84,10 @@ def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
 
 
 def defaults(cls: type[BasePlugin]) -> dict[str, Any]:
-    """Read the defaults that a configuration can hold: numbers, strings, None and lists of them.
+    """Read the defaults that a configuration can hold: numbers, strings, None and lists of these.
+
+    Args:
+        cls: class of the strategy.
 
     Example:
         >>> from clep.registry import find
@@ -99,9 +105,9 @@ def build(
     """Build a composed set of strategies.
 
     Args:
-        strategies: names or import paths, in the order in which their hooks are called.
-        arguments: name -> parameters of that strategy; other names are left alone.
-        seed: each strategy gets a seed of its own that is derived from it.
+        strategies: names or import paths, in the order of their hooks.
+        arguments: name -> parameters of that strategy; names not in `strategies` are ignored.
+        seed: each strategy gets its own seed, derived from this one.
 
     Raises:
         ConfigError: for an unknown name, parameter or value; the message begins with the key.
@@ -130,7 +136,11 @@ def build(
 
 
 def check_arguments(cls: type[BasePlugin], values: Mapping[str, Any]) -> None:
-    """Compare plain values with the parameters of a strategy: their names and, where annotated, their types.
+    """Check plain values against the parameters of a strategy: names and, if annotated, types.
+
+    Args:
+        cls: class of the strategy.
+        values: parameter -> value.
 
     Raises:
         ConfigError: for an unknown or missing parameter or a wrong type, naming the parameter.
@@ -163,7 +173,7 @@ def _annotations(cls: type[BasePlugin]) -> dict[str, Any]:
 
 
 def _kind_of_default(default: Any) -> Any:
-    """What a parameter without annotation takes: where its default is a number, one number or one per experience."""
+    """What a parameter without annotation takes: if its default is a number, one number or one per experience."""
     is_number = isinstance(default, int | float) and not isinstance(default, bool)
     return float | list[float] if is_number else Any
 

@@ -1,4 +1,4 @@
-"""What strategies that rehearse in batches share: a loader of stored samples, and what they refuse."""
+"""Shared by strategies that rehearse in batches: a loader of stored samples, and what they refuse."""
 
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 
 
 def stored_batches(buffer: ExemplarsBuffer, batch_size: int) -> Iterator[Any] | None:
-    """Full batches of the stored samples without end, shuffled by torch's global generator as in Avalanche.
+    """Endless full batches of stored samples, shuffled by torch's global generator as in Avalanche.
 
     Args:
         buffer: where samples are stored.
@@ -30,8 +30,8 @@ def rehearsal_refusals(
 ) -> Iterator[str]:
     """Say what a strategy that rehearses in batches and replaces the loss cannot do.
 
-    Its memory must fill a batch, or nothing would be rehearsed; and it must come before plugins that add to the loss,
-    or what they add would be lost.
+    Its memory must fill a batch, or nothing would be rehearsed. It must also come before plugins that add to the loss,
+    or their additions would be lost.
 
     Args:
         name: of the strategy.
@@ -61,6 +61,6 @@ def rehearsal_refusals(
         hook = getattr(type(earlier), "before_backward", SupervisedPlugin.before_backward)
         if hook is not SupervisedPlugin.before_backward:
             yield (
-                f"strategies: `{name}` replaces the loss, so what {type(earlier).__name__} before it adds would be "
+                f"strategies: `{name}` replaces the loss, so whatever {type(earlier).__name__} adds before it would be "
                 f"lost; put `{name}` first."
             )

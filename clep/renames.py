@@ -1,6 +1,6 @@
-"""Old names: each works for one version, with one warning that names the new one, and then is an error.
+"""Old names: each works for one version, with one warning that gives the new name, and is an error after that.
 
-Everything that ever was renamed is in the tables of this file, and nowhere else.
+The tables of this file are the only place for renames.
 """
 
 import functools
@@ -120,7 +120,7 @@ def renamed(module: str, name: str) -> Any:
 
 
 class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
-    """Finds modules by their old names; Python asks it last, about what it has not found."""
+    """Finds modules by their old names; Python asks it last, when no other finder knew the module."""
 
     def find_spec(self, fullname: str, path: Any, target: Any = None) -> importlib.machinery.ModuleSpec | None:
         known = fullname in MODULES or fullname in _MOVED
@@ -131,7 +131,9 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module = ModuleType(spec.name, "An old name.")
         if spec.name in MODULES:
             package, _, tail = spec.name.rpartition(".")
-            if MODULES[spec.name] != f"{MODULES.get(package)}.{tail}":  # else importing the package has announced it
+            if (
+                MODULES[spec.name] != f"{MODULES.get(package)}.{tail}"
+            ):  # otherwise importing the package has announced it
                 announce(spec.name, MODULES[spec.name])
             new = importlib.import_module(MODULES[spec.name])
             module.__dict__.update({name: value for name, value in vars(new).items() if not name.startswith("__")})
@@ -144,13 +146,13 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
 
 def find_old_modules() -> None:
-    """Let old import paths work."""
+    """Make old import paths work."""
     if not any(isinstance(finder, _OldModules) for finder in sys.meta_path):
         sys.meta_path.append(_OldModules())
 
 
 def with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
-    """One layer of a configuration, its old keys under their new names; sections are not changed in place."""
+    """One layer of a configuration with its old keys renamed; sections are not changed in place."""
     new = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
     network, learner = (new.get(name) for name in ("network", "learner"))
     if isinstance(learner, dict) and "nudging" in learner:
@@ -188,7 +190,7 @@ def _rename_network_keys(layer: dict[str, Any], network: dict[str, Any]) -> None
 
 
 def branches_without_feedback(layers: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether layers ask for dendrites in the old way, by giving the section `network.dendrites` alone."""
+    """Whether layers ask for dendrites in the old way, by just giving the section `network.dendrites`."""
     networks = [network for layer in layers if isinstance(network := layer.get("network"), Mapping)]
     old = any("dendrites" in network for network in networks) and not any("feedback" in n for n in networks)
     if old:
@@ -197,7 +199,7 @@ def branches_without_feedback(layers: Sequence[Mapping[str, Any]]) -> bool:
 
 
 def of_checkpoint(network: Mapping[str, Any], gradient: Any) -> tuple[Mapping[str, Any], Any]:
-    """Arguments of a network and of a gradient, as old checkpoints hold them, in the names of today."""
+    """Arguments of a network and a gradient from an old checkpoint, under their new names."""
     if "model" in network:
         return network, gradient
     network = dict(network)
@@ -218,7 +220,7 @@ def of_checkpoint(network: Mapping[str, Any], gradient: Any) -> tuple[Mapping[st
 
 
 def of_network(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Keywords of a network, old ones under their new names."""
+    """The keywords of a network, with old ones renamed."""
     new = dict(options)
     if "nudging" in new:
         new["gradient"] = new.pop("nudging")

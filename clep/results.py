@@ -14,12 +14,12 @@ from clep.errors import DivergenceError
 from clep.metrics import none_if_nan
 
 FILE = "result.json"
-"""Name of the artifact in which a run keeps the fields of its `Result`."""
+"""Name of the artifact with the fields of a run's `Result`."""
 
 SUMMARISED = ("accuracy", "forgetting", "backward_transfer", "learned_accuracy")
-"""The fields of a `Result` that a comparison summarises over seeds."""
+"""The fields of a `Result` that comparisons summarise over seeds."""
 
-_TOLD = ("accuracy", "forgetting", "learned_accuracy")  # by `to_text` of a `Result`
+_TOLD = ("accuracy", "forgetting", "learned_accuracy")  # printed by `Result.to_text`
 _INDENT = 18
 
 
@@ -28,17 +28,22 @@ class Result:
     """One run of a pipeline. Accuracies are fractions; None means undefined.
 
     Attributes:
-        run_id, tracking_uri: where MLflow has it; `run_id` is None if the run could not be started.
+        run_id, tracking_uri: where MLflow keeps it; `run_id` is None if the run could not be started.
         status: `FINISHED`, `FAILED` or `KILLED`.
         accuracy: accuracy on all test samples after the last consolidation.
         accuracy_matrix: `R[i][j]`, accuracy on experience j after experience i, n x n.
         accuracy_seen: accuracy on the samples of the classes seen so far, after each experience.
         accuracy_epochs: the same after each epoch, through all experiences; empty unless `learner.evaluate_epochs`.
-        residual: relaxation residual of the last batch trained on, where the network relaxes.
+        residual: relaxation residual of the last training batch, if the network relaxes.
         unsettled: share of all training batches whose free phase oscillated or diverged.
         seconds: `train`, `consolidation`, `eval`, `total`.
-        memory: what was kept of the past in the end: `exemplars`, `exemplar_bytes`, `statistics_bytes`.
-        error: why it failed.
+        memory: what was kept of the past at the end: `exemplars`, `exemplar_bytes`, `statistics_bytes`.
+        error: why it failed, if it did.
+
+    Example:
+        >>> result = Result("abc", "FINISHED", "", "digits", "ep", ["naive"], seed=0, accuracy=0.25)
+        >>> result.label, result.failed, result.to_json()["accuracy"]
+        ('naive', False, 0.25)
     """
 
     run_id: str | None
@@ -63,7 +68,7 @@ class Result:
 
     @classmethod
     def of(cls, config: Config, uri: str, run_id: str | None, status: str, **numbers: Any) -> "Result":
-        """A run of a configuration and what came of it."""
+        """The result of a run of a configuration."""
         return cls(
             run_id=run_id,
             status=status,
@@ -93,7 +98,7 @@ class Result:
 
     @property
     def matrix(self) -> np.ndarray:
-        """`accuracy_matrix` as an array, (n, n) with NaN where undefined."""
+        """`accuracy_matrix` as an array, (n, n); NaN if undefined."""
         return np.array(self.accuracy_matrix, dtype=float)
 
     @property
@@ -133,10 +138,17 @@ class Comparison:
     """Cells (composed sets of strategies) compared over seeds.
 
     Attributes:
-        parent_run_id, tracking_uri: where MLflow has the comparison.
+        parent_run_id, tracking_uri: where MLflow keeps the comparison.
         runs: one per cell and seed, in the order of the cells.
-        classes: number of classes, whose inverse is chance.
+        classes: number of classes; chance is 1 / `classes`.
         seconds: wall time of the comparison: `total`.
+
+    Example:
+        >>> from clep.results import Result
+        >>> run = Result("abc", "FINISHED", "", "digits", "ep", ["naive"], 0, accuracy=0.25)
+        >>> comparison = Comparison("def", "", [run], classes=10, seconds={"total": 2.0})
+        >>> comparison.failed, comparison.table[0]["accuracy"]["mean"]
+        (False, 0.25)
     """
 
     parent_run_id: str
@@ -152,7 +164,7 @@ class Comparison:
 
     @property
     def failures(self) -> list[str]:
-        """Which runs did not finish, and why; a line each."""
+        """Which runs did not finish, and why; one line each."""
         return [f"{run.label}, seed {run.seed}: {run.status}: {run.error}" for run in self.runs if run.failed]
 
     @property
@@ -182,7 +194,7 @@ class Comparison:
         }
 
     def to_text(self, columns: Sequence[Column] = COMPARISON) -> str:
-        """The lines that `clep compare` prints: its table, and the seconds of all runs with the total of the clock.
+        """The lines that `clep compare` prints: its table, the seconds of all runs, and the wall time.
 
         Args:
             columns: of the table.

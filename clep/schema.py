@@ -1,6 +1,6 @@
-"""The whole configuration: its sections, how plain values become one, and what has no meaning in it.
+"""The whole configuration: its sections, how to make one from plain values, and what it refuses.
 
-Neutral values live in the specs; `configs/` holds tuned ones. Nothing here reads a file or imports torch.
+The specs hold neutral values, `configs/` holds tuned ones. Nothing here reads files or imports torch.
 """
 
 import dataclasses
@@ -27,17 +27,17 @@ def __getattr__(name: str) -> Any:
     return renamed(__name__, name)
 
 
-ALONE = {"naive", "joint"}  # the references: strategies that no other can be combined with
+ALONE = {"naive", "joint"}  # the references: these cannot be combined with other strategies
 _CELLS = "naive awake_rehearsal sleep_replay awake_rehearsal+sleep_replay neuronal_adaptation"
 _CELLS += " neuronal_adaptation+sleep_replay joint"
 
 
 @dataclass(frozen=True)
 class DataSection(Spec):
-    """Where data sets lie."""
+    """Where data sets are stored."""
 
-    root: str | None = option(None, "folder of the image files; null is the user's cache directory")
-    download: bool = option(True, "whether files that are not there may be downloaded")
+    root: str | None = option(None, "folder of the image files; null for the user's cache directory")
+    download: bool = option(True, "whether missing files may be downloaded")
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class TrackingSection(Spec):
     """Where MLflow records."""
 
     uri: str | None = option(
-        None, "MLflow store; null is MLFLOW_TRACKING_URI, else an SQLite file in the working directory"
+        None, "MLflow store; null for MLFLOW_TRACKING_URI, or else an SQLite file in the working directory"
     )
     experiment: str = option("clep", "MLflow experiment")
 
@@ -55,9 +55,9 @@ class TuneSection(Spec):
     """The search of `clep tune`, on validation data."""
 
     trials: int = option(40, "number of trials", "[1, inf)")
-    seeds: list[int] = option([100, 101, 102], "class orders of a trial; no report uses them", "[0, inf)")
-    space: dict[str, Any] = option({}, "further keys to search, as in {learner.lr: {low: 0.001, high: 0.1, log: true}}")
-    storage: str | None = option(None, "Optuna's store; null is optuna.db beside MLflow's")
+    seeds: list[int] = option([100, 101, 102], "seeds of each trial; keep them out of reports", "[0, inf)")
+    space: dict[str, Any] = option({}, "more keys to search, as in {learner.lr: {low: 0.001, high: 0.1, log: true}}")
+    storage: str | None = option(None, "Optuna's store; null for optuna.db next to MLflow's")
 
 
 @dataclass(frozen=True)
@@ -67,28 +67,28 @@ class Config(Spec):
     stream: StreamSpec = option(StreamSpec(), "the data set and its experiences")
     network: NetworkSection = option(NetworkSection(), "the network between the inputs and the classes of the stream")
     learner: LearnerSpec = option(LearnerSpec(), "gradient, optimiser and length of training")
-    strategies: list[str] = option([], "one composed set; [] means [naive]")
+    strategies: list[str] = option([], "the set of strategies to train with; [] means [naive]")
     strategy: dict[str, dict[str, Any]] = option({}, "parameters of each strategy, by its name")
-    seed: int = option(0, "seed of everything random in a run", "[0, inf)")
-    device: Literal["auto", "cpu", "cuda"] = option("auto", "where tensors live; `auto` takes a GPU if there is one")
+    seed: int = option(0, "seed for everything random in a run", "[0, inf)")
+    device: Literal["auto", "cpu", "cuda"] = option("auto", "where tensors live; `auto` uses a GPU if there is one")
     threads: int = option(1, "threads of torch in each run", "[1, inf)")
-    data: DataSection = option(DataSection(), "where data sets lie")
+    data: DataSection = option(DataSection(), "where data sets are stored")
     tracking: TrackingSection = option(TrackingSection(), "where MLflow records")
     cells: list[list[str]] = option(
-        [cell.split("+") for cell in _CELLS.split()], "strategy sets that `clep compare` compares"
+        [cell.split("+") for cell in _CELLS.split()], "sets of strategies that `clep compare` compares"
     )
-    seeds: list[int] = option([0, 1, 2], "seeds of each cell of `clep compare`", "[0, inf)")
-    workers: int = option(2, "processes that run cells or trials at a time", "[1, inf)")
+    seeds: list[int] = option([0, 1, 2], "seeds for each cell of `clep compare`", "[0, inf)")
+    workers: int = option(2, "number of processes that run cells or trials in parallel", "[1, inf)")
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 
 
 def construct(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:
-    """Make a spec from plain values; a value that is absent takes its default.
+    """Make a spec from plain values; missing values take their defaults.
 
     Args:
         kind: class of the spec.
         values: plain values by name, sections as mappings.
-        path: where the spec stands in the configuration, for messages.
+        path: path of the spec in the configuration, for messages.
 
     Raises:
         ConfigError: for a value of the wrong type or out of range; the message begins with its path.
@@ -107,7 +107,7 @@ def construct(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:
 
 
 def _as_floats(value: Any, kind: Any) -> Any:
-    """Integers where numbers are expected become floats, so that 1 and 1.0 are the same configuration."""
+    """Integers become floats if numbers are expected, so that 1 and 1.0 are the same configuration."""
     options = get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
     if float in options and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -119,7 +119,7 @@ def _as_floats(value: Any, kind: Any) -> Any:
 def misfits(value: Any, kind: Any = Config, key: str = "") -> Iterator[tuple[str, str]]:
     """Yield the path of each part of a layer's plain `value` that does not fit the type `kind`, and why.
 
-    Values with `${...}` are looked at when they are resolved.
+    Values with `${...}` are checked once they are resolved.
     """
     if isinstance(value, str) and "${" in value:
         return
@@ -158,7 +158,7 @@ def _holds_interpolation(value: Any) -> bool:
 
 
 def _unknown_key(path: str, name: str, value: Any, siblings: Iterable[str]) -> tuple[str, str]:
-    """Return the full path of an unknown key and a message; the same name elsewhere in the schema is the nearest."""
+    """Return the full path of an unknown key and a message; suggests the same name elsewhere in the schema first."""
     elsewhere = next((known for known in key_paths() if known.rpartition(".")[2] == name), None)
     while isinstance(value, dict) and len(value) == 1:
         [(part, value)] = value.items()
@@ -177,7 +177,7 @@ def key_paths(schema: Any = Config, prefix: str = "") -> list[str]:
 
 
 def check(config: Config) -> None:
-    """Refuse what has no meaning together.
+    """Refuse values that make no sense together.
 
     Raises:
         ConfigError: with the path of a key, the reason, and what to set instead.

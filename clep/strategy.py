@@ -1,4 +1,4 @@
-"""The plug-in API: what a strategy is, and what the rest of clep asks of one.
+"""The plug-in API: what a strategy is, and what clep asks of it.
 
 A strategy is an Avalanche plugin. In a hook, `self` is the strategy and the argument `strategy` is the training
 template (Avalanche's name, kept): `strategy.mb_x`, `mb_y`, `mb_output`, `loss`, `model`, `optimizer`, `dataloader`,
@@ -43,11 +43,12 @@ class Strategy(SupervisedPlugin):
     checked against it. A strategy also works inside a plain Avalanche strategy such as `Naive`.
 
     Attributes:
-        stands_alone: cannot be combined with other strategies.
-        trains_jointly: learns all experiences at once instead of one after another.
-        consolidates: changes weights after an experience was trained; accuracy is then measured before and after.
-        sleeps: consolidates by sleep, so that these accuracies are also recorded as those of sleep.
-        touches_loss: adds to the loss or calls the model in the training iteration; None: its hooks tell.
+        stands_alone: whether other strategies cannot be combined with this one.
+        trains_jointly: whether it learns all experiences at once instead of one after another.
+        consolidates: whether it changes the weights after an experience; accuracy is then measured before and after.
+        sleeps: whether it consolidates by sleep; these accuracies are then also recorded as `sleep/...`.
+        touches_loss: whether it adds to the loss or calls the model in the training iteration; None to tell by its
+            hooks.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
 
@@ -87,20 +88,20 @@ class Strategy(SupervisedPlugin):
         self._logged: dict[str, float] = {}
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterable[str]:
-        """Say what this strategy cannot do with a learner, one message for each reason; nothing means it can.
+        """Say why this strategy cannot work with a learner, one message per reason; none if it can.
 
-        clep asks before anything is trained. A message begins with the key that must change, gives the reason and says
-        what to set instead: `learner.gradient: lookahead needs ...; use learner.gradient=linear`.
+        clep asks before anything is trained. A message begins with the key to change, gives the reason and says what to
+        set instead: `learner.gradient: lookahead needs ...; use learner.gradient=linear`.
 
         Args:
-            learner: what is to be trained; `learner.network` is the model. Inside a plain Avalanche strategy it has no
+            learner: the learner to train; `learner.network` is the model. Inside a plain Avalanche strategy it has no
                 other attribute.
             **kwargs: `plugins`, all plugins in the order of their hooks; `batch_size`, new samples per training batch.
         """
         return ()
 
     def before_training(self, strategy: Any, **kwargs: Any) -> None:
-        """Refuse what cannot be trained, where nobody asked when the training was set up.
+        """Refuse what cannot be trained, if this was not checked when training was set up.
 
         Raises:
             ConfigError: with the first message of `refuses`.
@@ -110,7 +111,7 @@ class Strategy(SupervisedPlugin):
             raise ConfigError(message)
 
     def seed_with(self, seed: int) -> None:
-        """Restart this strategy's generator; each strategy of a run gets a seed of its own."""
+        """Restart this strategy's generator; each strategy of a run gets its own seed."""
         self.generator.manual_seed(seed)
 
     def draw(self, n: int, k: int) -> list[int]:
@@ -137,31 +138,31 @@ class Strategy(SupervisedPlugin):
         """Record a metric of the experience just trained; it becomes the MLflow metric `name`.
 
         Raises:
-            ConfigError: for a name of the pipeline itself, such as `accuracy/seen`.
+            ConfigError: for a name that the pipeline uses itself, such as `accuracy/seen`.
         """
         refuse_reserved(name, type(self).__name__)
         self._logged[name] = float(value)
 
     def take_log(self) -> dict[str, float]:
-        """Return what was logged since the last call, and forget it."""
+        """Return what was logged since the last call, and clear it."""
         logged, self._logged = self._logged, {}
         return logged
 
     def memory(self) -> Memory:
-        """Count what this strategy keeps of the past now."""
+        """Count what this strategy keeps of the past at present."""
         return Memory()
 
 
 def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None = None) -> Iterator[str]:
-    """Ask every strategy of a set what it cannot do with a learner.
+    """Ask every strategy of a set why it cannot work with a learner.
 
     Args:
         plugins: strategies and other Avalanche plugins, in the order of their hooks.
-        learner: what is to be trained.
+        learner: the learner to train.
         batch_size: new samples per training batch.
 
     Yields:
-        Messages, each with the key that must change, the reason and what to set instead.
+        Messages, each with the key to change, the reason and what to set instead.
 
     Example:
         >>> import clep
@@ -175,7 +176,16 @@ def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None
 
 
 def touches_loss(plugin: BasePlugin) -> bool:
-    """Say whether a plugin adds to the loss, changes gradients or calls the model within the training iteration."""
+    """Whether a plugin adds to the loss, changes gradients or calls the model within the training iteration.
+
+    Args:
+        plugin: a strategy or another Avalanche plugin.
+
+    Example:
+        >>> from avalanche.training.plugins import EWCPlugin
+        >>> touches_loss(EWCPlugin(ewc_lambda=1.0))
+        True
+    """
     declared: bool | None = getattr(plugin, "touches_loss", None)
     if declared is not None:
         return declared
@@ -183,7 +193,16 @@ def touches_loss(plugin: BasePlugin) -> bool:
 
 
 def memory_of(plugin: BasePlugin) -> Memory:
-    """Count what a plugin keeps of the past: as a strategy says itself, or as found in an Avalanche plugin."""
+    """Count what a plugin keeps of the past: a strategy says it itself, an Avalanche plugin's attributes are searched.
+
+    Args:
+        plugin: a strategy or another Avalanche plugin.
+
+    Example:
+        >>> from avalanche.training.plugins import ReplayPlugin
+        >>> memory_of(ReplayPlugin(mem_size=20)).exemplars
+        0
+    """
     return plugin.memory() if isinstance(plugin, Strategy) else memory_in(vars(plugin))
 
 

@@ -19,7 +19,7 @@ from clep.specs.options import from_keywords, takes
 from clep.specs.stream import StreamSpec
 
 ROW = "clep_row"
-"""Data attribute of an Avalanche data set: the row of `Stream.samples` of each sample."""
+"""Data attribute of an Avalanche data set: each sample's row in `Stream.samples`."""
 
 
 Loader = DataLoader[list[Tensor]]
@@ -28,7 +28,18 @@ Loader = DataLoader[list[Tensor]]
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Labelled samples in memory: `x` (N, ...) float32, `y` (N,) int64."""
+    """Labelled samples in memory.
+
+    Attributes:
+        x: (N, ...), float32.
+        y: class indices (N,), int64.
+
+    Example:
+        >>> import torch
+        >>> samples = Samples(torch.rand(5, 64), torch.arange(5))
+        >>> [len(y) for x, y, t in samples.loader(2)]
+        [2, 2, 1]
+    """
 
     x: Tensor
     y: Tensor
@@ -37,14 +48,14 @@ class Samples:
         return len(self.y)
 
     def rows(self, rows: Tensor | Sequence[int]) -> "Samples":
-        """The samples of these rows."""
+        """The samples in these rows."""
         index = torch.as_tensor(rows, dtype=torch.long)
         return Samples(self.x[index], self.y[index])
 
     def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> Loader:
         """Batches `[x (B, ...), y (B,), t (B,)]` as slices of the tensors; t is the constant task label 0.
 
-        Without a `generator` the order comes from torch's global one, by the same draws as Avalanche's loader.
+        Without a `generator`, torch's global one gives the order, by the same draws as in Avalanche's loader.
         """
         sampler = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
         batches = BatchSampler(sampler, batch_size, drop_last=False)
@@ -52,7 +63,7 @@ class Samples:
 
 
 class _Slices(TorchDataset[list[Tensor]]):
-    """Indexed by a list of rows: one tensor slice per batch instead of one Python call per sample."""
+    """Takes a list of rows as its index: one tensor slice per batch instead of one Python call per sample."""
 
     def __init__(self, samples: Samples) -> None:
         self._tensors = (samples.x, samples.y, torch.zeros_like(samples.y))
@@ -72,7 +83,13 @@ class Experience:
         index: position in the stream, from 0.
         classes: labels of this experience, in the order of the stream.
         samples: its samples.
-        rows: rows of `Stream.samples` for training experiences, empty for others.
+        rows: for training experiences, their rows in `Stream.samples`; empty for others.
+
+    Example:
+        >>> from clep.streams import stream
+        >>> experience = stream("digits", experiences=5).train[0]
+        >>> experience.index, len(experience.classes), experience.samples.x.shape[1:]
+        (0, 2, torch.Size([1, 8, 8]))
     """
 
     index: int
@@ -97,9 +114,15 @@ class Stream:
         class_order: all classes in the order in which they appear.
         samples: all training data of the data set; the training experiences are rows of it.
         train: experiences to learn from, in order.
-        validation: the part held out of each training experience; empty if no fraction was asked for.
+        validation: the part held out of each training experience; empty unless a fraction was asked for.
         test: the test samples of each experience's classes.
-        evaluate_on: `test` or `validation`: which of them `evaluation` is.
+        evaluate_on: which of the two `evaluation` is, `test` or `validation`.
+
+    Example:
+        >>> from clep.streams import stream
+        >>> digits = stream("digits", experiences=5)
+        >>> len(digits.train), len(digits.joint().train), len(digits.joint().evaluation)
+        (5, 1, 5)
     """
 
     name: str
@@ -112,7 +135,7 @@ class Stream:
 
     @property
     def evaluation(self) -> tuple[Experience, ...]:
-        """The experiences that accuracies are measured on."""
+        """The experiences to measure accuracies on."""
         return self.test if self.evaluate_on == "test" else self.validation
 
     def joint(self) -> "Stream":
@@ -148,7 +171,7 @@ def _avalanche_dataset(samples: Samples, rows: Sequence[int] | None = None) -> A
 
 
 class _Items(TorchDataset[tuple[Tensor, int]]):
-    """Sample by sample (x, label), for plugins that iterate over a data set themselves."""
+    """One (x, label) per sample, for plugins that iterate over a data set themselves."""
 
     def __init__(self, x: Tensor, labels: Sequence[int]) -> None:
         self._x, self._labels = x, labels
@@ -170,13 +193,13 @@ def stream(
         name: one of `clep.datasets.DATASETS`.
         seed: seeds the class order, the validation split and the choice of samples, each with its own generator.
         root: folder of the image files; None for the user's cache directory.
-        download: whether files that are not there may be downloaded.
+        download: whether missing files may be downloaded.
 
     Returns:
         The stream; the samples of an experience are x (N, C, H, W) or (N, features), float32, and y (N,), int64.
 
     Raises:
-        ConfigError: if a value is out of range, or does not fit the data set; the message names the argument.
+        ConfigError: if a value is out of range or does not fit the data set; the message names the argument.
         DataError: if the data are missing or damaged.
 
     Example:
@@ -246,7 +269,7 @@ def _class_order(class_order: Any, classes: int, seed: int) -> list[int]:
 
 
 def _split(y: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:
-    """Masks (N,) of the samples to learn from and of those held out, a `fraction` of each class."""
+    """Masks (N,) of the samples to learn from and of the samples held out, a `fraction` of each class."""
     held_out = torch.zeros(len(y), dtype=torch.bool)
     for label in range(int(y.max()) + 1):
         rows = torch.nonzero(y == label).flatten()

@@ -8,7 +8,7 @@ from clep.columns import CSV, Column, Row, Run
 
 
 def plain(rows: Iterable[Row], columns: Sequence[Column]) -> str:
-    """A table whose columns are aligned, the names of the cells first.
+    """A table with aligned columns, the names of the cells first.
 
     Example:
         >>> from clep.columns import COLUMNS, Row
@@ -27,7 +27,7 @@ def plain(rows: Iterable[Row], columns: Sequence[Column]) -> str:
 
 
 def markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:
-    """The lines of a Markdown table, with an empty one at the end.
+    """The lines of a Markdown table, plus an empty line.
 
     Example:
         >>> markdown(["cell", "accuracy"], [["naive", "0.202"]])
@@ -38,14 +38,14 @@ def markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]
 
 
 def write_csv(path: str | Path, rows: Iterable[Row], columns: Sequence[Column]) -> None:
-    """Write a line per run in full precision: its seed and accuracy, `CSV` of its cell, and its own value of `columns`.
+    """Write a line per run in full precision: its seed and accuracy, `CSV` of its cell, its own values of `columns`.
 
-    A cell without runs has a line of its own.
+    A cell without runs gets one line.
 
     Args:
         path: of the file.
         rows: the cells.
-        columns: further columns; those without a value in each run are left out.
+        columns: more columns; those without a value per run are left out.
     """
     of_run = [(column.name, column.of_run) for column in columns if column.of_run]
     with Path(path).open("w", newline="", encoding="utf-8") as file:
@@ -61,5 +61,5 @@ def write_csv(path: str | Path, rows: Iterable[Row], columns: Sequence[Column]) 
 
 
 def runs_of(row: Row, columns: Sequence[Column]) -> Sequence[Run]:
-    """The runs of a row that a claim's files list: all with `columns`, which may count them, or those that finished."""
+    """The runs that a claim's files list: those that finished; with `columns`, which may count the others, all runs."""
     return row.runs if columns else row.finished

@@ -1,4 +1,4 @@
-"""A learner on a stream: train on every experience in turn, measure all of them after each."""
+"""A learner on a stream: train on one experience after another, and measure all of them after each."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -27,6 +27,13 @@ class TrainingResult:
         untrained: accuracy before any training, (n,).
         sizes: number of evaluation samples of each experience, (n,).
         reports: one per trained experience.
+
+    Example:
+        >>> import numpy as np
+        >>> from clep.metrics import forgetting
+        >>> R = np.array([[1.0, 0.0], [0.25, 1.0]])
+        >>> forgetting(TrainingResult(R, np.diag(R), np.zeros(2), np.array([10, 10])).matrix)
+        0.75
     """
 
     matrix: np.ndarray
@@ -41,8 +48,8 @@ class Training:
     """Trains a learner on a stream with a composed set of strategies.
 
     Args:
-        learner: what is trained, in place.
-        strategies: Avalanche plugins and clep strategies, in the order in which their hooks are called.
+        learner: the learner to train, in place.
+        strategies: Avalanche plugins and clep strategies, in the order of their hooks.
         seed: seeds the batches.
         device: `cpu` or `cuda`.
         trainer: further arguments of Lightning's `Trainer`.
@@ -90,10 +97,10 @@ class Training:
     def run(
         self, stream: Stream, on_experience: Callable[[ExperienceReport, TrainingResult], None] | None = None
     ) -> TrainingResult:
-        """Train on every experience in turn and measure all of them after each.
+        """Train on one experience after another and measure all of them after each.
 
         Args:
-            stream: what to learn; `stream.evaluation` is measured and never given to a strategy.
+            stream: what to learn; `stream.evaluation` is measured, and no strategy ever gets it.
             on_experience: called after each experience with its report and the result so far.
 
         Raises:

@@ -1,4 +1,4 @@
-"""One update of the weights: its values, and the moments at which others may act on them."""
+"""One update of the weights: its values, and the moments when others may act on them."""
 
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol
@@ -18,7 +18,7 @@ class Update(Protocol):
         mb_x: inputs, (B, ...).
         mb_y: class indices, (B,).
         mb_output: the network's output, (B, K).
-        loss: what is differentiated; the learner adds its loss to it.
+        loss: the value to differentiate; the learner adds its loss to it.
         optimizer: moves the weights of C-EP within the step; otherwise Lightning does, after it.
     """
 
@@ -38,7 +38,7 @@ class Update(Protocol):
 
 @dataclass
 class Batch:
-    """An update on which nobody else acts."""
+    """An update without anything else acting on it."""
 
     mb_x: Tensor
     mb_y: Tensor

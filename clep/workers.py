@@ -1,4 +1,4 @@
-"""Run independent jobs in processes of their own: isolated, interruptible, unharmed by a neighbour that crashes."""
+"""Run independent jobs in separate processes: isolated, interruptible, and unharmed if another one crashes."""
 
 import multiprocessing
 import os
@@ -17,12 +17,12 @@ _GRACE_SECONDS = 15.0  # for a worker to close its MLflow run after an interrupt
 
 @dataclass(frozen=True)
 class Message:
-    """Something a job said.
+    """A message from a job.
 
     Attributes:
         job: index of the job.
         kind: `progress` (its own reports), `done` (its return value), `error` (an exception, as text) or `died`.
-        value: what came with it.
+        value: its content.
     """
 
     job: int
@@ -35,9 +35,9 @@ def run_jobs(
 ) -> Generator[Message, None, None]:
     """Run `function(job, report)` for every job, at most `workers` at a time, each in a new process.
 
-    The processes are forked from a server that has imported `preload` (where the platform has one), so a job starts in
-    milliseconds, in a clean process, and computes the same alone or among others. On Ctrl-C, running jobs get the same
-    interrupt, are given time to finish their records, and `KeyboardInterrupt` is raised.
+    If the platform allows, the processes are forked from a server that has imported `preload`. So a job starts in
+    milliseconds in a clean process, and computes the same alone or among others. On Ctrl-C, running jobs get the same
+    interrupt and time to finish their records; then `KeyboardInterrupt` is raised.
 
     Args:
         function: importable by name; `report(value)` sends a `progress` message.
@@ -46,10 +46,10 @@ def run_jobs(
         preload: modules that take long to import.
 
     Yields:
-        Messages in the order in which they arrive; every job ends with `done`, `error` or `died`.
+        Messages in the order of arrival; every job ends with `done`, `error` or `died`.
     """
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context: Any = multiprocessing.get_context(method)  # the class that all contexts share has no `Process` in its type
+    context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
     waiting = list(enumerate(jobs))[::-1]
@@ -63,7 +63,7 @@ def run_jobs(
                 process.start()
                 sender.close()
                 running[receiver] = (index, process)
-            ready: list[Any] = wait(list(running))  # connections, which the type of `wait` does not know
+            ready: list[Any] = wait(list(running))  # connections; the type of `wait` does not know them
             for connection in ready:
                 index, process = running[connection]
                 try:
@@ -84,7 +84,9 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
     """Body of a worker process."""
     os.environ["CLEP_PROGRESS"] = "0"
     sys.stdout = sys.stderr
-    warnings.simplefilter("ignore", SettlingWarning)  # each run's metrics tell; from many at once nobody could
+    warnings.simplefilter(
+        "ignore", SettlingWarning
+    )  # each run's metrics tell; warnings from many runs at once would be a jumble
     interrupted = False
 
     def interrupt(*_: Any) -> None:

@@ -25,20 +25,20 @@ def run(
 
     Args:
         config: what to run; `cells`, `seeds` and `workers` are ignored.
-        parent_run_id: MLflow run that this one belongs to.
-        tags: further tags of the MLflow run.
+        parent_run_id: the MLflow run that this one belongs to.
+        tags: more tags for the MLflow run.
         on_progress: called with `{"run_id": ...}` at the start and `{"experience": i}` after each experience.
 
     Raises:
         ConfigError, DataError: before anything is trained.
-        DivergenceError: if training diverged; the MLflow run is then FAILED and holds what came before.
-        KeyboardInterrupt: on Ctrl-C; the MLflow run is then KILLED and holds what came before.
+        DivergenceError: if training diverges; the MLflow run is then FAILED and keeps everything up to that point.
+        KeyboardInterrupt: on Ctrl-C; the MLflow run is then KILLED and keeps everything up to that point.
     """
     try:
         return _run(config, parent_run_id, tags or {}, on_progress or (lambda message: None))
     finally:
-        # Lightning's trainer and what it trains refer to each other, so the data of a run stay in memory until the
-        # garbage collector comes. It counts objects, not bytes: ten runs in one process held ten copies of MNIST.
+        # Lightning's trainer and its module refer to each other, so the data of a run stay in memory until the
+        # garbage collector runs. It counts objects, not bytes: ten runs in one process held ten copies of MNIST.
         gc.collect()
 
 

@@ -1,4 +1,4 @@
-"""Compare composed sets of strategies over seeds: every cell a run of its own, all under one parent run in MLflow."""
+"""Compare composed sets of strategies over seeds: one run per cell and seed, all under one parent run in MLflow."""
 
 import tempfile
 import time
@@ -15,16 +15,16 @@ from clep.results import Comparison
 def compare(config: Config, *, resume: bool = False) -> Comparison:
     """Run every cell of `config.cells` with every seed of `config.seeds`, `config.workers` at a time.
 
-    A cell that fails does not stop the others; it has its status and error in the result.
+    A run that fails does not stop the others; the result holds its status and error.
 
     Args:
         config: what to compare.
-        resume: whether to take over what the store holds already of the same configuration and version, from an
-            interrupted comparison or from a claim, instead of running it again.
+        resume: whether to reuse what the store already holds for the same configuration and version, from an
+            interrupted comparison or a claim, instead of running it again.
 
     Raises:
-        ConfigError, DataError: for anything that is wrong with a cell, before the first is trained.
-        KeyboardInterrupt: on Ctrl-C; runs under way and the parent run are then KILLED in MLflow.
+        ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
+        KeyboardInterrupt: on Ctrl-C; running runs and the parent run are then KILLED in MLflow.
     """
     started = time.perf_counter()
     cells = [(Cell(label(names)), replace(config, strategies=names)) for names in config.cells]

@@ -1,4 +1,4 @@
-"""Run the cells of a claim over its seeds, each as a run in MLflow, and write one table; resumes where it stopped."""
+"""Run the cells of a claim over its seeds, each as a run in MLflow, and write a table; it goes on where it stopped."""
 
 import shlex
 import tempfile
@@ -23,21 +23,21 @@ def run(
     output: str | Path = "docs/results",
     figure: bool = False,
 ) -> Table:
-    """Run what has not been run, then write `<claim>.md` and `<claim>.csv` into `output`.
+    """Run what is missing, then write `<claim>.md` and `<claim>.csv` into `output`.
 
-    What counts as done is said in `clep.comparison.Ledger`. In a claim with the column `diverged`, a run whose training
-    diverged is done as well, and no failure.
+    `clep.comparison.Ledger` says what counts as done. In a claim with the column `diverged`, a run whose training
+    diverged is also done, not a failure.
 
     Args:
         claim: what to run.
-        changes: further `key=value` changes for every cell, e.g. `data.root=...` or `workers=4`.
-        small: with the claim's changes for a quick look and two seeds; the table is then called `<claim>_small`.
-        output: folder of the tables; created if it is not there.
-        figure: write the figure of a grid there too; the run in MLflow has it anyway.
+        changes: more `key=value` changes for every cell, e.g. `data.root=...` or `workers=4`.
+        small: use the claim's changes for a quick look and two seeds; the table is then called `<claim>_small`.
+        output: folder of the tables; created if missing.
+        figure: write the figure of a grid there too; the run in MLflow has it in any case.
 
     Raises:
-        ConfigError, DataError: for anything wrong with a cell, before the first is trained.
-        KeyboardInterrupt: on Ctrl-C; what has finished is kept and found again.
+        ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
+        KeyboardInterrupt: on Ctrl-C; finished runs are kept and found again.
     """
     pipeline, shared = claim.base(small=small)
     base = compose(pipeline, [*shared, *changes])
@@ -88,5 +88,5 @@ def run(
 
 
 def _told(changes: Sequence[str]) -> list[str]:
-    """The changes that a reader of the table needs: not those of the machine."""
+    """The changes that matter to readers of the table: all except those about the machine."""
     return [change for change in changes if not change.startswith(("data.", "tracking.", "workers="))]

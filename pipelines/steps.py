@@ -11,7 +11,7 @@ from clep.errors import ConfigError
 from clep.randomness import seed_globals
 
 _SAMPLES = 200
-_SMALL_BETA = 0.1  # measured beside the beta of the configuration
+_SMALL_BETA = 0.1  # measured in addition to the beta of the configuration
 
 
 def run(config: Config) -> Steps:
@@ -20,7 +20,7 @@ def run(config: Config) -> Steps:
     The strategies of the configuration are ignored, and phases are centered.
 
     Raises:
-        ConfigError: for a network without an equilibrium gradient of its loss, or one that never settles.
+        ConfigError: for a network without an equilibrium gradient of its loss, or one that never settles (spikes).
     """
     _refuse(config)
     seed_globals(config.seed)
@@ -53,6 +53,6 @@ def _refuse(config: Config) -> None:
         )
     if config.network.dynamics == "bernoulli":
         raise ConfigError(
-            "network.dynamics: spikes never settle, so no number of steps is enough; measure the steps of their mean "
-            "field, network.dynamics=prototypical"
+            "network.dynamics: spikes never settle, so no number of steps is enough; measure their mean field instead, "
+            "with network.dynamics=prototypical"
         )

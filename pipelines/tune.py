@@ -1,4 +1,4 @@
-"""Search the hyperparameters of a strategy set on validation data; every trial a child run in MLflow, resumable."""
+"""Search the hyperparameters of a strategy set on validation data; every trial is a child run in MLflow."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,22 +20,22 @@ from clep.workers import run_jobs
 __all__ = ["Tuned", "run", "write"]
 
 _VALIDATION = 0.2
-_IN_A_ROW = 10  # failures after which a search gives up
-_DIVERGED = 0.0  # accuracy of a network that diverged: a finished trial, so that the sampler learns to keep away
+_IN_A_ROW = 10  # a search gives up after so many failures
+_DIVERGED = 0.0  # accuracy of a network that diverged: counts as finished, so the sampler learns to stay away
 _PRELOAD = ["clep.build", "clep.strategies.sleep_replay"]
 
 
 def run(config: Config) -> Tuned:
     """Search until `tune.trials` trials have finished; a search of the same configuration goes on where it stopped.
 
-    Trains on the training part alone and scores the final accuracy on the validation part (20 % if the configuration
-    names none), averaged over `tune.seeds`. It looks at the accuracy over all experiences, i.e. ahead in the stream.
-    A network that diverges scores 0.
+    Trains only on the training part. The score is the final accuracy on the validation part (20 % if the configuration
+    names none), averaged over `tune.seeds`. It covers all experiences, so it looks ahead in the stream. A network that
+    diverges scores 0.
 
     Raises:
         ConfigError, DataError: for anything wrong with the configuration or the ends of a range, before anything is
             trained.
-        TrialsFailedError: if ten trials in a row failed, with the reason of the last one, or if every trial diverged.
+        TrialsFailedError: if ten trials in a row fail (with the reason of the last one), or if every trial diverges.
         KeyboardInterrupt: on Ctrl-C; finished trials are kept and found again.
     """
     stream = {"evaluate_on": "validation", "validation_fraction": config.stream.validation_fraction or _VALIDATION}
@@ -80,7 +80,7 @@ def _check(base: Config, space: search.Space) -> None:
 def _trial(
     study: optuna.Study, base: Config, space: search.Space, uri: str, experiment_id: str, parent_run_id: str
 ) -> str | None:
-    """Run one trial; return why it failed, or None."""
+    """Run one trial; return why it failed, if it did."""
     trial = search.ask(study)
     state = TrialState.FAIL
     mean = error = None
@@ -120,7 +120,7 @@ def _scores(config: Config) -> list[float | str]:
 
 
 def _score(config: Config, tell: Callable[[Any], None]) -> float:
-    """What a worker process does: train, and return the final validation accuracy."""
+    """The work of one worker process: train, and return the final validation accuracy."""
     torch.set_num_threads(config.threads)
     seed_globals(config.seed)
     stream = build_stream(config)
@@ -132,7 +132,7 @@ def _score(config: Config, tell: Callable[[Any], None]) -> float:
 
 
 def _result(study: optuna.Study, base: Config, uri: str, parent_run_id: str) -> Tuned:
-    """What the search found: the best trial and its configuration, evaluated on test data."""
+    """The result of the search: the best trial and its configuration, set to evaluate on test data."""
     ranked = search.finished(study)
     best = ranked[0]
     config = replace(base, stream={"evaluate_on": "test", "validation_fraction": 0.0})

@@ -1,6 +1,6 @@
 """Deliberate bugs that the tests must catch: apply each to a copy of the checkout and run the tests that name it.
 
-A test suite that passes says little about bugs it would not see. Each row of `MUTANTS` is one wrong line that crashes
+A passing test suite says little about the bugs it would miss. Each row of `MUTANTS` is one wrong line that crashes
 nothing: training goes on, and only the numbers are wrong. A mutant that survives is a hole in the tests.
 
     python scripts/mutants.py                           # all of them, as a Markdown table
@@ -31,7 +31,7 @@ class Mutant:
         file: where it is, relative to the checkout.
         old: text that stands in the file exactly once.
         new: what the bug makes of it.
-        tests: node ids of pytest, each of which must fail; without parameters, one set of them must.
+        tests: node ids of pytest; each must fail. If an id leaves out the parameters, one set of them must fail.
         wrong: what would silently go wrong.
     """
 
@@ -93,7 +93,7 @@ MUTANTS = (
         "[g.mul_(before / after) for g in gradients]",
         "[g.mul_(after / before) for g in gradients]",
         ("tests/equilibrium/test_adaptation.py::test_adaptation_changes_the_direction_and_rescaling_keeps_the_norm",),
-        "Rescaling after adaptation works the wrong way round, a learning rate that nobody asked for.",
+        "Rescaling after adaptation works the wrong way round and silently changes the learning rate.",
     ),
     Mutant(
         "clep/equilibrium/gradients/linear.py",
@@ -162,7 +162,7 @@ MUTANTS = (
         "before=after if notes.before is None else notes.before,",
         "before=after,",
         ("tests/test_training.py::test_accuracy_before_a_consolidation_is_that_of_the_weights_before_it",),
-        "Accuracy before a consolidation is that after it, and sleep seems to do nothing.",
+        "Accuracy before a consolidation is copied from after it, and sleep seems to do nothing.",
     ),
     Mutant(
         "clep/training.py",
@@ -197,14 +197,14 @@ MUTANTS = (
         "total, count = before.mean.double() * before.count + total, before.count + count",
         "pass",
         ("tests/strategies/test_sleep_replay_inputs.py::test_statistics_run_over_all_experiences",),
-        "Sleep is driven by the latest experience alone.",
+        "Only the latest experience drives sleep.",
     ),
     Mutant(
         "clep/sleep/rule.py",
         "learns = synapse[layer, 0] != 0.0 or synapse[layer, 1] != 0.0",
         "learns = layer == 0",
         ("tests/sleep/test_simulation.py::test_a_sleep_equals_a_plain_loop_over_neurons_and_synapses_to_the_bit",),
-        "Sleep changes the weights of the input alone.",
+        "Sleep changes only the weights of the input.",
     ),
     Mutant(
         "clep/sleep/rule.py",
@@ -245,7 +245,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 1
         tests = sorted({test for mutant in chosen for test in mutant.tests})
         without = run_tests(clean, tests, options.timeout * len(chosen))
-        if without.returncode > 1:  # pytest's own word for anything else than a failed test
+        if without.returncode > 1:  # how pytest reports anything other than a failed test
             print(f"the tests cannot be run without a bug:\n{without.stdout}{without.stderr}", file=sys.stderr)
             return 1
         broken = failures(without)
@@ -269,7 +269,7 @@ each. It fails if a bug survives. None of them crashes anything, so a test has t
 
 
 def problems(mutant: Mutant, folder: Path) -> Iterable[str]:
-    """What is wrong with a row of the table: a file, a text or a test that is not there."""
+    """What is wrong with a row of the table: a missing file, text or test."""
     file = folder / mutant.file
     count = file.read_text(encoding="utf-8").count(mutant.old) if file.is_file() else 0
     if count != 1:
@@ -281,7 +281,7 @@ def problems(mutant: Mutant, folder: Path) -> Iterable[str]:
 
 
 def verdict_on(mutant: Mutant, clean: Path, timeout: float) -> str:
-    """`caught` if every test of the mutant fails with it, otherwise what happened instead."""
+    """`caught` if every test of the mutant fails, otherwise what happened instead."""
     with tempfile.TemporaryDirectory(prefix="mutant-", dir=clean.parent) as name:
         folder = Path(shutil.copytree(clean, Path(name, "clep"), symlinks=True))
         file = folder / mutant.file
@@ -295,7 +295,7 @@ def verdict_on(mutant: Mutant, clean: Path, timeout: float) -> str:
 
 
 def run_tests(folder: Path, tests: Sequence[str], timeout: float) -> subprocess.CompletedProcess[str]:
-    """Run some tests in a copy of the checkout, whose clep shadows the installed one in all processes of the tests."""
+    """Run some tests in a copy of the checkout; its clep shadows the installed one in all processes of the tests."""
     command = [sys.executable, "-B", "-m", "pytest", "-q", "-rf", "--tb=no", "-p", "no:cacheprovider", *tests]
     environment = os.environ | {"PYTHONPATH": str(folder), "COLUMNS": "1000"}  # failed tests by their full names
     return subprocess.run(
@@ -309,7 +309,7 @@ def failures(done: subprocess.CompletedProcess[str]) -> list[str]:
 
 
 def copy_checkout(folder: Path) -> None:
-    """Copy all files that git knows or would add; the rooms that installation maps into clep lie inside it."""
+    """Copy all files that git knows or would add; the rooms that installation maps into clep go inside it."""
     listed = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     names = subprocess.run(listed, cwd=ROOT, check=True, capture_output=True, text=True).stdout
     for name in filter(None, names.split("\0")):
@@ -322,7 +322,7 @@ def copy_checkout(folder: Path) -> None:
 
 
 def markdown(mutants: Sequence[Mutant], verdicts: Sequence[str]) -> str:
-    """The table of mutants and what became of them."""
+    """The table of mutants and their verdicts."""
     lines = ["| what would silently go wrong | where | bug | verdict | test |", "|---|---|---|---|---|"]
     for mutant, verdict in zip(mutants, verdicts, strict=True):
         bug = f"`{_cell(mutant.old)}` → `{_cell(mutant.new)}`"

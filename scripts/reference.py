@@ -1,6 +1,6 @@
 """The reference pages of the documentation, generated from the code whenever the site is built.
 
-MkDocs loads this file as a hook (see mkdocs.yml). A page is never written to disk, so it cannot be stale.
+MkDocs loads this file as a hook (see mkdocs.yml). Pages are never written to disk, so they cannot be stale.
 """
 
 import argparse
@@ -26,7 +26,7 @@ _GENERATED = "This page is generated from the code.\n"
 
 
 def on_config(config: MkDocsConfig) -> MkDocsConfig:
-    """List the table of every claim that has one, at the end of the results (called by MkDocs)."""
+    """List the tables of claims at the end of the results (called by MkDocs)."""
     (results,) = [section["Results"] for section in config.nav or [] if "Results" in section]
     results.append({"Tables": [{name: f"results/{name}.md"} for name in measured()]})
     return config
@@ -40,7 +40,7 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 
 def pages() -> dict[str, str]:
-    """Path within the site -> Markdown of every generated page."""
+    """Path within the site -> Markdown, for every generated page."""
     return {
         "reference/commands.md": commands(),
         "reference/keys.md": keys(),
@@ -61,7 +61,7 @@ def measured() -> list[str]:
 
 
 def of_root(name: str) -> str:
-    """A page that stands at the top of the repository, with its links as seen from the site."""
+    """A page from the top of the repository, with links that work in the site."""
     return (ROOT / name).read_text(encoding="utf-8").replace("](docs/", "](")
 
 
@@ -69,14 +69,14 @@ def keys() -> str:
     """Every key of a configuration, with its type, range, default and meaning."""
     page = ["# Keys", _GENERATED]
     page += [
-        "Any of them goes on the command line as `key=value` or into a YAML file; `clep show` prints them all. A wrong "
-        "key or value is refused before anything is trained.\n"
+        "Set any of them on the command line as `key=value` or in a YAML file; `clep show` prints them all. clep "
+        "refuses wrong keys and values before it trains anything.\n"
     ]
     return "\n".join([*page, *_sections(Config, "", 2)])
 
 
 def _sections(schema: type[specs.Spec], prefix: str, level: int) -> Iterator[str]:
-    """The options of a section as a table, then its own sections in the same way."""
+    """The options of a section as a table, followed by its subsections."""
     hints, inner, rows = get_type_hints(schema), [], []
     for field in schema.options():
         kind = hints[field.name]
@@ -104,7 +104,7 @@ def _row(name: str, kind: Any, field: dataclasses.Field[Any]) -> tuple[str, str,
 
 
 def _yaml(value: Any) -> str:
-    """A value as one writes it in YAML, as code."""
+    """A value as YAML, as code."""
     if value is dataclasses.MISSING or value is inspect.Parameter.empty:
         return "required"
     if isinstance(value, list | tuple):
@@ -127,9 +127,9 @@ def strategies() -> str:
     """Every registered strategy and its parameters."""
     page = ["# Strategies", _GENERATED]
     page += [
-        "`strategies=[NAME, ...]` selects a set, `strategy.NAME.PARAMETER=VALUE` sets a parameter. Where "
-        "`configs/strategy/` has a file of the name, its values are the defaults. Any other Avalanche plugin works by "
-        "its import path.\n"
+        "`strategies=[NAME, ...]` selects a set, `strategy.NAME.PARAMETER=VALUE` sets a parameter. If "
+        "`configs/strategy/` has a file with that name, its values are the defaults. Any other Avalanche plugin works "
+        "by its import path.\n"
     ]
     files = config.builtin("strategy")
     for name in registry.names():
@@ -147,7 +147,7 @@ def strategies() -> str:
 
 
 def _about(cls: type, line: str) -> str:
-    """What a strategy does: the docstrings of its module and class, or of an Avalanche plugin the first paragraph."""
+    """What a strategy does: the docstrings of its module and class; for an Avalanche plugin, the first paragraph."""
     if not cls.__module__.startswith("clep."):
         return f"{line}\n\n{_summary(cls.__doc__).partition(chr(10) * 2)[0]}".strip()
     module = inspect.cleandoc(inspect.getmodule(cls).__doc__ or "")
@@ -157,7 +157,7 @@ def _about(cls: type, line: str) -> str:
 
 
 def _hints(cls: type) -> dict[str, Any]:
-    """The types of a constructor's parameters; none where they name what is not there at run time."""
+    """The types of a constructor's parameters; empty if they need names that do not exist at run time."""
     try:
         return get_type_hints(inspect.getattr_static(cls, "__init__"))
     except NameError:
@@ -165,7 +165,7 @@ def _hints(cls: type) -> dict[str, Any]:
 
 
 def _meanings(cls: type) -> dict[str, str]:
-    """Parameter -> what the docstrings of a class and its constructor say of it, in Google's form or in Sphinx's."""
+    """Parameter -> its description in the docstrings of a class and its constructor, in Google's or Sphinx's form."""
     meanings: dict[str, str] = {}
     name, indent = "", 0
     constructor = vars(cls).get("__init__")
@@ -186,13 +186,13 @@ def _meanings(cls: type) -> dict[str, str]:
 
 def networks() -> str:
     """The networks by name."""
-    text = "`network=NAME` selects one; the keys below it are what differs from [the defaults](keys.md#network)."
+    text = "`network=NAME` selects one; the keys below it differ from [the defaults](keys.md#network)."
     return "\n".join(["# Networks", _GENERATED, f"{text}\n", *_files("network")])
 
 
 def streams() -> str:
     """The streams by name."""
-    text = "`stream=NAME` selects the data; [`stream.*`](keys.md#stream) says how they are cut into experiences."
+    text = "`stream=NAME` selects the data; [`stream.*`](keys.md#stream) says how to cut them into experiences."
     rows = [(f"`{name}`", line) for name, line in config.builtin("stream").items()]
     return "\n".join(["# Streams", _GENERATED, f"{text}\n", *_table(("name", "data"), rows)])
 
@@ -229,7 +229,7 @@ def commands() -> str:
 def metrics() -> str:
     """The metrics of a run by name, and the functions behind those of the accuracy matrix."""
     page = ["# Metrics", _GENERATED, "## Names\n"]
-    page += ["What MLflow shows for a run. A strategy may add metrics of its own.\n"]
+    page += ["The metrics of a run in MLflow. A strategy may add its own.\n"]
     rows = [(f"`{m.shown}`", m.meaning, m.step, "" if m.by == PIPELINE else f"`{m.by}`") for m in METRICS.values()]
     page += _table(("metric", "meaning", "its step is", "logged by"), rows)
     page += ["## Functions of the accuracy matrix\n", "::: clep.metrics"]
@@ -238,9 +238,9 @@ def metrics() -> str:
 
 
 def python() -> str:
-    """The public names: a spec by its options, anything else from its docstring by mkdocstrings."""
+    """The public names: a spec by its options, anything else by its docstring, through mkdocstrings."""
     page = ["# Python API", _GENERATED]
-    page += ["All of these are names of the package `clep`; anything else may move. See also [Metrics](metrics.md).\n"]
+    page += ["The package `clep` has these public names; anything else may move. See also [Metrics](metrics.md).\n"]
     for name in clep.__all__:
         public = getattr(clep, name)
         if _is_spec(public):

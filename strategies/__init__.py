@@ -1,1 +1,1 @@
-"""Built-in strategies, one file each; the first place to look before writing your own."""
+"""Built-in strategies, one file each. Look here before you write your own."""

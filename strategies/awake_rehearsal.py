@@ -1,7 +1,7 @@
 """Awake rehearsal: train each experience together with stored samples of the earlier ones.
 
 References:
-    Tadros et al. 2022 (Nat. Commun. 13:7742): old samples, a share of all, are appended to the new ones.
+    Tadros et al. 2022 (Nat. Commun. 13:7742): a share of the old samples is appended to the new ones.
     Chaudhry et al. 2019 (arXiv 1902.10486): small memories.
 """
 
@@ -31,12 +31,12 @@ MEMORY_SIZE = 50
 
 
 class AwakeRehearsal(Strategy):
-    """Append the stored samples to the data of each new experience; every epoch shows each of them once.
+    """Append the stored samples to the data of each new experience; every epoch shows each one once.
 
     Args:
-        memory_size: number of samples kept over all classes, >= 1; None for 50, or where `fraction` is given.
-        fraction: share of the samples of each class seen that is kept instead, in (0, 1]: the memory grows with the
-            stream. None for a memory of fixed size.
+        memory_size: number of samples to keep over all classes, >= 1; None for 50, or if `fraction` is given.
+        fraction: instead, share of each class's samples to keep, in (0, 1]: the memory grows with the stream. None for
+            a memory of fixed size.
         policy: which samples a memory of fixed size keeps: `class_balanced`, `experience_balanced` or `reservoir`.
 
     Raises:
@@ -63,7 +63,7 @@ class AwakeRehearsal(Strategy):
             self.buffer: ExemplarsBuffer = POLICIES[policy](int(size))
         elif memory_size is not None:
             raise ConfigError(
-                f"fraction: the memory has either a share ({fraction}) or a size (memory_size={memory_size}); "
+                f"fraction: give the memory either a share ({fraction}) or a size (memory_size={memory_size}); "
                 "set one of them to null."
             )
         elif policy != "class_balanced":
@@ -87,10 +87,10 @@ class AwakeRehearsal(Strategy):
 
 
 class ClassShareBuffer(BalancedExemplarsBuffer[ReservoirSamplingBuffer]):
-    """Keeps `max(1, round(fraction * n))` of the n samples seen of each class.
+    """Keeps `max(1, round(fraction * n))` of the n samples seen in each class.
 
-    A class-balanced policy whose size grows could not do this: by the time a class is granted more space, its samples
-    are lost.
+    A class-balanced policy with a growing size could not do this: by the time a class gets more space, its samples are
+    lost.
     """
 
     def __init__(self, fraction: float) -> None:

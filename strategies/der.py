@@ -1,6 +1,6 @@
-"""Dark experience replay (DER, DER++): rehearse stored samples together with the outputs the network gave for them.
+"""Dark experience replay (DER, DER++): rehearse stored samples together with the network's earlier outputs for them.
 
-Reference: Buzzega et al. 2020 (arXiv 2004.07211). Avalanche's DER is a training template, which cannot be combined with
+Reference: Buzzega et al. 2020 (arXiv 2004.07211). Avalanche's DER is a training template and cannot be combined with
 other strategies; this plugin gives bit-identical weights.
 """
 
@@ -16,7 +16,7 @@ from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
 
 class DER(Strategy):
-    """Add a batch of stored samples to every batch and keep the network's outputs on them where they were.
+    """Add a batch of stored samples to every batch and hold the network's outputs on them in place.
 
     With B new and M stored samples, z the stored outputs and L the learner's loss:
     `loss = L(new) + alpha mean((output - z)^2) + beta L(stored)`.
@@ -24,7 +24,7 @@ class DER(Strategy):
     Args:
         mem_size: number of samples stored, >= 1.
         alpha: weight of the distance to the stored outputs, >= 0.
-        beta: weight of the loss on stored samples, >= 0; 0 is DER, more is DER++.
+        beta: weight of the loss on stored samples, >= 0; 0 for DER, above 0 for DER++.
         batch_size_mem: stored samples per batch, >= 1; None for the batch size of training.
 
     Raises:
@@ -55,7 +55,7 @@ class DER(Strategy):
         return rehearsal_refusals("der", self, self.buffer, batch_size, kwargs.get("plugins", ()))
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Open the memory, if it fills a batch."""
+        """Start drawing from the memory, if it fills a batch."""
         self._batches = stored_batches(self.buffer, self.batch_size_mem or strategy.train_mb_size)
 
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
@@ -66,7 +66,7 @@ class DER(Strategy):
             self._outputs = outputs
 
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
-        """Replace the loss of the joined batch."""
+        """Replace the loss for the joined batch."""
         if self._outputs is None:
             return
         n = len(self._outputs)
@@ -78,7 +78,7 @@ class DER(Strategy):
         strategy.loss = loss
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Store samples of the experience just trained with the network's outputs."""
+        """Store samples of the experience just trained, with the network's outputs."""
         self._batches, self._outputs = None, None
         self.buffer.update(strategy)
 

@@ -1,6 +1,6 @@
 """Experience replay with an asymmetric loss (ER-ACE): new samples do not push the outputs of old classes down.
 
-Reference: Caccia et al. 2022 (arXiv 2104.05025). Avalanche's ER-ACE is a training template, which cannot be combined
+Reference: Caccia et al. 2022 (arXiv 2104.05025). Avalanche's ER-ACE is a training template and cannot be combined
 with other strategies; this plugin gives bit-identical weights.
 """
 
@@ -21,9 +21,9 @@ class ERACE(Strategy):
 
     With L the learner's loss, C the classes in the batch of new samples and o_C the outputs of C:
     `loss = (L(o(stored), y) + L(o_C(new), y)) / 2`, from the second experience on. Cross-entropy over o_C is a softmax
-    over C alone. The squared error of equilibrium networks is half the squared distance of o_C to the one-hot label
+    over only C. The squared error of equilibrium networks is half the squared distance of o_C to the one-hot label
     within C. The outputs of other classes then have no target: the nudge on them is zero, and they move freely in the
-    nudged phase. The samples of an experience are in memory from its start, as in Avalanche.
+    nudged phase. As in Avalanche, the memory holds samples of an experience from its start.
 
     Args:
         mem_size: number of samples stored over all classes, >= 1.
@@ -53,7 +53,7 @@ class ERACE(Strategy):
         return rehearsal_refusals("er_ace", self, self.buffer, batch_size, kwargs.get("plugins", ()))
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Store samples of the experience; from the second one on, open the memory."""
+        """Store samples of the experience; from the second one on, start drawing from the memory."""
         self.buffer.post_adapt(strategy, strategy.experience)
         batches = stored_batches(self.buffer, self.batch_size_mem or strategy.train_mb_size)
         self._batches = batches if strategy.experience.current_experience > 0 else None
@@ -64,7 +64,7 @@ class ERACE(Strategy):
             self._stored = [tensor.to(strategy.device) for tensor in next(self._batches)]
 
     def after_forward(self, strategy: Any, **kwargs: Any) -> None:
-        """Compute the outputs for them."""
+        """Compute the outputs for the stored samples."""
         if self._stored:
             self._output = strategy.model(self._stored[0])
 
@@ -75,7 +75,7 @@ class ERACE(Strategy):
             strategy.loss = strategy._make_empty_loss() + loss
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Close the memory."""
+        """Stop drawing from the memory."""
         self._batches, self._stored, self._output = None, [], None
 
     def memory(self) -> Memory:

@@ -15,7 +15,7 @@ class GEM(GEMPlugin, Strategy):
     """Project gradients so that the loss on stored samples of every earlier experience does not grow.
 
     Args:
-        patterns_per_experience: number of samples stored per experience, >= 1.
+        patterns_per_experience: number of samples to store per experience, >= 1.
         memory_strength: offset of the projection in favour of backward transfer (gamma of the paper), >= 0.
 
     Raises:
@@ -30,11 +30,11 @@ class GEM(GEMPlugin, Strategy):
             )
         in_range("patterns_per_experience", patterns_per_experience, 1)
         in_range("memory_strength", memory_strength, 0.0)
-        # Avalanche has no types, so mypy sees only the other base, whose constructor takes nothing.
+        # Avalanche has no types, so mypy sees only the other base; its constructor takes nothing.
         super().__init__(patterns_per_experience, memory_strength)  # type: ignore[call-arg]
 
     def memory(self) -> Memory:
-        """The stored samples; the gradients that the latest update took on them count as statistics."""
+        """The stored samples; their gradients from the latest update count as statistics."""
         samples = [self.memory_x, self.memory_y]
         return Memory(
             exemplars=sum(map(len, self.memory_y.values())),

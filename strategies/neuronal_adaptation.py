@@ -1,4 +1,4 @@
-"""Neuronal adaptation: nudged or clamped states are pulled back towards the free equilibrium before the weights change.
+"""Neuronal adaptation: pull nudged or clamped states back towards the free equilibrium before the weights change.
 
 Reference: Kubo, Chalmers & Luczak 2022 (arXiv 2204.14008), Eq. 8.
 """
@@ -22,8 +22,8 @@ class NeuronalAdaptation(Strategy):
     Args:
         steps: number of adaptation steps, >= 0.
         rate: share of the free equilibrium in each step, in [0, 1].
-        rescale: whether the update keeps the norm it had before adaptation; without it, adaptation also lowers the
-            learning rate, and under centered nudging does little else.
+        rescale: whether the update keeps the norm that it had before adaptation. If not, adaptation also lowers the
+            learning rate; under centered nudging it does little else.
 
     Raises:
         ConfigError: for a value out of range.
@@ -53,7 +53,7 @@ class NeuronalAdaptation(Strategy):
             )
         elif model.spec.dynamics == "bernoulli":
             yield (
-                "network.dynamics: neuronal_adaptation moves the states step by step, and a single step of spikes is "
+                "network.dynamics: neuronal_adaptation moves the states step by step, and with spikes a single step is "
                 "noise; use network.dynamics=prototypical."
             )
         elif model.gradient.needs.own_updates or not hasattr(model.gradient, "adaptation"):

@@ -9,11 +9,11 @@ from avalanche.training.plugins import SynapticIntelligencePlugin
 
 
 class SI(SynapticIntelligencePlugin):
-    """Penalise changes of parameters in proportion to what each contributed to lowering earlier losses.
+    """Penalise changes of parameters in proportion to how much each one lowered earlier losses.
 
-    On the CPU, Avalanche 0.6 stores the "old" values of parameters as views, which change along with the parameters:
-    every importance is then zero, and SI is naive training. Here they are copies. Negative importances, which would
-    reward change without limit, count as zero. Avalanche limits each importance to 0.001.
+    On the CPU, Avalanche 0.6 stores the "old" values of parameters as views that change along with the parameters. So
+    every importance is zero, and SI is naive training. Here they are copies. Negative importances would reward
+    unlimited change, so they count as zero. Avalanche limits each importance to 0.001.
 
     Args:
         si_lambda: strength of the penalty.

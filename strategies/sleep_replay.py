@@ -1,9 +1,9 @@
-"""Sleep replay consolidation (SRC): after each experience, noise shaped like the inputs replays what the weights know.
+"""Sleep replay consolidation (SRC): after each experience, noise shaped like the inputs reactivates what was learned.
 
 References:
     Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742): the rule, for feed-forward networks.
     Kubo, Delanois & Bazhenov 2025 (arXiv 2508.14081): SRC for networks trained by equilibrium propagation. Its
-    constants are not public; what the papers leave open is decided here and named in the run's tags.
+    constants are not public; our choices for what the papers leave open are in the run's tags.
 """
 
 import math
@@ -37,23 +37,23 @@ STATISTICS = ("seen", "current")
 SPIKES = ("bernoulli", "poisson")
 MEMBRANES = ("uniform", "time_steps")
 _STEPS_PER_UPDATE = 1000  # of the progress bar
-_BATCH = 500  # of the inputs whose statistics are taken
+_BATCH = 500  # inputs at a time while the statistics are taken
 
 
 class SleepReplay(Strategy):
     """After each experience, run the network as spiking neurons driven by the mean input of everything seen so far.
 
-    A sleeping neuron that fires strengthens the synapses whose lower neuron fired with it and weakens the others,
-    through a gate that leaves positive weights nearly alone (see `clep.sleep`). Biases are frozen. Sleep knows the
-    weights, the mean input and one activity maximum per layer, but no sample of the past. In a network with
-    convolutions the dense layers above them sleep, driven by the mean activity below them; the convolutions are frozen.
+    A sleeping neuron that fires strengthens its synapses from neurons that fired with it and weakens the others,
+    through a gate that hardly changes positive weights (see `clep.sleep`). Biases are frozen. Sleep knows the weights,
+    the mean input and one activity maximum per layer, but no sample of the past. In a network with convolutions, the
+    dense layers above them sleep, driven by the mean activity below; the convolutions are frozen.
 
     Parameters "per layer" take one value for all layers, two for the hidden layers and the output layer, or one each.
     Parameters without a source are this package's own.
 
     Args:
         steps: steps of the sleep after the first experience, >= 0.
-        steps_per_experience: further steps for each later experience, >= 0 (Tadros 2022: 15 000 and 5 000).
+        steps_per_experience: steps added for each later experience, >= 0 (Tadros 2022: 15 000 and 5 000).
         rate: an input fires with probability `min(1, rate * its mean)` per step, > 0.
         decay: factor on the membrane potential per step, in [0, 1].
         threshold: per layer, the share of the largest pre-activation seen so far at which a neuron fires, > 0.
@@ -61,34 +61,34 @@ class SleepReplay(Strategy):
             of the layer's weights at the first sleep, >= 0.
         decrement_ratio: per layer, decrement / increment, >= 0.
         gate_width: width of the gate in standard deviations of the layer's weights at the first sleep, > 0.
-        patch: side of the random square of the image that drives each step, as a share of its side, in (0, 1]; 1 for
-            the whole image. Vectors are never masked.
+        patch: in each step, only a random square of the image drives sleep; its side as a share of the image's, in (0,
+            1]; 1 for the whole image. Vectors are never masked.
         feedback: kappa, strength of top-down input during sleep, >= 0; 0 sleeps bottom-up.
         inhibition: mean inhibition among the units of a layer, >= 0: in each step, `inhibition * mean(I)` over the
-            layer is subtracted from the input I of each unit. It is a share of the input, whatever the layer's size and
-            thresholds; at 1, input common to the whole layer fires no neuron; only differences count. The code of
-            Tadros 2022 has the term and leaves it at 0.
+            layer is subtracted from the input I of each unit. Being a share of the input, it does not depend on the
+            layer's size or thresholds. At 1, input common to the whole layer fires no neuron; only differences count.
+            The code of Tadros 2022 has the term but leaves it at 0.
 
     Other arguments:
-        gate: `matlab`, g(w) = 2 / (1 + exp(w / width)) as in the code of Tadros 2022, or `none`, g = 1, under which
-            weights grow without limit; it therefore needs `bounds`.
+        gate: `matlab`, g(w) = 2 / (1 + exp(w / width)) as in the code of Tadros 2022, or `none`, g = 1. Without a gate
+            weights grow without limit, so `none` needs `bounds`.
         bounds: largest absolute value that sleep gives to a weight, in standard deviations of the layer's weights at
             the first sleep, > 0; null for none.
-        symmetric: whether a synapse between two hidden or output neurons, whose weight works in both directions,
-            changes by the mean of the rules at its two ends. Synapses of the input learn at one end only.
+        symmetric: whether a synapse between two hidden or output neurons changes by the mean of the rules at its two
+            ends, since its weight works in both directions. Synapses of the input learn only at one end.
         statistics: `seen`, mean and maxima over all experiences (Tadros 2022), or `current`, over the latest one: sleep
             then knows earlier experiences only through the weights.
-        spikes: how inputs fire: `bernoulli` as under `rate`, or `poisson`, counts of which the first spike remains, so
-            that the probability is 1 - exp(-rate * mean).
+        spikes: how inputs fire: `bernoulli`, as under `rate`, or `poisson`: a count of at least 1 gives one spike, so
+            the probability is 1 - exp(-rate * mean).
         every: sleep after every so many experiences, >= 0; 0: only after the last one of the stream.
-        shuffled: control for whether the replayed patterns matter: neurons fire as usual, but the rule sees as many
-            lower neurons at random positions instead of those that fired.
+        shuffled: a control for whether the replayed patterns matter: neurons fire as usual, but the rule sees the same
+            number of random lower neurons instead of those that fired.
         membrane: `uniform`, every potential decays by `decay`, or `time_steps`, by `decay ** (dt / mean dt)` with the
             unit's own time step dt in waking and the mean over its layer: slow units integrate for longer, and the mean
             leak rate stays that of `decay`. A linear read-out has no time step and decays by `decay`.
 
     Raises:
-        ConfigError: for a value out of range, or no gate without bounds.
+        ConfigError: for a value out of range, or if neither a gate nor bounds limit the weights.
 
     Example:
         >>> import clep
@@ -168,7 +168,7 @@ class SleepReplay(Strategy):
         """Standard deviation of each layer's weights at the first sleep, the unit of the rule's constants."""
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
-        """Refuse models without a stack of dense layers, and values that do not fit the stack."""
+        """Refuse models without a stack of dense layers, and values that do not fit it."""
         try:
             stack = stack_of(learner.network)
         except ConfigError as error:
@@ -186,12 +186,12 @@ class SleepReplay(Strategy):
             )
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Refuse a stream without an end, if the end is when to sleep."""
+        """Refuse a stream of unknown length, if sleep is to come at its end."""
         if self.every == 0:
             is_last(strategy.experience)
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Take the statistics of the experience just trained, then sleep, if it is time to."""
+        """Take the statistics of the experience just trained, then sleep if it is time to."""
         stack = stack_of(strategy.model)
         first = self._observe(strategy, stack)
         self.experiences += 1
@@ -204,8 +204,8 @@ class SleepReplay(Strategy):
         self._log_residual("after", stack, first)
 
     def _observe(self, strategy: Any, stack: DenseStack) -> Tensor:
-        """Take the statistics; returns the first batch of inputs, on the device of the model."""
-        # A loader draws a number when it starts, here from a generator that nothing else draws from.
+        """Take the statistics; return the first batch of inputs, on the device of the model."""
+        # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
         loader = DataLoader(strategy.experience.dataset.eval(), batch_size=_BATCH, generator=torch.Generator())
         batches = (images.to(strategy.device) for images, *_ in loader)
         first = next(batches)
@@ -213,13 +213,14 @@ class SleepReplay(Strategy):
         return first
 
     def _log_residual(self, when: str, stack: DenseStack, x: Tensor) -> None:
-        """How far the network is from its fixed point after a free phase; larger weights may keep it from settling."""
+        """Log how far the network is from its fixed point after a free phase; large weights may keep it from
+        settling."""
         if stack.residual is not None:
             self.log(metric_names.SLEEP_RESIDUAL.format(when=when), stack.residual(x))
 
     @torch.no_grad()
     def _sleep(self, stack: DenseStack) -> list[Tensor]:
-        """The weights after a sleep that begins with those of the stack."""
+        """The weights after a sleep that starts from those of the stack."""
         weights = stack.weights
         seed = int(torch.randint(2**62, (1,), generator=self.generator))
         draws, shuffles = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
@@ -228,7 +229,7 @@ class SleepReplay(Strategy):
         steps = self.steps + (self.experiences - 1) * self.steps_per_experience
         with progress_bar(total=steps, desc="sleep", unit="step", delay=2) as bar:
             if isinstance(asleep, CompiledSimulation) and not asleep.is_compiled():
-                bar.set_description("sleep (compiling, some seconds, the first time only)")
+                bar.set_description("sleep (compiling for a few seconds, only the first time)")
             for start in range(0, steps, _STEPS_PER_UPDATE):
                 piece = min(_STEPS_PER_UPDATE, steps - start)
                 asleep.run(self._input_spikes(piece, draws))
@@ -243,7 +244,7 @@ class SleepReplay(Strategy):
         return slept
 
     def _decays(self, stack: DenseStack) -> list[float | np.ndarray]:
-        """Decay of each layer: of all its neurons, or of each."""
+        """Decay of each layer: one for all its neurons, or one each."""
         steps = [layer.time_step if self.membrane == "time_steps" else None for layer in stack.layers]
         return [self.decay if dt is None else self.decay ** relative(dt) for dt in steps]
 
@@ -291,7 +292,7 @@ def per_layer(name: str, values: Sequence[float], depth: int) -> list[float]:
     """Spread `values` over `depth` layers: one for all, two for the hidden layers and the output, or one each.
 
     Raises:
-        ConfigError: for another number of values.
+        ConfigError: for any other number of values.
 
     Example:
         >>> per_layer("threshold", [0.1, 0.7], 3)
@@ -309,16 +310,16 @@ def per_layer(name: str, values: Sequence[float], depth: int) -> list[float]:
 
 
 def relative(time_steps: Tensor) -> np.ndarray:
-    """Time steps over their mean, float64; equal ones are exactly 1."""
+    """Time steps divided by their mean, float64; equal ones become exactly 1."""
     dt = time_steps.detach().cpu().double().numpy()
     return dt / (dt[0] + (dt - dt[0]).mean())
 
 
 def is_last(experience: Any) -> bool:
-    """Say whether an experience is the last one of its stream.
+    """Whether an experience is the last one of its stream.
 
     Raises:
-        ConfigError: if it belongs to no stream, or to one without a length.
+        ConfigError: if it has no stream, or one of unknown length.
     """
     try:
         with experience.no_attribute_masking():

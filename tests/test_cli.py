@@ -145,7 +145,7 @@ def test_ctrl_c_exits_with_130_and_says_what_was_kept(pipelines, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert "MLflow has it as KILLED" in err
+    assert "is KILLED in MLflow" in err
 
 
 def test_a_traceback_is_shown_when_asked_for(pipelines, capsys, monkeypatch):

@@ -86,5 +86,5 @@ def test_columns_are_refused_by_name_and_without_what_they_need():
         columns.chosen(["wurst"])
     config = compose("class_incremental")
     columns.check_needs(columns.chosen(["worst", "std"]), config)
-    with pytest.raises(ConfigError, match=r"^learner\.evaluate_epochs: the column `std_last_epochs` needs"):
+    with pytest.raises(ConfigError, match=r"^learner\.evaluate_epochs: required by the column `std_last_epochs`"):
         columns.check_needs(columns.chosen(["std_last_epochs"]), config)

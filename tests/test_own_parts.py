@@ -246,8 +246,8 @@ def test_a_wrong_path_and_a_wrong_kind_name_the_key_and_the_reason(override, tex
             "{factro: 2}",
             "factro: unknown option `factro`; did you mean `factor`? Valid options: factor",
         ),
-        ("own_parts:Doubled", "{beta: 0.1}", "beta: it is a key of its own; set learner.beta"),
-        ("cost", "{beta: 0.1}", "beta: it is a key of its own; set learner.beta"),
+        ("own_parts:Doubled", "{beta: 0.1}", "beta: it has its own key; set learner.beta"),
+        ("cost", "{beta: 0.1}", "beta: it has its own key; set learner.beta"),
     ],
 )
 def test_options_of_a_gradient_that_are_unknown_or_keys_of_the_learner_are_refused(gradient, options, text, own_parts):

@@ -85,7 +85,7 @@ def test_an_unknown_name_is_answered_with_the_nearest_all_names_and_the_way_to_o
     assert message.startswith(
         "strategies: unknown strategy `slep_replay`; did you mean `sleep_replay`? Valid strategies: "
     )
-    assert ", ".join(registry.names()) + ". A strategy of your own is named by its import path" in message
+    assert ", ".join(registry.names()) + ". Name your own strategy by its import path" in message
 
 
 @pytest.mark.parametrize("name", ["avalanche.training:DER", "avalanche.training:ER_ACE", "avalanche.training.Naive"])

@@ -1,11 +1,11 @@
-"""How fast clep is: whole updates beside an autograd baseline, and a sleep beside a torch loop."""
+"""How fast clep is: whole updates against an autograd baseline, and a sleep against a torch loop."""
 
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it once, when torch is imported
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it once, at import
 
 import torch
 
@@ -38,11 +38,11 @@ class Timings:
 
 
 def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
-    """Time the cases, updates synchronous and asynchronous.
+    """Time the cases; updates both synchronous and asynchronous.
 
     Args:
         cases: names of `updates.CASES` or `sleep.CASES`; all updates if empty.
-        threads: threads of torch.
+        threads: number of torch's threads.
 
     Raises:
         ConfigError: for an unknown case, or fewer than 1 thread.

@@ -1,8 +1,8 @@
-"""How fast a sleep is, beside a torch loop whose cost follows the sizes of the matrices.
+"""How fast a sleep is, against a torch loop whose cost depends on the sizes of the matrices.
 
-The network has the sizes and the activity of the published ones (784-1200-1200-10, some 13 input spikes and up to a
-tenth of a spike of a hidden layer per step). Both sides start from the same weights, get the same input spikes and run
-in turn, on one thread, so that a machine that changes its pace changes it for both; medians are reported.
+The network has the sizes and the activity of the published ones (784-1200-1200-10; per step about 13 input spikes and
+at most a tenth of a spike in a hidden layer). Both sides start from the same weights, get the same input spikes and
+take turns on one thread, so changes in the machine's speed affect both. Medians are reported.
 """
 
 import statistics
@@ -27,10 +27,10 @@ class SleepCase:
     Attributes:
         sizes: layers from input to output.
         input_spikes: expected number of input spikes per step.
-        thresholds: of each layer above the input.
-        change: increment of the rule in standard deviations of a layer's weights; the decrement is a third of it.
+        thresholds: one for each layer above the input.
+        change: increment of the rule, in standard deviations of a layer's weights; the decrement is a third of it.
         steps: steps of the sleep.
-        torch_steps: steps of the torch loop, whose time is scaled to `steps`.
+        torch_steps: steps of the torch loop; its time is scaled to `steps`.
     """
 
     sizes: tuple[int, ...] = (784, 1200, 1200, 10)
@@ -49,12 +49,12 @@ class SleepTiming:
     """One sleep; the fields of the JSON of `clep bench sleep`.
 
     Attributes:
-        seconds: of the event-driven sleep, with the drawing of its input, without compiling.
-        torch_seconds: of the torch loop for as many steps: measured on `torch_steps` and scaled.
+        seconds: time of the event-driven sleep, including the draw of its input but not compilation.
+        torch_seconds: time of the torch loop for the same number of steps, scaled from `torch_steps`.
         ratio: `torch_seconds` over `seconds`.
-        spikes_per_step: of each layer, the input first.
+        spikes_per_step: mean number in each layer, the input first.
         max_weight_difference: largest difference of a weight between the two sides after `torch_steps`.
-        max_weight_change: largest change of a weight in these steps, to compare it with.
+        max_weight_change: largest change of a weight in these steps, for comparison.
         seconds_range: smallest and largest seconds over the rounds.
     """
 
@@ -71,7 +71,7 @@ class SleepTiming:
 
 
 def time_sleep(name: str) -> SleepTiming:
-    """Time one of `CASES`, on as many threads as torch has; the event-driven side always uses one."""
+    """Time one of `CASES` on torch's current number of threads; the event-driven side always uses one."""
     case = CASES[name]
     rng = np.random.default_rng(0)
     weights = [
@@ -113,7 +113,7 @@ def time_sleep(name: str) -> SleepTiming:
 
 
 def format_sleep(timing: SleepTiming) -> str:
-    """A timing as lines for terminals."""
+    """A timing as text for terminals."""
     rates = ", ".join(f"{rate:.3g}" for rate in timing.spikes_per_step)
     shortest, longest = timing.seconds_range
     return (
@@ -141,7 +141,7 @@ def parameters_of(case: SleepCase, weights: Sequence[np.ndarray]) -> list[Spikin
 
 @torch.no_grad()
 def torch_loop(weights: Sequence[np.ndarray], parameters: Sequence[SpikingParameters], spikes: Spikes) -> list[Tensor]:
-    """The weights after the same sleep step by step: whole matrices times vectors, and only rows that fired change."""
+    """The weights after the same sleep, step by step: whole matrices times vectors; only rows that fired change."""
     matrices = [torch.from_numpy(w.copy()) for w in weights]
     potentials = [w.new_zeros(len(w)) for w in matrices]
     for z in torch.from_numpy(spikes.dense()).to(matrices[0].dtype):

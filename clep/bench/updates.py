@@ -1,7 +1,7 @@
-"""How fast one whole update is, beside an autograd baseline and the machine's own matrix products.
+"""How fast one whole update is, against an autograd baseline and the machine's plain matrix products.
 
-An update is a free phase, two nudged phases (centered) and one SGD step on a batch. The sides run in turn, so a machine
-that slows down slows all of them; medians are reported.
+An update is a free phase, two nudged phases (centered) and one SGD step on a batch. The sides take turns, so a
+machine that slows down slows all of them. Medians are reported.
 """
 
 import statistics
@@ -25,7 +25,7 @@ _LR = 0.05
 
 @dataclass(frozen=True)
 class Case:
-    """A network and its phases, set as in the public code that the baseline represents."""
+    """A network and its phases, with the settings of the public code that the baseline stands for."""
 
     sizes: tuple[Any, ...]
     batch: int = 200
@@ -49,11 +49,12 @@ class Timing:
 
     Attributes:
         sweeps: steps of the free phase; asynchronous relaxation takes half as many.
-        ratio: `images_per_second` over `baseline_images_per_second`, which always relaxes synchronously for all steps.
+        ratio: `images_per_second` over `baseline_images_per_second`; the baseline always takes all steps,
+            synchronously.
         floor_fraction: seconds of the matrix products that every update needs, over the seconds of an update.
         max_relative_update_difference: largest difference of a parameter's update from the baseline's, relative to the
-            largest update. Asynchronous relaxation takes another path, so it differs until both have converged.
-        peak_bytes: memory that one update allocates on top of what exists before and after it.
+            largest update. Asynchronous relaxation takes another path, so its updates differ until both sides converge.
+        peak_bytes: memory that one update allocates temporarily.
         spread: (smallest, largest) images per second over the rounds.
     """
 
@@ -96,7 +97,7 @@ def network_of(case: Case, relaxation: Order = "synchronous") -> Network:
 
 
 def explicit_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
-    """One update by clep: explicit relaxation with the drive computed once, delivered through autograd."""
+    """One update by clep: explicit relaxation, the drive computed once, delivered through autograd."""
     network.zero_grad()
     gradient = CostNudging(case.beta)
     gradient.loss(gradient.predict(network, x), y, SquaredError()).backward()
@@ -104,7 +105,7 @@ def explicit_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
 
 
 def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
-    """The same update as public code computes it: every step differentiates Phi, which includes the input's product."""
+    """The same update as in public code: every step differentiates Phi, including the product with the input."""
     target = torch.nn.functional.one_hot(y, case.sizes[-1]).to(x.dtype)
 
     def phi(states: Sequence[Tensor], beta: float) -> Tensor:
@@ -129,7 +130,7 @@ def autograd_update(network: Network, case: Case, x: Tensor, y: Tensor) -> None:
 
 
 def _up(connection: Connection, below: Tensor) -> Tensor:
-    """dphi/dabove by torch's functions alone, in torch's default memory layout, as in public code."""
+    """dphi/dabove with only torch's functions, in torch's default memory layout, as in public code."""
     if isinstance(connection, Convolution):
         layer, weight = connection.layer, connection.weight.contiguous()
         convolved = functional.conv2d(below, weight, connection.bias, layer.stride, layer.padding)
@@ -146,7 +147,7 @@ def _descend(network: Network) -> None:
 
 
 def _products(case: Case, relaxation: Order) -> Iterator[tuple[int, Callable[[], object]]]:
-    """(how often, call) of each product that every update needs, with the layouts and kernels that ours uses."""
+    """(how often, call) of each product that every update needs, with our layouts and kernels."""
     network = network_of(case, relaxation)
     steps = network.spec.free_steps + 2 * network.spec.nudged_steps
     states = [torch.rand(case.batch, *shape) for shape in network.shapes]
@@ -199,7 +200,7 @@ def time_updates(name: str) -> Iterator[Timing]:
 
 
 def update_difference(case: Case, relaxation: Order, x: Tensor, y: Tensor) -> float:
-    """Largest difference between the two sides' updates of equal weights, relative to the largest update."""
+    """Largest difference between the two sides' updates from equal weights, relative to the largest update."""
     ours, theirs = network_of(case, relaxation).to(x.dtype), network_of(case).to(x.dtype)
     start = [p.detach().clone() for p in ours.parameters()]
     explicit_update(ours, case, x, y)
@@ -210,7 +211,7 @@ def update_difference(case: Case, relaxation: Order, x: Tensor, y: Tensor) -> fl
 
 
 def _warm_seconds(call: Callable[[], object]) -> float:
-    """Seconds of a call right after another one, as in training: the caches then hold its own data."""
+    """Seconds of a call right after another one, as in training, when the caches hold its own data."""
     call()
     return _seconds(call)
 

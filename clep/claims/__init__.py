@@ -1,20 +1,20 @@
-"""Claims: what a paper or we ourselves say about strategies, as cells to run and comparisons to judge.
+"""Claims: statements about strategies, from a paper or our own, as cells to run and comparisons to judge.
 
-A claim is a YAML file (`configs/claim/` or one of your own):
+A claim is a YAML file (in `configs/claim/`, or your own):
 
     claim: one sentence
     config: mnist                      # the pipeline that every cell starts from
     set: [stream.samples_per_experience=null]       # changes for every cell
-    small: [learner.epochs=1]          # further changes of `--small`, for a quick look
-    small_config: class_incremental    # the pipeline that `--small` starts from, if another one
+    small: [learner.epochs=1]          # more changes for `--small`, a quick look
+    small_config: class_incremental    # the pipeline that `--small` starts from, if not the same
     seeds: [0, 1, 2, 3, 4]
     cells:
       naive: {set: [strategies=naive], published: 0.195}
       sleep: {set: [strategies=sleep_replay], published: 0.48, source: Tadros et al. 2022, at_least: 0.65}
-    compare: [[sleep, naive]]          # the first is expected above the second
+    compare: [[sleep, naive]] # the first should be above the second
 
-Instead of some or all of its cells a claim can give a `grid` (see `clep.claims.grids`); it then compares alternatives
-of one axis in all cells that differ in nothing else. `columns` asks for further columns (see `clep.columns`).
+A claim can also give a `grid` instead of some or all of its cells (see `clep.claims.grids`). Its comparisons then
+compare alternatives of one axis in all cells that are otherwise equal. `columns` adds columns (see `clep.columns`).
 """
 
 from importlib import import_module
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Tables draw figures and judge by statistics; reading a claim needs neither.
+    # Tables need plots and statistics; reading a claim does not.
     if name not in _OF_TABLES:
         raise AttributeError(f"module 'clep.claims' has no attribute '{name}'; public names: {', '.join(__all__)}")
     return getattr(import_module("clep.claims.tables"), name)

@@ -1,4 +1,4 @@
-"""A claim as its YAML file gives it; see the package for the format."""
+"""A claim, as read from its YAML file; the package describes the format."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,28 @@ _FIXED = ("seed", "seeds", "cells", "strategies", "tune")
 
 @dataclass(frozen=True)
 class Claim:
-    """A comparison with a sentence; see the package. `given` is the name or path by which it was asked for."""
+    """A comparison with a sentence, published numbers and verdicts; see `clep.claims`.
+
+    Attributes:
+        name: the file's name, without ending.
+        claim: the sentence.
+        config: the pipeline that every cell starts from.
+        set: `key=value` changes for every cell.
+        small: more changes for a quick look.
+        seeds: seeds of every cell.
+        cells: the cells, including those of the grid.
+        compare: pairs of labels; the first should be above the second.
+        small_config: the pipeline for a quick look; empty for `config`.
+        given: the name or path that the user typed.
+        grid: the axes of the grid; empty without one.
+        columns: the columns that the claim adds to its table.
+
+    Example:
+        >>> from clep.comparison import Cell
+        >>> claim = Claim("mine", cells=(Cell("naive"), Cell("joint", ("strategies=joint",))))
+        >>> [config.strategies for cell, config in claim.composed()]
+        [[], ['joint']]
+    """
 
     name: str
     claim: str = ""
@@ -35,27 +56,27 @@ class Claim:
     columns: tuple[Column, ...] = ()
 
     def composed(self, changes: Sequence[str] = (), *, small: bool = False) -> Iterator[tuple[Cell, Config]]:
-        """The cells that are run, each with its configuration.
+        """The cells to run, each with its configuration.
 
         Args:
-            changes: further `key=value` changes for every cell.
+            changes: more `key=value` changes for every cell.
             small: whether to make the claim's changes for a quick look.
 
         Raises:
-            ConfigError: for a change that makes no configuration, or one of what the claim fixes.
+            ConfigError: for a change that is not valid, or that touches what the claim fixes.
         """
         pipeline, shared = self.base(small=small)
         for change in changes:
             key = change.partition("=")[0].partition(".")[0]
             if key in _FIXED:
-                text = "the claim's file says which cells and seeds are run; change a copy of it, and give its path"
+                text = "the claim's file decides which cells and seeds are run; edit a copy of it, and give its path"
                 raise ConfigError(f"{key}: {text}")
         for cell in self.cells:
             if not cell.note:
                 yield cell, compose(cell.config or pipeline, [*shared, *cell.set, *changes])
 
     def base(self, *, small: bool = False) -> tuple[str, list[str]]:
-        """The pipeline and the changes that all cells start from."""
+        """The pipeline and the changes with which all cells start."""
         pipeline = self.small_config if small and self.small_config else self.config
         return pipeline, [*self.set, *(self.small if small else ())]
 
@@ -65,11 +86,16 @@ def read(path: Path, name: str) -> Claim:
 
     Args:
         path: its file.
-        name: how it was asked for; it begins the messages.
+        name: the name or path that the user typed; messages begin with it.
 
     Raises:
         ConfigError: for an unknown key or column, a value of the wrong type, a comparison of unknown cells, or a file
-            that is no claim.
+            that is not a claim.
+
+    Example:
+        >>> from clep.config import find
+        >>> read(find("claim", "sleep_mnist"), "sleep_mnist").seeds
+        (0, 1, 2, 3, 4)
     """
     try:
         return _claim(yaml.safe_load(path.read_text(encoding="utf-8")), name)
@@ -80,7 +106,7 @@ def read(path: Path, name: str) -> Claim:
 
 
 def _claim(values: Any, name: str) -> Claim:
-    """The claim that a file describes."""
+    """The claim in a file."""
     if not isinstance(values, Mapping) or not (values.get("cells") or values.get("grid")):
         raise ConfigError("expected a claim with `claim`, `config`, `seeds` and `cells` or `grid`")
     kinds = get_type_hints(Claim) | {"cells": Any, "grid": Any, "columns": list[str], "compare": Any}
@@ -116,7 +142,7 @@ def _cell(label: str, values: Any) -> Cell:
 
 
 def _checked(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that are not null, lists as tuples; unknown keys and values of the wrong type are refused."""
+    """The values that are not null, with lists as tuples; refuses unknown keys and values of the wrong type."""
     given = {str(key): value for key, value in values.items() if value is not None}
     for key, value in given.items():
         if key not in kinds:
@@ -135,12 +161,12 @@ def _pairs(pairs: Any) -> tuple[tuple[str, str], ...]:
 
 
 def _check_pair(pair: tuple[str, str], claim: Claim) -> None:
-    """Refuse a comparison of unknown cells, and one that two axes of the grid could mean."""
+    """Refuse a comparison of unknown cells, and one that could mean two axes of the grid."""
     both = [axis.name for axis in claim.grid if set(pair) <= set(axis.points)]
     if len(both) > 1:
         raise ConfigError(
-            f"compare: `{pair[0]}` and `{pair[1]}` are alternatives of {' and '.join(both)} alike; name those of one "
-            "of them otherwise, with labels and changes"
+            f"compare: `{pair[0]}` and `{pair[1]}` are alternatives of both {' and '.join(both)}; give those of one "
+            "axis other names, with labels and changes"
         )
     labels = [cell.label for cell in claim.cells]
     alternatives = [label for axis in claim.grid for label in axis.points]

@@ -1,4 +1,4 @@
-"""Tables of a claim whose cells are a grid: one per condition, with what each pair differs in."""
+"""Tables of a claim whose cells form a grid: one per condition, with the differences of each pair."""
 
 from collections.abc import Iterator, Sequence
 
@@ -17,9 +17,9 @@ def grid_lines(
     """The grid as Markdown: comparisons over all conditions, then each condition with its comparisons and cells.
 
     Args:
-        axes: of the grid; see `clep.claims.grids`.
-        rows: one per combination; those that are not on the grid are left out.
-        columns: those that the claim asks for.
+        axes: axes of the grid; see `clep.claims.grids`.
+        rows: one per combination; rows that are not on the grid are left out.
+        columns: the columns that the claim asks for.
         pairs: labels of one axis; pairs of other cells are left out.
     """
     rows = [row for row in rows if row.at]
@@ -42,7 +42,7 @@ def _cells(axes: Sequence[Axis], rows: Sequence[Row], columns: Sequence[Column])
 def _contrasts(
     axes: Sequence[Axis], rows: Sequence[Row], columns: Sequence[Column], pairs: Sequence[Pair]
 ) -> Iterator[str]:
-    """A row per pair: its labels on one axis, all cells that differ in nothing else; nothing without such cells."""
+    """A row per pair of labels on one axis, over all cells that are otherwise equal; nothing without such cells."""
     by_place = {row.at: row for row in rows}
     lines = []
     for a, b in pairs:
@@ -59,7 +59,7 @@ def _contrasts(
 
 
 def _paired(both: Sequence[tuple[Row, Row]]) -> str:
-    """Difference of accuracy: mean over cells first, since cells share their seeds, then the interval over seeds."""
+    """Difference of accuracy: first the mean over cells (they share their seeds), then the interval over seeds."""
     first, second = {}, {}
     accuracies = [(x.by_seed, y.by_seed) for x, y in both]
     for seed in sorted({seed for x, y in accuracies for seed in x if seed in y}):
@@ -73,7 +73,7 @@ def _paired(both: Sequence[tuple[Row, Row]]) -> str:
 
 
 def _contrast(column: Column, both: Sequence[tuple[Row, Row]]) -> str:
-    """Means of both over the cells in which both are defined, and in how many the first is better or worse."""
+    """Means of both over the cells where both are defined, and in how many cells the first is better or worse."""
     values = [(column.of_cell(x), column.of_cell(y)) for x, y in both]
     defined = [(x, y) for x, y in values if x is not None and y is not None]
     if not defined:

@@ -1,4 +1,4 @@
-"""Grids of a claim: axes of alternatives, whose combinations are the cells; a hundred cells need a few lines.
+"""Grids of a claim: the combinations of alternatives on several axes are the cells; a few lines give a hundred.
 
     grid:
       stream: [mnist, fashion_mnist]           # a key of the configuration and its values
@@ -6,9 +6,9 @@
       time_step: {scalar: [network=ep], lognormal: [network=hts_ep]}
       learner.lr: [0.1, 1.0]
 
-A list of such mappings with the same axes is a grid that is finer in some places than in others. Figures are drawn over
-the last axis, with a line for each alternative of the axis before it. Each combination of the other axes is a condition
-and has a table of its own.
+A list of such mappings with the same axes makes a grid that is finer in some places than in others. Figures show the
+last axis, with a line for each alternative of the axis before it. Each combination of the other axes is a condition
+with its own table.
 """
 
 import itertools
@@ -51,12 +51,17 @@ def read_grid(values: Any) -> tuple[tuple[Axis, ...], tuple[Combination, ...]]:
     """Read a grid: its axes with all their alternatives, and its combinations; neither for None.
 
     Args:
-        values: what the claim's file says: axis -> list of values, or axis -> mapping of labels to changes; or a list
-            of such mappings.
+        values: the grid as the claim's file gives it: axis -> list of values, or axis -> mapping of labels to changes;
+            or a list of such mappings.
 
     Raises:
-        ConfigError: for an axis of values whose name is no key of the configuration, and for anything that is no grid.
-            The message begins with `grid`.
+        ConfigError: for an axis of values whose name is not a key of the configuration, and for anything but a
+            grid. The message begins with `grid`.
+
+    Example:
+        >>> axes, combinations = read_grid({"stream": ["mnist", "kmnist"], "learner.lr": [0.1, 1.0]})
+        >>> [axis.name for axis in axes], [combination.label for combination in combinations][0]
+        (['stream', 'learner.lr'], 'mnist, 0.1')
     """
     if values is None:
         return (), ()
@@ -82,14 +87,24 @@ def read_grid(values: Any) -> tuple[tuple[Axis, ...], tuple[Combination, ...]]:
 
 
 def combinations(axes: Sequence[Axis]) -> Iterator[Combination]:
-    """Every combination of one alternative per axis, the last axis fastest."""
+    """Every combination of one alternative per axis; the last axis varies fastest.
+
+    Args:
+        axes: at least one.
+
+    Example:
+        >>> from clep.claims.grids import Axis
+        >>> axes = [Axis("depth", {"one": (), "two": ()}), Axis("lr", {"0.1": ("learner.lr=0.1",)})]
+        >>> [combination.label for combination in combinations(axes)]
+        ['one, 0.1', 'two, 0.1']
+    """
     for labels in itertools.product(*(axis.points for axis in axes)):
         parts = (axis.points[label] for axis, label in zip(axes, labels, strict=True))
         yield Combination(labels, tuple(itertools.chain.from_iterable(parts)))
 
 
 def axis_of(axes: Sequence[Axis], pair: Sequence[str]) -> int | None:
-    """Index of the axis that has both labels, None without one."""
+    """Index of the axis that has both labels; None if there is none."""
     return next((i for i, axis in enumerate(axes) if set(pair) <= set(axis.points)), None)
 
 

@@ -17,13 +17,13 @@ from clep.results import Result
 
 @dataclass(frozen=True)
 class Table:
-    """What `clep reproduce` makes of a claim.
+    """The result of `clep reproduce`.
 
     Attributes:
         rows: one per cell, as plain containers; see `as_json`.
         markdown: the table and the verdicts.
         files: where they were written.
-        tracking_uri: where MLflow has the runs.
+        tracking_uri: where MLflow keeps the runs.
         failed: whether any run failed.
     """
 
@@ -43,11 +43,17 @@ class Table:
 
 
 def judge(claim: Claim, accuracies: Mapping[str, Mapping[int, float]]) -> list[Verdict]:
-    """The comparisons of a claim's cells; those of a grid's alternatives are part of its tables.
+    """The comparisons of a claim's cells; those of a grid's alternatives are in its tables.
 
     Args:
-        claim: with its comparisons.
+        claim: the claim, with its comparisons.
         accuracies: label -> seed -> final accuracy.
+
+    Example:
+        >>> from clep.claims import Claim
+        >>> claim = Claim("mine", compare=(("sleep", "naive"),))
+        >>> judge(claim, {"sleep": {0: 0.5}, "naive": {0: 0.25}})[0].words
+        'sleep - naive = +0.250 (one seed)'
     """
     pairs = [pair for pair in claim.compare if axis_of(claim.grid, pair) is None]
     return [verdict(a, b, accuracies.get(a, {}), accuracies.get(b, {})) for a, b in pairs]
@@ -78,8 +84,8 @@ def as_markdown(claim: Claim, rows: Sequence[Row], measured: str) -> str:
 
     Args:
         claim: the claim.
-        rows: those of `rows_of`.
-        measured: how the numbers were made: command, commit, data.
+        rows: from `rows_of`.
+        measured: how the numbers were obtained: command, commit, data.
     """
     notes = [row for row in rows if claim.grid and row.note]
     lines = [
@@ -105,7 +111,7 @@ def as_json(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
 
     Args:
         row: the row.
-        columns: those that the claim asks for, which are under `columns` and, for each run, under `runs`.
+        columns: the columns that the claim asks for; their values are under `columns` and, for each run, under `runs`.
     """
     of_run = {column.name: column.of_run for column in columns if column.of_run}
     numbers = {column.name: column.of_cell(row) for column in CLAIM if column.name not in ("accuracy", "each_seed")}
@@ -132,14 +138,14 @@ def write_files(
 
     Args:
         claim: the claim.
-        name: of the files.
-        rows: those of `rows_of`.
-        markdown: that of `as_markdown`.
-        folder: of the tables; created if it is not there.
-        figures: folder of the figures, which has to be there.
+        name: name of the files, without ending.
+        rows: from `rows_of`.
+        markdown: from `as_markdown`.
+        folder: folder of the tables; created if missing.
+        figures: folder of the figures; it must exist.
 
     Returns:
-        The paths of the tables and those of the figures.
+        The paths of the tables and of the figures.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"{name}.md", folder / f"{name}.csv"]
@@ -151,7 +157,7 @@ def write_files(
 
 
 def _promises(cells: Sequence[Cell], rows: Sequence[Row]) -> Iterator[str]:
-    """What the claim promised of a cell's accuracy, and whether it was reached."""
+    """The accuracy that the claim promised for a cell, and whether it was reached."""
     for cell, row in zip(cells, rows, strict=True):
         measured = row.over_seeds(lambda run: run["accuracy"])["mean"]
         if cell.at_least is not None and measured is not None:

@@ -11,12 +11,12 @@ _CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Verdict:
-    """A comparison of two cells over the seeds that both have.
+    """A comparison of two cells over the seeds they share.
 
     Attributes:
-        difference: mean of the paired differences of final accuracy, None without seeds in common.
-        interval: its 95 % t interval, None for fewer than two seeds.
-        words: what that says.
+        difference: mean of the paired differences in final accuracy; None without common seeds.
+        interval: its 95 % t interval; None for fewer than two seeds.
+        words: the same as a sentence.
     """
 
     above: str
@@ -31,7 +31,11 @@ def verdict(a: str, b: str, first: Mapping[int, float], second: Mapping[int, flo
 
     Args:
         a, b: their labels.
-        first, second: seed -> final accuracy.
+        first, second: seed -> final accuracy of each.
+
+    Example:
+        >>> verdict("sleep", "naive", {0: 0.5, 1: 0.6}, {0: 0.2, 1: 0.25}).words
+        'sleep - naive = +0.325 [+0.007, +0.643], higher in 2 of 2 seeds: above'
     """
     differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
     n = len(differences)

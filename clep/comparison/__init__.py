@@ -1,8 +1,8 @@
-"""Comparisons: cells, each a configuration, are run over seeds and summarised in a table.
+"""Comparisons: run cells, each a configuration, over seeds, and summarise them in a table.
 
-`plan` makes the jobs, `check` refuses what is wrong with any of them, a `Ledger` knows which of them the store holds
-already, `run_missing` runs the others in worker processes, and `page` writes files and describes the comparison in
-MLflow. `clep compare` and `clep reproduce` both work so; a claim (see `clep.claims`) is a comparison with a sentence,
+`plan` makes the jobs and `check` refuses bad ones. A `Ledger` knows which of them the store already holds, and
+`run_missing` runs the others in worker processes. `page` writes the files and describes the comparison in MLflow.
+`clep compare` and `clep reproduce` both work this way; a claim (see `clep.claims`) is a comparison with a sentence,
 published numbers and verdicts.
 """
 
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Running needs torch; describing cells does not, and a claim is checked without it.
+    # Running needs torch; describing cells and checking a claim do not.
     if name not in _HOMES:
         raise AttributeError(f"module 'clep.comparison' has no attribute '{name}'; public names: {', '.join(__all__)}")
     home = import_module(f"clep.comparison.{_HOMES[name]}")

@@ -1,4 +1,4 @@
-"""A cell of a comparison, as its description gives it. No torch."""
+"""The description of one cell of a comparison; imports no torch."""
 
 from dataclasses import dataclass
 
@@ -11,12 +11,16 @@ class Cell:
         label: its name.
         set: `key=value` changes.
         config: the pipeline that this cell starts from; empty for that of the whole comparison.
-        published: the number of a paper, a fraction, where one is known.
-        source: where that number is from.
-        at_least: accuracy that the claim promises.
-        note: why it is not run, if it is not, e.g. data that cannot be had.
-        seeds: those of this cell, where it takes so long that it has fewer than the others; empty for all.
-        at: its labels on the axes of the grid that it comes from; empty for others.
+        published: the number in a paper, as a fraction, if one is known.
+        source: where that number comes from.
+        at_least: the accuracy that the claim promises.
+        note: if it is not run, why, e.g. because its data are not available.
+        seeds: seeds of a cell that is too slow for all of them; empty for all.
+        at: its labels on the axes of its grid; empty if it does not come from one.
+
+    Example:
+        >>> Cell("sleep", set=("strategies=sleep_replay",), published=0.48).label
+        'sleep'
     """
 
     label: str

@@ -18,6 +18,13 @@ class Job:
     Attributes:
         cell: label of the cell.
         config: its configuration with this seed and with every parameter of its strategies.
+
+    Example:
+        >>> from clep.comparison import Cell, plan
+        >>> from clep.config import compose
+        >>> job = plan([(Cell("naive"), compose())], seeds=[3])[0]
+        >>> job.cell, job.config.seed, len(job.fingerprint)
+        ('naive', 3, 32)
     """
 
     cell: str
@@ -25,16 +32,16 @@ class Job:
 
     @cached_property
     def fingerprint(self) -> str:
-        """What identifies the result; see `clep.build.fingerprint`."""
+        """The identity of the result; see `clep.build.fingerprint`."""
         return fingerprint(self.config)
 
 
 def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job]:
-    """Every cell with each of its seeds, seed by seed, so that all cells have a first number early.
+    """Every cell with each of its seeds, seed by seed, so that every cell has a first number early.
 
     Args:
-        cells: with their configurations.
-        seeds: of the comparison; a cell may have fewer.
+        cells: the cells with their configurations.
+        seeds: seeds of the comparison; a cell may have fewer.
 
     Example:
         >>> from clep.config import compose
@@ -53,13 +60,22 @@ def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job
 
 
 def check(jobs: Sequence[Job]) -> int:
-    """Load the data and build the training of every cell, so that nothing is trained where one of them is wrong.
+    """Load the data and build the training of every cell, so that a bad one is found before anything is trained.
+
+    Args:
+        jobs: at least one.
 
     Returns:
-        The number of classes, of the first cell.
+        The number of classes in the first cell.
 
     Raises:
-        ConfigError, DataError: for what cannot be loaded or trained; a `ConfigError` names the cell.
+        ConfigError, DataError: for anything that cannot be loaded or trained; a `ConfigError` names the cell.
+
+    Example:
+        >>> from clep.comparison import Cell, plan
+        >>> from clep.config import compose
+        >>> check(plan([(Cell("naive"), compose())], seeds=[0]))
+        10
     """
     streams: dict[str, Stream] = {}
     for job in {job.cell: job for job in reversed(jobs)}.values():  # the first job of each cell

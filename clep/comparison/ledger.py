@@ -1,4 +1,4 @@
-"""What the store holds of a comparison already, so that only what is missing is run."""
+"""The results of a comparison that the store already holds, so that only the missing ones are run."""
 
 import json
 import shutil
@@ -9,19 +9,19 @@ from clep.comparison.cells import Job
 from clep.results import FILE, Result
 
 JOB_TAG = "claim_job"
-"""Tag of a run with the fingerprint of its job."""
+"""The tag that holds the fingerprint of a run's job."""
 
 
 class Ledger:
     """The jobs that a store holds, found by the fingerprints of their configurations.
 
-    A job counts as done if the store has a finished run of the same resolved configuration and version of clep. Changes
-    elsewhere, such as a method whose code was changed, need a new store.
+    A job counts as done if the store has a finished run with the same resolved configuration and version of clep. After
+    other changes, such as to the code of a method, use a new store.
 
     Args:
-        uri, experiment_id: the store, as `tracking.prepare` returned it.
+        uri, experiment_id: the store, as returned by `tracking.prepare`.
         resume: whether to look for runs at all; otherwise every job is missing.
-        with_diverged: whether a run whose training diverged is done as well.
+        with_diverged: whether a run whose training diverged also counts as done.
     """
 
     def __init__(self, uri: str, experiment_id: str, *, resume: bool = True, with_diverged: bool = False) -> None:
@@ -30,7 +30,7 @@ class Ledger:
         self._diverged = tracking.diverged(uri, experiment_id, JOB_TAG) if resume and with_diverged else {}
 
     def result(self, job: Job) -> Result | None:
-        """The stored result of a job, None if it is missing."""
+        """The stored result of a job; None if it is missing."""
         if (finished := self._finished.get(job.fingerprint)) is not None:
             path = tracking.artifacts(self.uri, finished.run_id, FILE)
             values = json.loads(path.read_text(encoding="utf-8"))
@@ -41,14 +41,14 @@ class Ledger:
         return None
 
     def code(self, jobs: Iterable[Job]) -> list[str]:
-        """Version and commit of the code that made the results of these jobs, each once; now, for a missing job."""
+        """Version and commit behind the results of these jobs, each once; for a missing job, those of now."""
         stored = self._diverged | self._finished
         now = tracking.provenance()
         keys = [job.fingerprint for job in jobs]
         return sorted({_version(stored[key].tags if key in stored else now) for key in keys})
 
     def tags(self, job: Job) -> dict[str, str]:
-        """Tags by which the run of a job is found again."""
+        """Tags for finding the run of a job again."""
         return {JOB_TAG: job.fingerprint, "cell": job.cell}
 
 

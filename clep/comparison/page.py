@@ -1,4 +1,4 @@
-"""The page of a comparison: the files that hold its numbers, and what MLflow shows of them."""
+"""The page of a comparison: the files with its numbers, and what MLflow shows."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,7 +12,13 @@ _CURVES = 21
 
 
 def attach(parent: tracking.Run, files: Iterable[Path], description: str) -> None:
-    """Copy files to a run in MLflow, and put a text, cut to what MLflow takes, on its page."""
+    """Copy files to a run in MLflow, and put a text on its page, cut to the length that MLflow accepts.
+
+    Args:
+        parent: the run of the comparison.
+        files: the files to copy.
+        description: the text, as Markdown.
+    """
     for file in files:
         parent.artifact(file)
     if description:
@@ -20,7 +26,12 @@ def attach(parent: tracking.Run, files: Iterable[Path], description: str) -> Non
 
 
 def write(comparison: Comparison, folder: Path) -> Iterator[Path]:
-    """Write `comparison.json`, `comparison.txt` and, if any run finished, the figures of a comparison."""
+    """Write `comparison.json`, `comparison.txt` and, if any run finished, the figures.
+
+    Args:
+        comparison: what to write.
+        folder: where the files go; it must exist.
+    """
     texts = {"comparison.json": json.dumps(comparison.to_json(), indent=2)}
     texts["comparison.txt"] = tables.plain(comparison.rows, COMPARISON)
     for name, text in texts.items():
@@ -35,7 +46,11 @@ def write(comparison: Comparison, folder: Path) -> Iterator[Path]:
 def describe(comparison: Comparison, experiment_id: str) -> str:
     """Links to the curves of the finished runs, then the table; empty if no run finished.
 
-    The links show one seed where the curves of all would be too many to tell apart.
+    If all curves would be too many to tell apart, the links show only one seed.
+
+    Args:
+        comparison: what to describe.
+        experiment_id: the MLflow experiment of its runs.
     """
     runs = _finished(comparison)
     if not runs:
@@ -52,7 +67,7 @@ def describe(comparison: Comparison, experiment_id: str) -> str:
 
 
 def _curves(runs: Sequence[Result]) -> Iterator[str]:
-    """Names of the metrics that are worth a look as curves."""
+    """Names of the metrics worth plotting as curves."""
     yield from (metric_names.ACCURACY_SEEN, metric_names.FORGETTING_AVERAGE)
     yield from (metric_names.FORGETTING_EXPERIENCE.format(experience=j) for j in range(len(runs[0].accuracy_seen) - 1))
 

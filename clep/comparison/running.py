@@ -1,4 +1,4 @@
-"""Run the jobs of a comparison that the store does not hold, each in a process and an MLflow run of its own."""
+"""Run the jobs of a comparison that the store lacks, each in its own process and MLflow run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -25,17 +25,17 @@ def run_missing(
     parent_run_id: str,
     tags: Mapping[str, str] | None = None,
 ) -> list[Result]:
-    """The result of every job, from the ledger or else from a run, `workers` of them at a time.
+    """The result of every job: from the ledger, or else from a new run.
 
-    A job that fails does not stop the others; its result has a status and an error.
+    A job that fails does not stop the others; its result says so and gives the error.
 
     Args:
         pipeline: runs one configuration; importable by its name.
-        jobs: what to run.
-        ledger: what is there already.
-        workers: processes at a time.
-        parent_run_id: the run in MLflow that all of them belong to.
-        tags: further tags of each job's run.
+        jobs: the jobs.
+        ledger: knows the results that the store has.
+        workers: number of runs at a time.
+        parent_run_id: the MLflow run that all runs belong to.
+        tags: more tags for each job's run.
     """
     results = {index: result for index, job in enumerate(jobs) if (result := ledger.result(job)) is not None}
     missing = [index for index in range(len(jobs)) if index not in results]
@@ -71,7 +71,7 @@ def _ended(arguments: Sequence[_Arguments], workers: int, uri: str) -> Iterator[
 
 
 def _run(arguments: _Arguments, tell: Callable[[Any], None]) -> Result:
-    """What a worker process does."""
+    """The work of one worker process."""
     pipeline, config, parent_run_id, tags = arguments
     return pipeline(config, parent_run_id=parent_run_id, tags=tags, on_progress=tell)
 

@@ -1,6 +1,6 @@
-"""Data sets as tensors, loaded once: samples in [0, 1] and integer labels, by name or from files of your own.
+"""Data sets as tensors, loaded once: samples in [0, 1] and integer labels, by name or from your own files.
 
-The names are in `clep.datasets.names`. A new data set is one file here with its loader, and one row there.
+The names are in `clep.datasets.names`. To add a data set, add a file with its loader here and a row there.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    # Loading needs torch; the names above do not, and a configuration is checked with them alone.
+    # Loading needs torch. The names above do not, and they are all that checking a configuration needs.
     if name not in __all__:
         return renamed(__name__, name)
     from clep.datasets import loading

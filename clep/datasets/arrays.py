@@ -18,7 +18,7 @@ class Dataset:
         x_train: (N, C, H, W) or (N, features), float32, in [0, 1] unless the file stores other floats or the data
             are standardized.
         y_train: (N,), int64.
-        x_test, y_test: likewise.
+        x_test, y_test: the same, to test on.
         name: its name.
     """
 
@@ -41,8 +41,8 @@ def dataset_of(name: str, arrays: Sequence[np.ndarray], sources: Sequence[str], 
         name: its name.
         arrays: samples (N, features), (N, H, W) or (N, C, H, W), and integer labels (N,). Unsigned integers are divided
             by the largest value of their type; floats stay as they are.
-        sources: where each of the four comes from, for errors.
-        fix: what to do about an error.
+        sources: where each of the four comes from, for messages.
+        fix: how to repair it, for messages.
 
     Raises:
         DataError: if a part is empty, or its samples and labels, or the two parts, do not fit together.
@@ -61,7 +61,7 @@ def dataset_of(name: str, arrays: Sequence[np.ndarray], sources: Sequence[str], 
 
 
 def standardized(dataset: Dataset) -> Dataset:
-    """The data set with training samples of mean 0 and deviation 1, per channel of images; test samples move along."""
+    """The data set with training samples of mean 0 and deviation 1, per channel for images; test samples follow."""
     x = dataset.x_train
     axes = (0, 2, 3) if x.ndim == 4 else (0, 1)
     std, mean = torch.std_mean(x, dim=axes, correction=0, keepdim=True)

@@ -1,4 +1,4 @@
-"""CIFAR-10, which comes as six pickled batches."""
+"""CIFAR-10, from its six pickled batches."""
 
 import pickle
 import warnings
@@ -16,7 +16,7 @@ CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batc
 def cifar10(root: Path, download: bool) -> Dataset:
     """CIFAR-10: 60 000 colour photographs of 32x32, 10 classes (170 MB)."""
     folder = root / "cifar-10-batches-py"
-    with warnings.catch_warnings():  # the official pickles are older than NumPy 2.4.0 - 2.4.4 likes
+    with warnings.catch_warnings():  # NumPy 2.4.0 - 2.4.4 warns about the official, old pickles
         warnings.filterwarnings("ignore", message=r"dtype\(\): align should be")
         files = found(folder, CIFAR10_FILES, root, download, "CIFAR10", "they are in cifar-10-python.tar.gz")
         batches = [read_cifar_batch(file) for file in files]
@@ -34,7 +34,7 @@ def read_cifar_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         batch = pickle.loads(content, encoding="latin1")  # written by Python 2
         images, labels = np.asarray(batch["data"]), np.asarray(batch["labels"])
-    except Exception as error:  # a damaged pickle raises whatever its bytes happen to ask for
+    except Exception as error:  # a damaged pickle can raise anything
         raise DataError(f"{path}: not a CIFAR-10 batch ({type(error).__name__}: {error}). {AGAIN}") from error
     if images.dtype != np.uint8 or images.shape[1:] != (3072,) or labels.shape != images.shape[:1]:
         got = f"{images.dtype} data of shape {images.shape} and {labels.shape} labels"

@@ -6,7 +6,7 @@ from clep.datasets.arrays import Dataset, dataset_of
 
 
 def digits(root: Path, download: bool) -> Dataset:
-    """1 797 digits of 8x8 (scikit-learn, no download); grouped by writer, hence one fixed stratified 80/20 split."""
+    """1 797 digits of 8x8 (scikit-learn, no download); sorted by writer, hence a fixed stratified 80/20 split."""
     from sklearn.datasets import load_digits  # scikit-learn takes seconds to import
     from sklearn.model_selection import train_test_split
 

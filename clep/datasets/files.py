@@ -17,28 +17,28 @@ def found(folder: Path, names: Sequence[str], root: Path, download: bool, class_
     Args:
         folder: where they should be.
         names: their names, without `.gz`.
-        root: the data folder, which `folder` is in.
+        root: the data folder; it contains `folder`.
         download: whether missing files may be downloaded.
         class_name: the class of `torchvision.datasets` that downloads them.
-        note: what else to know about the files, for the error.
+        note: what else to know about the files, for messages.
 
     Raises:
-        DataError: if a file is missing and was not downloaded, with the names of all of them.
+        DataError: if a file is missing and was not downloaded; lists the names of all files.
     """
 
     def look() -> dict[str, Path]:
-        # Where both forms exist, the plain file is taken, as torchvision would.
+        # If both forms exist, take the plain file, like torchvision.
         candidates = [(name, folder / f"{name}{end}") for end in (".gz", "") for name in names]
         return {name: file for name, file in candidates if file.is_file()}
 
     files, reason = look(), "downloads are switched off"
     if len(files) < len(names) and download:
-        import torchvision  # takes seconds, and is needed only here
+        import torchvision  # takes seconds; needed only here
 
         try:
             getattr(torchvision.datasets, class_name)(str(root), train=False, download=True)
             reason = "the download did not contain all of it"
-        except Exception as error:  # network, disk, permissions, checksum: torchvision raises whatever it meets
+        except Exception as error:  # network, disk, permissions, checksum: torchvision passes on anything
             reason = f"the download failed ({' '.join(str(error).split()) or type(error).__name__})"
         files = look()
     if missing := [name for name in names if name not in files]:

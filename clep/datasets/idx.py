@@ -1,4 +1,4 @@
-"""MNIST and its relatives, which come as four idx files."""
+"""MNIST and its relatives, from their four idx files."""
 
 import math
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Images in folders, one folder per class, or in a zip of such folders."""
+"""Images in folders, one per class, or in a zip file of such folders."""
 
 import io
 import os
@@ -41,8 +41,8 @@ def read_image_folder(
         Bytes (N, C, H, W) with C = 1 (grey levels) or 3 (colours), sorted by class and file; labels (N,); classes.
 
     Raises:
-        DataError: if the part is missing, a class is empty or unknown, a file is anything but an image in the folder of
-            its class, or an image differs from the first one in size or colours.
+        DataError: if the part is missing, a class is empty or unknown, a file is not an image in the folder of a class,
+            or an image differs from the first one in size or colours.
     """
     with _opened(folder, part) as (source, names, read):
         found, files = _sorted_out(source, names)
@@ -77,7 +77,7 @@ def _opened(folder: Path, part: str) -> Iterator[tuple[Path, list[str], Callable
     source = folder / f"{part}.zip"
     if not source.is_file():
         raise DataError(
-            f"{folder}: there is neither `{part}/` nor `{part}.zip`; the path names a folder with train/CLASS/IMAGE "
+            f"{folder}: found neither `{part}/` nor `{part}.zip`; the path names a folder with train/CLASS/IMAGE "
             "and test/CLASS/IMAGE, or with train.zip and test.zip that contain CLASS/IMAGE."
         )
     try:
@@ -118,7 +118,7 @@ def _decoded(source: str, read: Callable[[], bytes]) -> np.ndarray:
         with Image.open(io.BytesIO(read())) as image:
             mode = image.mode
             pixels = np.asarray(image.convert(_READ_AS[mode])) if mode in _READ_AS else None
-    except Exception as error:  # a damaged image raises whatever its bytes happen to ask for
+    except Exception as error:  # a damaged image can raise anything
         raise DataError(f"{source}: cannot be read ({error}); replace or remove it.") from error
     if pixels is None:
         raise DataError(f"{source}: pixels of type {mode}; save it in 8 bits, as grey levels or RGB without alpha.")

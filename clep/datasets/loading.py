@@ -23,19 +23,19 @@ def load(
 
     Args:
         name: a key of `DATASETS`.
-        root: folder of the image files, laid out as torchvision does; None for `default_root()`. Written to only by a
-            download.
+        root: folder of the image files, with torchvision's layout; None for `default_root()`. Only a download writes to
+            it.
         download: whether files missing from `root` may be downloaded.
         path: the file of the data set `npz`, or the folder of `folder`.
         standardize: subtract the mean of `x_train` and divide by its standard deviation: one pair per channel for
-            images, one pair altogether for vectors. This looks ahead, since the statistics include classes that are
-            learned later.
+            images, one pair altogether for vectors. This looks ahead: the statistics include classes that are learned
+            later.
 
     Returns:
         Samples (N, C, H, W) or (N, features), and labels (N,), to learn from and to test on.
 
     Raises:
-        ConfigError: if the name is unknown, or a path is missing or would be ignored.
+        ConfigError: if the name is unknown, a path is missing, or a path would be ignored.
         DataError: if a file is missing, damaged or of the wrong shape.
 
     Example:

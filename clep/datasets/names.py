@@ -1,6 +1,6 @@
-"""The data sets by name, one row each: where its loader is, and what its path names.
+"""The data sets by name, one row each: where the loader is, and what a path means.
 
-Nothing here imports torch, so that a configuration is checked in no time.
+Nothing here imports torch, so checking a configuration takes no time.
 """
 
 from dataclasses import dataclass
@@ -16,8 +16,8 @@ class Row:
 
     Attributes:
         loader: its loader as `module:function`, called as `loader(root, download)`, or `loader(path)` if it has a path.
-        path: what its path names, for the data sets that are files of the user; None for all others.
-        example: such a path.
+        path: what its path names, for data sets in the user's own files; None for all others.
+        example: an example of such a path.
     """
 
     loader: str
@@ -40,10 +40,10 @@ DATASETS = {
 
 
 def check(name: str, path: str | Path | None = None) -> None:
-    """Check that there is such a data set, and that it comes with a path if and only if it needs one.
+    """Check that the data set exists, and that it has a path if and only if it needs one.
 
     Raises:
-        ConfigError: otherwise, naming `name` or `path`.
+        ConfigError: otherwise; names `name` or `path`.
 
     Example:
         >>> check("digits")

@@ -1,4 +1,4 @@
-"""Arrays of your own, in one npz file."""
+"""Your own arrays, in one npz file."""
 
 import zipfile
 import zlib
@@ -27,15 +27,17 @@ def read_npz(path: Path) -> list[np.ndarray]:
     """Read the arrays `NPZ_KEYS` of an npz file.
 
     Raises:
-        DataError: if the file or an array is missing, an array has the wrong type or shape, or the types of the samples
-            differ.
+        DataError: if the file or an array is missing, an array has the wrong type or shape, or training and test
+            samples have different types.
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file; correct the path, or write it with `numpy.savez`.")
     arrays = [_checked(path, key, array) for key, array in _arrays(path).items()]
     if len({array.dtype for array in arrays[::2]}) > 1 and "u" in (arrays[0].dtype.kind, arrays[2].dtype.kind):
         types = f"{arrays[0].dtype} and {arrays[2].dtype}"
-        raise DataError(f"{path}: `x_train` and `x_test` are {types}, which would be scaled apart; save one type.")
+        raise DataError(
+            f"{path}: `x_train` and `x_test` are {types}, which would be scaled differently; save one type."
+        )
     return arrays
 
 
@@ -56,7 +58,7 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
 
 
 def _checked(path: Path, key: str, array: np.ndarray) -> np.ndarray:
-    """The array, if its type, shape and values are those of samples or of labels."""
+    """The array, if its type, shape and values suit samples or labels."""
     if key.startswith("y"):
         if array.ndim != 1 or array.dtype.kind not in "iu":
             got = f"{array.dtype} of shape {array.shape}"

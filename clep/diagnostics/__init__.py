@@ -1,1 +1,1 @@
-"""What a network does besides learning: how it settles, what its states look like, what its free phase costs."""
+"""What a network does besides learning: how it settles, how its states look, how much its free phase costs."""

@@ -10,11 +10,11 @@ from clep.equilibrium import Network
 
 
 class Activity(NamedTuple):
-    """One value per step of the free phase, from the first one on, for one hidden layer.
+    """One value per step of the free phase, starting with the first, for one hidden layer.
 
     Attributes:
         magnitude: mean of |s|; see `magnitude`.
-        participation: effective number of dimensions, NaN where nothing varies; see `participation_ratio`.
+        participation: effective number of dimensions, NaN if nothing varies; see `participation_ratio`.
     """
 
     magnitude: list[float]
@@ -29,11 +29,11 @@ def magnitude(states: Tensor) -> float:
 def participation_ratio(states: Tensor) -> float:
     """(sum_i lambda_i)^2 / sum_i lambda_i^2 of the covariance's eigenvalues over samples, of `states` (B, ...).
 
-    Between 1, where all samples lie on a line, and the smaller of units and B - 1; NaN where they are all the same.
+    It lies between 1 (all samples on a line) and the smaller of units and B - 1; NaN if all samples are the same.
     """
     centred = states.flatten(1).double()
     centred = centred - centred.mean(0)
-    # Samples by samples or units by units, the spectrum is the same; trace and norm are all that is needed of it.
+    # Samples by samples or units by units, the spectrum is the same, and only its trace and norm are needed.
     gram = centred @ centred.T if len(centred) < centred.shape[1] else centred.T @ centred
     return float(gram.trace().square() / gram.square().sum())
 

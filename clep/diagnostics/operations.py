@@ -1,4 +1,4 @@
-"""What a free phase costs in synaptic operations: with spikes, and with the graded signals of the same architecture."""
+"""The synaptic operations of a free phase: with spikes, and with graded signals in the same architecture."""
 
 import math
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ _ADD, _MULTIPLY_ADD = 0.9, 4.6
 
 @dataclass(frozen=True)
 class Synapses:
-    """`count` products on the way up between the layers `below` < `above`, and as many down; layer 0 is the input."""
+    """`count` products up between the layers `below` < `above`, and the same number down; layer 0 is the input."""
 
     below: int
     above: int
@@ -27,8 +27,8 @@ class Operations:
     """Synaptic operations of one sample.
 
     Attributes:
-        accumulates: additions of a weight, which is all that a spike asks of a synapse.
-        multiply_accumulates: products of a weight and a graded signal, and their additions.
+        accumulates: additions of a weight; a spike costs a synapse no more than that.
+        multiply_accumulates: products of a weight and a graded signal, each with an addition.
     """
 
     accumulates: float
@@ -36,12 +36,12 @@ class Operations:
 
     @property
     def total(self) -> float:
-        """Operations of either kind."""
+        """Operations of both kinds."""
         return self.accumulates + self.multiply_accumulates
 
     @property
     def nanojoules(self) -> float:
-        """Energy of the arithmetic alone (0.9 pJ to add, 4.6 pJ to multiply and add), without memory and draws."""
+        """Energy of the arithmetic only (0.9 pJ to add, 4.6 pJ to multiply and add), without memory and draws."""
         return 1e-3 * (_ADD * self.accumulates + _MULTIPLY_ADD * self.multiply_accumulates)
 
 
@@ -55,13 +55,13 @@ def operations(
         accumulates          = sum_k M_k ([b spikes] S_b / n_b + [a spikes] S_a / n_a),
         multiply-accumulates = sum_(b = 0) M_k + T sum_(b > 0) M_k ([b is graded] + [a is graded]).
 
-    A spike costs its fan-out (the mean one of its layer: it is smaller at the edges of images); a graded layer costs
+    A spike costs its fan-out (the mean of its layer, since it is smaller at the edges of images). A graded layer costs
     all its synapses at every step, zeros included. The drive by the input is computed once. Pooling, inhibition and
-    a read-out outside the dynamics are not counted.
+    a read-out outside the dynamics do not count.
 
     Args:
-        synapses: of each connection.
-        units: of each layer, the input included.
+        synapses: those of each connection.
+        units: number in each layer, the input included.
         steps: T.
         spikes: S of the layers 1, 2, ..., per sample; the layers above them are graded.
     """
@@ -87,7 +87,7 @@ class SpikeMeter:
         self._latest: FreePhase | None = None
 
     def look(self, free: FreePhase) -> None:
-        """Count a free phase; nothing if its signals are graded."""
+        """Count a free phase; does nothing if its signals are graded."""
         if free.spikes is not None:
             spikes = free.spikes * len(free.x)
             self._spikes = spikes if self._spikes is None else self._spikes + spikes
@@ -95,7 +95,7 @@ class SpikeMeter:
             self._latest = free
 
     def take(self) -> dict[str, float]:
-        """Metrics per sample since the last call, beside those of graded signals; {} without spikes."""
+        """Metrics per sample since the last call, with and without spikes; {} if nothing spiked."""
         if self._spikes is None or self._latest is None:
             return {}
         spikes, body = (self._spikes / self._samples).tolist(), self._latest.body

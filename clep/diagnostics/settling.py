@@ -1,4 +1,4 @@
-"""Free phases that never settle: counted in training, and reported once."""
+"""Free phases that never settle: training counts them and warns once."""
 
 import warnings
 
@@ -7,7 +7,7 @@ from clep.errors import SettlingWarning
 
 
 class Unsettled:
-    """Counts the free phases of training that oscillate or diverge, and says so once."""
+    """Counts the free phases of training that oscillate or diverge, and warns once."""
 
     def __init__(self) -> None:
         self.batches = self.bad = 0
@@ -34,7 +34,7 @@ class Unsettled:
             )
 
     def take(self) -> float:
-        """Share of bad batches since the last call."""
+        """Share of unsettled batches since the last call."""
         share = self.bad / max(1, self.batches)
         self.batches = self.bad = 0
         return share

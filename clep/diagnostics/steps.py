@@ -16,7 +16,7 @@ FREE_STEPS = (2, 3, 5, 7, 10, 15, 20, 30, 50)
 NUDGED_STEPS = (1, 2, 3, 4, 6, 8, 12, 20)
 COSINES = (0.9, 0.99, 0.999)
 TOLERANCES = (0.1, 0.03, 0.01, 0.003, 0.001)
-_CONVERGED = 300  # steps of the reference
+_CONVERGED = 300  # steps of the converged reference
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Need:
         relaxation, start: see `Network` and `LinearNudging`.
         beta: size of the nudge.
         cosine: the cosine to reach.
-        free_steps, nudged_steps: the steps of each phase; None if none of the numbers tried is enough.
+        free_steps, nudged_steps: the steps of each phase; None if no number that was tried is enough.
         sweeps: steps of the free phase and both nudged phases together.
         reached: the cosine at these steps.
     """
@@ -44,7 +44,7 @@ class Need:
 
 @dataclass(frozen=True)
 class Stop:
-    """What a tolerance of the free phase does: the steps taken, and the cosine with converged nudged phases."""
+    """The effect of a tolerance of the free phase: the steps taken, and the cosine with converged nudged phases."""
 
     relaxation: str
     tolerance: float
@@ -61,7 +61,7 @@ class Steps:
         ceiling: cosine of centered nudging to BPTT once everything has converged, per beta: 1 minus its bias.
         bfloat16: cosine of the gradient relaxed in bfloat16 to that in full precision, per beta.
         needs: the cheapest settings.
-        stops: what tolerances do.
+        stops: the effect of tolerances.
     """
 
     accuracy: float
@@ -101,7 +101,7 @@ def measure(
     betas: Sequence[float],
     accuracy: float,
 ) -> Steps:
-    """Measure a trained network on one batch, with centered phases. The network stays as it is.
+    """Measure a trained network on one batch, with centered phases; the network does not change.
 
     Args:
         network: the trained network.

@@ -1,6 +1,6 @@
-"""Equilibrium propagation in PyTorch: usable alone, without Lightning, Avalanche or MLflow.
+"""Equilibrium propagation in PyTorch; works without Lightning, Avalanche or MLflow.
 
-Two conventions meet in the literature. Here the *primitive function* Phi is **maximised**,
+The literature has two conventions. Here the *primitive function* Phi is **maximised**,
 
     Phi(x, s) = sum_l  s_l . (W_l s_{l-1} + b_l),        s_0 = x,
 

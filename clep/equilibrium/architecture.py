@@ -24,7 +24,7 @@ def checked_sizes(sizes: Sequence[Layer | Mapping[str, Any]], readout: str) -> t
     """The layers as ints, a shape and `ConvLayer`s.
 
     Raises:
-        ConfigError: for too few layers, a layer without units, or a shape or convolution where none can be.
+        ConfigError: for too few layers, a layer without units, or a shape or convolution in the wrong place.
     """
     layers = [ConvLayer(**layer) if isinstance(layer, Mapping) else layer for layer in sizes]
     layers = [tuple(layer) if isinstance(layer, list | tuple) else layer for layer in layers]
@@ -52,7 +52,7 @@ def joining(spec: NetworkSpec) -> Join:
     """What joins the dense layers of a network.
 
     Raises:
-        ConfigError: for an unknown name, or a path to anything but a `Connection` class.
+        ConfigError: for an unknown name, or a path to something other than a `Connection` class.
     """
     if spec.feedback == "dendritic":
         return functools.partial(Dendritic, dendrites=spec.dendrites)
@@ -67,7 +67,7 @@ def joining(spec: NetworkSpec) -> Join:
 
 
 def wiring_of(spec: NetworkSpec, seed: int, feedback: torch.Generator, masks: torch.Generator) -> Wiring:
-    """What the connections of a network have in common."""
+    """What all connections of a network share."""
     return Wiring(
         spec.bias,
         spec.init,
@@ -80,7 +80,7 @@ def wiring_of(spec: NetworkSpec, seed: int, feedback: torch.Generator, masks: to
 
 
 def linear_readout(below: int, above: int, wiring: Wiring) -> nn.Linear:
-    """A read-out whose initial weights are drawn as those of the connections."""
+    """A read-out; its initial weights are drawn in the same way as those of the connections."""
     drawn = Dense((below,), above, wiring)
     linear = nn.Linear(below, above, bias=drawn.bias is not None)
     linear.weight = drawn.weight
@@ -90,11 +90,11 @@ def linear_readout(below: int, above: int, wiring: Wiring) -> nn.Linear:
 
 
 def gains(ends: Sequence[tuple[int, int]], depth: int, scale: float) -> list[float]:
-    """What undoes scaled feedback in each link's gradient: scale^-(links from its upper layer to the last one).
+    """The factor on each link's gradient that undoes scaled feedback: scale^-(links from its upper layer to the last).
 
     With s_l = rho(W_l s_{l-1} + scale W_{l+1}^T s_{l+1}), sum_l scale^l (s_l . W_l s_{l-1} - R(s_l)) is stationary, so
-    the contrast of layer l counts scale^l against scale^depth of the nudge. Exact for chains; of residual links the
-    shortest way counts, which sets the order of magnitude.
+    the contrast of layer l counts scale^l against scale^depth of the nudge. Exact for chains. With residual links the
+    shortest path counts, since it sets the order of magnitude.
     """
     hops = {depth: 0}
     for below, above in sorted(ends, key=lambda pair: -pair[1]):
@@ -103,5 +103,5 @@ def gains(ends: Sequence[tuple[int, int]], depth: int, scale: float) -> list[flo
 
 
 def plain_layer(layer: Any) -> Any:
-    """A layer as plain values, which `checked_sizes` reads."""
+    """A layer as plain values that `checked_sizes` can read."""
     return asdict(layer) if isinstance(layer, ConvLayer) else list(layer) if isinstance(layer, tuple) else layer

@@ -10,7 +10,7 @@ from torch import Tensor
 from clep.equilibrium.motions import Motion, Nudge, Sender, activated, towards
 from clep.equilibrium.neurons import Neuron
 
-_FEWEST, _ERRORS = 8, 6.0  # samples from which noise can be told from movement, by so many standard errors
+_FEWEST, _ERRORS = 8, 6.0  # it takes so many samples to tell movement from noise, by so many standard errors
 
 
 @dataclass(frozen=True)
@@ -19,21 +19,29 @@ class Bernoulli(Motion):
 
         s_l <- s_l + dt_l (rho(W_l z_{l-1} + b_l + W_{l+1}^T z_{l+1} + nudge) - s_l).
 
-    A spike goes up and down alike. Input and output are graded, states are probabilities, and with E[z] = s the
-    mean field is `Prototypical` itself. A relaxation depends only on its arguments and on `seed`: phases that share a
-    seed share their uniforms (common random numbers), so that noise which both have cancels in their contrast.
+    The same spike goes up and down. Input and output are graded, states are probabilities, and since E[z] = s, the mean
+    field is `Prototypical` itself. A relaxation depends only on its arguments and on `seed`. Phases with the same seed
+    use the same uniforms (common random numbers), so the noise they share cancels in their contrast.
 
     The residual is what noise cannot explain: the mean change of a layer over its units and the batch, less six of its
-    standard errors over the samples, at least 0 (and 0 for fewer than eight samples, which cannot tell).
+    standard errors over the samples, and never below 0. With fewer than eight samples it is 0, since so few cannot tell
+    movement from noise.
 
-    Reference: Lin, Jiang & Sengupta 2025 (arXiv 2511.11320), stochastic neurons in equilibrium propagation; the paper's
-    equations are not public, these are ours. What leaks at dt < 1 is the probability.
+    Reference: Lin, Jiang & Sengupta 2025 (arXiv 2511.11320), stochastic neurons in equilibrium propagation. Their
+    equations are not public; these are ours. At dt < 1 the probability leaks.
 
     Args:
         neuron: rho of every layer, with values in [0, 1].
         spiking: number of layers above the input that send spikes, lowest first.
-        seed: of the uniforms of every relaxation.
+        seed: seeds the uniforms of every relaxation.
         nudge_outside: add the nudge after rho instead of before.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> free = Network([4, 3, 2], dynamics="bernoulli").free_phase(torch.rand(5, 4))
+        >>> free.spikes.shape
+        torch.Size([1])
     """
 
     neuron: Neuron
@@ -59,9 +67,9 @@ class Bernoulli(Motion):
         return target - state
 
     def residual(self, distance: Tensor) -> Tensor:
-        means = distance.flatten(1).mean(1)  # one for each sample, and independent of each other
+        means = distance.flatten(1).mean(1)  # one per sample, all independent
         if len(means) < _FEWEST:
-            return 0.0 * means.sum()  # NaN where a state is
+            return 0.0 * means.sum()  # NaN if a state is NaN
         return (means.mean().abs() - _ERRORS / math.sqrt(len(means)) * means.std()).clamp_min(0.0)
 
 

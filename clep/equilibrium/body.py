@@ -17,18 +17,24 @@ _SHRINKS = 0.95  # a residual that falls by less over half a phase is not fallin
 
 @dataclass(frozen=True)
 class Body:
-    """The parts of a network that the phases of one update work with; made anew for each update.
+    """The parts of a network that the phases of one update work with; every update makes a new one.
 
     Attributes:
-        links: all connections, those of the input included, in the order of their parameters.
-        gains: factor on the gradient of each link, which undoes scaled feedback.
-        dynamics: the relaxation, over links that were prepared for the steps between two updates.
+        links: all connections, including those of the input, in the order of their parameters.
+        gains: factor on the gradient of each link; it undoes scaled feedback.
+        dynamics: the relaxation, over links prepared for the steps between two updates.
         dtype: of states and weights during relaxation.
         readout: a linear read-out outside the dynamics, or None.
         free: when the free phase ends.
         nudged_steps: steps of each nudged or clamped phase.
         mean_time_step: mean of the neurons' time steps, in (0, 1].
         signs: source of the random signs of the nudge.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> Network([4, 3, 2]).body().drive(torch.rand(5, 4)).shape
+        torch.Size([5, 3])
     """
 
     links: Sequence[Link]
@@ -43,11 +49,11 @@ class Body:
 
     @property
     def own_dynamics(self) -> Dynamics:
-        """The relaxation over the connections themselves: in full precision, and following weights that move."""
+        """The relaxation over the connections themselves: in full precision, and it follows weights as they move."""
         return replace(self.dynamics, links=self.links[1:])
 
     def parameters(self) -> list[nn.Parameter]:
-        """The parameters of the connections: those whose gradient the phases estimate."""
+        """The parameters of the connections; the phases estimate their gradient."""
         return [parameter for link in self.links for parameter in link.connection.parameters()]
 
     def drive(self, x: Tensor) -> Tensor:
@@ -69,7 +75,7 @@ class Body:
 
 @dataclass(frozen=True)
 class FreePhase:
-    """Where a free phase ended: what the nudged phases start from.
+    """Where a free phase ended; the nudged phases start from here.
 
     Attributes:
         x: input (B, ...), shaped as layer 0.
@@ -79,7 +85,14 @@ class FreePhase:
         residual: distance from the fixed point at the end, () tensor; see `Relaxation`.
         halfway: the same after half of the steps.
         steps: number of steps taken.
-        spikes: number of spikes per sample that each spiking layer sent, lowest first; None where signals are graded.
+        spikes: number of spikes that each spiking layer sent per sample, lowest first; None if signals are graded.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> free = Network([4, 3, 2]).free_phase(torch.rand(5, 4))
+        >>> free.output.shape, free.steps
+        (torch.Size([5, 2]), 20)
     """
 
     x: Tensor
@@ -97,12 +110,12 @@ class FreePhase:
         return self.states[-1]
 
     def trouble(self) -> str | None:
-        """Say whether the free phase `oscillates` or `diverges` instead of settling; None if it settles.
+        """Return `oscillates` or `diverges` if the free phase does so; None if it settles.
 
-        A relaxation that settles leaves the residual of its first half behind; one whose residual is more than a
-        hundredth of a unit's range and hardly smaller than halfway never will, for at least one sample of the batch.
-        Steps so small that the states cannot have moved far are given more time. Where neurons spike, only what noise
-        cannot explain counts: swings of whole layers, see `Bernoulli`.
+        While a network settles, its residual keeps falling. If the residual is still more than a hundredth of a unit's
+        range and hardly smaller than halfway, at least one sample of the batch never settles. If the steps are so small
+        that the states cannot have moved far, they get more time. Where neurons spike, only what noise cannot explain
+        counts: swings of whole layers, see `Bernoulli`.
         """
         residual, halfway = float(self.residual), float(self.halfway)
         if not math.isfinite(residual):

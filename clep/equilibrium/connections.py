@@ -1,7 +1,7 @@
 """Connections between two layers: the terms of Phi that hold parameters.
 
 A bilinear connection is phi(below, above) = above . P(K below + b): K is linear (a matrix, a convolution), P is the
-identity or a pooling. Its feedback is dphi/dbelow = K^T P^T above, or, untied, the same with weights of its own in K.
+identity or a pooling. Its feedback is dphi/dbelow = K^T P^T above; untied feedback has its own weights in K.
 """
 
 import copy
@@ -21,24 +21,24 @@ from clep.specs.layers import Shape
 from clep.specs.network import Initialization
 
 Route = Tensor | None
-"""What the way down must know of the way up: the winners of max pooling; None elsewhere."""
+"""What the way down must know about the way up: the winners of max pooling; otherwise None."""
 Ends = tuple[Tensor, Tensor]
 """Signals (below, above) at the two ends of a connection."""
 
 
 @dataclass(frozen=True)
 class Wiring:
-    """What the connections of a network have in common.
+    """What all connections of a network share.
 
     Args:
         bias: whether layers above the input have biases.
         init: `fan_in`, U(-1/sqrt(n_in), 1/sqrt(n_in)) as in `torch.nn`, or `glorot`, U(+-sqrt(6 / (n_in + n_out))).
-        untied: whether feedback has weights of its own (a vector field, no energy) instead of the transpose.
+        untied: whether feedback has its own weights (a vector field, no energy) instead of the transpose.
         feedback_scale: factor on all feedback, > 0 (FRE-RNN; Liu & Chen, arXiv 2508.11659).
         generator: source of the forward weights and biases.
-        feedback_generator: source of untied feedback weights, so that tied and untied twins start alike.
+        feedback_generator: source of untied feedback weights; a separate one, so tied and untied twins start alike.
         mask_generator: source of the masks of dendrites.
-        feeds_back: whether there is a way down; there is none into the input.
+        feeds_back: whether the connection has a way down; those from the input have none.
     """
 
     bias: bool
@@ -59,7 +59,7 @@ class Connection(nn.Module, ABC):
     """What joins two layers; `below` is (B, *shape below), `above` (B, *shape above).
 
     Attributes:
-        weight: its forward weights, the first of its parameters.
+        weight: forward weights, the first of its parameters.
     """
 
     weight: nn.Parameter
@@ -86,8 +86,8 @@ class Connection(nn.Module, ABC):
 
         Args:
             first, second: signals at both ends in the two states that are compared; summed over the batch.
-            presynaptic: signals that stand for the presynaptic ones of both states, so that the postsynaptic change
-                alone counts; None for those of each state. See `clep.equilibrium.contrast.RULES`.
+            presynaptic: presynaptic signals to use for both states, so that only the postsynaptic change counts; None
+                to use those of each state. See `clep.equilibrium.contrast.RULES`.
             coefficient: real, or complex for complex signals.
         """
 
@@ -98,13 +98,13 @@ class Connection(nn.Module, ABC):
 
     @property
     def synapses(self) -> int:
-        """Number of products of a weight and a signal on the way up, and as many on the way down."""
+        """Number of products of a weight and a signal on the way up; the way down has the same number."""
         return self.weight.numel()
 
     def prepared(self, dtype: torch.dtype) -> "Connection":
-        """What stands in for this connection in the steps between two updates: itself, or a copy.
+        """The connection to use in the steps between two updates: this one, or a copy.
 
-        Its parameters have `dtype`, and what they need at every step has been done to them, differentiably.
+        Its parameters have `dtype`. Work that every step would repeat is done here once, differentiably.
         """
         if self.weight.dtype == dtype:
             return self
@@ -120,7 +120,7 @@ class Connection(nn.Module, ABC):
         return 0.0
 
     def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer | None:
-        """This connection as a dense layer that consolidation may change; None for one that it leaves alone.
+        """This connection as a dense layer that consolidation may change; None if it must stay as it is.
 
         Args:
             name: of the layer.
@@ -175,8 +175,8 @@ class Bilinear(Connection):
         return math.degrees(math.acos(min(1.0, max(-1.0, float(cosine)))))
 
     def differences(self, first: Ends, second: Ends, presynaptic: Ends | None, coefficient: complex) -> list[Tensor]:
-        # With a above and b below, a1 b1' - a2 b2' is taken as (a1 - a2) b1' + a2 (b1 - b2)': the states differ little,
-        # and differences of states keep the digits that a difference of products loses (all, if nothing differs).
+        # With a above and b below, a1 b1' - a2 b2' is computed as (a1 - a2) b1' + a2 (b1 - b2)'. The states differ
+        # little: differences of states keep the digits that a difference of products would lose.
         (below_1, above_1), (below_2, above_2) = first, second
         fixed = below_1 is below_2  # the input: one product serves both
         if presynaptic is None:
@@ -220,7 +220,19 @@ class Bilinear(Connection):
 class Dense(Bilinear):
     """All-to-all connection, phi(below, above) = above . (W below + b); `weight` is (n_above, n_below).
 
-    A layer of images below is read as a vector.
+    If the layer below holds images, it is read as a vector.
+
+    Args:
+        below: shape of the layer below.
+        units: number of units of the layer above.
+        wiring: biases, initial weights and feedback.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> drive, _ = Network([4, 3, 2]).connections[1].up(torch.ones(5, 3))
+        >>> drive.shape
+        torch.Size([5, 2])
     """
 
     def __init__(self, below: Shape, units: int, wiring: Wiring) -> None:
@@ -251,7 +263,7 @@ class Dense(Bilinear):
         return pulled
 
     def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
-        if total is not None:  # a second matrix of the weights' size would be the peak of an update's memory
+        if total is not None:  # a second matrix of this size would set the peak of an update's memory
             return total.addmm_(spread.T, below.flatten(1))
         return times_transposed(spread.T, below.flatten(1).T)
 
@@ -261,7 +273,7 @@ class Dense(Bilinear):
 
 def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> nn.Parameter:
     """A parameter drawn from U(-bound, bound)."""
-    # Drawn where the generator lives, then moved: the same weights on every default device.
+    # Drawn on the generator's device, then moved: the same weights on every default device.
     values = torch.empty(*shape, device=generator.device).uniform_(-bound, bound, generator=generator)
     return nn.Parameter(values.to(torch.get_default_device()))
 

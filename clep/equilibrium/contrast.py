@@ -12,17 +12,17 @@ from clep.equilibrium.phases import Term
 from clep.specs.gradients import Rule
 
 RULES: dict[Rule, Callable[[Ends, Ends], Ends | None]] = {
-    # dPhi/dtheta at each state; with untied feedback both sets of weights take that of their connection (Kubo 2026).
+    # dPhi/dtheta at each state; untied forward and feedback weights both use that of their connection (Kubo 2026).
     "contrast": lambda second_phase, free: None,
-    # The postsynaptic change times the presynaptic free state, where for untied feedback the lower layer is the
+    # The postsynaptic change times the presynaptic free state. For untied feedback the lower layer is the
     # postsynaptic one (Ernoult et al. 2020; Laborieux et al. 2021).
     "vector_field": lambda second_phase, free: free,
     # The same with the presynaptic state of the second phase (Luczak et al. 2022; Kubo et al. 2022).
     "predictive": lambda second_phase, free: second_phase,
 }
-"""Name of a learning rule -> the presynaptic signals that it takes, None for those of each state.
+"""Name of a learning rule -> the presynaptic signals that it uses, None for those of each state.
 
-With tied feedback the last two leave out what the feedback contributes, which vanishes as `feedback_scale` does
+With tied feedback the last two leave out the contribution of the feedback. It vanishes as `feedback_scale` goes to 0
 (FRE-RNN).
 """
 
@@ -48,14 +48,14 @@ def contrast(free: FreePhase, terms: Sequence[Term], factor: float, rule: Rule) 
 def adapted_contrast(
     free: FreePhase, plain: Sequence[Term], adapted: Sequence[Term], rule: Rule, adaptation: Adaptation | None
 ) -> tuple[list[Tensor], Tensor | float]:
-    """The negative contrast after adaptation and the factor in it that rescales it to its norm before adaptation.
+    """The negative contrast after adaptation, and the factor in it that restores its norm before adaptation.
 
     Args:
         free: the free phase.
         plain: terms before adaptation.
         adapted: terms after it.
         rule: a name of `RULES`.
-        adaptation: told both norms; None for the contrast of `adapted` as it is.
+        adaptation: gets both norms; None for the contrast of `adapted` as it is.
     """
     gradients = contrast(free, adapted, -1.0, rule)
     if adaptation is None:

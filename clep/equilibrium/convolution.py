@@ -14,8 +14,19 @@ from clep.specs.layers import ConvLayer, Shape
 class Convolution(Bilinear):
     """2-d convolution and pooling, phi(below, above) = above . P(W * below + b); images are (C, H, W).
 
-    `weight` is (channels, C, kernel, kernel), in the channels-last layout, in which CPUs convolve fastest. Max pooling
-    sends feedback to the winners of the present state below (Laborieux et al. 2021), average pooling to all alike.
+    `weight` is (channels, C, kernel, kernel), in the channels-last layout: CPUs convolve fastest in it. Max pooling
+    sends feedback to the current winners in the layer below (Laborieux et al. 2021), average pooling to all units
+    equally.
+
+    Args:
+        below: shape (C, H, W) of the layer below.
+        layer: the layer above.
+        wiring: biases, initial weights and feedback.
+
+    Example:
+        >>> from clep.equilibrium import ConvLayer, Network
+        >>> Network([(1, 8, 8), ConvLayer(4, kernel=3), 10]).connections[0].weight.shape
+        torch.Size([4, 1, 3, 3])
     """
 
     def __init__(self, below: Shape, layer: ConvLayer, wiring: Wiring) -> None:
@@ -25,7 +36,7 @@ class Convolution(Bilinear):
         self.convolved = tuple(
             (side + 2 * layer.padding - layer.kernel) // layer.stride + 1 for side in (height, width)
         )
-        # What the stride leaves over at the far edges.
+        # What the stride leaves over at the far edges
         self.rest = tuple((side + 2 * layer.padding - layer.kernel) % layer.stride for side in (height, width))
         area = layer.kernel**2
         super().__init__(

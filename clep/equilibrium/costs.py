@@ -13,7 +13,26 @@ REDUCTIONS = ("mean", "sum", "none")
 
 
 class Cost(nn.Module, ABC):
-    """A criterion like those of `torch.nn`: `reduction` is `mean`, `sum` or `none` over the batch."""
+    """A criterion like those of `torch.nn` that also says how it nudges the output.
+
+    Args:
+        reduction: what `forward` returns: the `mean` over the batch, the `sum`, or `none` for one cost per sample.
+
+    Raises:
+        ConfigError: for an unknown reduction.
+
+    Example:
+        >>> import torch
+        >>> class AbsoluteError(Cost):
+        ...     def each(self, output, labels):
+        ...         return (output - self.target(output, labels)).abs().sum(1)
+        ...
+        ...     def nudge(self, output, labels):
+        ...         target = self.target(output, labels)
+        ...         return lambda state: (target - state).sign()
+        >>> AbsoluteError()(torch.zeros(2, 3), torch.tensor([0, 1]))
+        tensor(1.)
+    """
 
     def __init__(self, reduction: str = "mean") -> None:
         super().__init__()
@@ -33,7 +52,7 @@ class Cost(nn.Module, ABC):
         """-dC/d(output) of each sample as a function of the output, (B, K) -> (B, K), real or complex.
 
         Args:
-            output: any output (B, K), for its shape and dtype; the target is built once for all steps.
+            output: any output (B, K), used for its shape and dtype; the target is built once for all steps.
             labels: class indices (B,).
         """
 
@@ -44,7 +63,13 @@ class Cost(nn.Module, ABC):
 
 
 class SquaredError(Cost):
-    """C(s, y) = 1/2 |s - onehot(y)|^2, the cost of the EP papers (half, summed over outputs)."""
+    """C(s, y) = 1/2 |s - onehot(y)|^2, the cost of the EP papers (half, summed over outputs).
+
+    Example:
+        >>> import torch
+        >>> SquaredError()(torch.tensor([[1.0, 1.0]]), torch.tensor([0]))
+        tensor(0.5000)
+    """
 
     def each(self, output: Tensor, labels: Tensor) -> Tensor:
         return 0.5 * (output - self.target(output, labels)).square().sum(1)
@@ -55,7 +80,13 @@ class SquaredError(Cost):
 
 
 class CrossEntropy(Cost):
-    """C(z, y) = -log softmax(z)_y of a read-out z = W s + b outside the dynamics (Laborieux et al. 2021)."""
+    """C(z, y) = -log softmax(z)_y of a read-out z = W s + b outside the dynamics (Laborieux et al. 2021).
+
+    Example:
+        >>> import torch
+        >>> CrossEntropy()(torch.zeros(1, 2), torch.tensor([0]))
+        tensor(0.6931)
+    """
 
     def each(self, output: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(output, labels, reduction="none")

@@ -1,14 +1,14 @@
-"""Dendritic connections: inputs arrive on branches, each of which sees some of them and rectifies their sum.
+"""Dendritic connections: inputs arrive on branches. Each branch sees some of them and rectifies their sum.
 
-A block of B branches for each of n units reads the activity u of another layer as
+A block with B branches for each of n units reads the activity u of another layer as
 
     D_o(u) = (1 / B) sum_k relu((W * M)_{k, o} . u + b_{k, o}),        o = 1 ... n,
 
-where the fixed random mask M keeps a share of the inputs of each branch. The way up is a block of basal branches; the
-way down is a block A of apical branches with weights of its own and no biases, times a gain gamma. So there is no
-energy: layer l follows phi_l = s_l . (D_l(s_{l-1}) + gamma A_l(s_{l+1})) in s_l alone, which is a vector field.
+where the fixed random mask M keeps a share of the inputs of each branch. The way up is a block of basal branches. The
+way down is a block A of apical branches with its own weights and no biases, times a gain gamma. So no energy exists:
+layer l follows the gradient of phi_l = s_l . (D_l(s_{l-1}) + gamma A_l(s_{l+1})) in s_l only, a vector field.
 
-Reference: Kubo 2026 (arXiv 2605.08135). The output layer has branches too, as in its code.
+Reference: Kubo 2026 (arXiv 2605.08135). The output layer has branches too, as in the paper's code.
 """
 
 import copy
@@ -27,11 +27,11 @@ from clep.specs.layers import Dendrites, Shape
 class Dendritic(Connection):
     """Basal branches on the way up, apical ones on the way down; see the module.
 
-    What the masks leave out is zero, gets no gradient, and has no effect if something else makes it nonzero.
+    Masked weights are zero and get no gradient. If something else makes them nonzero, they have no effect.
 
     Args:
         below: shape of the layer below; images are read as vectors.
-        units: of the layer above.
+        units: number of units of the layer above.
         wiring: biases, initial weights.
         dendrites: the branches.
 
@@ -39,8 +39,13 @@ class Dendritic(Connection):
         weight: of the basal branches, (basal, units, n_below).
         bias: of the basal branches, (basal, units), or None.
         apical: weights of the apical branches of the layer below, (apical, n_below, units), or None.
-        mask: of `weight`, 1 or 0, shaped as it; None in a copy whose weights are masked already.
-        apical_mask: the same of `apical`; None as well if its branches keep everything.
+        mask: 1 or 0 for each entry of `weight`; None in a copy whose weights are already masked.
+        apical_mask: the same for `apical`; also None if its branches keep everything.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> Network([4, 3, 2], feedback="dendritic").connections[0].weight.shape
+        torch.Size([8, 3, 4])
     """
 
     mask: Tensor | None
@@ -73,7 +78,7 @@ class Dendritic(Connection):
         return torch.add(base, drive, alpha=scale, out=out), None
 
     def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
-        assert self.apical is not None  # there is no way down into the input
+        assert self.apical is not None  # the input gets no feedback
         feedback = _rectified_sum(above, self._apical(), None)
         return torch.add(base, feedback, alpha=self.gain / len(self.apical), out=out)
 
@@ -104,7 +109,7 @@ class Dendritic(Connection):
     def prepared(self, dtype: torch.dtype) -> "Dendritic":
         other = copy.copy(self)
         apical = None if self.apical is None else self._apical()
-        # Products with masks, which autograd follows, where the type of `_parameters` knows parameters alone.
+        # Products with masks, so autograd can follow; the type of `_parameters` allows only parameters.
         masked: dict[str, Any] = {"weight": self._basal(), "bias": self.bias, "apical": apical}
         other._parameters = {name: None if p is None else p.to(dtype) for name, p in masked.items()}
         other._buffers = {"mask": None, "apical_mask": None}
@@ -112,16 +117,16 @@ class Dendritic(Connection):
 
     @torch.no_grad()
     def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
-        """The mean over the branches of each unit, (n_above, n_below), masked synapses being zero."""
+        """The mean over the branches of each unit, (n_above, n_below); masked synapses count as zero."""
         return DenseLayer(name, self._basal().mean(0), time_step, self._write_mean)
 
     @torch.no_grad()
     def _write_mean(self, new: Tensor) -> None:
         """Change the branches such that their mean is `new`.
 
-        All unmasked branches of a pair of units change by the same amount; a pair without any stays as it is.
+        All unmasked branches of a pair of units change by the same amount. A pair without any stays unchanged.
         """
-        assert self.mask is not None  # it is None in copies alone, see `prepared`
+        assert self.mask is not None  # only copies have None, see `prepared`
         share = len(self.weight) / self.mask.sum(0).clamp_min(1.0)
         change = (new - self._basal().mean(0)) * share
         self.weight.add_(self.mask * change)
@@ -165,9 +170,9 @@ def _gated(post: Tensor, u: Tensor, weight: Tensor, bias: Tensor | None) -> Tens
 def _contrast(
     weight: Tensor, bias: Tensor | None, pre: tuple[Tensor, Tensor], post: tuple[Tensor, Tensor], scale: float
 ) -> tuple[Tensor, Tensor]:
-    """`scale` * B times the difference of d(post . D(pre)) by weight and bias between two states, masks not applied.
+    """`scale` * B times the difference of d(post . D(pre)) by weight and bias between two states; masks not applied.
 
-    As in `Bilinear.differences`, differences of states are taken before products.
+    As in `Bilinear.differences`, states are subtracted before they are multiplied.
     """
     (pre_1, pre_2), (post_1, post_2) = pre, post
     if pre_1 is pre_2:

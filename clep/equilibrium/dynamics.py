@@ -13,11 +13,11 @@ from clep.specs.network import Order
 
 Watch = Callable[[Sequence[Tensor]], None]
 
-_LOOK_EVERY = 5  # steps between two looks at the residual, each of which waits for the device
+_LOOK_EVERY = 5  # steps between two looks at the residual; each look waits for the device
 
 
 class Link(NamedTuple):
-    """A connection between layers `below` < `above`; layer 0 is the input and has links to layer 1 alone."""
+    """A connection between layers `below` < `above`; layer 0 is the input and links only to layer 1."""
 
     below: int
     above: int
@@ -29,7 +29,7 @@ class Stop(NamedTuple):
 
     Attributes:
         steps: largest number of steps (asynchronous: sweeps), >= 1.
-        tolerance: residual below which it ends earlier; it is looked at every few steps. 0 takes all steps.
+        tolerance: residual below which it ends early, checked every few steps. 0 takes all steps.
     """
 
     steps: int
@@ -42,10 +42,10 @@ class Relaxation(NamedTuple):
     Attributes:
         states: states of the layers above the input, (B, ...) each, or their means; see `Dynamics.averaged`.
         residual: max |target - s| over all units at the last step, () tensor; zero at a fixed point whatever the time
-            steps. NaN in nudged phases, which are not measured.
-        halfway: the same after half of the steps; a relaxation that settles leaves it far behind.
+            steps. NaN in nudged phases; they are not measured.
+        halfway: the residual after half of the steps; a relaxation that settles ends far below it.
         steps: number of steps taken.
-        spikes: number of spikes that each spiking layer sent, lowest first, summed over steps and batch; None where all
+        spikes: number of spikes that each spiking layer sent, lowest first, summed over steps and batch; None if all
             signals are graded.
     """
 
@@ -58,19 +58,19 @@ class Relaxation(NamedTuple):
 
 @dataclass(frozen=True)
 class Dynamics:
-    """All layers, step by step: each moves as its `motion` says, towards what its links bring.
+    """All layers, step by step: each moves as `motion` says, driven by its links.
 
     Synchronous: all layers at once, from the old states. Asynchronous: one sweep updates the odd layers, then the even
-    ones from the new states of the odd; it has the same fixed points and needs about half the steps, but its path is
-    another one.
+    ones from the new states of the odd. The fixed points are the same and it takes about half the steps, but on a
+    different path.
 
     Args:
         links: the connections above the input, and which layers they join.
         motion: how a layer moves.
-        time_steps: dt of each layer above the input, shaped as the layer, or None where every step is 1.
+        time_steps: dt of each layer above the input, shaped as the layer, or None if every step is 1.
         order: `synchronous` or `asynchronous`.
         inhibition: kappa of the mean inhibition among the n units of each of the first `inhibited` layers above the
-            input, which adds the term -kappa / (2 n) (sum_i s_i)^2 to Phi.
+            input; it adds the term -kappa / (2 n) (sum_i s_i)^2 to Phi.
         inhibited: number of these layers.
         averaged: a relaxation returns the mean of the states over its last `averaged` steps; 1 is the last state.
     """
@@ -97,12 +97,12 @@ class Dynamics:
         """Take steps from `states` until `stop`.
 
         Args:
-            drive: W_1 x + b_1, (B, ...), the same at every step and so computed once per batch.
+            drive: W_1 x + b_1, (B, ...); it is the same at every step, so it is computed once per batch.
             states: states of the layers above the input, (B, ...) each; **overwritten**.
             stop: when to end.
             nudge: acts on the last layer at every step; None in the free phase.
             clamped: the last layer keeps its state.
-            watch: told the states after each step, whose memory the next steps use.
+            watch: called with the states after each step; the next steps overwrite their memory.
         """
         motion, steps, tolerance = self.motion, stop.steps, stop.tolerance
         groups = self._groups(len(states) - clamped)
@@ -139,7 +139,7 @@ class Dynamics:
         return Relaxation(mean.of(states), residual, halfway, steps, send.spikes)
 
     def unroll(self, drive: Tensor, states: Sequence[Tensor], steps: int) -> list[Tensor]:
-        """The same free steps as a differentiable computation, for backpropagation through time; new tensors."""
+        """The same free steps, differentiable and in new tensors: for backpropagation through time."""
         motion, states = self.motion, list(states)
         groups = self._groups(len(states))
         send, mean = motion.sender(drive.device), _TailMean(self.averaged, steps)
@@ -157,17 +157,17 @@ class Dynamics:
         return mean.of(states)
 
     def signals(self, states: Sequence[Tensor]) -> list[Tensor]:
-        """The rates of all layers: what a contrast is made of, and the expectation of what they send."""
+        """The rates of all layers: what a contrast compares, and the expectation of what they send."""
         return [self.motion.rate(layer, states) for layer in range(len(states))]
 
     def _groups(self, layers: int) -> tuple[range, ...]:
-        """Layers that move together, topmost first: a max pooling on the way up decides its way down."""
+        """Layers that move together, topmost first: max pooling on the way up decides the way down."""
         if self.order == "synchronous":
             return (range(layers)[::-1],)
         return range(0, layers, 2)[::-1], range(1, layers, 2)[::-1]
 
     def _first_routes(self, sent: Sequence[Tensor], groups: Sequence[range]) -> dict[Link, Route]:
-        """Routes of the links into layers that move after the layers below them; the others are found on the way."""
+        """Routes of the links into layers that move after the layers below them; the others follow during the step."""
         if len(groups) == 1 and len(groups[0]) == len(sent):
             return {}
         late = [layer for layer in range(len(sent)) if layer not in groups[0]]
@@ -211,13 +211,13 @@ class _TailMean:
         self.sums: list[Tensor] | None = None
 
     def add(self, step: int, states: Sequence[Tensor]) -> None:
-        """Note the states after a step, the first of which is 1."""
+        """Note the states after a step; the first step is 1."""
         if self.length > 1 and step >= self.first:
             sums = self.sums or [torch.zeros_like(state) for state in states]
             self.sums = [total + state for total, state in zip(sums, states, strict=True)]
 
     def of(self, states: list[Tensor]) -> list[Tensor]:
-        """The mean, or `states` after the last step where one step is all."""
+        """The mean, or `states` after the last step if it is the only one averaged."""
         return states if self.sums is None else [total / self.length for total in self.sums]
 
 

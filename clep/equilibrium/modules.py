@@ -1,4 +1,4 @@
-"""Lists of torch modules whose type checkers know the class."""
+"""Lists of torch modules whose class type checkers know."""
 
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Generic, TypeVar, overload
@@ -9,7 +9,7 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class Modules(nn.ModuleList, Generic[M]):
-    """An `nn.ModuleList` of modules of one class; torch's own gives back mere `nn.Module`s."""
+    """An `nn.ModuleList` of modules of one class; torch's own returns plain `nn.Module`s."""
 
     if TYPE_CHECKING:
 

@@ -11,7 +11,7 @@ from torch import Tensor
 from clep.equilibrium.neurons import Neuron
 
 Nudge = Callable[[Tensor], Tensor]
-"""State of the last layer (B, ...) -> the term added to its dynamics, of the same shape."""
+"""State of the last layer (B, ...) -> the term added to its dynamics, in the same shape."""
 
 
 class Sender(Protocol):
@@ -19,7 +19,7 @@ class Sender(Protocol):
 
     @property
     def spikes(self) -> Tensor | None:
-        """Number of spikes that each spiking layer has sent, lowest first; None where all signals are graded."""
+        """Number of spikes that each spiking layer has sent, lowest first; None if all signals are graded."""
 
     def __call__(self, layer: int, states: Sequence[Tensor]) -> Tensor:
         """The signal of a layer in the next step, (B, ...), the same for the layers above and below."""
@@ -36,7 +36,7 @@ class Motion(ABC):
 
     @abstractmethod
     def rate(self, layer: int, states: Sequence[Tensor]) -> Tensor:
-        """The rates of a layer, (B, ...): what contrasts are made of, and the expectation of what it sends."""
+        """The rates of a layer, (B, ...): what contrasts compare, and the expectation of what it sends."""
 
     @abstractmethod
     def sender(self, device: torch.device) -> Sender:
@@ -52,11 +52,11 @@ class Motion(ABC):
 
     @abstractmethod
     def distance(self, state: Tensor, target: Tensor) -> Tensor:
-        """How far a layer is from standing still, whatever its time steps; a new tensor."""
+        """How far a layer is from its fixed point, whatever its time steps; a new tensor."""
 
     @abstractmethod
     def residual(self, distance: Tensor) -> Tensor:
-        """The residual of a layer, () tensor, from its distance, which is overwritten."""
+        """The residual of a layer, () tensor, from its `distance`, **overwritten**."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class EnergyBased(Motion):
     """Leaky integration of the energy E(s) = 1/2 |s|^2 - Phi(rho(s)) with bounded potentials s.
 
     s_l <- bound(s_l + dt_l (rho'(s_l) dPhi/drho_l - s_l)); the last layer is linear (rho(s) = s between its bounds) and
-    takes the nudge as it is: s_L <- bound(s_L + dt_L (dPhi/ds_L + nudge - s_L)).
+    adds the nudge unchanged: s_L <- bound(s_L + dt_L (dPhi/ds_L + nudge - s_L)).
 
     Reference: Scellier & Bengio 2017; Ernoult et al. 2020 (arXiv 2005.04168), the energy-based setting.
     """
@@ -107,7 +107,7 @@ class EnergyBased(Motion):
     jumps = False
 
     def rate(self, layer: int, states: Sequence[Tensor]) -> Tensor:
-        """Firing rates rho(s) of a hidden layer, the last layer as it is."""
+        """Firing rates rho(s) of a hidden layer; the last layer as it is."""
         return states[layer] if layer == len(states) - 1 else self.neuron(states[layer].clone())
 
     def sender(self, device: torch.device) -> Sender:
@@ -150,7 +150,7 @@ def activated(
     states: Sequence[Tensor],
     nudge: Nudge | None,
 ) -> Tensor:
-    """rho(force), in place, of the last layer with its nudge inside or outside."""
+    """rho(force), in place; in the last layer with the nudge inside or outside."""
     if nudge is None or layer < len(states) - 1:
         return neuron(force)
     if nudge_outside:

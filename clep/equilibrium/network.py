@@ -40,34 +40,34 @@ from clep.specs.refusals import refuse_network
 
 PRECISIONS: dict[str, torch.dtype | None] = {"full": None, "bfloat16": torch.bfloat16}
 
-_EVALUATION_SEED = 0  # of the spikes outside training, the same for all networks: a loaded one gives equal numbers
+_EVALUATION_SEED = 0  # of the spikes outside training; the same for all, so a loaded network gives equal numbers
 
 
 @takes(NetworkSpec)
 class Network(nn.Module):
     """Layers of neurons joined by two-way connections, each neuron with its own time step.
 
-    `network(x)` is the output of the free equilibrium as a differentiable function: any loss on it can be
-    differentiated, and `backward()` runs equilibrium propagation as `gradient` says.
+    `network(x)` is the output of the free equilibrium, as a differentiable function. Compute any loss from it;
+    `backward()` runs equilibrium propagation as `gradient` says.
 
-    Shapes: input (B, ...) is read as (B, *sizes[0]); output (B, sizes[-1]). The dtype is that of the parameters, under
-    autocast as well.
+    Shapes: input (B, ...) is read as (B, *sizes[0]); output (B, sizes[-1]). The dtype is that of the parameters, even
+    under autocast.
 
-    Where neurons send spikes, each free phase in training draws a seed, which the other phases of its update share; in
-    evaluation mode (`eval()`) it is always the same, so that evaluating is a function of weights and batch and leaves
-    training as it is.
+    If neurons send spikes, each free phase in training draws a seed and shares it with the other phases of its update.
+    In evaluation mode (`eval()`) the seed is fixed: the result depends only on weights and batch, and evaluating does
+    not affect training.
 
     Args:
         sizes: layers from input to output, at least two: the number of units, or a `ConvLayer`; the input of a
             convolutional layer is a shape (C, H, W).
-        seed: seeds the initial weights, the time steps, the random signs and the spikes of training, each by a
-            generator of its own.
+        seed: seeds the initial weights, the time steps, the random signs and the spikes of training, each with its own
+            generator.
         gradient: how `backward()` estimates the gradient; `LinearNudging()` if None. See `with_gradient`.
         spec: all options at once, instead of keywords.
 
     Raises:
-        ConfigError: for a layer without units, an unknown name, a number out of range, or a combination without
-            meaning.
+        ConfigError: for a layer without units, an unknown name, a number out of range, or options that make no sense
+            together.
 
     Example:
         >>> import torch
@@ -97,7 +97,7 @@ class Network(nn.Module):
         convolutions = [layer for layer in self.sizes if isinstance(layer, ConvLayer)]
         refuse_network(self.spec, convolutions, len(self.sizes) - 1)
         self.gradient: Gradient = gradient or LinearNudging()
-        neuron_of(self.spec.neuron)  # refuses what is none
+        neuron_of(self.spec.neuron)  # refuses anything but a neuron
 
         dt_seed, sign_seed, feedback_seed, spike_seed, mask_seed = np.random.SeedSequence(seed).spawn(5)
         wiring = wiring_of(self.spec, seed, _generator(feedback_seed), _generator(mask_seed))
@@ -128,9 +128,9 @@ class Network(nn.Module):
         self._spike_seeds = np.random.default_rng(spike_seed)
 
     def with_gradient(self, gradient: Gradient) -> "Network":
-        """The same network, whose `backward()` follows another estimate.
+        """A view of this network whose `backward()` follows another estimate.
 
-        Weights, time steps and generators are shared with this one, which stays as it is. Each has its own training
+        Both share weights, time steps and generators. This network keeps its own gradient. Each has its own training
         mode.
 
         Example:
@@ -146,12 +146,12 @@ class Network(nn.Module):
 
     @property
     def neuron(self) -> Neuron:
-        """The activation of every layer; not an attribute, since its functions could not be pickled."""
+        """The activation of every layer; a property, since its functions could not be pickled."""
         return neuron_of(self.spec.neuron)
 
     @property
     def depth(self) -> int:
-        """Number of layers that relax: those above the input, without a linear read-out."""
+        """Number of layers that relax: all above the input, except a linear read-out."""
         return len(self.shapes) - 1
 
     @property
@@ -166,16 +166,16 @@ class Network(nn.Module):
 
     @property
     def links(self) -> list[Link]:
-        """The connections and the layers that they join, in the order of their parameters."""
+        """The connections, each with the two layers it joins, in the order of their parameters."""
         return [Link(*joined, connection) for joined, connection in zip(self._joined, self.connections, strict=True)]
 
     @property
     def relaxation_dtype(self) -> torch.dtype:
-        """Of states and weights during relaxation."""
+        """The dtype of states and weights during relaxation."""
         return PRECISIONS[self.spec.precision] or self.connections[0].weight.dtype
 
     def body(self) -> Body:
-        """What relaxes in one update; in training with a new seed of its spikes."""
+        """What relaxes in one update; in training, with a new seed for its spikes."""
         links, dtype, spec = self.links, self.relaxation_dtype, self.spec
         time_steps: list[Tensor | None] = list(self.time_steps)
         if all(bool((dt == 1.0).all()) for dt in self.time_steps):
@@ -202,7 +202,8 @@ class Network(nn.Module):
         )
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
-        """Parameters of each layer above the input, lowest first; residual links with the upper layer; read-out."""
+        """Parameters of each layer above the input, lowest first, then the read-out; residual links belong to their
+        end."""
         layers: list[list[nn.Parameter]] = [[] for _ in range(self.depth)]
         for (_, above), connection in zip(self._joined, self.connections, strict=True):
             layers[above - 1] += connection.parameters()
@@ -242,14 +243,14 @@ class Network(nn.Module):
         return [state.contiguous(memory_format=torch.channels_last) if state.dim() == 4 else state for state in states]
 
     def feedback_angles(self) -> list[float]:
-        """Angle between untied forward and feedback weights of each connection above the input, in degrees; else []."""
+        """Angle between forward and untied feedback weights of each connection above the input, in degrees; else []."""
         return [] if self.spec.feedback != "untied" else [connection.angle() for connection in self.connections[1:]]
 
     def dense_stack(self) -> DenseStack:
-        """The dense layers above the convolutions and, if there is one, the linear read-out.
+        """The dense layers above the convolutions, and the linear read-out if the network has one.
 
-        The activity below each layer is that of the free equilibrium. Dendritic layers count as the mean over the basal
-        branches of each unit.
+        The activity below each layer is that of the free equilibrium. A dendritic layer appears as the mean over the
+        basal branches of each unit.
 
         Raises:
             ConfigError: if links skip layers.

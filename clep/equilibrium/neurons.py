@@ -11,7 +11,7 @@ def neuron_of(name: str) -> Neuron:
     """The neuron of a name or of an import path `module:NEURON`.
 
     Raises:
-        ConfigError: for an unknown name, or a path to anything but a `Neuron`.
+        ConfigError: for an unknown name, or a path to something other than a `Neuron`.
     """
     if name in NEURONS:
         return NEURONS[name]

@@ -16,7 +16,7 @@ from clep.specs.gradients import Nudging
 
 
 class Term(NamedTuple):
-    """`coefficient` * [dPhi/dtheta(first) - dPhi/dtheta(second)], whose real part counts."""
+    """The real part of `coefficient` * [dPhi/dtheta(first) - dPhi/dtheta(second)]."""
 
     coefficient: complex
     first: Sequence[Tensor]
@@ -40,7 +40,7 @@ def nudged_terms(
         force: -dC/ds of the last state, (B, ...) -> (B, ...); multiplied by beta.
         nudging: the arrangement of the phases.
         outside: whether the nudge acts outside the activation.
-        adaptation: acts after the nudged steps.
+        adaptation: extra steps after the nudged ones.
 
     Returns:
         The terms before and after adaptation.
@@ -82,7 +82,7 @@ def nudged_terms(
 
 
 def nudged(dynamics: Dynamics, outside: bool) -> Dynamics:
-    """The dynamics with the nudge inside or outside the activation; of energies there is no outside."""
+    """The dynamics with the nudge inside or outside the activation; energy-based dynamics have no outside."""
     motion = dynamics.motion
     return replace(dynamics, motion=replace(motion, nudge_outside=True)) if outside else dynamics  # type: ignore[type-var]
 
@@ -96,10 +96,10 @@ def second_phase(
     clamped: bool = False,
     adaptation: Adaptation | None = None,
 ) -> Phase:
-    """Relax from `states`, **overwritten**, whose last layer is nudged or clamped, then adapt.
+    """Relax from `states` (**overwritten**) with the last layer nudged or clamped, then adapt.
 
-    A clamped layer has no dynamics of its own: in adaptation it only takes the share of the free equilibrium, which
-    lets go of the clamp, s_L <- (1 - rate) s_L + rate s*_L.
+    A clamped layer has no dynamics of its own: adaptation only mixes in the free equilibrium and so lets go of the
+    clamp, s_L <- (1 - rate) s_L + rate s*_L.
     """
     dtype = states[0].dtype
     drive = free.drive.to(dtype)
@@ -116,5 +116,5 @@ def second_phase(
 
 
 def _root(k: int, n: int) -> complex:
-    """k-th of the n-th roots of one; a float where it is real."""
+    """The k-th of the n-th roots of one; a float if it is real."""
     return {0: 1.0, n / 2: -1.0}.get(k, cmath.rect(1.0, math.tau * k / n))

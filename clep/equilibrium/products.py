@@ -1,19 +1,19 @@
-"""Matrix products of relaxations, by the fastest kernel that torch has for them."""
+"""Matrix products for relaxations, by torch's fastest kernel."""
 
 import functools
 
 import torch
 from torch import Tensor
 
-_WORTH = 2**20  # multiplications from which oneDNN's kernel repays its start
+_WORTH = 2**20  # multiplications needed for oneDNN's kernel to pay off
 _INNER = 64  # and the smallest inner size
 
 
 def times_transposed(a: Tensor, b: Tensor, base: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """`base` + a b^T, (m, n), for `a` (m, k), `b` (n, k) and `base` (m, n), (n,) or None; may be written to `out`.
 
-    Outside autograd, large products in single precision on a CPU go to oneDNN instead of the BLAS of torch, which on
-    AMD processors is about twice as slow. oneDNN returns a new tensor.
+    Outside autograd, large products in single precision on a CPU go to oneDNN: torch's BLAS is about twice as slow on
+    AMD processors. oneDNN returns a new tensor.
     """
     if _suits_onednn(a, b) and _has_onednn():
         product: Tensor
@@ -33,7 +33,7 @@ def _suits_onednn(a: Tensor, b: Tensor) -> bool:
 
 @functools.cache
 def _has_onednn() -> bool:
-    """Whether this build of torch has the operators, which are those that its compiler uses."""
+    """Whether this build of torch has the operators; its compiler uses them too."""
     x, weight = torch.eye(2), torch.tensor([[1.0, 2.0], [3.0, 4.0]])
     try:
         product = torch.ops.mkldnn._linear_pointwise.binary(x, x, weight, None, "add")

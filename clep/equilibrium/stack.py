@@ -1,7 +1,7 @@
-"""Dense layers on top of each other: all that a consolidation needs of a model.
+"""Dense layers on top of each other: all that consolidation needs from a model.
 
-A model returns a `DenseStack` from a method `dense_stack()`. Equilibrium networks and `clep.feedforward.Feedforward`
-have one; for other models the `nn.Linear` layers are taken, if they form a stack.
+A model returns a `DenseStack` from its method `dense_stack()`. Equilibrium networks and `clep.feedforward.Feedforward`
+have one. For other models, the `nn.Linear` layers are used if they form a stack.
 """
 
 import warnings
@@ -25,8 +25,8 @@ class DenseLayer:
         name: for logs and messages.
         weight: (n_l, n_{l-1}); a parameter, or a tensor computed from parameters when the stack was made.
         time_step: dt of each unit, (n_l,); None for units without dynamics.
-        write: takes a new weight (n_l, n_{l-1}) and changes the model accordingly, as far as it can; by default it is
-            copied into `weight`.
+        write: takes a new weight (n_l, n_{l-1}) and changes the model to match, as far as possible; by default the new
+            weight is copied into `weight`.
     """
 
     name: str
@@ -41,8 +41,8 @@ class DenseStack:
 
     Args:
         layers: at least one; the inputs of each are the outputs of the one below.
-        activity: x (B, ...) -> activity below each layer, (B, n_{l-1}), lowest first; by default the activity of ReLU
-            units without biases, with `x` as the lowest.
+        activity: x (B, ...) -> activity below each layer, (B, n_{l-1}), lowest first; by default that of ReLU units
+            without biases, starting from `x`.
         residual: x (B, ...) -> how far the model is from its fixed point after settling; None for models that do not
             settle.
 
@@ -94,7 +94,7 @@ def stack_of(model: nn.Module) -> DenseStack:
     """Return the stack of a model: its own `dense_stack()`, or its `nn.Linear` layers in order.
 
     Raises:
-        ConfigError: if there is none; the message begins with `network`.
+        ConfigError: if it has none; the message begins with `network`.
 
     Example:
         >>> from torch import nn
@@ -111,7 +111,7 @@ def stack_of(model: nn.Module) -> DenseStack:
 
 
 def _linear_layers(model: nn.Module) -> list[DenseLayer]:
-    """The `nn.Linear` layers, which must fit on top of each other and hold all parameters of the model."""
+    """The `nn.Linear` layers; they must fit on top of each other and hold all parameters of the model."""
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
     fit = all(low.out_features == high.in_features for (_, low), (_, high) in pairwise(linear))
     inside = {id(parameter) for _, module in linear for parameter in module.parameters()}
@@ -123,8 +123,8 @@ def _linear_layers(model: nn.Module) -> list[DenseLayer]:
     return [DenseLayer(name, module.weight) for name, module in linear]
 
 
-# What follows reads models written for `sleep_layers()` and its five companions. Delete it together with its call in
-# `stack_of` when they are no longer supported.
+# The rest reads models written for `sleep_layers()` and its five companions. Once they are no longer supported, delete
+# it together with its call in `stack_of`.
 
 _OLD_MEMBERS = ("sleep_layers", "set_sleep_layers", "sleep_time_steps", "presynaptic")
 _WARNED: WeakSet[type] = WeakSet()

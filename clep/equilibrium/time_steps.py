@@ -19,26 +19,26 @@ DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, int, float], np.ndarray]
     "normal": lambda generator, n, spread: generator.normal(1.0, spread, n),
     "uniform": lambda generator, n, spread: generator.uniform(1.0 - spread, 1.0 + spread, n),
 }
-"""Family name -> draw of `n` values whose scale is still free."""
+"""Family name -> draw of `n` values; their scale is still free."""
 
 
 def draw_time_steps(time_step: TimeStep, layers: Sequence[int], generator: np.random.Generator) -> np.ndarray:
     """Draw the steps of all neurons of some layers.
 
-    Clipping moves the mean of a wide distribution (a log-normal's from 0.8 to 0.55 on [0.05, 1]), so the scale of
-    the draw is solved such that the mean of the clipped steps is `time_step.mean`: heterogeneous and scalar networks
-    then differ in the spread alone.
+    Clipping shifts the mean of a wide distribution (a log-normal's from 0.8 to 0.55 on [0.05, 1]). So the scale is
+    solved for: the clipped steps have the mean `time_step.mean`, and heterogeneous and scalar networks differ only in
+    the spread.
 
     Args:
         time_step: how they are drawn.
         layers: number of neurons of each layer, n in all.
-        generator: what the steps are drawn from.
+        generator: draws the steps.
 
     Returns:
-        Array (n,) of float64 in [min, max] with the mean asked for, layer after layer.
+        Array (n,) of float64 in [min, max] with that mean, layer after layer.
 
     Raises:
-        ConfigError: if the distribution cannot have that mean within these bounds.
+        ConfigError: if the distribution cannot have that mean within its bounds.
     """
     n = sum(layers)
     if time_step.distribution == "scalar" or time_step.spread == 0.0:

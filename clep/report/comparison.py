@@ -28,7 +28,7 @@ def comparison_figure(runs: Runs, *, classes: int) -> Figure:
 
     Args:
         runs: The `--json` objects of runs; cells keep the order of their first run. Undefined values are None.
-        classes: Number of classes, whose inverse is chance.
+        classes: Number of classes; chance is 1 / `classes`.
     """
     labels = list(dict.fromkeys(run["label"] for run in runs))
     row_height = max(0.46, 0.2 + 0.15 * max(1 + label.count("+") for label in labels))
@@ -80,7 +80,7 @@ def _draw_course(axes: Axes, runs: Runs, label: str, style: Mapping[str, Any]) -
 
 
 def _draw_final(axes: Axes, runs: Runs, row: int, style: Mapping[str, Any], key: Mapping[str, Any]) -> None:
-    """Draw one cell's key, bar, whisker and seeds, with the numbers at the right; or the word that no run finished."""
+    """Draw one cell's key, bar, whisker and seeds, with the numbers on the right, or say that no run finished."""
     axes.plot([-0.33, -0.2, -0.07], [row] * 3, clip_on=False, markevery=[1], **key)
     values = [run["accuracy"] for run in runs if run.get("accuracy") is not None]
     summary = mean_std(values)

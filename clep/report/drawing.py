@@ -1,7 +1,7 @@
-"""What all figures share: colours, markers, how a file is written, and the list of figures that clep draws by itself.
+"""Shared by all figures: colours, markers, writing a file, and the list of figures that clep draws automatically.
 
-A figure has a file of its own in this folder. With the decorator `drawn_for` it is drawn for every comparison or claim
-and stored in MLflow; nothing else has to know it.
+Every figure has its own file in this folder. With the decorator `drawn_for` it is drawn for every comparison or claim
+and stored in MLflow, with no change elsewhere.
 """
 
 import importlib
@@ -16,7 +16,7 @@ from PIL import Image
 
 Runs = Sequence[Mapping[str, Any]]
 
-# Okabe & Ito's colours, told apart with any colour vision; with a marker each, since there are only so many colours.
+# Okabe & Ito's colours, distinct for any colour vision; each with a marker, since the colours may not suffice.
 COLOURS = ("#8A8A8A", "#E69F00", "#0072B2", "#009E73", "#CC79A7", "#D55E00", "#000000", "#56B4E9")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X", "*", "<", ">", "p")
 INK, GRID = "#333333", "#E6E6E6"
@@ -32,8 +32,9 @@ def drawn_for(kind: str, name: str) -> Callable[[D], D]:
 
     Args:
         kind: `comparison`, whose figures get `runs` and `classes`, or `claim`, whose figures get `rows` and `axes`.
-            The function returns None where there is nothing to draw.
-        name: of the file, without `.png`; empty for the main figure of a claim, whose file has the claim's name alone.
+            The function returns None if it has nothing to draw.
+        name: name of the file, without `.png`; empty for the main figure of a claim, whose file has just the claim's
+            name.
     """
 
     def register(function: D) -> D:
@@ -49,8 +50,8 @@ def draw(kind: str, folder: Path, *, prefix: str = "", **numbers: Any) -> Iterat
     Args:
         kind: see `drawn_for`.
         folder: where the files go.
-        prefix: put in front of the names of the files, with `_` between.
-        numbers: what is drawn.
+        prefix: put in front of the file names, joined by `_`.
+        numbers: what to draw.
     """
     package = importlib.import_module(__package__)
     for module in pkgutil.iter_modules(package.__path__):
@@ -63,7 +64,7 @@ def draw(kind: str, folder: Path, *, prefix: str = "", **numbers: Any) -> Iterat
 
 
 def write(figure: Figure, path: str | Path) -> None:
-    """Write a PNG of 256 colours, which has a third of the size and looks the same."""
+    """Write a PNG with 256 colours: a third of the size, and it looks the same."""
     drawn = io.BytesIO()
     figure.savefig(drawn, format="png", dpi=_DPI)
     colours = Image.open(drawn).convert("RGB").quantize(256, dither=Image.Dither.NONE)

@@ -1,4 +1,4 @@
-"""The cells of a claim's grid over one of its axes."""
+"""The cells of a claim's grid along one of its axes."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,15 +12,15 @@ _DODGE = 0.025  # between the dots of two series in the same place, as a share o
 
 
 def plot_grid(rows: Runs, path: str | Path, *, over: str) -> None:
-    """Write the cells of a grid over its last axis as PNG; see `grid_figure`."""
+    """Write the cells of a grid along its last axis as PNG; see `grid_figure`."""
     write(grid_figure(rows, over=over), path)
 
 
 def grid_figure(rows: Runs, *, over: str) -> Figure:
-    """A grid over its last axis, a column of panels per condition: accuracy, and its spread over seeds.
+    """A grid along its last axis, one column of panels per condition: accuracy, and its spread over seeds.
 
-    Above: a dot per seed and a line through the means, one colour for each alternative of the last axis but one. Below:
-    the standard deviation over seeds.
+    Above: a dot per seed and a line through the means, one colour for each alternative of the second-to-last axis.
+    Below: the standard deviation over seeds.
 
     Args:
         rows: cells with `at` (labels on the axes of the grid), `by_seed`, `mean` and `std`.
@@ -63,12 +63,12 @@ def grid_figure(rows: Runs, *, over: str) -> Figure:
 
 @drawn_for("claim", "")
 def _of_claim(rows: Runs, axes: Sequence[str]) -> Figure | None:
-    """The figure of a claim with a grid: all cells of the grid over its last axis."""
+    """The figure of a claim with a grid: all cells of the grid along its last axis."""
     return grid_figure([row for row in rows if row["at"]], over=axes[-1]) if axes else None
 
 
 def _places(labels: Sequence[str]) -> dict[str, float]:
-    """Positions of the labels: the numbers that they are, or else 0, 1, 2, ..."""
+    """Positions of the labels: their own values if they are numbers, otherwise 0, 1, 2, ..."""
     try:
         return {label: float(label) for label in labels}
     except ValueError:

@@ -22,8 +22,8 @@ def hidden_states_figure(
     """How large and how distributed hidden states are, over the steps of a free phase, a line per layer.
 
     Args:
-        magnitude: Mean |s| of each hidden layer, lowest first, after each step, the first one being step 1.
-        participation: Participation ratio, likewise; NaN is left out.
+        magnitude: Mean |s| of each hidden layer, lowest first, after each step, from step 1 on.
+        participation: Participation ratio, in the same form; NaN is left out.
         title: Shown above.
     """
     figure = Figure(figsize=(8.6, 3.4), layout="constrained", facecolor="white")

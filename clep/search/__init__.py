@@ -1,4 +1,4 @@
-"""Search for hyperparameters: spaces, the study that keeps the trials, and what came of it.
+"""Search for hyperparameters: spaces, the study that keeps the trials, and the result.
 
 `clep tune` draws values from a space (see `clep.search.spaces`) for each trial of a study (`clep.search.studies`), and
 returns a `Tuned`.

@@ -1,7 +1,7 @@
-"""Search spaces of hyperparameters: what a strategy declares about its parameters, as Optuna suggestions.
+"""Search spaces of hyperparameters: the ranges that strategies declare, as Optuna suggestions.
 
-A space maps a parameter (`rate`, or `threshold[0]` for one entry of a list) to a range: `{low, high}`, with `log: true`
-for a logarithmic one, integers if both ends are; or to `{choices: [...]}`.
+A space maps a parameter (`rate`, or `threshold[0]` for one entry of a list) to a range: `{low, high}` (with `log: true`
+for a logarithmic one; integers if both ends are), or `{choices: [...]}`.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +20,10 @@ _RANGE_KEYS = ("low", "high", "log", "choices")
 
 
 def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
-    """Key of the configuration -> range, for all strategies of a set and what `tune.space` adds or replaces.
+    """Key of the configuration -> range: those of a set's strategies, and those that `tune.space` adds or replaces.
 
     Raises:
-        ConfigError: for anything that is no range, or if there is nothing to search.
+        ConfigError: for anything but a range, or if there is nothing to search.
     """
     space: dict[str, Mapping[str, Any]] = {}
     for name in config.strategies:
@@ -37,14 +37,14 @@ def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
                 _check(key, value)
     if not space:
         raise ConfigError(
-            "tune.space: nothing to search: the strategies declare no space; name keys and ranges, as in "
+            "tune.space: nothing to search: the strategies declare no space; give keys and ranges, as in "
             "tune.space={learner.lr: {low: 0.001, high: 0.1, log: true}}"
         )
     return space
 
 
 def declared(name: str) -> Space:
-    """The space that a strategy declares: its `search_space`, or for foreign plugins a file of configs/search/."""
+    """The space that a strategy declares: its `search_space`; for foreign plugins, a file in configs/search/."""
     own = getattr(registry.find(name), "search_space", None)
     if own is not None:
         return own
@@ -54,12 +54,12 @@ def declared(name: str) -> Space:
 
 
 def suggest(trial: optuna.Trial, space: Space) -> dict[str, Any]:
-    """Draw a value of every key."""
+    """Draw a value for every key."""
     return {key: _suggest(trial, key, value) for key, value in space.items()}
 
 
 def changes(values: Mapping[str, Any], config: Config) -> dict[str, Any]:
-    """The values as nested changes of a resolved configuration; entries of lists leave the others as they are."""
+    """The values as nested changes of a resolved configuration; an entry of a list leaves the others unchanged."""
     nested: dict[str, Any] = {}
     for key, value in values.items():
         parts, index = _path(key)
@@ -95,7 +95,7 @@ def present(config: Config, key: str) -> Any:
 
 
 def _path(key: str) -> tuple[list[str], int | None]:
-    """The parts of a key, and the entry of a list that it names."""
+    """The parts of a key, and the entry of a list, if it names one."""
     path, _, index = key.removesuffix("]").partition("[")
     return parts_of(path), int(index) if index else None
 
@@ -108,7 +108,7 @@ def _at(config: Config, parts: Sequence[str]) -> Any:
 
 
 def check_ends(space: Space, config: Config) -> Iterator[Config]:
-    """Yield the configuration with the ends of each range and with each choice, so that they can be built.
+    """Yield the configuration with both ends of each range and with each choice, to check that they can be built.
 
     Raises:
         ConfigError: for a value that the configuration does not allow.
@@ -124,7 +124,7 @@ def check_ends(space: Space, config: Config) -> Iterator[Config]:
 
 
 def _check(key: str, value: Any) -> None:
-    """Refuse what is no range."""
+    """Refuse anything but a range."""
     expected = "expected {low: ..., high: ...}, with log: true if wanted, or {choices: [...]}"
     if not isinstance(value, Mapping):
         raise ConfigError(f"{key}: {expected}, got {value!r}")

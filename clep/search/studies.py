@@ -1,4 +1,4 @@
-"""The study of a search: Optuna's record of its trials, which a later search of the same configuration takes up."""
+"""The study of a search: Optuna's record of its trials. A later search of the same configuration continues it."""
 
 import os
 import socket
@@ -15,14 +15,14 @@ from clep.search.spaces import Space, present
 
 
 def open_study(config: Config, space: Space, uri: str) -> optuna.Study:
-    """The study of a resolved configuration and a space, new or taken up where it stopped.
+    """The study of a resolved configuration and a space, new or continued where it stopped.
 
-    The values that the configuration has now are the first trial. Trials of processes that ended count as failed.
+    The first trial uses the values that the configuration has now. Trials whose process has ended count as failed.
 
     Args:
-        config: what is searched; `tune.storage` says where the study is kept.
+        config: the configuration; `tune.storage` says where the study is kept.
         space: see `clep.search.spaces`.
-        uri: the MLflow store; the study is kept beside it by default.
+        uri: the MLflow store; by default the study is kept next to it.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     study = optuna.create_study(
@@ -42,7 +42,7 @@ def open_study(config: Config, space: Space, uri: str) -> optuna.Study:
 
 
 def ask(study: optuna.Study) -> optuna.Trial:
-    """A new trial that names this process, so that a later search can tell whether it is under way."""
+    """A new trial, marked with this process so that a later search can tell whether it is still running."""
     trial = study.ask()
     trial.set_user_attr("process", f"{socket.gethostname()}:{os.getpid()}")
     return trial
@@ -55,7 +55,7 @@ def finished(study: optuna.Study) -> Sequence[FrozenTrial]:
 
 
 def _name(config: Config, space: Space) -> str:
-    """What a search is found again by: neither its own seed nor the number of its trials is part of it."""
+    """The name for finding a search again; its own seed and its number of trials are not part of it."""
     key = fingerprint(replace(config, seed=0), config.tune.seeds, space)
     return f"{label(config.strategies)}-{config.stream.name}-{key[:12]}"
 
@@ -75,7 +75,7 @@ def _is_alive(process: str) -> bool:
 
 
 def _present(config: Config, space: Space) -> dict[str, Any]:
-    """The values that the configuration has now, where they lie in the space."""
+    """The values that the configuration has now, if they lie in the space."""
     flat = {}
     for key, value in space.items():
         current = present(config, key)

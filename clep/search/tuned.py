@@ -1,4 +1,4 @@
-"""What a search found."""
+"""The result of a search."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +12,12 @@ class Tuned:
     """Result of a search.
 
     Attributes:
-        accuracy: `{"mean", "std", "n"}` of the best trial over the seeds, on validation data. The best of many is
-            biased upwards: report test accuracy on other seeds.
+        accuracy: `{"mean", "std", "n"}` of the best trial over the seeds, on validation data. The best of many
+            trials is biased upwards, so report test accuracy on other seeds.
         values: its hyperparameters, by their keys.
         trials: (number, accuracy, values) of all finished trials, best first.
         config: the configuration with these values, evaluated on test data.
-        tracking_uri, parent_run_id: where MLflow has the trials.
+        tracking_uri, parent_run_id: where MLflow keeps the trials.
     """
 
     accuracy: dict[str, Any]
@@ -29,7 +29,7 @@ class Tuned:
 
     @property
     def failed(self) -> bool:
-        """Whether the search failed; one that failed raises an error and has no result."""
+        """False: a search that fails raises an error instead."""
         return False
 
     def to_json(self) -> dict[str, Any]:
@@ -43,14 +43,14 @@ class Tuned:
         }
 
     def to_text(self) -> str:
-        """The ten best trials and the best values, with an empty line at the end for what follows."""
+        """The ten best trials and the best values, plus an empty line."""
         lines = [f"{'trial':>5}  accuracy"]
         lines += [f"{number:5d}  {accuracy:.4f}" for number, accuracy, _ in self.trials[:10]]
         return "\n".join([*lines, "", *(f"{key}: {value}" for key, value in self.values.items()), ""])
 
 
 def write(tuned: Tuned, path: str | Path) -> None:
-    """Write the configuration of the best trial; its first line says where it is from."""
+    """Write the configuration of the best trial; the first line says where it comes from."""
     mean, n = tuned.accuracy["mean"], len(tuned.trials)
     head = f"# Best of {n} trials of `clep tune`, {mean:.3f} on validation data (biased upwards: the best of {n})\n"
     Path(path).write_text(head + to_yaml(tuned.config), encoding="utf-8")

@@ -1,8 +1,8 @@
 """Sleep as a simulation of spiking neurons: integrate, fire, and a gated Hebbian rule.
 
-Almost all neurons are silent almost always, so a step costs as much as there are spikes in it: the columns of the
-inputs that fired are added, the synapses of the neurons that fired are changed, and silent layers only decay. The
-simulation works on arrays and knows no network; `statistics` is what it may know of the data.
+Almost all neurons are silent almost always, so the cost of a step follows its spikes: the columns of the inputs that
+fired are added, the synapses of the neurons that fired change, and silent layers only decay. The simulation works on
+arrays, not on networks; all that it may know about the data is in `statistics`.
 
 Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742), the SRC algorithm.
 """

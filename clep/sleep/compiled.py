@@ -7,7 +7,7 @@ import numba
 
 
 def compiled(function: Callable[..., Any]) -> Any:
-    """Compile at the first call; the result is kept on disk where there is a folder to write to."""
+    """Compile at the first call; the result is kept on disk if a folder for it is writable."""
     try:
         return numba.njit(cache=True)(function)
     except RuntimeError:

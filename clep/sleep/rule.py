@@ -1,11 +1,11 @@
-"""The rule of sleep: its constants, and the loops that apply it, compiled and in torch. A variant is written here.
+"""The rule of sleep: its constants, and the loops that apply it, compiled and in torch. Variants go here.
 
-A neuron that fires strengthens the synapses whose lower neuron fired in the same step and weakens its others, through
-the gate g(w) = 2 / (1 + exp(w / width)): near 2 for negative weights, 1 at zero, near 0 for positive ones. So what was
-learned awake is hard to overwrite, and the rule is stable.
+A neuron that fires strengthens its synapses from neurons that fired in the same step and weakens the others, through
+the gate g(w) = 2 / (1 + exp(w / width)): near 2 for negative weights, 1 at zero, near 0 for positive ones. This keeps
+the rule stable and protects what was learned awake.
 
-The compiled functions stay in one file: numba keeps compiled code on disk and checks only the file of a function, not
-those of the functions that it calls, to see whether it has changed.
+The compiled functions stay in one file: numba keeps compiled code on disk, and to see whether it is stale it checks
+only the file of the function itself, not those of the functions it calls.
 
 Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742).
 """
@@ -27,13 +27,13 @@ class SpikingParameters:
     """Constants of one layer.
 
     Attributes:
-        decay: factor on the membrane potential per step, in [0, 1]: one for all neurons, or one each, (n_l,).
+        decay: factor on the membrane potential per step, in [0, 1]: one for all neurons, or (n_l,), one each.
         threshold: potential at which a neuron fires, > 0.
         increment: weight gained by a synapse whose two neurons fired, before the gate.
-        decrement: weight lost by a synapse whose upper neuron fired alone, before the gate.
+        decrement: weight lost by a synapse if only its upper neuron fired, before the gate.
         gate_width: width of the gate, > 0; infinite for no gate, g = 1.
         feedback: kappa, strength of the input from the layer above through the transposed weights; 0 for none.
-        inhibition: share of the layer's mean input that is subtracted from the input of each of its neurons, >= 0.
+        inhibition: share of the layer's mean input to subtract from each neuron's input, >= 0.
         bound: largest absolute value of a weight after a change, > 0; infinite for none.
     """
 
@@ -50,14 +50,23 @@ class SpikingParameters:
 def neuron_constants(layers: Sequence[SpikingParameters]) -> list[tuple[float, float, float]]:
     """The (threshold, feedback, inhibition) of each layer.
 
-    The feedback is the factor on W_{l+1}^T z_{l+1}, in which potentials are in units of their layer's threshold.
+    The feedback is the factor on W_{l+1}^T z_{l+1}; it measures potentials in units of their layer's threshold.
+
+    Args:
+        layers: constants of each layer, lowest first.
+
+    Example:
+        >>> from clep.sleep.rule import SpikingParameters
+        >>> layer = SpikingParameters(decay=0.9, threshold=0.5, increment=0.1, decrement=0.05, gate_width=1.0)
+        >>> neuron_constants([layer])
+        [(0.5, 0.0, 0.0)]
     """
     ratios = [low.threshold / high.threshold for low, high in pairwise(layers)]
     return [(p.threshold, p.feedback * ratio, p.inhibition) for p, ratio in zip(layers, [*ratios, 0.0], strict=True)]
 
 
 def synapse_constants(p: SpikingParameters) -> tuple[float, float, float, float]:
-    """What a synapse needs in order to change, as `_learn` unpacks it."""
+    """The constants that a synapse needs to change, as `_learn` unpacks them."""
     return p.increment, p.decrement, p.gate_width, p.bound
 
 
@@ -120,8 +129,8 @@ def _learn(
         for j in below:
             mark[j] = True
         for i in fired:
-            # The entries of a column are far apart in memory. A loop that only reads or only writes them has many
-            # accesses under way at once, which makes the rule several times faster.
+            # The entries of a column are far apart in memory. A loop that only reads or only writes them keeps many
+            # accesses going at once and makes the rule several times faster.
             for j in range(low):
                 column[j] = w[j, i]
             for j in range(low):
@@ -179,7 +188,7 @@ def run_steps(
             fed_back = feedback != 0.0 and layer + 1 < depth and number[layer + 2] > 0
             driven = fed_back or len(below) > 0
             inhibited = driven and inhibition != 0.0
-            target = drive[:n] if inhibited else v  # where input is added
+            target = drive[:n] if inhibited else v  # input is added here
             if inhibited:
                 target[:] = 0.0
             _add_rows(target, w, below)
@@ -222,7 +231,20 @@ def run_steps(
 
 
 def changed_weights(weights: Tensor, change: Tensor, p: SpikingParameters) -> Tensor:
-    """`_changed_weight` in torch: weights after a change before the gate, any shapes that broadcast."""
+    """`_changed_weight` in torch.
+
+    Args:
+        weights: any shape.
+        change: the change before the gate, of a shape that broadcasts.
+        p: constants of the layer.
+
+    Example:
+        >>> import torch
+        >>> from clep.sleep.rule import SpikingParameters
+        >>> layer = SpikingParameters(decay=0.9, threshold=0.5, increment=0.1, decrement=0.05, gate_width=1.0)
+        >>> changed_weights(torch.zeros(2), torch.tensor([0.1, -0.05]), layer)
+        tensor([ 0.1000, -0.0500])
+    """
     old = weights.double()
     e = torch.exp(-old.abs() / p.gate_width)
     g = torch.where(old < 0.0, 2.0, 2.0 * e) / (1.0 + e)

@@ -1,4 +1,4 @@
-"""The two simulations of a sleep: compiled loops that follow the spikes, and torch's functions for other devices."""
+"""Two simulations of a sleep: compiled loops that follow the spikes, and torch's functions for other devices."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -30,13 +30,13 @@ class Simulation(Protocol):
 
     z_{l+1} is of the step before, and mean(I) is over the neurons of the layer: with an inhibition of 1, input common
     to the whole layer fires no neuron; only differences count. Symmetric: a synapse between two hidden or output
-    neurons changes by the mean of the rule and the rule with its two ends exchanged, g taken once. Shuffled: for the
-    rule alone, the lower neurons that fired are replaced by as many at random, drawn each time the rule is applied.
+    neurons changes by the mean of the rule and the rule with its two ends exchanged, g taken once. Shuffled: the rule
+    sees the same number of random lower neurons instead of those that fired, drawn each time the rule is applied.
 
     Attributes:
         weights: (n_l, n_{l-1}) of each layer, lowest first.
         potentials: v of each layer above the input, (n_l,).
-        counts: number of spikes of each neuron since the start, (n_l,) int64 of each layer.
+        counts: number of spikes of each neuron since the start, (n_l,) int64 for each layer.
     """
 
     @property
@@ -47,13 +47,13 @@ class Simulation(Protocol):
     def counts(self) -> list[np.ndarray]: ...
 
     def run(self, spikes: Spikes) -> None:
-        """Go on by `len(spikes)` steps."""
+        """Simulate `len(spikes)` more steps."""
 
 
 class CompiledSimulation:
     """`Simulation` by compiled loops over spikes.
 
-    Weights are kept transposed, so that what an input adds to the layer above is contiguous. Sums are taken in the
+    Weights are kept transposed, so that the weights of one input are contiguous. Sums are taken in the
     order of the inputs, in the dtype of the weights; a weight's change and the mean of an inhibition are computed in
     float64 and rounded once.
 
@@ -62,7 +62,7 @@ class CompiledSimulation:
         parameters: constants of each layer.
         symmetric: whether the rule is applied at both ends of a synapse.
         shuffled: whether the rule sees random lower neurons.
-        rng: source of randomness of `shuffled`.
+        rng: source of randomness for `shuffled`.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class CompiledSimulation:
         neurons = self._first[-1]
         self._v = np.zeros(neurons, dtype)
         self._counts = np.zeros(neurons, np.int64)
-        self._fired = np.zeros(neurons, np.int64)  # of each layer: neurons that fired in the latest step, then rubbish
+        self._fired = np.zeros(neurons, np.int64)  # of each layer: neurons that fired in the latest step, then garbage
         self._number = np.zeros(len(self.sizes), np.int64)  # of each layer: how many fired
         self._order = np.concatenate([np.arange(n) for n in self.sizes])
         decays = [np.broadcast_to(p.decay, n) for p, n in zip(parameters, self.sizes[1:], strict=True)]
@@ -132,13 +132,19 @@ class CompiledSimulation:
         )
 
     def is_compiled(self) -> bool:
-        """Say whether this process has compiled the loops for this dtype; if not, the first steps take seconds."""
+        """Whether this process has compiled the loops for this dtype; if not, the first steps take seconds."""
         signatures = getattr(run_steps, "signatures", ())  # missing if numba is told not to compile
         return any(signature[3].dtype == numba.from_dtype(self._weights.dtype) for signature in signatures)
 
 
 class TorchSimulation:
-    """`Simulation` by torch's functions, on the device of the weights; arguments as of `CompiledSimulation`."""
+    """`Simulation` by torch's functions, on the device of the weights.
+
+    Args:
+        weights: (n_l, n_{l-1}) of each layer, lowest first; copied.
+        parameters: constants of each layer.
+        symmetric, shuffled, rng: see `CompiledSimulation`.
+    """
 
     def __init__(
         self,
@@ -176,7 +182,7 @@ class TorchSimulation:
                 below = self._step(layer, below)
 
     def _step(self, layer: int, below: Tensor) -> Tensor:
-        """One step of a layer whose lower neurons `below` fired; those that fire themselves."""
+        """One step of a layer after the lower neurons `below` fired; returns the neurons that fire."""
         p, w, v = self.parameters[layer], self._weights[layer], self.potentials[layer]
         _, feedback, _ = self._neuron[layer]
         above = self._fired[layer + 1] if feedback and layer + 1 < len(self._weights) else below[:0]
@@ -203,13 +209,18 @@ class TorchSimulation:
         change = w.new_full((len(w), len(fired)), -alone, dtype=torch.float64)
         change[below] = p.increment
         columns = changed_weights(w[:, fired], change, p)
-        if both_ends:  # the synapses of lower neurons; those of both are in the columns
+        if both_ends:  # the synapses of lower neurons; if both fired, the columns have them
             w[below] = changed_weights(w[below], w.new_full((1, w.shape[1]), -alone, dtype=torch.float64), p)
         w[:, fired] = columns
 
 
 def simulation(weights: Sequence[Tensor], parameters: Sequence[SpikingParameters], **options: Any) -> Simulation:
     """Put a network to sleep: `TorchSimulation` for weights on a GPU, otherwise `CompiledSimulation`.
+
+    Args:
+        weights: (n_l, n_{l-1}) of each layer, lowest first.
+        parameters: constants of each layer.
+        **options: `symmetric`, `shuffled` and `rng`; see `CompiledSimulation`.
 
     Example:
         >>> import numpy as np

@@ -1,4 +1,4 @@
-"""Input spikes of a sleep, as the list of those that fired."""
+"""Input spikes of a sleep, as a list of events."""
 
 import math
 from collections.abc import Sequence
@@ -11,11 +11,11 @@ from clep.sleep.compiled import compiled
 
 @dataclass(frozen=True)
 class Spikes:
-    """Spikes of the inputs over some steps, as the list of those that fired.
+    """Spikes of the inputs over some steps, as a list of events.
 
     Attributes:
         index: inputs that fired, step after step, ascending within a step, (events,) int64.
-        start: where each step begins in `index`, and its end, (steps + 1,) int64.
+        start: where each step begins in `index`, and where the last one ends, (steps + 1,) int64.
         size: number of inputs.
 
     Example:
@@ -41,7 +41,7 @@ class Spikes:
 
     @classmethod
     def of(cls, dense: np.ndarray) -> "Spikes":
-        """Read them from an array (steps, size) that is nonzero where an input fires."""
+        """Read spikes from an array (steps, size) that is nonzero where an input fires."""
         step, index = np.nonzero(dense)
         start = np.searchsorted(step, np.arange(len(dense) + 1))
         return cls(index.astype(np.int64), start.astype(np.int64), dense.shape[1])
@@ -66,7 +66,7 @@ class Spikes:
 def bernoulli_spikes(probability: np.ndarray, steps: int, rng: np.random.Generator) -> Spikes:
     """Draw spikes: input i fires at each step with `probability[i]`, independently of everything else.
 
-    The gaps between the spikes of an input are drawn, which are geometric: floor(e / -log(1 - p)) silent steps with e
+    It draws the gaps between an input's spikes. They are geometric: floor(e / -log(1 - p)) silent steps, with e
     exponentially distributed. This takes one number per spike, not one per input and step.
 
     Args:
@@ -118,7 +118,7 @@ def patched(spikes: Spikes, shape: Sequence[int], share: float, rng: np.random.G
 def _draw(probability: np.ndarray, steps: int, gaps: np.ndarray) -> tuple[np.ndarray, np.ndarray, bool]:
     """`index` and `start` of Bernoulli spikes, and whether there were enough gaps.
 
-    Input by input, then sorted by step, which leaves the inputs of a step in order.
+    Drawn input by input, then sorted by step; the inputs of a step stay in order.
     """
     when, who = np.empty(len(gaps), np.int64), np.empty(len(gaps), np.int64)
     start = np.zeros(steps + 1, np.int64)
@@ -127,7 +127,7 @@ def _draw(probability: np.ndarray, steps: int, gaps: np.ndarray) -> tuple[np.nda
         if probability[i] <= 0.0:
             continue
         scale = -1.0 / math.log1p(-probability[i]) if probability[i] < 1.0 else 0.0
-        t = -1.0  # a float: a gap may exceed every integer
+        t = -1.0  # a float: a gap may exceed any integer
         while True:
             if used == len(gaps):
                 return who[:0], start, False

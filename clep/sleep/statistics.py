@@ -1,4 +1,4 @@
-"""What sleep knows of the inputs: their mean, and the largest input of any unit in each layer."""
+"""What sleep knows about the inputs: their mean, and the largest input of any unit in each layer."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,12 +11,17 @@ from clep.equilibrium.stack import DenseStack
 
 @dataclass(frozen=True)
 class Statistics:
-    """Statistics of the samples seen so far; they hold no sample.
+    """Statistics of the samples seen so far, without any sample.
 
     Attributes:
-        mean: mean input of the lowest layer, float32; an image (C, H, W) where the inputs are images, otherwise (n_0,).
+        mean: mean input of the lowest layer, float32; an image (C, H, W) if the inputs are images, otherwise (n_0,).
         count: number of samples behind the mean.
         maxima: of each layer, the largest pre-activation of any unit on any sample.
+
+    Example:
+        >>> import torch
+        >>> Statistics(torch.zeros(64), count=100, maxima=[1.0, 2.0]).count
+        100
     """
 
     mean: Tensor
@@ -25,18 +30,18 @@ class Statistics:
 
     @property
     def nbytes(self) -> int:
-        """Their size."""
+        """Their size in bytes."""
         return self.mean.nbytes + 8 * (1 + len(self.maxima))
 
 
 @torch.no_grad()
 def observe(stack: DenseStack, batches: Iterable[Tensor], before: Statistics | None = None) -> Statistics:
-    """Take the statistics of batches of inputs, on top of those of earlier ones if there are any.
+    """Take the statistics of batches of inputs, on top of earlier statistics if given.
 
     Args:
         stack: the layers as they are now.
         batches: inputs (B, ...), on the device of the layers.
-        before: statistics of earlier inputs, which count as much per sample.
+        before: statistics of earlier inputs; every sample has the same weight.
 
     Example:
         >>> import torch
@@ -61,6 +66,6 @@ def observe(stack: DenseStack, batches: Iterable[Tensor], before: Statistics | N
 
 
 def _as_pictures(activity: Tensor, x: Tensor) -> Tensor:
-    """The activity below the first layer, (B, n): in the shape of `x` where it is `x` itself."""
+    """The activity below the first layer, (B, n); in the shape of `x` if it is `x` itself."""
     same = activity.shape == x.flatten(1).shape and bool((activity == x.flatten(1)).all())
     return x if same else activity

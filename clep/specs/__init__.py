@@ -1,7 +1,7 @@
-"""What each part is made of: every option once, with its default, range and meaning. No torch, no files.
+"""Every option of every part, once, with its default, range and meaning. Needs neither torch nor files.
 
-A spec is a frozen dataclass. The same spec is a section of the configuration, the keywords of a constructor, what
-`clep show` prints and the source of the reference page of keys.
+A spec is a frozen dataclass. It is a section of the configuration and the keywords of a constructor at once, and `clep
+show` and the reference page of keys print it.
 """
 
 from clep.specs.gradients import Nudging

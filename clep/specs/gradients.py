@@ -1,4 +1,4 @@
-"""The options of the gradient estimates; each is a key of the section `learner` with the same name."""
+"""The options of the gradient estimates; each is also a key of the section `learner`."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -22,12 +22,12 @@ GRADIENTS = {
 
 @dataclass(frozen=True)
 class Contrasting(Spec):
-    """What estimates by the contrast of two phases have in common."""
+    """What all estimates that contrast two phases share."""
 
     rule: Rule = option(
         "contrast",
-        "what is contrasted: `contrast`, dPhi/dtheta in both phases; `vector_field`, the postsynaptic change times the "
-        "presynaptic free state; `predictive`, times the presynaptic state of the second phase",
+        "what the phases are compared by: `contrast`, dPhi/dtheta in both; `vector_field`, the postsynaptic change "
+        "times the presynaptic free state; `predictive`, that change times the presynaptic state of the second phase",
         kw_only=True,
     )
 
@@ -37,18 +37,18 @@ class NudgedPhases(Spec):
     """How the nudged phases are arranged.
 
     Raises:
-        ConfigError: for beta = 0, an unknown name, or a combination without meaning.
+        ConfigError: for beta = 0, an unknown name, or options that make no sense together.
     """
 
     beta: float = option(
         0.5,
-        "size of the nudge, not 0; the bias of the estimate falls as beta (`one_sided`), beta squared (`centered`) or "
+        "size of the nudge, not 0; the estimate's bias shrinks like beta (`one_sided`), beta squared (`centered`) or "
         "beta^points (`holomorphic`)",
         "(-inf, inf)",
     )
     phases: Phases = option(
         "centered",
-        "`one_sided`: contrast with the free state; `random_sign`: the same with the sign of beta drawn per batch; "
+        "`one_sided`: contrast with the free state; `random_sign`: the same, with the sign of beta drawn per batch; "
         "`centered`: contrast of +beta and -beta (Laborieux et al. 2021); `holomorphic`: `points` complex betas on a "
         "circle (Laborieux & Zenke 2022)",
     )
@@ -57,8 +57,8 @@ class NudgedPhases(Spec):
     )
     start: Start = option(
         "free",
-        "where the second of two `centered` phases starts: at the free equilibrium, or at the reflection of the first "
-        "phase's end about it (`mirrored`), which saves steps",
+        "where the second of two `centered` phases starts: at the free equilibrium (`free`), or at the mirror image of "
+        "the first phase's end, which saves steps (`mirrored`)",
         kw_only=True,
     )
 
@@ -71,14 +71,19 @@ class NudgedPhases(Spec):
             )
         if self.start == "mirrored" and self.phases != "centered":
             raise ConfigError(
-                f"start: `mirrored` starts the second of two `centered` phases, got phases={self.phases}; use "
+                f"start: `mirrored` is for the second of two `centered` phases, got phases={self.phases}; use "
                 "phases=centered"
             )
 
 
 @dataclass(frozen=True)
 class Nudging(Contrasting, NudgedPhases):
-    """Nudged phases, and what is contrasted: the options of `linear`."""
+    """Nudged phases and how they are compared: the options of `linear`.
+
+    Example:
+        >>> Nudging(beta=0.1, phases="centered").rule
+        'contrast'
+    """
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,9 @@ class CostOptions(Nudging):
     """The options of estimates that are nudged by a cost."""
 
     nudge: Literal["inside", "outside"] = option(
-        "inside", "of the activation (Laborieux et al. 2021), or outside it (Ernoult et al. 2019); not for `linear`"
+        "inside",
+        "whether the nudge acts inside the activation (Laborieux et al. 2021) or outside it (Ernoult et al. 2019); not "
+        "for `linear`",
     )
 
 
@@ -103,7 +110,7 @@ class BackpropagationOptions(Spec):
 
     bptt_steps: int | None = option(
         None,
-        "the last steps of the free phase that `bptt` differentiates, null for all; with as many as there are nudged "
-        "steps it is what equilibrium propagation estimates (Ernoult et al. 2019, theorem 1)",
+        "how many of the last free steps `bptt` differentiates, null for all; with as many as nudged steps it computes "
+        "what equilibrium propagation estimates (Ernoult et al. 2019, theorem 1)",
         "[1, inf)",
     )

@@ -31,16 +31,16 @@ class ConvLayer(Spec):
 
     @property
     def pools(self) -> bool:
-        """Whether there is anything to pool."""
+        """Whether the layer pools at all."""
         return self.pooling != "none" and self.pool > 1
 
     @property
     def routes(self) -> bool:
-        """Whether feedback must follow the winners of the way up."""
+        """Whether feedback follows the winners of the way up, as in max pooling."""
         return self.pooling == "max" and self.pool > 1
 
     def shape_above(self, below: Shape) -> Shape:
-        """(channels, H, W) of this layer above one of shape `below`.
+        """(channels, H, W) of this layer on top of one of shape `below`.
 
         Raises:
             ConfigError: if `below` is not an image, or too small.
@@ -64,14 +64,20 @@ class TimeStep(Spec):
     """How the time steps dt of the neurons are drawn: one step per neuron, drawn once, the same in all phases.
 
     Reference: Kubo, Modi & Patel 2026 (arXiv 2603.03402). The paper's distributions are not public; the families and
-    the matching of means are ours. dt is drawn, not the time constant tau = 1 / dt.
+    the matching of means are ours. The draw is of dt, not of the time constant tau = 1 / dt.
 
     Raises:
         ConfigError: for an unknown name or a value out of range.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> network = Network([4, 3, 2], time_step=TimeStep("lognormal", mean=0.6, spread=0.5))
+        >>> [dt.shape for dt in network.time_steps]
+        [torch.Size([3]), torch.Size([2])]
     """
 
     distribution: Literal["scalar", "lognormal", "gamma", "normal", "uniform"] = option(
-        "lognormal", "family of the steps; with `scalar` every step equals `mean`"
+        "lognormal", "family of distributions; with `scalar` every step equals `mean`"
     )
     mean: float = option(0.6, "mean step of the network's neurons **after** clipping to [`min`, `max`]", "(0, 1]")
     spread: float = option(
@@ -85,7 +91,7 @@ class TimeStep(Spec):
     )
     max: float = option(1.0, "largest step; at 1 a neuron jumps to its activation at once", "(0, 1]")
     per: Literal["neuron", "layer"] = option(
-        "neuron", "what gets a step of its own; with `layer` all neurons of a layer share one, a control"
+        "neuron", "what gets its own step: each `neuron` or, as a control, each `layer` as a whole"
     )
 
     def __post_init__(self) -> None:
@@ -100,12 +106,16 @@ class Dendrites(Spec):
 
     Raises:
         ConfigError: for a number out of range.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> network = Network([4, 3, 2], feedback="dendritic", dendrites=Dendrites(basal=4))
+        >>> network.connections[0].weight.shape
+        torch.Size([4, 3, 4])
     """
 
     basal: int = option(8, "branches per unit for what comes from below", "[1, inf)")
     apical: int = option(2, "branches per hidden unit for what comes from above", "[1, inf)")
-    density: float = option(0.5, "share of its inputs that a branch keeps; at least one is kept", "(0, 1]")
-    gain: float = option(
-        0.2, "factor on what comes from above; 0 cuts all layers but the last off from learning", "[0, inf)"
-    )
+    density: float = option(0.5, "share of its inputs that a branch keeps, at least one", "(0, 1]")
+    gain: float = option(0.2, "factor on what comes from above; at 0 only the last layer learns", "[0, inf)")
     apical_dense: bool = option(False, "whether apical branches keep all of their inputs")

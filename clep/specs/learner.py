@@ -11,31 +11,41 @@ from clep.specs.options import Spec, option
 
 @dataclass(frozen=True)
 class TrainingSpec(Spec):
-    """How long and how a learner trains on each experience: keywords of `clep.Training`."""
+    """How long and how a learner trains on each experience: keywords of `clep.Training`.
+
+    Example:
+        >>> TrainingSpec(epochs=2).plain()["batch_size"]
+        32
+    """
 
     batch_size: int = option(32, "samples per batch", "[1, inf)")
     epochs: int = option(5, "passes over the data of each experience", "[1, inf)")
-    evaluate_epochs: bool = option(False, "whether to measure accuracy after every epoch too; the training is the same")
+    evaluate_epochs: bool = option(False, "whether to measure accuracy after every epoch too; training is unaffected")
     reset_optimizer: bool = option(
-        True, "whether the optimiser forgets its state (momentum) at each experience; plain Avalanche keeps it"
+        True, "whether each experience starts with a fresh optimiser (no momentum); plain Avalanche keeps the old one"
     )
 
 
 @dataclass(frozen=True)
 class LearnerSpec(Optimization, TrainingSpec, CostOptions, ClampingOptions, BackpropagationOptions):
-    """The section `learner` of a configuration."""
+    """The section `learner` of a configuration.
+
+    Example:
+        >>> LearnerSpec(gradient="bptt").lr
+        0.01
+    """
 
     gradient: str = option(
         "linear",
-        "estimate of the gradient: `linear`, nudged by any loss; `cost`, nudged by its own cost; `cep`, C-EP, whose "
-        "weights move at every nudged step; `clamped`, contrastive Hebbian learning; `bptt`, backpropagation through "
-        "the same steps; or the import path of a `clep.equilibrium.Gradient`",
+        "estimate of the gradient: `linear`, nudged by any loss; `cost`, nudged by its own cost; `cep`, C-EP, which "
+        "moves the weights at every nudged step; `clamped`, contrastive Hebbian learning; `bptt`, backpropagation "
+        "through the same steps; or the import path of a `clep.equilibrium.Gradient`",
     )
-    gradient_options: dict[str, Any] = option({}, "keywords of a gradient of your own")
+    gradient_options: dict[str, Any] = option({}, "keywords of your own gradient")
     hidden_states: bool = option(
-        False, "whether to record size and dimensions of the hidden states in a free phase after training"
+        False, "whether to record how large and how distributed the hidden states are in a free phase after training"
     )
-    gradient_clip: float | None = option(None, "largest norm of a gradient; null clips nothing", "(0, inf)")
+    gradient_clip: float | None = option(None, "largest norm of a gradient; null for no clipping", "(0, inf)")
 
     def __post_init__(self) -> None:
         super().__post_init__()

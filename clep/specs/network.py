@@ -20,10 +20,20 @@ Readout = Literal["state", "linear"]
 
 @dataclass(frozen=True)
 class NetworkSpec(Spec):
-    """Everything about an equilibrium network but its layers and its weights."""
+    """Everything about an equilibrium network except its layers and weights.
+
+    Raises:
+        ConfigError: for a value of the wrong type or out of range.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> network = Network([4, 3, 2], spec=NetworkSpec(neuron="tanh"))
+        >>> network.spec.neuron, network.spec.free_steps
+        ('tanh', 20)
+    """
 
     neuron: str = option(
-        "hard_sigmoid", "activation of every layer: a name of `clep.equilibrium.NEURONS` or an import path"
+        "hard_sigmoid", "activation of every layer: a name in `clep.equilibrium.NEURONS` or an import path"
     )
     bias: bool = option(False, "whether layers above the input have biases")
     init: Initialization = option(
@@ -34,17 +44,17 @@ class NetworkSpec(Spec):
     free_steps: int = option(20, "steps of the free phase, from zero states", "[1, inf)")
     nudged_steps: int = option(6, "steps of each nudged phase, from the free equilibrium", "[1, inf)")
     time_step: TimeStep = option(TimeStep(), "time steps of the neurons")
-    relaxation: Order = option("synchronous", "whether all layers move at once, or the odd ones first")
+    relaxation: Order = option("synchronous", "whether all layers move at once or the odd ones first")
     tolerance: float = option(
         0.0,
-        "residual of the whole batch at which the free phase stops before `free_steps`; 0 never stops it, so that no "
-        "sample depends on its batch",
+        "residual of the whole batch at which the free phase stops early; 0 takes all `free_steps`, so no sample "
+        "depends on its batch",
         "[0, inf)",
     )
     dynamics: Dynamics = option(
         "prototypical",
-        "how a neuron moves: towards its activation (`prototypical`), as a leaky potential (`energy`), or sending "
-        "spikes with its state as their probability (`bernoulli`)",
+        "how a neuron moves: towards its activation (`prototypical`), as a leaky potential (`energy`), or as the "
+        "probability of the spikes it sends (`bernoulli`)",
     )
     average_steps: int = option(
         1, "with `bernoulli`, a phase ends at the mean of the states over its last `average_steps` steps", "[1, inf)"
@@ -54,12 +64,12 @@ class NetworkSpec(Spec):
     )
     feedback: Feedback = option(
         "tied",
-        "what leads down: the transpose of the forward weights (`tied`), weights of its own (`untied`), or apical "
-        "branches with weights of their own, in units whose inputs arrive on branches (`dendritic`)",
+        "what carries signals down: the transpose of the forward weights (`tied`), separate weights (`untied`), or "
+        "apical branches with separate weights, in units whose inputs arrive on branches (`dendritic`)",
     )
     feedback_scale: float = option(
         1.0,
-        "factor on all feedback; below 1 the network settles in fewer steps, and gradients are divided by it once per "
+        "factor on all feedback; below 1 the network settles in fewer steps. Gradients are divided by it once per "
         "layer (FRE-RNN; Liu & Chen 2025, arXiv 2508.11659)",
         "(0, inf)",
     )
@@ -71,25 +81,33 @@ class NetworkSpec(Spec):
         "[0, inf)",
     )
     residual_links: int = option(
-        0, "n > 0: a dense link without biases from every n-th hidden layer to the one n above it", "[0, inf)"
+        0, "n > 0 adds dense links without biases from every n-th hidden layer to the one n above it", "[0, inf)"
     )
     connection: str = option(
-        "dense", "what joins dense layers: `dense`, or the import path of a class of your own (with tied feedback)"
+        "dense", "what joins dense layers: `dense`, or the import path of your own class (with tied feedback)"
     )
-    precision: Precision = option("full", "precision of states and weights while the network relaxes; updates are full")
+    precision: Precision = option("full", "of states and weights while the network relaxes; updates are always `full`")
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_name("connection", self.connection, ["dense"], "connection")
 
     def options_of_network(self) -> dict[str, Any]:
-        """The options of `NetworkSpec` alone, as keywords."""
+        """Only the options of `NetworkSpec`, as keywords."""
         return {option.name: getattr(self, option.name) for option in NetworkSpec.options()}
 
 
 @dataclass(frozen=True)
 class NetworkSection(NetworkSpec):
-    """The section `network` of a configuration: the options of a network, and its layers between input and output."""
+    """The section `network` of a configuration: the options of a network, and the layers between input and output.
+
+    Raises:
+        ConfigError: as in `NetworkSpec`, and for options that make no sense together.
+
+    Example:
+        >>> NetworkSection(hidden=[32]).layers((1, 8, 8), classes=10)
+        [64, 32, 10]
+    """
 
     name: str = option("hts_ep", "a file of configs/network/, or the path of one")
     model: Literal["equilibrium", "feedforward"] = option(
@@ -97,10 +115,10 @@ class NetworkSection(NetworkSpec):
     )
     channels: list[int] = option([], "feature maps of convolutional layers, lowest first", "[1, inf)")
     kernel: list[int] = option([ConvLayer.kernel], "side of their kernels: one value for all, or one each", "[1, inf)")
-    stride: list[int] = option([ConvLayer.stride], "stride of their convolutions, likewise", "[1, inf)")
-    padding: list[int] = option([ConvLayer.padding], "zeros around their images, likewise", "[0, inf)")
+    stride: list[int] = option([ConvLayer.stride], "stride of their convolutions, one value or one each", "[1, inf)")
+    padding: list[int] = option([ConvLayer.padding], "zeros around their images, one value or one each", "[0, inf)")
     pooling: Pooling = option(ConvLayer.pooling, "their pooling")
-    pool: list[int] = option([ConvLayer.pool], "side of the squares that are pooled, likewise", "[1, inf)")
+    pool: list[int] = option([ConvLayer.pool], "side of the squares that are pooled, one value or one each", "[1, inf)")
     hidden: list[int] = option([256], "units of the hidden dense layers, above the convolutional ones", "[1, inf)")
 
     def __post_init__(self) -> None:

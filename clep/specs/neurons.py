@@ -1,4 +1,4 @@
-"""Activations rho, one row each: a new one is a row of `NEURONS`. The functions use methods of tensors alone."""
+"""Activations rho, one row of `NEURONS` each. The functions use only methods of tensors, so torch is not imported."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,10 +13,10 @@ class Neuron:
     """An activation.
 
     Attributes:
-        rho: the activation, in place on a pre-activation of any shape; where `analytic`, complex ones too.
+        rho: the activation, in place on a pre-activation of any shape; if `analytic`, on complex ones too.
         slope: rho' as a function of the potential (a new tensor), for energy-based dynamics.
-        bounds: smallest and largest potential that energy-based dynamics keep, where rho is flat beyond them.
-        analytic: whether rho is analytic, which holomorphic phases need.
+        bounds: smallest and largest potential in energy-based dynamics; rho is flat beyond them.
+        analytic: whether rho is analytic; holomorphic phases need it to be.
         probability: whether rho lies in [0, 1], so that states can be probabilities of firing.
 
     Example:

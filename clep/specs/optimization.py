@@ -1,4 +1,4 @@
-"""Losses, optimisers and schedules, one row each, and the options that a learner's optimiser has."""
+"""Losses, optimisers and schedules, one row each, and the options of a learner's optimiser."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class Loss:
 
 @dataclass(frozen=True)
 class Optimizer:
-    """An optimiser of torch: its import path, and the options that it takes beside `lr` and `weight_decay`."""
+    """One of torch's optimisers: its import path, and the options it takes besides `lr` and `weight_decay`."""
 
     path: str
     options: tuple[str, ...] = ()
@@ -32,7 +32,7 @@ class Optimizer:
 
 @dataclass(frozen=True)
 class Schedule:
-    """A schedule of torch: its import path, and its keywords for a number of epochs."""
+    """One of torch's schedules: its import path, and its keywords for a number of epochs."""
 
     path: str
     keywords: Callable[[int], Mapping[str, Any]]
@@ -42,25 +42,30 @@ LOSSES = {
     "mse": Loss("clep.equilibrium.costs:SquaredError", "clep.equilibrium.costs:SquaredError"),
     "cross_entropy": Loss("torch.nn:CrossEntropyLoss", "clep.equilibrium.costs:CrossEntropy"),
 }
-"""Name of a loss -> where it is."""
+"""Name of a loss -> where to find it."""
 
 OPTIMIZERS = {
     "sgd": Optimizer("torch.optim:SGD", ("momentum",)),
     "adam": Optimizer("torch.optim:Adam"),
     "adamw": Optimizer("torch.optim:AdamW"),
 }
-"""Name of an optimiser -> where it is and what it takes."""
+"""Name of an optimiser -> where to find it and what it takes."""
 
 SCHEDULES: dict[str, Schedule | None] = {
     "constant": None,
     "cosine": Schedule("torch.optim.lr_scheduler:CosineAnnealingLR", lambda epochs: {"T_max": epochs}),
 }
-"""Name of a schedule over the epochs of one experience -> where it is and what it takes."""
+"""Name of a schedule over the epochs of one experience -> where to find it and what it takes."""
 
 
 @dataclass(frozen=True)
 class Optimization(Spec):
-    """Loss and optimiser: the keywords of `clep.Learner`."""
+    """Loss and optimiser: the keywords of `clep.Learner`.
+
+    Example:
+        >>> Optimization(optimizer="adam").lr
+        0.01
+    """
 
     loss: str = option(
         "mse",

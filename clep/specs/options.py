@@ -18,11 +18,11 @@ def option(default: Any, meaning: str, interval: str | None = None, *, kw_only: 
     """A field of a spec.
 
     Args:
-        default: its value if none is given (`dataclasses.MISSING`: one must be); a list, a mapping or another spec is
-            made anew for each instance.
-        meaning: what it does, as a clause that can follow its name on the reference page.
+        default: its value if none is given; `dataclasses.MISSING` makes it required. Every instance gets its own copy
+            of a list, a mapping or another spec.
+        meaning: what it does, in words that can follow its name on the reference page.
         interval: the range of its numbers, as in `clep.checks.Interval`.
-        kw_only: whether a constructor takes it by keyword alone.
+        kw_only: whether a constructor takes it only by keyword.
     """
     metadata = {"meaning": meaning, "range": interval}
     if isinstance(default, list | dict | Spec):
@@ -32,10 +32,23 @@ def option(default: Any, meaning: str, interval: str | None = None, *, kw_only: 
 
 @dataclass(frozen=True)
 class Spec:
-    """Base of all specs: types and ranges are checked when one is made.
+    """Base of all specs; making one checks types and ranges.
 
     Raises:
         ConfigError: for a value of the wrong type or out of range, naming the option.
+
+    Example:
+        >>> from dataclasses import dataclass
+        >>> from clep.specs import option
+        >>> @dataclass(frozen=True)
+        ... class Oven(Spec):
+        ...     degrees: int = option(200, "temperature in Celsius", "[0, 300]")
+        >>> Oven(degrees=180).plain()
+        {'degrees': 180}
+        >>> Oven(degrees=400)
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: degrees: expected an integer in [0, 300], got 400
     """
 
     def __post_init__(self) -> None:
@@ -50,7 +63,7 @@ class Spec:
 
     @classmethod
     def options(cls) -> Iterator[Field[Any]]:
-        """The fields that were declared by `option`."""
+        """The fields declared by `option`."""
         return (field for field in dataclasses.fields(cls) if "meaning" in field.metadata)
 
     @classmethod
@@ -65,7 +78,7 @@ class Spec:
         return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
     def plain(self) -> dict[str, Any]:
-        """The options as plain values, from which the same spec can be made again."""
+        """The options as plain values; they suffice to make the same spec again."""
         return {
             field.name: value.plain() if isinstance(value, Spec) else copy.deepcopy(value)
             for field in self.options()
@@ -80,14 +93,23 @@ def hints_of(spec: type) -> dict[str, Any]:
     return _HINTS[spec]
 
 
-_HINTS: dict[type, dict[str, Any]] = {}  # looking them up takes longer than making a spec
+_HINTS: dict[type, dict[str, Any]] = {}  # a look-up takes longer than making a spec
 
 
 def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
     """Make a spec from keyword arguments; nested specs may be given as mappings.
 
+    Args:
+        spec: class of the spec.
+        values: options by name.
+
     Raises:
         ConfigError: for an unknown keyword, with the nearest valid one, or a value that does not fit.
+
+    Example:
+        >>> from clep.specs import NetworkSpec
+        >>> from_keywords(NetworkSpec, {"bias": True, "time_step": {"mean": 0.5}}).time_step.mean
+        0.5
     """
     hints = {field.name: hints_of(spec)[field.name] for field in dataclasses.fields(spec)}
     made = dict(values)
@@ -105,7 +127,7 @@ def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
 def takes(spec: type[Spec]) -> Callable[[C], C]:
     """Show the options of a spec in the signature and the docstring of a class or function that takes them.
 
-    It takes them as `**options`; those that it names itself are left out.
+    It must take them as `**options`. Options that it names itself are left out.
     """
 
     def show(taker: C) -> C:

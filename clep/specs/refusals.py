@@ -1,7 +1,7 @@
-"""What has no meaning together: one table of pure functions of specs, with the reason and what to set instead.
+"""Options that make no sense together: one table of pure functions of specs.
 
-The configuration asks it before torch is imported, the constructors when a part is made. A row returns the reason, or
-None where it has nothing to say; the keys it names are those of the part, the caller puts the path in front.
+A row returns the reason and what to set instead, or None if all is well. The configuration asks the table before torch
+is imported, constructors when they make a part. Rows name the keys of the part; the caller puts the path in front.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,13 +18,13 @@ from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS, NEURONS, Neuron
 
 @dataclass(frozen=True)
 class Setup:
-    """What a row looks at.
+    """What a row gets to see.
 
     Attributes:
         network: options of the network.
         convolutions: its convolutional layers.
         learner: options of the learner; `gradient` is the name of an estimate, or of the built-in one it derives from.
-        layers: number of layers with weights; None if it is not known.
+        layers: number of layers with weights; None if unknown.
     """
 
     network: NetworkSpec
@@ -34,17 +34,17 @@ class Setup:
 
     @property
     def neuron(self) -> Neuron:
-        """The activation; a name that is unknown is another row's matter."""
+        """The activation; another row deals with unknown names."""
         name = self.network.neuron
         try:
             found = import_path(name, "neuron") if is_import_path(name) else NEURONS.get(name)
-        except ConfigError:  # the network that is made of it says what is wrong
+        except ConfigError:  # making the network says what is wrong
             found = None
         return found if isinstance(found, Neuron) else NEURONS["hard_sigmoid"]
 
     @property
     def pools_by_maximum(self) -> bool:
-        """Whether a layer pools by maximum."""
+        """Whether any layer uses max pooling."""
         return any(layer.routes for layer in self.convolutions)
 
     @property
@@ -74,12 +74,12 @@ def problems(part: str, setup: Setup) -> Iterator[tuple[str, str]]:
 
 
 def refuse_network(network: NetworkSpec, convolutions: Sequence[ConvLayer], layers: int | None = None) -> None:
-    """Refuse options of a network that have no meaning together.
+    """Refuse options of a network that make no sense together.
 
     Args:
         network: its options.
         convolutions: its convolutional layers.
-        layers: number of layers with weights; None if it is not known.
+        layers: number of layers with weights; None if unknown.
 
     Raises:
         ConfigError: with the reason and what to set instead.
@@ -89,7 +89,7 @@ def refuse_network(network: NetworkSpec, convolutions: Sequence[ConvLayer], laye
 
 
 def refuse_learner(setup: Setup) -> None:
-    """Refuse a learner that has no meaning with its network.
+    """Refuse a learner that makes no sense with its network.
 
     Raises:
         ConfigError: with the reason and what to set instead.
@@ -99,7 +99,7 @@ def refuse_learner(setup: Setup) -> None:
 
 
 def refuse_section(section: NetworkSection) -> None:
-    """Refuse a section `network` whose options have no meaning together.
+    """Refuse a section `network` whose options make no sense together.
 
     Raises:
         ConfigError: with the reason and what to set instead.
@@ -143,7 +143,7 @@ def feedforward_activations_are_their_own(setup: Setup) -> str | None:
 
 @_refuses("network", "neuron")
 def activations_are_known(setup: Setup) -> str | None:
-    """A name, or the import path of one's own."""
+    """A neuron is a known name or an import path."""
     name = setup.network.neuron
     if name not in NEURONS and not is_import_path(name):
         return f"{unknown(name, NEURONS, 'neuron')}, or an import path `module:NEURON`"
@@ -156,7 +156,7 @@ def energies_need_symmetric_feedback(setup: Setup) -> str | None:
     network = setup.network
     if network.dynamics == "energy" and (network.feedback != "tied" or network.feedback_scale != 1.0):
         return (
-            "`energy` needs the symmetric feedback of an energy, got "
+            "`energy` needs the symmetric feedback of an energy (tied, scale 1), got "
             f"feedback={network.feedback}, feedback_scale={network.feedback_scale}; use dynamics=prototypical"
         )
     return None
@@ -164,11 +164,11 @@ def energies_need_symmetric_feedback(setup: Setup) -> str | None:
 
 @_refuses("network", "dynamics")
 def branches_follow_no_spikes(setup: Setup) -> str | None:
-    """A rectified sum of spikes has another mean than the rectified sum of rates."""
+    """The mean of a rectified sum of spikes is not the rectified sum of rates."""
     if setup.network.feedback == "dendritic" and setup.network.dynamics == "bernoulli":
         return (
-            "the mean over spikes of a rectified sum is not that sum of the rates; use dynamics=prototypical, or "
-            "feedback=tied"
+            "the mean over spikes of a rectified sum is not the rectified sum of the rates; use dynamics=prototypical, "
+            "or feedback=tied"
         )
     return None
 
@@ -212,18 +212,17 @@ def branches_need_dendritic_feedback(setup: Setup) -> str | None:
 
 @_refuses("network", "connection")
 def own_connections_are_tied(setup: Setup) -> str | None:
-    """A class of your own decides about its feedback itself."""
+    """Your own class decides about its feedback itself."""
     if setup.network.connection != "dense" and setup.network.feedback != "tied":
         return (
-            "a connection of your own brings its own feedback; leave feedback=tied, got "
-            f"feedback={setup.network.feedback}"
+            f"your own connection brings its own feedback; leave feedback=tied, got feedback={setup.network.feedback}"
         )
     return None
 
 
 @_refuses("network", "residual_links")
 def links_span_hidden_layers(setup: Setup) -> str | None:
-    """A link must have a hidden layer at each end."""
+    """A link needs a hidden layer at each end."""
     span, hidden = setup.network.residual_links, (setup.layers or 1) - 1
     if span and setup.layers is not None and not 2 <= span < hidden:
         if hidden < 3:
@@ -234,7 +233,7 @@ def links_span_hidden_layers(setup: Setup) -> str | None:
 
 @_refuses("network", "residual_links")
 def links_join_dense_layers(setup: Setup) -> str | None:
-    """Links across layers are matrices."""
+    """Links across layers are matrices between dense layers."""
     if setup.network.residual_links and setup.convolutions:
         return "they join dense layers, and this network has convolutional ones; leave it 0"
     return None
@@ -257,7 +256,7 @@ def spikes_never_stand_still(setup: Setup) -> str | None:
     """A tolerance would never, or by chance, stop a phase."""
     if setup.network.dynamics == "bernoulli" and setup.network.tolerance > 0.0:
         return (
-            "states of spiking neurons never stand still, so no residual can stop a phase; set tolerance=0, or "
+            "spiking neurons never stand still, so no residual can stop a phase; set tolerance=0, or "
             "dynamics=prototypical"
         )
     return None
@@ -265,7 +264,7 @@ def spikes_never_stand_still(setup: Setup) -> str | None:
 
 @_refuses("network", "precision")
 def spikes_need_full_precision(setup: Setup) -> str | None:
-    """bfloat16 has 8 bits."""
+    """bfloat16 keeps only 8 bits."""
     if setup.network.dynamics == "bernoulli" and setup.network.precision != "full":
         return (
             f"{setup.network.precision} rounds probabilities and uniforms to 8 bits, more than the phases differ by; "
@@ -303,10 +302,10 @@ def averages_fit_into_a_phase(setup: Setup) -> str | None:
 
 @_refuses("learner", "nudge")
 def linear_nudging_is_inside(setup: Setup) -> str | None:
-    """Outside the activation, linear nudging is no vector-Jacobian product."""
+    """Outside the activation, linear nudging is not a vector-Jacobian product."""
     if setup.learner.gradient == "linear" and setup.learner.nudge == "outside":
         return (
-            "`outside` cannot be had with gradient=linear: outside the activation the nudged phase loses rho' and is "
+            "`outside` does not work with gradient=linear: outside the activation the nudged phase loses rho' and is "
             "not the vector-Jacobian product; use `inside`, or gradient=cost"
         )
     return None
@@ -322,11 +321,11 @@ def energies_have_no_outside(setup: Setup) -> str | None:
 
 @_refuses("learner", "rule")
 def predictive_has_one_second_phase(setup: Setup) -> str | None:
-    """With two nudged phases, which presynaptic state?"""
+    """With two nudged phases, the presynaptic state would be ambiguous."""
     learner = setup.learner
     if setup.nudges and learner.rule == "predictive" and learner.phases in ("centered", "holomorphic"):
         return (
-            "`predictive` takes the presynaptic state of the phase that is compared with the free one, got "
+            "`predictive` needs a single phase that is compared with the free one, got "
             f"phases={learner.phases}; use phases=one_sided or gradient=clamped"
         )
     return None
@@ -356,17 +355,17 @@ def holomorphic_needs_an_analytic_activation(setup: Setup) -> str | None:
 def maxima_are_not_analytic(setup: Setup) -> str | None:
     """Max pooling has no complex extension."""
     if setup.nudges and setup.learner.phases == "holomorphic" and setup.pools_by_maximum:
-        return "`holomorphic` cannot follow max pooling, which is not analytic; use network.pooling=average"
+        return "`holomorphic` needs analytic layers, and max pooling is not analytic; use network.pooling=average"
     return None
 
 
 @_refuses("learner", "phases")
 def probabilities_are_real(setup: Setup) -> str | None:
-    """Complex states are no probabilities."""
+    """Complex states are not probabilities."""
     if setup.nudges and setup.learner.phases == "holomorphic" and setup.network.dynamics == "bernoulli":
         return (
-            "`holomorphic` takes states beyond [0, 1], which are no probabilities of firing; use phases=centered, or "
-            "network.dynamics=prototypical"
+            "`holomorphic` takes states out of [0, 1], where they are no probabilities of firing; use phases=centered, "
+            "or network.dynamics=prototypical"
         )
     return None
 
@@ -376,7 +375,7 @@ def probabilities_are_not_mirrored(setup: Setup) -> str | None:
     """The mirror image of a probability can leave [0, 1]."""
     if setup.nudges and setup.learner.start == "mirrored" and setup.network.dynamics == "bernoulli":
         return (
-            "`mirrored` takes states beyond [0, 1], which are no probabilities of firing; use start=free, or "
+            "`mirrored` takes states out of [0, 1], where they are no probabilities of firing; use start=free, or "
             "network.dynamics=prototypical"
         )
     return None
@@ -404,11 +403,11 @@ def spikes_are_not_repeated(setup: Setup) -> str | None:
 
 @_refuses("learner", "loss")
 def cost_nudging_of_states_is_squared(setup: Setup) -> str | None:
-    """States between fixed bounds are no logits."""
+    """States between fixed bounds are not logits."""
     learner = setup.learner
     if learner.gradient in ("cost", "cep") and learner.loss == "cross_entropy" and setup.network.readout != "linear":
         return (
-            "`cross_entropy` with cost nudging needs logits, which states between fixed bounds are not; set "
+            "`cross_entropy` with cost nudging needs logits, and states between fixed bounds are not logits; set "
             "network.readout=linear, or gradient=linear, which takes any loss"
         )
     return None
@@ -437,7 +436,7 @@ def clamping_needs_reachable_targets(setup: Setup) -> str | None:
 
 @_refuses("learner", "gradient")
 def cep_has_no_readout(setup: Setup) -> str | None:
-    """Step by step there is no gradient for weights outside the dynamics."""
+    """Single steps give no gradient for weights outside the dynamics."""
     if setup.learner.gradient == "cep" and setup.network.readout == "linear":
         return "`cep` has no update for a read-out; use network.readout=state"
     return None
@@ -445,10 +444,10 @@ def cep_has_no_readout(setup: Setup) -> str | None:
 
 @_refuses("learner", "gradient")
 def cep_compares_single_steps(setup: Setup) -> str | None:
-    """Between spikes, one step differs from the next by noise."""
+    """With spikes, one step differs from the next by noise."""
     if setup.learner.gradient == "cep" and setup.network.dynamics == "bernoulli":
         return (
-            "`cep` (C-EP) compares one step with the next, which between spikes is noise; use gradient=cost, or "
+            "`cep` (C-EP) compares one step with the next; with spikes, the difference is noise; use gradient=cost, or "
             "network.dynamics=prototypical"
         )
     return None
@@ -480,7 +479,7 @@ def cep_is_plain_sgd(setup: Setup) -> str | None:
 def cep_has_no_one_gradient(setup: Setup) -> str | None:
     """The weights move many times per batch."""
     if setup.learner.gradient == "cep" and setup.learner.gradient_clip is not None:
-        return "C-EP (gradient=cep) has no one gradient to clip; leave it null"
+        return "C-EP (gradient=cep) makes many small updates per batch and has no one gradient to clip; leave it null"
     return None
 
 

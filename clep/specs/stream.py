@@ -13,7 +13,11 @@ class StreamSpec(Spec):
     """The data set and how its classes are cut into experiences: the section `stream` of a configuration.
 
     Raises:
-        ConfigError: for a value out of range, or one that does not go with another.
+        ConfigError: for a value out of range, or values that make no sense together.
+
+    Example:
+        >>> StreamSpec(experiences=2).evaluate_on
+        'test'
     """
 
     name: str = option("digits", "a file of configs/stream/, or the path of one")
@@ -22,20 +26,20 @@ class StreamSpec(Spec):
     )
     class_order: Any = option("shuffled", "`shuffled` by the seed, `fixed` (0, 1, 2, ...), or the list of classes")
     validation_fraction: float = option(
-        0.0, "share of each class's training samples that is cut off and never trained on", "[0, 1)"
+        0.0, "share of each class's training samples that is held out and never trained on", "[0, 1)"
     )
     samples_per_experience: int | None = option(
-        None, "keep at most so many training samples of each experience, drawn by the seed; null keeps all", "[1, inf)"
+        None, "largest number of training samples per experience, drawn by the seed; null for all", "[1, inf)"
     )
-    evaluate_on: Literal["test", "validation"] = option("test", "the samples that accuracies are measured on")
+    evaluate_on: Literal["test", "validation"] = option("test", "the samples to measure accuracies on")
     evaluation_samples: int | None = option(
         None,
-        "measure on at most so many samples of each experience, the same for every seed; null takes all",
+        "largest number of samples per experience to measure on, the same for every seed; null for all",
         "[1, inf)",
     )
-    path: str | None = option(None, "the file of the stream `npz`, the folder of the stream `folder`")
+    path: str | None = option(None, "the file of the stream `npz`, or the folder of the stream `folder`")
     standardize: bool = option(
-        False, "whether to subtract the mean and divide by the deviation over all classes, which looks ahead"
+        False, "whether to subtract the mean and divide by the deviation over all classes; looks ahead in the stream"
     )
 
     def __post_init__(self) -> None:

@@ -1,6 +1,6 @@
 """Everything that knows MLflow: where runs are stored, how a run is written, found and read back.
 
-MLflow's global state (active run, tracking URI) is never used: runs can be nested, and processes can share a store.
+It never uses MLflow's global state (active run, tracking URI): runs can be nested, and processes can share a store.
 """
 
 from typing import Any

@@ -14,10 +14,10 @@ from clep.errors import ConfigError
 def tracking_uri(uri: str | None) -> str:
     """Where runs are stored: `uri`, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in the working directory.
 
-    A relative SQLite path is made absolute, so that the result means the same store in every directory.
+    A relative SQLite path is made absolute, so that the result means the same store from every directory.
 
     Raises:
-        ConfigError: for an SQLite store in memory, which no other process could read.
+        ConfigError: for an SQLite store in memory, since no other process could read it.
     """
     uri = uri or os.environ.get("MLFLOW_TRACKING_URI") or "sqlite:///mlflow.db"
     path, query = sqlite_path(uri)
@@ -35,7 +35,7 @@ def beside(uri: str, name: str) -> str:
 
 
 def ui_command(uri: str) -> str:
-    """The shell command that shows the runs, in any working directory; for a server its address."""
+    """The shell command that shows the runs, from any working directory; for a server, its address."""
     address = shown(uri)
     if uri.startswith(("http://", "https://")):
         return address
@@ -43,7 +43,7 @@ def ui_command(uri: str) -> str:
 
 
 def curves_link(run_ids: Iterable[str], experiment_id: str, metric: str) -> str:
-    """The address, within the UI, of a page that shows one metric of several runs as curves over its steps."""
+    """The address within the UI of a page that plots one metric of several runs over its steps."""
     fields: dict[str, object] = {
         "runs": list(run_ids),
         "experiments": [experiment_id],
@@ -56,12 +56,12 @@ def curves_link(run_ids: Iterable[str], experiment_id: str, metric: str) -> str:
 
 
 def sqlite_path(uri: str) -> tuple[Path | None, str]:
-    """The file of an SQLite address and its query (with `?`), or None for another kind of store."""
+    """The file and the query (with `?`) of an SQLite address; the file is None for another kind of store."""
     scheme, _, rest = uri.partition("://")
     path, mark, query = rest.removeprefix("/").partition("?")
     return (Path(path), mark + query) if scheme.partition("+")[0] == "sqlite" else (None, "")
 
 
 def shown(text: str) -> str:
-    """The text without the password that an address in it may hold."""
+    """The text without passwords that an address in it may contain."""
     return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)

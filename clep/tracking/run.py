@@ -1,6 +1,6 @@
 """How a run is written.
 
-Metrics are buffered and sent in few large batches: a call costs 2 ms on SQLite, 50 ms on a server, whatever its size.
+Metrics are buffered and sent in a few large batches: a call costs 2 ms on SQLite, 50 ms on a server, whatever its size.
 """
 
 import getpass
@@ -28,19 +28,19 @@ _logger = logging.getLogger(__name__)
 class Run:
     """One MLflow run, as a context manager.
 
-    Leaving the block sends what is buffered and ends the run: FINISHED; KILLED on Ctrl-C and `SystemExit`; FAILED with
-    the tag `error` on any other exception. Exceptions propagate.
+    Leaving the block sends what is buffered and ends the run as FINISHED, as KILLED on Ctrl-C and `SystemExit`, or as
+    FAILED with the tag `error` on any other exception. Exceptions propagate.
 
     Args:
         uri: the store, as `tracking_uri` returns it.
         experiment_id: the experiment, as `prepare` returns it.
-        name: what the UI calls it.
-        tags: by name; runs are searched by them.
-        params: by name; `flatten` turns a configuration into parameters.
+        name: its name in the UI.
+        tags: name -> value; runs are searched by them.
+        params: name -> value; `flatten` turns a configuration into parameters.
         parent_run_id: the run that this one belongs to.
 
     Attributes:
-        run_id: MLflow's name of the run; empty before the block.
+        run_id: MLflow's id of the run; empty before the block.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Run:
         except Exception as lost:
             if error is None:
                 raise
-            # The caller's exception is on its way and says more than a store that failed as well.
+            # The caller's exception is on its way and says more than a store that also failed.
             _logger.warning("Run %s is incomplete in `%s`: %s", self.run_id, shown(self.uri), short(lost))
 
     def _end(self, cause: BaseException | None) -> None:
@@ -101,7 +101,7 @@ class Run:
             self.log_series(name, [value], [step])
 
     def log_series(self, name: str, values: Iterable[float | None], steps: Iterable[int]) -> None:
-        """Buffer one metric's points, one step a value; what `log` leaves out is left out."""
+        """Buffer the points of one metric, one step per value; leaves out what `log` leaves out."""
         now = int(time.time() * 1000)
         for value, step in zip(values, steps, strict=True):
             if value is not None and math.isfinite(value):
@@ -110,7 +110,7 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is buffered; what cannot be sent stays buffered."""
+        """Send what is buffered; on failure it stays buffered."""
         self._client.log_batch(self.run_id, self._metrics, self._params, synchronous=True)  # MLflow splits what is long
         self._metrics, self._params = [], []
 
@@ -128,7 +128,7 @@ class Run:
 
 
 def end(uri: str, run_id: str, status: str, error: str = "") -> None:
-    """Give a run its final status and an error its tag; by itself only for a run whose process died."""
+    """Set the final status of a run, and tag an error; call it directly only for a run whose process died."""
     client = client_of(uri)
     if error:
         client.set_tag(run_id, "error", error[:500])
@@ -136,7 +136,7 @@ def end(uri: str, run_id: str, status: str, error: str = "") -> None:
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str]:
-    """A nested configuration as MLflow parameters: dotted names, values as text of at most 6 000 characters."""
+    """A nested configuration as MLflow parameters: dotted names, and values as text of at most 6 000 characters."""
     flat: dict[str, str] = {}
     for key, value in config.items():
         if isinstance(value, Mapping) and value:

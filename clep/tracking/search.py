@@ -19,7 +19,7 @@ def finished(uri: str, experiment_id: str, tag: str) -> dict[str, Found]:
 
 
 def diverged(uri: str, experiment_id: str, tag: str) -> dict[str, Found]:
-    """Value of a tag -> the latest run that has it and ended in a `DivergenceError`; its tag `error` is the message."""
+    """Value of a tag -> the latest run with it that ended in a `DivergenceError`; its tag `error` holds the message."""
     kind = DivergenceError.__name__
     return _found(uri, experiment_id, tag, f"attributes.status = 'FAILED' AND tags.error LIKE '{kind}:%'")
 

@@ -1,4 +1,4 @@
-"""The store that an address names: MLflow itself, an experiment, the artifacts of a run."""
+"""The store at an address: MLflow itself, an experiment, the artifacts of a run."""
 
 import logging
 import os
@@ -14,10 +14,10 @@ from clep.tracking.address import shown, sqlite_path
 
 _EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on traces
 
-# MLflow reads these from the environment only; what the user has set stays.
+# MLflow reads these only from the environment; the user's own settings stay.
 _ENVIRONMENT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # an unreachable server fails after 5 s instead of 4 minutes
-    "MLFLOW_LOGGING_LEVEL": "WARNING",  # creating a store is no news
+    "MLFLOW_LOGGING_LEVEL": "WARNING",  # creating a store is not worth a message
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # stdout holds results only
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -27,8 +27,8 @@ _ENVIRONMENT = {
 def prepare(uri: str, experiment: str) -> str:
     """Open the store, creating it and the experiment if needed, and return the experiment's id.
 
-    Call it once before any `Run`; any number of processes may do so at the same time. Artifacts of a new experiment
-    in an SQLite store go to the folder `mlartifacts` next to the file; a server chooses for itself.
+    Call it once before any `Run`; any number of processes may do so at the same time. Artifacts of a new experiment in
+    an SQLite store go to the folder `mlartifacts` next to the file; a server decides for itself.
 
     Raises:
         ConfigError: if the store is damaged, unreachable or of another MLflow version, or the experiment was deleted.
@@ -38,20 +38,20 @@ def prepare(uri: str, experiment: str) -> str:
         if path is None:
             return _experiment_id(uri, experiment, None)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A portable lock, released when its process dies: two processes that create a store at once leave it broken.
+        # A portable lock, released when its process dies: two processes creating a store at once would break it.
         with closing(sqlite3.connect(f"{path}.lock", timeout=120, isolation_level=None)) as lock:
             lock.execute("BEGIN EXCLUSIVE")
-            sqlite3.connect(path).close()  # raises for a file that cannot be opened; MLflow would try for a minute
+            sqlite3.connect(path).close()  # raises if the file cannot be opened; MLflow would try for a minute
             return _experiment_id(uri, experiment, str(path.parent / "mlartifacts"))
-    except Exception as error:  # whatever stops a store from opening: MLflow, SQLAlchemy, Alembic, the file system
+    except Exception as error:  # MLflow, SQLAlchemy, Alembic or the file system may stop a store from opening
         raise ConfigError(
             f"tracking.uri: the MLflow store `{shown(uri)}` cannot be used ({short(error)}). Check the address, or "
-            "take another store, as in `tracking.uri=sqlite:///new.db`"
+            "use another store, as in `tracking.uri=sqlite:///new.db`"
         ) from error
 
 
 def artifacts(uri: str, run_id: str, name: str) -> Path:
-    """Copy one artifact of a run into a new temporary folder, which the caller may delete.
+    """Copy one artifact of a run into a new temporary folder; the caller may delete it.
 
     Raises:
         ConfigError: if the store, the run or the artifact cannot be read.
@@ -61,7 +61,7 @@ def artifacts(uri: str, run_id: str, name: str) -> Path:
         if path is not None and not path.is_file():  # MLflow would create it
             raise FileNotFoundError(f"there is no file {path}")
         return Path(client_of(uri).download_artifacts(run_id, name, tempfile.mkdtemp(prefix="clep-")))
-    except Exception as error:  # MLflow passes on whatever its many artifact stores raise
+    except Exception as error:  # MLflow passes on anything its many artifact stores raise
         raise ConfigError(
             f"tracking.uri: `{name}` of run `{run_id}` cannot be read from `{shown(uri)}` ({short(error)}). Check the "
             "run id and the address"
@@ -69,7 +69,7 @@ def artifacts(uri: str, run_id: str, name: str) -> Path:
 
 
 def load_mlflow() -> ModuleType:
-    """Import MLflow with our settings; only here, because the import takes 2 s and `clep --help` does without it."""
+    """Import MLflow with our settings, only when needed: it takes 2 s, and `clep --help` works without it."""
     for key, value in _ENVIRONMENT.items():
         os.environ.setdefault(key, value)
     import mlflow
@@ -95,7 +95,7 @@ def _experiment_id(uri: str, name: str, artifact_location: str | None) -> str:
         try:
             return str(client.create_experiment(name, artifact_location, tags=_EXPERIMENT_TAGS))
         except load_mlflow().MlflowException:
-            found = client.get_experiment_by_name(name)  # a server has no lock: another process may have been faster
+            found = client.get_experiment_by_name(name)  # servers have no lock: another process may have been faster
             if found is None:
                 raise
     if found.lifecycle_stage == "deleted":

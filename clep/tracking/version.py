@@ -1,4 +1,4 @@
-"""Which code runs."""
+"""The version of the running code."""
 
 import subprocess
 from importlib import metadata
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 def provenance() -> dict[str, str]:
-    """Tags that say which code runs: `version`, and `git_commit` (`-dirty` if changed) in a git checkout of clep."""
+    """Tags for the running code: `version`, and in a git checkout of clep `git_commit` (`-dirty` if changed)."""
     tags = {"version": metadata.version("clep")}
     git = ["git", "-C", str(Path(__file__).parent)]
     try:  # the first command fails in a repository that merely surrounds an installed clep

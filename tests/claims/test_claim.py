@@ -174,7 +174,7 @@ def test_a_comparison_stands_where_its_alternatives_are_cells_and_nowhere_else(t
 def test_a_comparison_that_means_two_axes_is_refused(tmp_path):
     text = ALONE.replace("time step: {scalar: [network=ep], lognormal: [network=hts_ep]}", "learner.beta: [0.1, 1.0]")
     text = text.replace("[[lognormal, scalar]]", "[[0.1, 1.0]]")
-    with pytest.raises(ConfigError, match=r"`0\.1` and `1\.0` are alternatives of learner\.beta and learner\.lr alike"):
+    with pytest.raises(ConfigError, match=r"`0\.1` and `1\.0` are alternatives of both learner\.beta and learner\.lr"):
         claim(tmp_path, text)
 
 

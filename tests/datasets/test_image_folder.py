@@ -163,7 +163,7 @@ def test_images_of_another_size_in_the_test_part_are_refused(tmp_path):
 
 
 def test_a_part_that_is_missing_empty_or_no_zip_is_named(tmp_path):
-    assert refusal(tmp_path).startswith(f"{tmp_path}: there is neither `train/` nor `train.zip`; the path names")
+    assert refusal(tmp_path).startswith(f"{tmp_path}: found neither `train/` nor `train.zip`; the path names")
     (tmp_path / "train").mkdir()
     assert refusal(tmp_path).startswith(f"{tmp_path / 'train'}: no images; expected CLASS/IMAGE")
     zipped(write(tmp_path / "cut"))

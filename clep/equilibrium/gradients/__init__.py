@@ -1,4 +1,4 @@
-"""Estimates of the gradient, one file each, and their names."""
+"""Gradient estimates, one file each, and their names."""
 
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
@@ -21,7 +21,7 @@ def gradient_class(name: str) -> type[Gradient]:
     """The class of a name of `clep.specs.gradients.GRADIENTS`, or of an import path `module:Class`.
 
     Raises:
-        ConfigError: for an unknown name, or a path to anything but a `Gradient`.
+        ConfigError: for an unknown name, or a path to something other than a `Gradient`.
     """
     check_name("gradient", name, GRADIENTS, "gradient")
     found = import_path(GRADIENTS.get(name, name), "gradient")
@@ -31,12 +31,23 @@ def gradient_class(name: str) -> type[Gradient]:
 
 
 def gradient_options(cls: type[Gradient]) -> list[str]:
-    """The names of an estimate's options: its fields, but for adaptation, which a strategy sets."""
+    """The names of an estimate's options: its fields except `adaptation`, which a strategy sets."""
     return [field.name for field in fields(cls) if field.name != "adaptation"] if is_dataclass(cls) else []
 
 
 def gradient_from(values: Mapping[str, Any]) -> Gradient:
-    """The estimate that is called `name` in `values`, with the other values as its options."""
+    """The estimate that is called `name` in `values`, with the other values as its options.
+
+    Args:
+        values: `name`, and options of the estimate by name.
+
+    Raises:
+        ConfigError: for an unknown name or option, or a value that does not fit.
+
+    Example:
+        >>> gradient_from({"name": "cost", "beta": 0.5}).phases
+        'centered'
+    """
     options = dict(values)
     cls = gradient_class(options.pop("name"))
     for key in options:
@@ -46,7 +57,7 @@ def gradient_from(values: Mapping[str, Any]) -> Gradient:
 
 
 def known_name(gradient: Gradient) -> str:
-    """The name of the built-in estimate that an estimate is or derives from; its import path if there is none."""
+    """The name of the built-in estimate that this one is or derives from; otherwise its import path."""
     names = (_name_of(cls) for cls in type(gradient).__mro__)
     return next((name for name in names if name in GRADIENTS), name_of(gradient))
 

@@ -1,8 +1,7 @@
-"""What a gradient estimate is: how a network predicts, and a loss whose `backward()` delivers the estimate.
+"""A gradient estimate: how a network predicts, and a loss whose `backward()` delivers the estimate.
 
-Because the estimate is delivered by autograd, everything written for PyTorch applies to an equilibrium network
-unchanged: optimisers, gradient clipping, distributed averaging, and regularisers that add to the loss or call the model
-themselves.
+Autograd delivers the estimate, so everything written for PyTorch works on an equilibrium network unchanged: optimisers,
+gradient clipping, distributed averaging, and regularisers that add to the loss or call the model themselves.
 """
 
 from abc import ABC, abstractmethod
@@ -27,7 +26,14 @@ class Prediction:
 
     Attributes:
         output: (B, K).
-        free: the free phase that it came from; None where none was run.
+        free: the free phase that it came from; None if none was run.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import LinearNudging, Network
+        >>> prediction = LinearNudging().predict(Network([4, 3, 2]), torch.rand(5, 4))
+        >>> prediction.output.shape, prediction.free.steps
+        (torch.Size([5, 2]), 20)
     """
 
     output: Tensor
@@ -36,13 +42,18 @@ class Prediction:
 
 @dataclass(frozen=True)
 class Needs:
-    """What an estimate needs of those around it.
+    """What an estimate asks of its surroundings.
 
     Attributes:
-        own_loss: it follows a cost of its own, so nothing else may add to the loss, differentiate the output or change
+        own_loss: it follows its own cost, so nothing else may add to the loss, differentiate the output or change
             gradients.
         own_updates: it moves the weights itself, step by step; see `Gradient.updates`.
-        cost: the criterion must be a `Cost`, which can nudge.
+        cost: the criterion must be a `Cost`, since only a cost can nudge.
+
+    Example:
+        >>> from clep.equilibrium import CEP
+        >>> CEP().needs.own_updates
+        True
     """
 
     own_loss: bool = False
@@ -53,7 +64,10 @@ class Needs:
 class Gradient(ABC):
     """An estimate of the gradient of a network's parameters.
 
-    Derive a frozen dataclass whose fields are plain values: they are the options of a configuration, too.
+    Derive a frozen dataclass whose fields are plain values; they also become options of a configuration.
+
+    Attributes:
+        needs: what the estimate asks of its surroundings.
 
     Example:
         >>> from dataclasses import dataclass
@@ -68,21 +82,24 @@ class Gradient(ABC):
 
     @abstractmethod
     def predict(self, network: Any, x: Tensor) -> Prediction:
-        """The prediction for `x` (B, ...); under `torch.no_grad()` a free phase and nothing else."""
+        """The prediction for `x` (B, ...); under `torch.no_grad()` it only runs a free phase."""
 
     @abstractmethod
     def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
         """Mean loss for class indices `y` (B,), () tensor; its `backward()` delivers the estimate."""
 
     def updates(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Iterator[list[Tensor]]:
-        """Yield gradients, one for every parameter of the connections, **between which the caller moves the weights**.
+        """Yield gradients, one for every parameter of the connections; **the caller moves the weights in between**.
 
-        For estimates with `needs.own_updates` alone.
+        Only for estimates with `needs.own_updates`.
+
+        Raises:
+            NotImplementedError: for all others.
         """
         raise NotImplementedError(f"{type(self).__name__} moves no weights by itself.")
 
     def plain(self) -> dict[str, Any]:
-        """The options as plain values, from which the same estimate can be made again."""
+        """The options as plain values; they suffice to make the same estimate again."""
         return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "adaptation"}  # type: ignore[arg-type]
 
 
@@ -105,13 +122,13 @@ class _Delivered(torch.autograd.Function):
 
 
 def delivered(free: FreePhase, gradients: Callable[[], list[Tensor]]) -> Tensor:
-    """Zero, whose gradient for the connections' parameters is the mean of `gradients()` over the batch."""
+    """Zero; its gradient for the connections' parameters is the mean of `gradients()` over the batch."""
     zero: Tensor = _Delivered.apply(gradients, len(free.x), *free.body.parameters())
     return zero
 
 
 def relaxed(network: Relaxing, x: Tensor) -> Prediction:
-    """The output of a free phase that autograd does not follow, with the phase."""
+    """The output of a free phase, with the phase; autograd does not follow it."""
     free = network.free_phase(x)
     return Prediction(free.body.read_out(free.output), free)
 

@@ -17,6 +17,14 @@ class Backpropagation(Gradient, BackpropagationOptions):
 
     Raises:
         ConfigError: for fewer than one step.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> network = Network([4, 3, 2], gradient=Backpropagation(bptt_steps=6))
+        >>> network(torch.rand(5, 4)).sum().backward()
+        >>> network.connections[0].weight.grad.shape
+        torch.Size([3, 4])
     """
 
     def predict(self, network: Relaxing, x: Tensor) -> Prediction:

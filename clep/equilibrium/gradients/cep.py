@@ -18,13 +18,21 @@ from clep.errors import ConfigError
 class CEP(CostNudging):
     """C-EP: the weights move at every nudged step, by the change of dPhi/dtheta in that step.
 
-    The updates of one phase add up to that of `CostNudging` as the learning rate goes to 0. `centered` lets both
+    As the learning rate goes to 0, the updates of one phase add up to that of `CostNudging`. With `centered`, both
     nudged phases advance side by side under the same weights (ours; the paper draws the sign of beta).
 
     Reference: Ernoult et al. 2020 (arXiv 2005.04168).
 
     Raises:
-        ConfigError: as `CostNudging`, and for phases that do not start at the free equilibrium.
+        ConfigError: as in `CostNudging`, and for phases that do not start at the free equilibrium.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network, SquaredError
+        >>> network, gradient = Network([4, 3, 2], nudged_steps=6), CEP(beta=0.5)
+        >>> prediction = gradient.predict(network, torch.rand(5, 4))
+        >>> len(list(gradient.updates(prediction, torch.arange(5) % 2, SquaredError())))
+        6
     """
 
     needs = Needs(own_loss=True, own_updates=True, cost=True)

@@ -1,4 +1,4 @@
-"""Contrastive Hebbian learning (CHL): the second phase has its output clamped to the target."""
+"""Contrastive Hebbian learning (CHL): the second phase clamps the output to the target."""
 
 from dataclasses import KW_ONLY, dataclass
 
@@ -18,13 +18,21 @@ from clep.specs.gradients import ClampingOptions
 class Clamping(Gradient, ClampingOptions):
     """Contrastive Hebbian learning (CHL): the output is clamped to the target in the second phase.
 
-    The update is dPhi/dtheta(clamped) - dPhi/dtheta(free). With weak feedback it tends to backpropagation of a loss
-    whose gradient before rho is s - y: the squared error where rho' = 1, a quarter of the cross-entropy for shifted
-    sigmoids. `adaptation` follows the clamped steps; in it the output, which has no dynamics of its own, goes back from
-    the target towards the free equilibrium (Kubo et al. 2022).
+    The update is dPhi/dtheta(clamped) - dPhi/dtheta(free). As feedback gets weaker, it approaches backpropagation of a
+    loss whose gradient before rho is s - y: the squared error where rho' = 1, a quarter of the cross-entropy for
+    shifted sigmoids. `adaptation` follows the clamped steps. The clamped output has no dynamics of its own, so it then
+    moves from the target back towards the free equilibrium (Kubo et al. 2022).
 
     References:
-        Movellan 1991; Xie & Seung 2003, who weaken the feedback (`feedback_scale`) and scale updates accordingly.
+        Movellan 1991; Xie & Seung 2003 (weak feedback, `feedback_scale`, with updates scaled accordingly).
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network, SquaredError
+        >>> network, gradient = Network([4, 3, 2]), Clamping()
+        >>> gradient.loss(gradient.predict(network, torch.rand(5, 4)), torch.arange(5) % 2, SquaredError()).backward()
+        >>> network.connections[0].weight.grad.shape
+        torch.Size([3, 4])
     """
 
     _: KW_ONLY

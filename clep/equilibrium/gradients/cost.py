@@ -1,4 +1,4 @@
-"""Cost nudging: the papers' form, nudged along the phase by a cost."""
+"""Cost nudging, as in the papers: a cost nudges along the whole phase."""
 
 from dataclasses import KW_ONLY, dataclass
 
@@ -17,14 +17,14 @@ from clep.specs.gradients import CostOptions
 
 @dataclass(frozen=True)
 class CostNudging(Gradient, CostOptions):
-    """The papers' form: nudge with -beta dC/ds evaluated along the nudged phase.
+    """Nudge with -beta dC/ds, evaluated along the nudged phase, as in the papers.
 
-    Right for plain training and for strategies that leave the loss alone; a strategy that adds to the loss or calls the
-    model itself needs `LinearNudging`. With a read-out, the cost is that of its output, whose weights get the gradient
-    at the free equilibrium (Laborieux et al. 2021 take the mean of both nudged states, equal to first order).
+    Suits plain training and strategies that leave the loss alone. A strategy that adds to the loss or calls the model
+    itself needs `LinearNudging`. With a read-out, the cost applies to its output, and its weights get the gradient at
+    the free equilibrium (Laborieux et al. 2021 take the mean of both nudged states, equal to first order).
 
     Args:
-        adaptation: acts after the nudged steps.
+        adaptation: extra steps after the nudged ones.
 
     Raises:
         ConfigError: for beta = 0, an unknown name, or a cost that is not a mean over the batch.
@@ -49,7 +49,7 @@ class CostNudging(Gradient, CostOptions):
     def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
         """Mean cost at the free equilibrium; its `backward()` runs the nudged phases.
 
-        The gradient is for the network's parameters; none flows to its input, unlike with `LinearNudging`.
+        The network's parameters get a gradient; its input does not, unlike with `LinearNudging`.
         """
         free, force = phase_of(prediction), self.force(prediction, y, criterion)
 
@@ -69,7 +69,7 @@ class CostNudging(Gradient, CostOptions):
         bias = None if readout.bias is None else readout.bias.detach()
 
         def through_read_out(state: Tensor) -> Tensor:
-            dtype = torch.promote_types(state.dtype, weight.dtype)  # complex, or that of the read-out
+            dtype = torch.promote_types(state.dtype, weight.dtype)  # complex, or the read-out's
             output = state.flatten(1).to(dtype) @ weight.T.to(dtype)
             force = towards_target(output if bias is None else output + bias) @ weight.to(dtype)
             return force.view(state.shape)
@@ -78,10 +78,10 @@ class CostNudging(Gradient, CostOptions):
 
 
 def nudging_cost(criterion: Criterion) -> Cost:
-    """The criterion as the cost that nudges.
+    """The criterion, if it can nudge.
 
     Raises:
-        ConfigError: if it cannot nudge, or is not a mean over the batch.
+        ConfigError: if it cannot, or is not a mean over the batch.
     """
     if not isinstance(criterion, Cost):
         raise ConfigError(
@@ -101,5 +101,5 @@ def nudge_by(beta: float, force: Nudge) -> Nudge:
 
 
 def start_of(free: FreePhase) -> list[Tensor]:
-    """A copy of the free equilibrium, which a phase may overwrite."""
+    """A copy of the free equilibrium that a phase may overwrite."""
     return [state.clone() for state in free.states]

@@ -20,15 +20,15 @@ from clep.specs.gradients import Nudging
 class LinearNudging(Gradient, Nudging):
     """The vector-Jacobian product of the free equilibrium: nudge with the constant -dL/ds* (the default).
 
-    The nudge is divided by its largest absolute entry and the contrast multiplied by it, so the size of the nudge is
-    beta whatever the scale of the loss, and the estimate is homogeneous: loss times k gives gradient times k. A zero
-    gradient skips the nudged phases.
+    The nudge is divided by its largest absolute entry, and the contrast is multiplied by it. So the nudge has size beta
+    whatever the scale of the loss, and the estimate is homogeneous: loss times k gives gradient times k. If the
+    gradient is zero, the nudged phases are skipped.
 
     Args:
-        adaptation: acts after the nudged steps.
+        adaptation: extra steps after the nudged ones.
 
     Raises:
-        ConfigError: for beta = 0, an unknown name, or a combination without meaning.
+        ConfigError: for beta = 0, an unknown name, or options that make no sense together.
 
     Example:
         >>> import torch

@@ -32,8 +32,8 @@ def nudged_gradient(
         force: -dC/ds of the last state, (B, ...) -> (B, ...); multiplied by beta.
         nudging: the arrangement of the phases and the learning rule.
         outside: whether the nudge acts outside the activation.
-        adaptation: acts after the nudged steps.
-        wants_input: whether to return the gradient for the input as well.
+        adaptation: extra steps after the nudged ones.
+        wants_input: whether to return the gradient for the input too.
 
     Returns:
         The gradient for the input (B, ...) or None, and for each parameter of the connections, summed over the batch.

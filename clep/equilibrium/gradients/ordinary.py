@@ -10,7 +10,7 @@ from clep.equilibrium.gradients.base import Criterion, Gradient, Prediction
 
 @dataclass(frozen=True)
 class Autograd(Gradient):
-    """What autograd makes of a module that is no equilibrium network."""
+    """Plain autograd, for modules that are not equilibrium networks."""
 
     def predict(self, network: Any, x: Tensor) -> Prediction:
         return Prediction(network(x))
