@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from clep.strategies.neuronal_adaptation import NeuronalAdaptation
 
 import clep
 from clep import schema, specs
-from clep.equilibrium import CEP, Backpropagation, Clamping, CostNudging, LinearNudging
+from clep.equilibrium import CEP, Adaptation, Backpropagation, Clamping, CostNudging, LinearNudging
 from clep.equilibrium.gradients import GRADIENTS, gradient_class
 from clep.feedforward import Feedforward
 from clep.schema import Config
@@ -32,6 +33,7 @@ API = {
     "CEP": (CEP, CONFIG.learner, [*ESTIMATE, "nudge"]),
     "Clamping": (Clamping, CONFIG.learner, ["rule", "restart"]),
     "Backpropagation": (Backpropagation, CONFIG.learner, ["bptt_steps"]),
+    "NeuronalAdaptation": (NeuronalAdaptation, Adaptation(), Adaptation.names()),
     "Training": (clep.Training, CONFIG.learner, ["batch_size", "epochs", "evaluate_epochs", "reset_optimizer"]),
     "stream": (clep.stream, CONFIG.stream, [name for name in StreamSpec.names() if name != "name"]),
 }
