@@ -178,8 +178,9 @@ class SleepReplay(Strategy):
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
-        vars(self).update(from_keywords(SleepReplayOptions, options).plain())
-        self.bounds = math.inf if self.bounds is None else self.bounds
+        chosen = from_keywords(SleepReplayOptions, options)
+        self.__dict__.update(chosen.plain())
+        self.bounds = math.inf if chosen.bounds is None else chosen.bounds
         self.experiences = 0
         self.inputs: Statistics | None = None
         self.weight_scales: list[float] = []
