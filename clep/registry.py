@@ -1,22 +1,24 @@
 """Strategies by name: which ones are installed, what parameters they take, and how to build a set of them.
 
 An entry point in the group `clep.strategies`, of clep itself or any installed package, registers a name. The typed
-constructor of a strategy is the schema of its parameters.
+constructor of a strategy is the schema of its parameters; those that it takes from a spec have ranges too.
 """
 
 import inspect
 import typing
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib.metadata import entry_points
 from typing import Any
 
 from avalanche.core import BasePlugin
 from avalanche.training.templates.base import BaseTemplate
 
-from clep.checks import problem, unknown
+from clep.checks import check, unknown
 from clep.errors import ConfigError, within
 from clep.imports import import_path, is_import_path
 from clep.randomness import seed_for
+from clep.specs.options import signature_of, taken_by
 from clep.strategy import Strategy
 
 GROUP = "clep.strategies"
@@ -68,7 +70,7 @@ def find(name: str) -> type[BasePlugin]:
 
 
 def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
-    """Read the parameters of a strategy from the signature of its constructor.
+    """Read the parameters of a strategy from the signature of its constructor, with their types as annotations.
 
     Args:
         cls: class of the strategy.
@@ -78,9 +80,30 @@ def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
         >>> list(parameters(find("neuronal_adaptation")))
         ['steps', 'rate', 'rescale']
     """
-    signature = inspect.signature(cls.__init__)
+    signature, hints = signature_of(cls), {}
+    if taken_by(cls) is None:
+        with suppress(NameError):  # an annotation that only type checkers can see; none counts then
+            hints = typing.get_type_hints(cls.__init__)
+        signature = signature.replace(
+            parameters=[p.replace(annotation=hints.get(n, p.empty)) for n, p in signature.parameters.items()]
+        )
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
-    return {name: p for name, p in signature.parameters.items() if name != "self" and p.kind in kinds}
+    return {name: p for name, p in signature.parameters.items() if p.kind in kinds}
+
+
+def ranges(cls: type[BasePlugin]) -> dict[str, str | None]:
+    """Read the ranges of the parameters that a strategy takes from a spec, as in `clep.checks.Interval`.
+
+    Args:
+        cls: class of the strategy.
+
+    Example:
+        >>> from clep.registry import find
+        >>> ranges(find("neuronal_adaptation"))
+        {'steps': '[0, inf)', 'rate': '[0, 1]', 'rescale': None}
+    """
+    spec = taken_by(cls)
+    return {} if spec is None else {field.name: field.metadata["range"] for field in spec.options()}
 
 
 def defaults(cls: type[BasePlugin]) -> dict[str, Any]:
@@ -136,45 +159,37 @@ def build(
 
 
 def check_arguments(cls: type[BasePlugin], values: Mapping[str, Any]) -> None:
-    """Check plain values against the parameters of a strategy: names and, if annotated, types.
+    """Check plain values against the parameters of a strategy: names, types if annotated, and ranges if from a spec.
 
     Args:
         cls: class of the strategy.
         values: parameter -> value.
 
     Raises:
-        ConfigError: for an unknown or missing parameter or a wrong type, naming the parameter.
+        ConfigError: for an unknown or missing parameter or a wrong value, naming the parameter.
 
     Example:
         >>> from clep.registry import find
         >>> check_arguments(find("neuronal_adaptation"), {"steps": "five"})
         Traceback (most recent call last):
             ...
-        clep.errors.ConfigError: steps: expected an integer, got 'five'
+        clep.errors.ConfigError: steps: expected an integer of at least 0, got 'five'
     """
-    schema = parameters(cls)
-    annotated = _annotations(cls)
+    schema, intervals = parameters(cls), ranges(cls)
     for key, value in values.items():
         if key not in schema:
             raise ConfigError(f"{key}: {unknown(key, schema, 'key')}")
-        kind = annotated.get(key, _kind_of_default(schema[key].default))
-        if (found := problem(value, kind)) is not None:
-            raise ConfigError(f"{key}: {found}")
+        check(key, value, _kind_of(schema[key]), intervals.get(key))
     for key, parameter in schema.items():
         if parameter.default is inspect.Parameter.empty and key not in values:
             raise ConfigError(f"{key}: a value is required, as in {key}=...")
 
 
-def _annotations(cls: type[BasePlugin]) -> dict[str, Any]:
-    try:
-        return typing.get_type_hints(cls.__init__)
-    except NameError:  # an annotation that only type checkers can see
-        return {}
-
-
-def _kind_of_default(default: Any) -> Any:
-    """What a parameter without annotation takes: if its default is a number, one number or one per experience."""
-    is_number = isinstance(default, int | float) and not isinstance(default, bool)
+def _kind_of(parameter: inspect.Parameter) -> Any:
+    """What a parameter takes; without annotation, if its default is a number, one number or one per experience."""
+    if parameter.annotation is not parameter.empty:
+        return parameter.annotation
+    is_number = isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool)
     return float | list[float] if is_number else Any
 
 

@@ -20,6 +20,7 @@ import clep
 from clep import checks, cli, config, registry, specs
 from clep.metric_names import METRICS, PIPELINE
 from clep.schema import Config
+from clep.specs.options import taken_by
 
 ROOT = Path(__file__).parent.parent
 _GENERATED = "This page is generated from the code.\n"
@@ -136,11 +137,11 @@ def strategies() -> str:
         cls = registry.find(name)
         page += [f"## {name}\n", f"{_about(cls, files.get(name, ''))}\n"]
         shipped = yaml.safe_load(config.find("strategy", name).read_text(encoding="utf-8")) if name in files else {}
-        meanings, hints = _meanings(cls), _hints(cls)
-        rows = [
-            (f"`{key}`", _words(hints.get(key, Any)), _yaml(shipped.get(key, parameter.default)), meanings.get(key, ""))
-            for key, parameter in registry.parameters(cls).items()
-        ]
+        meanings, ranges = _meanings(cls), registry.ranges(cls)
+        rows = []
+        for key, parameter in registry.parameters(cls).items():
+            default = _yaml(shipped.get(key, parameter.default))
+            rows.append((f"`{key}`", _words(parameter.annotation, ranges.get(key)), default, meanings.get(key, "")))
         page += _table(("parameter", "value", "default", "meaning"), rows)
         page += [f"Class: `{cls.__module__}.{cls.__qualname__}`\n"]
     return "\n".join(page)
@@ -154,14 +155,6 @@ def _about(cls: type, line: str) -> str:
     what, _, sources = module.partition("\n\n")
     sources = re.sub(r"^References?:\s*", "Source: ", sources)
     return "\n\n".join(text for text in (what, _summary(cls.__doc__), re.sub(r"\n {4}(?! )", "\n", sources)) if text)
-
-
-def _hints(cls: type) -> dict[str, Any]:
-    """The types of a constructor's parameters; empty if they need names that do not exist at run time."""
-    try:
-        return get_type_hints(inspect.getattr_static(cls, "__init__"))
-    except NameError:
-        return {}
 
 
 def _meanings(cls: type) -> dict[str, str]:
@@ -247,8 +240,8 @@ def python() -> str:
             page += [f"## {name} {{ #clep.{name} }}\n", f"{_summary(public.__doc__)}\n", *_options(public)]
         elif inspect.isclass(public) or inspect.isfunction(public):
             page += [f"::: {public.__module__}.{public.__qualname__}\n"]
-            if taken := re.search(r"^Options \(see `(\w+)`\):$", public.__doc__ or "", flags=re.MULTILINE):
-                page += [f"**Options of `{name}`**, as keywords:\n", *_options(getattr(specs, taken[1]))]
+            if (spec := taken_by(public)) is not None:
+                page += [f"**Options of `{name}`**, as keywords:\n", *_options(spec)]
     return "\n".join(page)
 
 

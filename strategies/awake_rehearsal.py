@@ -6,6 +6,7 @@ References:
 """
 
 from collections import Counter
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from avalanche.benchmarks.utils import AvalancheDataset
@@ -18,9 +19,11 @@ from avalanche.training.storage_policy import (
 )
 
 from clep.errors import ConfigError
-from clep.strategy import Memory, Strategy, in_range, memory_of_buffer, one_of
+from clep.specs.options import Spec, from_keywords, option, takes
+from clep.strategy import Memory, Strategy, memory_of_buffer
 
-POLICIES = {
+Policy = Literal["class_balanced", "experience_balanced", "reservoir"]
+POLICIES: dict[Policy, type[ExemplarsBuffer]] = {
     "class_balanced": ClassBalancedBuffer,
     "experience_balanced": ExperienceBalancedBuffer,
     "reservoir": ReservoirSamplingBuffer,
@@ -30,17 +33,53 @@ MEMORY_SIZE = 50
 """Samples kept if neither `memory_size` nor `fraction` is given."""
 
 
+@dataclass(frozen=True)
+class AwakeRehearsalOptions(Spec):
+    """The options of awake rehearsal.
+
+    Raises:
+        ConfigError: for a value of the wrong type or out of range, or a share together with a size or another policy.
+
+    Example:
+        >>> AwakeRehearsalOptions(fraction=0.1).policy
+        'class_balanced'
+    """
+
+    memory_size: int | None = option(
+        None,
+        f"number of samples to keep over all classes; null for {MEMORY_SIZE}, or if `fraction` is given",
+        "[1, inf)",
+    )
+    fraction: float | None = option(
+        None,
+        "instead, share of each class's samples to keep: the memory grows with the stream; null for a memory of fixed "
+        "size",
+        "(0, 1]",
+    )
+    policy: Policy = option("class_balanced", "which samples a memory of fixed size keeps")
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.fraction is None:
+            return
+        if self.memory_size is not None:
+            raise ConfigError(
+                f"fraction: give the memory either a share ({self.fraction}) or a size "
+                f"(memory_size={self.memory_size}); set one of them to null."
+            )
+        if self.policy != "class_balanced":
+            raise ConfigError(
+                f"fraction: a share is kept of every class; use policy=class_balanced, got `{self.policy}`"
+            )
+
+
+@takes(AwakeRehearsalOptions)
 class AwakeRehearsal(Strategy):
     """Append the stored samples to the data of each new experience; every epoch shows each one once.
 
-    Args:
-        memory_size: number of samples to keep over all classes, >= 1; None for 50, or if `fraction` is given.
-        fraction: instead, share of each class's samples to keep, in (0, 1]: the memory grows with the stream. None for
-            a memory of fixed size.
-        policy: which samples a memory of fixed size keeps: `class_balanced`, `experience_balanced` or `reservoir`.
-
     Raises:
-        ConfigError: for a value out of range, or a share together with a size or another policy.
+        ConfigError: for an unknown option or a value that does not fit, naming the option, or a share together with a
+            size or another policy.
 
     Example:
         >>> AwakeRehearsal(memory_size=20).buffer.max_size
@@ -49,27 +88,14 @@ class AwakeRehearsal(Strategy):
 
     touches_loss = False
 
-    def __init__(
-        self,
-        *,
-        memory_size: int | None = None,
-        fraction: float | None = None,
-        policy: Literal["class_balanced", "experience_balanced", "reservoir"] = "class_balanced",
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
-        one_of("policy", policy, POLICIES)
-        if fraction is None:
-            size = in_range("memory_size", MEMORY_SIZE if memory_size is None else memory_size, 1)
-            self.buffer: ExemplarsBuffer = POLICIES[policy](int(size))
-        elif memory_size is not None:
-            raise ConfigError(
-                f"fraction: give the memory either a share ({fraction}) or a size (memory_size={memory_size}); "
-                "set one of them to null."
-            )
-        elif policy != "class_balanced":
-            raise ConfigError(f"fraction: a share is kept of every class; use policy=class_balanced, got `{policy}`")
+        chosen = from_keywords(AwakeRehearsalOptions, options)
+        if chosen.fraction is not None:
+            self.buffer: ExemplarsBuffer = ClassShareBuffer(chosen.fraction)
         else:
-            self.buffer = ClassShareBuffer(in_range("fraction", fraction, above=0.0, high=1.0))
+            size = MEMORY_SIZE if chosen.memory_size is None else chosen.memory_size
+            self.buffer = POLICIES[chosen.policy](size)
 
     def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
         """Add the stored samples before the data loader is built."""

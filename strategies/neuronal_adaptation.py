@@ -11,22 +11,19 @@ from torch import Tensor
 
 from clep import metric_names
 from clep.equilibrium import Adaptation, Gradient, Network
+from clep.specs.options import from_keywords, takes
 from clep.strategy import Strategy
 
 
+@takes(Adaptation)
 class NeuronalAdaptation(Strategy):
     """Take extra steps  s <- (1 - rate) F_beta(s) + rate s*  after each nudged phase, or the clamped one of CHL.
 
-    The steps are those of `clep.equilibrium.Adaptation`. Logs the mean norm of the update before and after adaptation.
-
-    Args:
-        steps: number of adaptation steps, >= 0.
-        rate: share of the free equilibrium in each step, in [0, 1].
-        rescale: whether the update keeps the norm that it had before adaptation. If not, adaptation also lowers the
-            learning rate; under centered nudging it does little else.
+    The steps are those of `clep.equilibrium.Adaptation`. Without `rescale`, adaptation also lowers the learning rate;
+    under centered nudging it does little else. Logs the mean norm of the update before and after adaptation.
 
     Raises:
-        ConfigError: for a value out of range.
+        ConfigError: for an unknown option, a wrong type or a value out of range, naming the option.
 
     Example:
         >>> NeuronalAdaptation(steps=3).adaptation.steps
@@ -36,9 +33,9 @@ class NeuronalAdaptation(Strategy):
     touches_loss = False
     search_space: ClassVar = {"steps": {"low": 1, "high": 20}, "rate": {"low": 0.01, "high": 0.5, "log": True}}
 
-    def __init__(self, *, steps: int = 5, rate: float = 0.1, rescale: bool = True) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.adaptation = Adaptation(steps, rate, rescale, watch=self._add_norms)
+        self.adaptation = from_keywords(Adaptation, options, watch=self._add_norms)
         self._plain: Gradient | None = None
         self._norms = [0.0, 0.0]
         self._updates = 0

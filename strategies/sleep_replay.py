@@ -8,6 +8,7 @@ References:
 
 import math
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, Literal
 
@@ -30,16 +31,111 @@ from clep.sleep import (
     patched,
     simulation,
 )
-from clep.strategy import Memory, Strategy, in_range, one_of
+from clep.specs.options import Spec, from_keywords, option, takes
+from clep.strategy import Memory, Strategy
 
-GATES = ("matlab", "none")
-STATISTICS = ("seen", "current")
-SPIKES = ("bernoulli", "poisson")
-MEMBRANES = ("uniform", "time_steps")
 _STEPS_PER_UPDATE = 1000  # of the progress bar
 _BATCH = 500  # inputs at a time while the statistics are taken
 
 
+@dataclass(frozen=True)
+class SleepReplayOptions(Spec):
+    """The options of sleep replay.
+
+    Raises:
+        ConfigError: for a value of the wrong type or out of range, or if neither a gate nor bounds limit the weights.
+
+    Example:
+        >>> SleepReplayOptions(steps=500).threshold
+        [0.077, 0.73]
+    """
+
+    steps: int = option(7000, "steps of the sleep after the first experience", "[0, inf)")
+    steps_per_experience: int = option(
+        0, "steps added for each later experience (Tadros 2022: 15 000 and 5 000)", "[0, inf)"
+    )
+    rate: float = option(0.45, "an input fires with probability `min(1, rate * its mean)` per step", "(0, inf)")
+    decay: float = option(0.98, "factor on the membrane potential per step", "[0, 1]")
+    threshold: list[float] = option(
+        [0.077, 0.73],
+        "per layer, the share of the largest pre-activation seen so far at which a neuron fires",
+        "(0, inf)",
+    )
+    increment: list[float] = option(
+        [0.003, 0.055],
+        "per layer, weight change of a synapse whose two neurons fire, before the gate, in standard deviations of the "
+        "layer's weights at the first sleep",
+        "[0, inf)",
+    )
+    decrement_ratio: list[float] = option([1.24, 0.31], "per layer, decrement / increment", "[0, inf)")
+    gate_width: float = option(
+        0.2, "width of the gate in standard deviations of the layer's weights at the first sleep", "(0, inf)"
+    )
+    patch: float = option(
+        1.0,
+        "in each step, only a random square of the image drives sleep; its side as a share of the image's, 1 for the "
+        "whole image; vectors are never masked",
+        "(0, 1]",
+    )
+    feedback: float = option(0.0, "kappa, strength of top-down input during sleep; 0 sleeps bottom-up", "[0, inf)")
+    inhibition: float = option(
+        0.0,
+        "mean inhibition among the units of a layer: in each step, `inhibition * mean(I)` over the layer is subtracted "
+        "from the input I of each unit. Being a share of the input, it does not depend on the layer's size or "
+        "thresholds. At 1, input common to the whole layer fires no neuron; only differences count. The code of Tadros "
+        "2022 has the term but leaves it at 0",
+        "[0, inf)",
+    )
+    gate: Literal["matlab", "none"] = option(
+        "matlab",
+        "`matlab`, g(w) = 2 / (1 + exp(w / width)) as in the code of Tadros 2022, or `none`, g = 1. Without a gate "
+        "weights grow without limit, so `none` needs `bounds`",
+    )
+    bounds: float | None = option(
+        None,
+        "largest absolute value that sleep gives to a weight, in standard deviations of the layer's weights at the "
+        "first sleep; null for none",
+        "(0, inf)",
+    )
+    symmetric: bool = option(
+        False,
+        "whether a synapse between two hidden or output neurons changes by the mean of the rules at its two ends, "
+        "since its weight works in both directions. Synapses of the input learn only at one end",
+    )
+    statistics: Literal["seen", "current"] = option(
+        "seen",
+        "`seen`, mean and maxima over all experiences (Tadros 2022), or `current`, over the latest one: sleep then "
+        "knows earlier experiences only through the weights",
+    )
+    spikes: Literal["bernoulli", "poisson"] = option(
+        "bernoulli",
+        "how inputs fire: `bernoulli`, as under `rate`, or `poisson`: a count of at least 1 gives one spike, so the "
+        "probability is 1 - exp(-rate * mean)",
+    )
+    every: int = option(
+        1, "sleep after every so many experiences; 0: only after the last one of the stream", "[0, inf)"
+    )
+    shuffled: bool = option(
+        False,
+        "a control for whether the replayed patterns matter: neurons fire as usual, but the rule sees the same number "
+        "of random lower neurons instead of those that fired",
+    )
+    membrane: Literal["uniform", "time_steps"] = option(
+        "uniform",
+        "`uniform`, every potential decays by `decay`, or `time_steps`, by `decay ** (dt / mean dt)` with the unit's "
+        "own time step dt in waking and the mean over its layer: slow units integrate for longer, and the mean leak "
+        "rate stays that of `decay`. A linear read-out has no time step and decays by `decay`",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.gate == "none" and self.bounds is None:
+            raise ConfigError(
+                "gate: without a gate weights grow without limit; set `bounds`, e.g. to 3, or use gate=matlab."
+            )
+
+
+@takes(SleepReplayOptions)
 class SleepReplay(Strategy):
     """After each experience, run the network as spiking neurons driven by the mean input of everything seen so far.
 
@@ -48,47 +144,12 @@ class SleepReplay(Strategy):
     the mean input and one activity maximum per layer, but no sample of the past. In a network with convolutions, the
     dense layers above them sleep, driven by the mean activity below; the convolutions are frozen.
 
-    Parameters "per layer" take one value for all layers, two for the hidden layers and the output layer, or one each.
-    Parameters without a source are this package's own.
-
-    Args:
-        steps: steps of the sleep after the first experience, >= 0.
-        steps_per_experience: steps added for each later experience, >= 0 (Tadros 2022: 15 000 and 5 000).
-        rate: an input fires with probability `min(1, rate * its mean)` per step, > 0.
-        decay: factor on the membrane potential per step, in [0, 1].
-        threshold: per layer, the share of the largest pre-activation seen so far at which a neuron fires, > 0.
-        increment: per layer, weight change of a synapse whose two neurons fire, before the gate, in standard deviations
-            of the layer's weights at the first sleep, >= 0.
-        decrement_ratio: per layer, decrement / increment, >= 0.
-        gate_width: width of the gate in standard deviations of the layer's weights at the first sleep, > 0.
-        patch: in each step, only a random square of the image drives sleep; its side as a share of the image's, in (0,
-            1]; 1 for the whole image. Vectors are never masked.
-        feedback: kappa, strength of top-down input during sleep, >= 0; 0 sleeps bottom-up.
-        inhibition: mean inhibition among the units of a layer, >= 0: in each step, `inhibition * mean(I)` over the
-            layer is subtracted from the input I of each unit. Being a share of the input, it does not depend on the
-            layer's size or thresholds. At 1, input common to the whole layer fires no neuron; only differences count.
-            The code of Tadros 2022 has the term but leaves it at 0.
-
-    Other arguments:
-        gate: `matlab`, g(w) = 2 / (1 + exp(w / width)) as in the code of Tadros 2022, or `none`, g = 1. Without a gate
-            weights grow without limit, so `none` needs `bounds`.
-        bounds: largest absolute value that sleep gives to a weight, in standard deviations of the layer's weights at
-            the first sleep, > 0; null for none.
-        symmetric: whether a synapse between two hidden or output neurons changes by the mean of the rules at its two
-            ends, since its weight works in both directions. Synapses of the input learn only at one end.
-        statistics: `seen`, mean and maxima over all experiences (Tadros 2022), or `current`, over the latest one: sleep
-            then knows earlier experiences only through the weights.
-        spikes: how inputs fire: `bernoulli`, as under `rate`, or `poisson`: a count of at least 1 gives one spike, so
-            the probability is 1 - exp(-rate * mean).
-        every: sleep after every so many experiences, >= 0; 0: only after the last one of the stream.
-        shuffled: a control for whether the replayed patterns matter: neurons fire as usual, but the rule sees the same
-            number of random lower neurons instead of those that fired.
-        membrane: `uniform`, every potential decays by `decay`, or `time_steps`, by `decay ** (dt / mean dt)` with the
-            unit's own time step dt in waking and the mean over its layer: slow units integrate for longer, and the mean
-            leak rate stays that of `decay`. A linear read-out has no time step and decays by `decay`.
+    Options "per layer" take one value for all layers, two for the hidden layers and the output layer, or one each.
+    Options without a source are this package's own. Each option is an attribute of the strategy.
 
     Raises:
-        ConfigError: for a value out of range, or if neither a gate nor bounds limit the weights.
+        ConfigError: for an unknown option or a value that does not fit, naming the option, or if neither a gate nor
+            bounds limit the weights.
 
     Example:
         >>> import clep
@@ -115,53 +176,11 @@ class SleepReplay(Strategy):
         "patch": {"low": 0.3, "high": 1.0},
     }
 
-    def __init__(
-        self,
-        *,
-        steps: int = 7000,
-        steps_per_experience: int = 0,
-        rate: float = 0.45,
-        decay: float = 0.98,
-        threshold: Sequence[float] = (0.077, 0.73),
-        increment: Sequence[float] = (0.003, 0.055),
-        decrement_ratio: Sequence[float] = (1.24, 0.31),
-        gate_width: float = 0.2,
-        patch: float = 1.0,
-        feedback: float = 0.0,
-        inhibition: float = 0.0,
-        gate: Literal["matlab", "none"] = "matlab",
-        bounds: float | None = None,
-        symmetric: bool = False,
-        statistics: Literal["seen", "current"] = "seen",
-        spikes: Literal["bernoulli", "poisson"] = "bernoulli",
-        every: int = 1,
-        shuffled: bool = False,
-        membrane: Literal["uniform", "time_steps"] = "uniform",
-    ) -> None:
+    def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.steps = int(in_range("steps", steps, 0))
-        self.steps_per_experience = int(in_range("steps_per_experience", steps_per_experience, 0))
-        self.rate = in_range("rate", rate, above=0.0)
-        self.decay = in_range("decay", decay, 0.0, 1.0)
-        self.threshold = [in_range("threshold", value, above=0.0) for value in threshold]
-        self.increment = [in_range("increment", value, 0.0) for value in increment]
-        self.decrement_ratio = [in_range("decrement_ratio", value, 0.0) for value in decrement_ratio]
-        self.gate_width = in_range("gate_width", gate_width, above=0.0)
-        self.patch = in_range("patch", patch, above=0.0, high=1.0)
-        self.feedback = in_range("feedback", feedback, 0.0)
-        self.inhibition = in_range("inhibition", inhibition, 0.0)
-        self.gate = one_of("gate", gate, GATES)
-        self.bounds = math.inf if bounds is None else in_range("bounds", bounds, above=0.0)
-        if self.gate == "none" and bounds is None:
-            raise ConfigError(
-                "gate: without a gate weights grow without limit; set `bounds`, e.g. to 3, or use gate=matlab."
-            )
-        self.symmetric = symmetric
-        self.statistics = one_of("statistics", statistics, STATISTICS)
-        self.spikes = one_of("spikes", spikes, SPIKES)
-        self.every = int(in_range("every", every, 0))
-        self.shuffled = shuffled
-        self.membrane = one_of("membrane", membrane, MEMBRANES)
+        chosen = from_keywords(SleepReplayOptions, options)
+        self.__dict__.update(chosen.plain())
+        self.bounds = math.inf if chosen.bounds is None else chosen.bounds
         self.experiences = 0
         self.inputs: Statistics | None = None
         self.weight_scales: list[float] = []

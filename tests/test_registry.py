@@ -11,6 +11,7 @@ from typing import Literal, Optional
 import pytest
 from avalanche.core import BasePlugin, SupervisedPlugin
 from avalanche.training.plugins import EWCPlugin
+from clep.strategies.neuronal_adaptation import NeuronalAdaptation
 from clep.strategies.sleep_replay import SleepReplay
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,6 +189,19 @@ def test_a_number_fits_a_float_and_nothing_else_does(value):
         assert not fits
     else:
         assert fits
+
+
+class Adapted(NeuronalAdaptation):
+    def __init__(self, *, times: int = 2):
+        super().__init__(steps=times)
+
+
+def test_a_subclass_with_a_constructor_of_its_own_has_its_own_parameters():
+    """The options of the parent stand in a signature that Python hands down to every subclass."""
+    assert registry.defaults(Adapted) == {"times": 2}
+    assert registry.ranges(Adapted) == {}
+    (built,) = registry.build([f"{__name__}:Adapted"], {f"{__name__}:Adapted": {"times": 4}})
+    assert built.adaptation.steps == 4
 
 
 def test_a_required_parameter_is_asked_for_by_its_key():

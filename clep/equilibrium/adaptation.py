@@ -33,6 +33,6 @@ class Adaptation(Spec):
     """
 
     steps: int = option(5, "number of adaptation steps", "[0, inf)")
-    rate: float = option(0.1, "share c of the free equilibrium in each step", "[0, 1]")
+    rate: float = option(0.1, "share of the free equilibrium in each step", "[0, 1]")
     rescale: bool = option(True, "whether the update keeps the norm that it had before adaptation")
     watch: Callable[[Tensor, Tensor], None] | None = field(default=None, compare=False)

@@ -249,3 +249,31 @@ def changed_weights(weights: Tensor, change: Tensor, p: SpikingParameters) -> Te
     e = torch.exp(-old.abs() / p.gate_width)
     g = torch.where(old < 0.0, 2.0, 2.0 * e) / (1.0 + e)
     return (old + change * g).clamp(-p.bound, p.bound).to(weights.dtype)
+
+
+def learn(w: Tensor, below: Tensor, fired: Tensor, both_ends: bool, p: SpikingParameters) -> None:
+    """`_learn` in torch: the rule for a layer's weights, changed in place.
+
+    Args:
+        w: transposed weights, (n_below, n).
+        below: indices of the lower neurons that fired, as the rule sees them.
+        fired: indices of the neurons of the layer that fired.
+        both_ends: whether the rule is applied at both ends of a synapse.
+        p: constants of the layer.
+
+    Example:
+        >>> import torch
+        >>> from clep.sleep.rule import SpikingParameters
+        >>> layer = SpikingParameters(decay=0.9, threshold=0.5, increment=0.1, decrement=0.05, gate_width=1.0)
+        >>> w = torch.zeros(2, 1)
+        >>> learn(w, torch.tensor([0]), torch.tensor([0]), False, layer)
+        >>> w.flatten()
+        tensor([ 0.1000, -0.0500])
+    """
+    alone = 0.5 * p.decrement if both_ends else p.decrement
+    change = w.new_full((len(w), len(fired)), -alone, dtype=torch.float64)
+    change[below] = p.increment
+    columns = changed_weights(w[:, fired], change, p)
+    if both_ends:  # the synapses of lower neurons; if both fired, the columns have them
+        w[below] = changed_weights(w[below], w.new_full((1, w.shape[1]), -alone, dtype=torch.float64), p)
+    w[:, fired] = columns

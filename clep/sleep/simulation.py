@@ -11,7 +11,7 @@ from torch import Tensor
 
 from clep.sleep.rule import (
     SpikingParameters,
-    changed_weights,
+    learn,
     neuron_constants,
     run_steps,
     subset,
@@ -198,20 +198,11 @@ class TorchSimulation:
         self._fired[layer] = fired
         both = self.symmetric and layer > 0
         if (len(fired) or (both and len(below))) and (p.increment or p.decrement):
-            self._learn(layer, below, fired, both)
+            seen = below
+            if self.shuffled:
+                seen = torch.from_numpy(subset(self._order[layer], len(below), self.rng).copy()).to(w.device)
+            learn(w, seen, fired, both, p)
         return fired
-
-    def _learn(self, layer: int, below: Tensor, fired: Tensor, both_ends: bool) -> None:
-        p, w = self.parameters[layer], self._weights[layer]
-        alone = 0.5 * p.decrement if both_ends else p.decrement
-        if self.shuffled:
-            below = torch.from_numpy(subset(self._order[layer], len(below), self.rng).copy()).to(w.device)
-        change = w.new_full((len(w), len(fired)), -alone, dtype=torch.float64)
-        change[below] = p.increment
-        columns = changed_weights(w[:, fired], change, p)
-        if both_ends:  # the synapses of lower neurons; if both fired, the columns have them
-            w[below] = changed_weights(w[below], w.new_full((1, w.shape[1]), -alone, dtype=torch.float64), p)
-        w[:, fired] = columns
 
 
 def simulation(weights: Sequence[Tensor], parameters: Sequence[SpikingParameters], **options: Any) -> Simulation:

@@ -96,12 +96,13 @@ def hints_of(spec: type) -> dict[str, Any]:
 _HINTS: dict[type, dict[str, Any]] = {}  # a look-up takes longer than making a spec
 
 
-def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
+def from_keywords(spec: type[S], values: Mapping[str, Any], **own: Any) -> S:
     """Make a spec from keyword arguments; nested specs may be given as mappings.
 
     Args:
         spec: class of the spec.
         values: options by name.
+        **own: fields that the caller sets; they are no keywords.
 
     Raises:
         ConfigError: for an unknown keyword, with the nearest valid one, or a value that does not fit.
@@ -111,7 +112,7 @@ def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
         >>> from_keywords(NetworkSpec, {"bias": True, "time_step": {"mean": 0.5}}).time_step.mean
         0.5
     """
-    hints = {field.name: hints_of(spec)[field.name] for field in dataclasses.fields(spec)}
+    hints = {field.name: hints_of(spec)[field.name] for field in dataclasses.fields(spec) if field.name not in own}
     made = dict(values)
     for name, value in values.items():
         if name not in hints:
@@ -121,7 +122,7 @@ def from_keywords(spec: type[S], values: Mapping[str, Any]) -> S:
                 made[name] = from_keywords(hints[name], value)
         elif isinstance(value, list | tuple):
             made[name] = list(value)
-    return spec(**made)
+    return spec(**made, **own)
 
 
 def takes(spec: type[Spec]) -> Callable[[C], C]:
@@ -149,7 +150,38 @@ def takes(spec: type[Spec]) -> Callable[[C], C]:
         documentation = "\n".join(
             [inspect.cleandoc(taker.__doc__ or ""), "", f"Options (see `{spec.__name__}`):", *lines]
         )
-        taker.__signature__, taker.__doc__ = shown, documentation
+        taker.__signature__, taker.__doc__, taker._takes = shown, documentation, spec
         return taker
 
     return show
+
+
+def taken_by(taker: Any) -> type[Spec] | None:
+    """The spec whose options a class or function takes, or None.
+
+    Example:
+        >>> import clep
+        >>> taken_by(clep.Network).__name__
+        'NetworkSpec'
+    """
+    found: type[Spec] | None = vars(_constructed_by(taker)).get("_takes")
+    return found
+
+
+def signature_of(taker: Any) -> inspect.Signature:
+    """The signature of a class or function, with the options that it takes from a spec, without `self`.
+
+    Unlike `inspect.signature`, it does not show the options of a parent for a class that has its own `__init__`.
+    """
+    home = _constructed_by(taker)
+    if isinstance(home, type) and "__signature__" not in vars(home):
+        signature = inspect.signature(home.__init__)  # type: ignore[misc]
+        return signature.replace(parameters=[p for p in signature.parameters.values() if p.name != "self"])
+    return inspect.signature(home)
+
+
+def _constructed_by(taker: Any) -> Any:
+    """The class whose `__init__` a class uses; a function itself."""
+    if not isinstance(taker, type):
+        return taker
+    return next(cls for cls in taker.__mro__ if "__init__" in vars(cls))

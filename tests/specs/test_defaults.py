@@ -7,10 +7,13 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from clep.strategies.awake_rehearsal import AwakeRehearsal, AwakeRehearsalOptions
+from clep.strategies.neuronal_adaptation import NeuronalAdaptation
+from clep.strategies.sleep_replay import SleepReplay, SleepReplayOptions
 
 import clep
 from clep import schema, specs
-from clep.equilibrium import CEP, Backpropagation, Clamping, CostNudging, LinearNudging
+from clep.equilibrium import CEP, Adaptation, Backpropagation, Clamping, CostNudging, LinearNudging
 from clep.equilibrium.gradients import GRADIENTS, gradient_class
 from clep.feedforward import Feedforward
 from clep.schema import Config
@@ -32,6 +35,9 @@ API = {
     "CEP": (CEP, CONFIG.learner, [*ESTIMATE, "nudge"]),
     "Clamping": (Clamping, CONFIG.learner, ["rule", "restart"]),
     "Backpropagation": (Backpropagation, CONFIG.learner, ["bptt_steps"]),
+    "NeuronalAdaptation": (NeuronalAdaptation, Adaptation(), Adaptation.names()),
+    "SleepReplay": (SleepReplay, SleepReplayOptions(), SleepReplayOptions.names()),
+    "AwakeRehearsal": (AwakeRehearsal, AwakeRehearsalOptions(), AwakeRehearsalOptions.names()),
     "Training": (clep.Training, CONFIG.learner, ["batch_size", "epochs", "evaluate_epochs", "reset_optimizer"]),
     "stream": (clep.stream, CONFIG.stream, [name for name in StreamSpec.names() if name != "name"]),
 }
@@ -93,6 +99,7 @@ def test_a_convolutional_layer_of_a_section_is_that_of_python():
 
 SECTIONS = [getattr(specs, name) for name in specs.__all__ if inspect.isclass(getattr(specs, name))]
 SECTIONS += [schema.DataSection, schema.TrackingSection, schema.TuneSection, Config]
+OF_STRATEGIES = [Adaptation, AwakeRehearsalOptions, SleepReplayOptions]
 
 
 def is_option(node) -> bool:
@@ -128,7 +135,7 @@ def test_gradients_declare_none_of_their_options_again():
         assert not options & set(vars(cls).get("__annotations__", {}))
 
 
-@pytest.mark.parametrize("section", SECTIONS, ids=lambda section: section.__name__)
+@pytest.mark.parametrize("section", SECTIONS + OF_STRATEGIES, ids=lambda section: section.__name__)
 def test_every_option_says_what_it_does(section):
     for field in section.options():
         assert len(field.metadata["meaning"]) > 5

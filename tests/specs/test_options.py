@@ -21,7 +21,7 @@ from clep.specs import (
     StreamSpec,
     TimeStep,
 )
-from clep.specs.options import from_keywords, option, takes
+from clep.specs.options import from_keywords, option, signature_of, taken_by, takes
 
 EXAMPLES = [
     NetworkSpec(bias=True, time_step=TimeStep("gamma", 0.5), dendrites=clep.Dendrites(basal=3), feedback="dendritic"),
@@ -171,6 +171,28 @@ def test_a_class_that_takes_a_spec_shows_its_options_in_signature_and_docstring(
     assert (parameters["count"].default, parameters["count"].annotation) == (2, int)
     assert inspect.getdoc(Holder).startswith("Holds.\n\nArgs:\n    name: of it.")
     assert "Options (see `Outer`):\n    count: how many\n    sizes: sizes\n" in inspect.getdoc(Holder)
+
+
+class Heir(Holder):
+    def __init__(self, *, seed: int = 0) -> None:
+        super().__init__("heir", count=3)
+
+
+class Plain(Holder):
+    pass
+
+
+def test_a_subclass_takes_the_options_of_its_parent_unless_its_own_constructor_says_otherwise():
+    assert [taken_by(cls) for cls in (Holder, Plain, Heir, int)] == [Outer, Outer, None, None]
+    assert list(signature_of(Heir).parameters) == ["seed"]
+    assert signature_of(Plain) == signature_of(Holder) == inspect.signature(Holder)
+
+
+def test_a_field_that_the_taker_sets_is_no_keyword():
+    """Otherwise what the user gives would be overwritten without a word."""
+    assert from_keywords(Outer, {"count": 3}, limit=2.0) == Outer(count=3, limit=2.0)
+    with pytest.raises(ConfigError, match=r"^limit: unknown argument `limit`\. Valid arguments: count, inner, sizes"):
+        from_keywords(Outer, {"limit": 3.0}, limit=2.0)
 
 
 @pytest.mark.parametrize(("cls", "spec"), [(clep.Network, NetworkSpec), (Learner, Optimization)])

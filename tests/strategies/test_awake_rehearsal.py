@@ -1,18 +1,18 @@
 """Awake rehearsal: what is stored, when it is shown, and that nothing else changes."""
 
+import inspect
 from collections import Counter
+from typing import get_args
 
 import pytest
 import torch
-from clep.strategies.awake_rehearsal import AwakeRehearsal
+from clep.strategies.awake_rehearsal import POLICIES, AwakeRehearsal
 
 import clep
 from clep.errors import ConfigError
 from clep.registry import build
 from clep.strategy import Memory, Strategy
 from clep.streams import ROW
-
-POLICIES = ["class_balanced", "experience_balanced", "reservoir"]
 
 
 class Shown(Strategy):
@@ -190,9 +190,8 @@ def test_validation_samples_are_never_stored():
 
 
 def test_values_that_cannot_be_are_refused_by_their_key():
-    with pytest.raises(
-        ConfigError, match=r"^strategy\.awake_rehearsal\.memory_size: expected a number of at least 1, got 0"
-    ):
+    message = r"^strategy\.awake_rehearsal\.memory_size: expected an integer of at least 1 or null, got 0$"
+    with pytest.raises(ConfigError, match=message):
         build(["awake_rehearsal"], {"awake_rehearsal": {"memory_size": 0}})
     nearest = r"^strategy\.awake_rehearsal\.policy: unknown value `class_balance`; did you mean `class_balanced`\?"
     with pytest.raises(ConfigError, match=nearest):
@@ -202,6 +201,15 @@ def test_values_that_cannot_be_are_refused_by_their_key():
             build(["awake_rehearsal"], {"awake_rehearsal": {"fraction": fraction}})
     with pytest.raises(ConfigError, match=r"^policy: unknown value `x`"):
         AwakeRehearsal(policy="x")
+    with pytest.raises(ConfigError, match=r"^memory: unknown argument `memory`; did you mean `memory_size`\?"):
+        AwakeRehearsal(memory=20)
+
+
+def test_every_policy_has_a_buffer():
+    """A choice without one would pass all checks and fail when the strategy is built."""
+    choices = get_args(inspect.signature(AwakeRehearsal).parameters["policy"].annotation)
+    assert list(POLICIES) == list(choices)
+    assert {type(AwakeRehearsal(policy=policy).buffer) for policy in choices} == set(POLICIES.values())
 
 
 def test_a_share_and_a_number_or_another_policy_are_refused_together():

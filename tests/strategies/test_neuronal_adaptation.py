@@ -151,3 +151,10 @@ def test_an_ordinary_model_is_refused_before_it_is_trained(digits, mlp):
 def test_values_out_of_range_are_refused_by_their_key(key, value, message):
     with pytest.raises(ConfigError, match=rf"^strategy\.neuronal_adaptation\.{key}: .*{message}, got {value}"):
         build(["neuronal_adaptation"], {"neuronal_adaptation": {key: value}})
+
+
+def test_an_unknown_option_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"^step: unknown argument `step`; did you mean `steps`\? Valid"):
+        NeuronalAdaptation(step=3)
+    with pytest.raises(ConfigError, match=r"^watch: unknown argument `watch`"):
+        NeuronalAdaptation(watch=print)

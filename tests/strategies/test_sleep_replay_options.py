@@ -1,10 +1,12 @@
 """Options of sleep replay: what each changes in the rule, and the values that are refused."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
 from clep.strategies import sleep_replay
-from clep.strategies.sleep_replay import SleepReplay, per_layer
+from clep.strategies.sleep_replay import SleepReplay, SleepReplayOptions, per_layer
 
 import clep
 from clep.equilibrium import ConvLayer
@@ -161,24 +163,53 @@ def test_another_number_of_values_is_refused_before_anything_is_trained(name, va
 
 
 @pytest.mark.parametrize(
-    ("key", "value"),
+    ("key", "value", "expected"),
     [
-        ("steps", -1),
-        ("steps_per_experience", -1),
-        ("rate", 0.0),
-        ("decay", 1.01),
-        ("threshold", [0.1, 0.0]),
-        ("increment", [-0.1]),
-        ("decrement_ratio", [-0.1]),
-        ("gate_width", 0.0),
-        ("patch", 0.0),
-        ("patch", 1.1),
-        ("feedback", -0.1),
-        ("bounds", 0.0),
-        ("inhibition", -0.1),
-        ("every", -1),
+        ("steps", -1, "an integer of at least 0"),
+        ("steps_per_experience", -1, "an integer of at least 0"),
+        ("rate", 0.0, "a number above 0"),
+        ("decay", 1.01, "a number in [0, 1]"),
+        ("threshold", [0.1, 0.0], "a list of numbers above 0"),
+        ("increment", [-0.1], "a list of numbers of at least 0"),
+        ("decrement_ratio", [-0.1], "a list of numbers of at least 0"),
+        ("gate_width", 0.0, "a number above 0"),
+        ("patch", 0.0, "a number in (0, 1]"),
+        ("patch", 1.1, "a number in (0, 1]"),
+        ("feedback", -0.1, "a number of at least 0"),
+        ("bounds", 0.0, "a number above 0 or null"),
+        ("inhibition", -0.1, "a number of at least 0"),
+        ("every", -1, "an integer of at least 0"),
+        ("threshold", 0.1, "a list of numbers above 0"),
+        ("steps", 10.0, "an integer of at least 0"),
+        ("symmetric", 1, "true or false"),
     ],
 )
-def test_values_out_of_range_are_refused_by_their_key(key, value):
-    with pytest.raises(ConfigError, match=rf"^strategy\.sleep_replay\.{key}: expected a number "):
+def test_a_value_that_does_not_fit_is_refused_by_its_key_in_python_too(key, value, expected):
+    text = rf"{key}: expected {re.escape(expected)}, got {re.escape(str(value))}$"
+    with pytest.raises(ConfigError, match=rf"^strategy\.sleep_replay\.{text}"):
         build(["sleep_replay"], {"sleep_replay": {key: value}})
+    with pytest.raises(ConfigError, match=rf"^{text}"):
+        SleepReplay(**{key: value})
+
+
+@pytest.mark.parametrize(
+    ("option", "text"),
+    [
+        ({"stepz": 1}, "stepz: unknown argument `stepz`; did you mean `steps`?"),
+        ({"gate": "mattlab"}, "gate: unknown value `mattlab`; did you mean `matlab`? Valid values: matlab, none"),
+        ({"statistics": "poisson"}, "statistics: unknown value `poisson`. Valid values: current, seen"),
+        ({"membrane": "time"}, "membrane: unknown value `time`"),
+    ],
+)
+def test_an_unknown_option_or_choice_is_refused_with_the_nearest(option, text):
+    with pytest.raises(ConfigError, match=rf"^{re.escape(text)}"):
+        SleepReplay(**option)
+
+
+def test_every_option_is_an_attribute():
+    options = SleepReplayOptions(steps=5, threshold=[0.2], membrane="time_steps")
+    plugin = SleepReplay(steps=5, threshold=(0.2,), membrane="time_steps")
+    plain = {name: getattr(plugin, name) for name in SleepReplayOptions.names()}
+    assert plain == options.plain() | {"bounds": np.inf}
+    plugin.threshold.append(1.0)
+    assert SleepReplay().threshold == SleepReplayOptions.default("threshold")
