@@ -340,6 +340,7 @@ COMMANDS = (
                 "what",
                 {"nargs": "?", "metavar": "WHAT", "choices": SECTIONS, "help": f"one of {', '.join(SECTIONS)}"},
             ),
+            _JSON,
         ),
         call=list_names,
     ),
@@ -353,7 +354,7 @@ COMMANDS = (
             "clep show strategies=sleep_replay": "every parameter of a strategy too",
             "clep show mnist network=ep learner.epochs=3 > my.yaml": "a file to edit",
         },
-        arguments=(_CONFIG,),
+        arguments=(_CONFIG, _JSON),
         call=show,
     ),
 )

@@ -167,7 +167,7 @@ def test_nothing_is_run_when_the_config_is_wrong(pipelines, capsys):
     assert err.startswith("clep: error: learner.epoch: unknown key `epoch`; did you mean `epochs`?")
 
 
-@pytest.mark.parametrize("words", ["", "rum", "run --jsn", "list cells", "list --json", "list streams networks"])
+@pytest.mark.parametrize("words", ["", "rum", "run --jsn", "list cells", "list --jsn", "list streams networks"])
 def test_a_usage_error_exits_with_2_and_prints_nothing_on_stdout(capsys, words):
     assert main(words.split()) == 2
     out, err = capsys.readouterr()
@@ -248,6 +248,16 @@ def shown(capsys, tmp_path, *words):
 def test_show_prints_yaml_that_composes_to_the_same_config(capsys, tmp_path):
     path, _ = shown(capsys, tmp_path, "mnist", "network=ep", "learner.epochs=3")
     assert config.compose(path) == config.compose("mnist", ["network=ep", "learner.epochs=3"])
+
+
+def test_show_as_json_is_the_same_configuration(capsys):
+    assert main(["show", "mnist", "learner.epochs=3", "--json"]) == 0
+    assert config.compose(json.loads(capsys.readouterr().out)) == config.compose("mnist", ["learner.epochs=3"])
+
+
+@pytest.mark.parametrize("command", [row.name for row in COMMANDS])
+def test_every_command_can_print_json(command):
+    assert parse([command, "--json"]).json
 
 
 @pytest.mark.parametrize("name", sorted({*strategy.names()} - {"gem"}))
