@@ -192,8 +192,10 @@ def meaning(path: str) -> str:
         'samples per batch'
     """
     kind: Any = Config
+    text = ""
     for name in path.split("."):
-        options = {field.name: field for field in kind.options()} if dataclasses.is_dataclass(kind) else {}
+        is_section = isinstance(kind, type) and issubclass(kind, Spec)
+        options = {field.name: field for field in kind.options()} if is_section else {}
         if name not in options:
             raise ConfigError(f"{path}: {unknown(name, options, 'key')}")
         kind, text = hints_of(kind)[name], options[name].metadata["meaning"]
