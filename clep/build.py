@@ -12,7 +12,7 @@ from clep import registry, streams, tracking
 from clep.checks import one_of
 from clep.config import Config, label, replace, to_dict
 from clep.equilibrium import Network
-from clep.equilibrium.gradients import gradient_class, gradient_from, gradient_options
+from clep.equilibrium.gradients import gradient_class, gradient_from
 from clep.errors import ConfigError, within
 from clep.feedforward import Feedforward
 from clep.learner import Learner
@@ -41,11 +41,11 @@ def build_learner(config: Config, stream: Stream) -> Learner:
     optimization = {name: getattr(spec, name) for name in Optimization.names()}
     if section.model == "feedforward":
         network: nn.Module = Feedforward(layers, activation=section.neuron, bias=section.bias, seed=seed)
-        return Learner(network, **optimization | {"lr_scale": []})
+        return Learner(network, **optimization)
     with within("network"):
         network = Network(layers, seed=seed, **section.options_of_network())
     with within("learner"):
-        known = gradient_options(gradient_class(spec.gradient))
+        known = gradient_class(spec.gradient).option_names()
         options = {name: getattr(spec, name) for name in known if name in LearnerSpec.names()}
         with within("gradient_options"):
             for name in spec.gradient_options:

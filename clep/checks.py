@@ -78,7 +78,7 @@ def unknown(name: str, valid: Iterable[str], what: str, *, nearest: str | None =
     spelled = {choice.lower(): choice for choice in valid}
     nearest = nearest or next((spelled[s] for s in difflib.get_close_matches(str(name).lower(), spelled, n=1)), None)
     guess = f"; did you mean `{nearest}`?" if nearest else "."
-    plural = re.sub("([^aeiou])y$", r"\1ie", what) + "s"
+    plural = what + "es" if what.endswith("s") else re.sub("([^aeiou])y$", r"\1ie", what) + "s"
     return f"unknown {what} `{name}`{guess} Valid {plural}: {', '.join(valid)}"
 
 

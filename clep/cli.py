@@ -15,7 +15,7 @@ from importlib import metadata
 from typing import Any
 
 from clep.commands import COMMANDS, Command
-from clep.errors import ClepError, ConfigError, DataError, MissingExtraError, SettlingWarning
+from clep.errors import ClepError, ConfigError, DataError, MissingExtraError, RenamedWarning, SettlingWarning
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
@@ -33,7 +33,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.path.insert(0, os.getcwd())  # to find `strategies=[my_module:MyStrategy]`, as with `python -m`
     formatted = warnings.formatwarning
     warnings.formatwarning = lambda text, kind, *place: (
-        f"clep: warning: {text}\n" if issubclass(kind, SettlingWarning) else formatted(text, kind, *place)
+        f"clep: warning: {text}\n"
+        if issubclass(kind, SettlingWarning | RenamedWarning)
+        else formatted(text, kind, *place)
     )
     try:
         with _terminate_as_interrupt():

@@ -27,6 +27,10 @@ class SettlingWarning(UserWarning):
     """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
 
 
+class RenamedWarning(FutureWarning):
+    """Something is used by its old name, which works for one version; see `clep.renames`."""
+
+
 class MissingExtraError(ClepError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 

@@ -4,7 +4,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,24 +18,14 @@ from clep import metric_names
 from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
 from clep.equilibrium import Cost, Gradient, Network, Prediction
-from clep.equilibrium.gradients import (
-    GRADIENTS,
-    Autograd,
-    gradient_class,
-    gradient_from,
-    gradient_options,
-    known_name,
-    name_of,
-)
+from clep.equilibrium.gradients import Criterion, gradient_from, learner_of, name_of
 from clep.errors import ConfigError, DivergenceError
 from clep.feedforward import Feedforward
 from clep.imports import import_path
 from clep.renames import of_checkpoint
-from clep.specs.layers import ConvLayer
-from clep.specs.learner import LearnerSpec
 from clep.specs.optimization import LOSSES, OPTIMIZERS, SCHEDULES, Optimization
 from clep.specs.options import from_keywords, takes
-from clep.specs.refusals import Setup, refuse_learner
+from clep.specs.refusals import Setup, refuse
 from clep.update import Batch, Update
 
 MODELS: dict[str, type[nn.Module]] = {"equilibrium": Network, "feedforward": Feedforward}
@@ -90,7 +80,10 @@ class Learner(pl.LightningModule):
             )
         if isinstance(network, Network):
             network = network.with_gradient(gradient or network.gradient)
-            _refuse(network, self.spec)
+            learned = learner_of(network.gradient, **self.spec.plain())
+            refuse(
+                "learner", Setup(network.spec, network.convolutions, learned, layers=len(network.layer_parameters()))
+            )
         elif gradient is not None or self.spec.lr_scale:
             key = "lr_scale" if gradient is None else "gradient"
             raise ConfigError(f"{key}: needs an equilibrium `Network`, got {type(network).__name__}; leave it out")
@@ -174,8 +167,9 @@ class Learner(pl.LightningModule):
         """
         numbers: dict[str, float] = {}
         if (latest := self.unsettled.latest) is not None:
-            numbers[metric_names.TRAIN_RESIDUAL] = float(latest.residual)
-            numbers[metric_names.TRAIN_FREE_STEPS] = float(latest.steps)
+            residual, steps = latest
+            numbers[metric_names.TRAIN_RESIDUAL] = float(residual)
+            numbers[metric_names.TRAIN_FREE_STEPS] = float(steps)
             numbers[metric_names.TRAIN_UNSETTLED] = self.unsettled.take()
             numbers |= self.spike_meter.take()
         if isinstance(self.network, Network):
@@ -380,16 +374,12 @@ def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
     return criterion
 
 
-def _refuse(network: Network, optimization: Optimization) -> None:
-    """Refuse a gradient or a loss that makes no sense in a network."""
-    name = known_name(network.gradient)
-    known = gradient_options(gradient_class(name)) if name in GRADIENTS else []  # your own gradient may have more
-    options = {key: value for key, value in network.gradient.plain().items() if key in known}
-    refuse_learner(
-        Setup(
-            network.spec,
-            [layer for layer in network.sizes if isinstance(layer, ConvLayer)],
-            LearnerSpec(**options, **optimization.plain(), gradient=name),
-            layers=len(network.layer_parameters()),
-        )
-    )
+@dataclass(frozen=True)
+class Autograd(Gradient):
+    """What autograd makes of an ordinary module."""
+
+    def predict(self, network: Any, x: Tensor) -> Prediction:
+        return Prediction(network(x))
+
+    def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
+        return criterion(prediction.output, y)

@@ -14,7 +14,7 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-from clep.errors import ConfigError
+from clep.errors import ConfigError, RenamedWarning
 
 LAST = (0, 1)
 """The last version, (major, minor), in which old names work."""
@@ -22,6 +22,7 @@ LAST = (0, 1)
 MODULES = {
     "clep.claims.stability": "clep.columns",
     "clep.diagnostics.energy": "clep.diagnostics.operations",
+    "clep.equilibrium.neurons": "clep.specs.neurons",
     "clep.equilibrium.stochastic": "clep.equilibrium.bernoulli",
     "clep.estimates": "clep.equilibrium.gradients",
     "clep.spiking": "clep.sleep",
@@ -50,10 +51,17 @@ _MOVED = {  # module -> (its new module, names that moved there)
         "clep.metric_names": [
             "ACCURACY_AVERAGE",
             "ACCURACY_EPOCH",
+            "ACCURACY_EXPERIENCE",
             "ACCURACY_LEARNED",
+            "ACCURACY_LEARNED_BEFORE",
             "ACCURACY_SEEN",
             "BACKWARD_TRANSFER",
+            "FINAL_ACCURACY",
+            "FINAL_BACKWARD_TRANSFER",
+            "FINAL_FORGETTING",
+            "FINAL_LEARNED_ACCURACY",
             "FORGETTING_AVERAGE",
+            "FORGETTING_EXPERIENCE",
             "FORGETTING_MAX_AVERAGE",
             "FORWARD_TRANSFER",
             "MEMORY_EXEMPLARS",
@@ -61,6 +69,8 @@ _MOVED = {  # module -> (its new module, names that moved there)
             "MEMORY_STATISTICS_BYTES",
             "SLEEP_ACCURACY_AFTER",
             "SLEEP_ACCURACY_BEFORE",
+            "SLEEP_FIRING_RATE",
+            "SLEEP_WEIGHT_CHANGE",
             "TIME_CONSOLIDATION",
             "TIME_EVAL",
             "TIME_TRAIN",
@@ -89,21 +99,26 @@ NAMES = {
     ("clep.equilibrium", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
     ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
     ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),
+    ("clep.equilibrium.stochastic", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
+    ("clep.tracking", "FEEDBACK_ANGLE"): ("clep.metric_names", "TRAIN_FEEDBACK_ANGLE"),
+    ("clep.tracking", "FREE_STEPS"): ("clep.metric_names", "TRAIN_FREE_STEPS"),
+    ("clep.tracking", "RESIDUAL"): ("clep.metric_names", "TRAIN_RESIDUAL"),
+    ("clep.tracking", "UNSETTLED"): ("clep.metric_names", "TRAIN_UNSETTLED"),
     **{(old, name): (new, name) for old, moved in _MOVED.items() for new, names in moved.items() for name in names},
 }
 """(module, old name) -> (module, new name)."""
 
 
 def announce(old: str, new: str) -> None:
-    """Warn that `old` is called `new` now.
+    """Warn that `old` is now `new`.
 
     Raises:
         ConfigError: with the same sentence, in versions after `LAST`.
     """
-    text = f"`{old}` is called `{new}` now; the old name works in version {LAST[0]}.{LAST[1]} and no longer after it."
+    text = f"`{old}` is now `{new}`; the old form works in version {LAST[0]}.{LAST[1]} and no longer after it"
     if tuple(map(int, version("clep").split(".")[:2])) > LAST:
         raise ConfigError(text)
-    warnings.warn(text, FutureWarning, stacklevel=3)
+    warnings.warn(text, RenamedWarning, stacklevel=3)
 
 
 def renamed(module: str, name: str) -> Any:
@@ -137,8 +152,7 @@ class _OldModules(importlib.abc.MetaPathFinder, importlib.abc.Loader):
                 announce(spec.name, MODULES[spec.name])
             new = importlib.import_module(MODULES[spec.name])
             module.__dict__.update({name: value for name, value in vars(new).items() if not name.startswith("__")})
-        else:
-            module.__getattr__ = functools.partial(renamed, spec.name)  # type: ignore[method-assign]
+        module.__getattr__ = functools.partial(renamed, spec.name)  # type: ignore[method-assign]
         return module
 
     def exec_module(self, module: ModuleType) -> None:
@@ -158,7 +172,13 @@ def with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(learner, dict) and "nudging" in learner:
         value = learner.pop("nudging")
         learner["gradient"] = "cep" if value == "continual" else value
-        announce("learner.nudging", "learner.gradient")
+        announce(
+            *(
+                ("learner.nudging=continual", "learner.gradient=cep")
+                if value == "continual"
+                else ("learner.nudging", "learner.gradient")
+            )
+        )
     if isinstance(network, dict):
         _rename_network_keys(new, network)
     strategies = new.get("strategy")

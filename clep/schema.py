@@ -17,7 +17,7 @@ from clep.renames import renamed
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSection
 from clep.specs.options import Spec, hints_of, option
-from clep.specs.refusals import Setup, refuse_learner, refuse_section
+from clep.specs.refusals import Setup, refuse
 from clep.specs.stream import StreamSpec
 
 T = TypeVar("T")
@@ -211,12 +211,14 @@ def check(config: Config) -> None:
     with within("stream"):
         names.check(config.stream.name, config.stream.path)
     network = config.network
+    layers = len(network.channels) + len(network.hidden) + 1
+    setup = Setup(network, network.convolutions, config.learner, layers)
+    relaxes = network.model == "equilibrium"
     with within("network"):
-        refuse_section(network)
-    if network.model == "equilibrium":
-        layers = len(network.channels) + len(network.hidden) + 1
-        with within("learner"):
-            refuse_learner(Setup(network, network.convolutions, config.learner, layers))
+        refuse("network" if relaxes else "feedforward", setup)
+    with within("learner"):
+        for part in ("gradient", "learner") if relaxes else ("feedforward_learner",):
+            refuse(part, setup)
     _check_set("strategies", config.strategies)
     for i, cell in enumerate(config.cells):
         _check_set(f"cells[{i}]", cell)

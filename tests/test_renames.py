@@ -11,13 +11,13 @@ import torch
 from clep import renames
 from clep.config import compose, to_dict
 from clep.equilibrium import CEP, Backpropagation, Clamping, CostNudging, Dendrites, LinearNudging, Network
-from clep.errors import ConfigError
+from clep.errors import ConfigError, RenamedWarning
 from clep.feedforward import Feedforward
 from clep.learner import Learner
 
 DATA = Path(__file__).parent / "data"
 FIRST_WITHOUT = ".".join(map(str, (renames.LAST[0], renames.LAST[1] + 1, 0)))
-SENTENCE = "`{}` is called `{}` now; the old name works in version {}.{} and no longer after it."
+SENTENCE = "`{}` is now `{}`; the old form works in version {}.{} and no longer after it"
 
 
 def sentence(old: str, new: str) -> str:
@@ -42,11 +42,11 @@ def there(module: str):
 
 
 def warned(action) -> tuple[object, list[str]]:
-    """The result of an action, and the texts of its FutureWarnings."""
+    """The result of an action, and the texts of its RenamedWarnings."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         result = action()
-    return result, [str(warning.message) for warning in caught if warning.category is FutureWarning]
+    return result, [str(warning.message) for warning in caught if warning.category is RenamedWarning]
 
 
 # ---------------------------------------------------------------- modules and names
@@ -125,10 +125,10 @@ def test_the_documentation_gets_every_import_path():
 
 KEYS = {
     "learner.nudging": (["learner.nudging=cost"], ["learner.gradient=cost"], "learner.gradient"),
-    "learner.nudging, continual": (
+    "learner.nudging=continual": (
         ["learner.nudging=continual", "learner.momentum=0"],
         ["learner.gradient=cep", "learner.momentum=0"],
-        "learner.gradient",
+        "learner.gradient=cep",
     ),
     "network.rule": (["network.rule=vector_field"], ["learner.rule=vector_field"], "learner.rule"),
     "network.firing": (["network.firing=bernoulli"], ["network.dynamics=bernoulli"], "network.dynamics"),
@@ -313,7 +313,7 @@ def test_an_old_checkpoint_of_a_feedforward_network_loads():
     ],
 )
 def test_an_old_keyword_of_a_network_means_the_new_one_and_warns_once(old, new):
-    with pytest.warns(FutureWarning) as told:
+    with pytest.warns(RenamedWarning) as told:
         network = Network([5, 4, 3], **old)
     assert len(told) == 1
     expected = Network([5, 4, 3], **new)

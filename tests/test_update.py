@@ -93,7 +93,7 @@ def test_numbers_are_of_training_batches_alone_and_are_taken_once():
     learner = clep.Learner(clep.Network([8, 5, 3], free_steps=7))
     learner.step(Batch(*batch()), "here")
     learner.unsettled.bad = learner.unsettled.batches  # as if the free phase had not settled
-    residual = float(learner.unsettled.latest.residual)
+    residual = float(learner.unsettled.latest[0])
     assert float(learner.network.free_phase(10.0 * torch.rand(4, 8)).residual) != residual
     numbers = learner.take_numbers()
     assert numbers == {

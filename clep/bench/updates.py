@@ -139,12 +139,12 @@ def _products(case: Case, relaxation: Order) -> Iterator[tuple[int, Callable[[],
         connection = link.connection
         assert isinstance(connection, Bilinear)
         value, route = connection.up(low)
-        spread = connection.spread(torch.rand_like(value), route)
+        unpooled = connection.unpool(torch.rand_like(value), route)
         base = torch.zeros_like(low)
         yield 1 if i == 0 else steps, partial(connection.up, low)
         if i > 0:
             yield steps, partial(connection.add_down, base, high, route, base)
-        yield 1 if i == 0 else 2, partial(connection.outer, low, spread)
+        yield 1 if i == 0 else 2, partial(connection.outer, low, unpooled)
 
 
 def time_updates(name: str) -> Iterator[Timing]:

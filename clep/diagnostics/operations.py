@@ -100,7 +100,7 @@ class SpikeMeter:
             return {}
         spikes, body = (self._spikes / self._samples).tolist(), self._latest.body
         synapses = [Synapses(link.below, link.above, link.connection.synapses) for link in body.links]
-        units = [math.prod(shape.shape[1:]) for shape in (self._latest.x, *self._latest.states)]
+        units = [math.prod(layer.shape[1:]) for layer in (self._latest.x, *self._latest.states)]
         self._spikes, self._samples, self._latest = None, 0, None
         done, of_rates = (operations(synapses, units, body.free.steps, counted) for counted in (spikes, ()))
         return {

@@ -2,6 +2,8 @@
 
 import warnings
 
+from torch import Tensor
+
 from clep.equilibrium import FreePhase
 from clep.errors import SettlingWarning
 
@@ -11,13 +13,13 @@ class Unsettled:
 
     def __init__(self) -> None:
         self.batches = self.bad = 0
-        self.latest: FreePhase | None = None
+        self.latest: tuple[Tensor, int] | None = None
         self._told = False
 
     def look(self, free: FreePhase) -> None:
         """Count a free phase."""
         self.batches += 1
-        self.latest = free
+        self.latest = free.residual, free.steps
         trouble = free.trouble()
         if trouble is None:
             return

@@ -36,12 +36,12 @@ from clep.equilibrium.gradients import (
     Prediction,
 )
 from clep.equilibrium.network import PRECISIONS, Network
-from clep.equilibrium.neurons import NEURONS, Neuron
 from clep.equilibrium.time_steps import DISTRIBUTIONS
 from clep.renames import renamed
 from clep.specs.gradients import Phases, Start
 from clep.specs.layers import ConvLayer, Dendrites, Pooling, TimeStep
 from clep.specs.network import Dynamics, Feedback, Initialization, NetworkSpec, Order, Readout
+from clep.specs.neurons import NEURONS, Neuron
 
 DYNAMICS, FEEDBACKS, INITIALIZATIONS, ORDERS, READOUTS = map(
     get_args, (Dynamics, Feedback, Initialization, Order, Readout)

@@ -89,7 +89,7 @@ def linear_readout(below: int, above: int, wiring: Wiring) -> nn.Linear:
     return linear
 
 
-def gains(ends: Sequence[tuple[int, int]], depth: int, scale: float) -> list[float]:
+def gains(joined: Sequence[tuple[int, int]], depth: int, scale: float) -> list[float]:
     """The factor on each link's gradient that undoes scaled feedback: scale^-(links from its upper layer to the last).
 
     With s_l = rho(W_l s_{l-1} + scale W_{l+1}^T s_{l+1}), sum_l scale^l (s_l . W_l s_{l-1} - R(s_l)) is stationary, so
@@ -97,9 +97,9 @@ def gains(ends: Sequence[tuple[int, int]], depth: int, scale: float) -> list[flo
     shortest path counts, since it sets the order of magnitude.
     """
     hops = {depth: 0}
-    for below, above in sorted(ends, key=lambda pair: -pair[1]):
+    for below, above in sorted(joined, key=lambda pair: -pair[1]):
         hops[below] = min(hops.get(below, depth), hops[above] + 1)
-    return [scale ** -hops[above] for _, above in ends]
+    return [scale ** -hops[above] for _, above in joined]
 
 
 def plain_layer(layer: Any) -> Any:

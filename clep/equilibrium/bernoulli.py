@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from clep.equilibrium.motions import Motion, Nudge, Sender, activated, towards
-from clep.equilibrium.neurons import Neuron
+from clep.specs.neurons import Neuron
 
 _FEWEST, _ERRORS = 8, 6.0  # it takes so many samples to tell movement from noise, by so many standard errors
 

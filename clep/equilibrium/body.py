@@ -136,7 +136,7 @@ class Relaxing(Protocol):
     def shaped(self, x: Tensor) -> Tensor:
         """The input (B, ...) as layer 0."""
 
-    def rest(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
+    def zero_states(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
         """Zero states of all layers, (B, ...) each."""
 
     def free_phase(self, x: Tensor) -> FreePhase:

@@ -149,8 +149,8 @@ class Bilinear(Connection):
         self.feedback = uniform(weight, bound, wiring.feedback_generator) if wiring.untied else None
 
     @abstractmethod
-    def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
-        """dphi/dK summed over the batch, shaped as `weight`; bilinear in `below` and `spread`, both real.
+    def outer(self, below: Tensor, unpooled: Tensor, total: Tensor | None = None) -> Tensor:
+        """dphi/dK summed over the batch, shaped as `weight`; bilinear in `below` and `unpooled`, both real.
 
         With `total` the result is added to it, in place.
         """
@@ -159,7 +159,7 @@ class Bilinear(Connection):
         """Route of the way up from `below`."""
         return None
 
-    def spread(self, above: Tensor, route: Route = None) -> Tensor:
+    def unpool(self, above: Tensor, route: Route = None) -> Tensor:
         """P^T above: the identity without pooling."""
         return above
 
@@ -181,21 +181,21 @@ class Bilinear(Connection):
         fixed = below_1 is below_2  # the input: one product serves both
         if presynaptic is None:
             if fixed:
-                change = self._spread_at(_scaled(above_1 - above_2, coefficient), below_1)
+                change = self._unpool_at(_scaled(above_1 - above_2, coefficient), below_1)
                 weight = self._real_outer(below_1, change)
             else:
-                low, high = self._spread_at(above_2, below_2), self._spread_at(above_1, below_1)
+                low, high = self._unpool_at(above_2, below_2), self._unpool_at(above_1, below_1)
                 change = _scaled(high - low, coefficient)
                 weight = self._real_outer(below_1, change)
                 weight = self._real_outer(_scaled(below_1 - below_2, coefficient), low, weight)
             down = weight
         else:
             below, above = presynaptic
-            change = self._spread_at(_scaled(above_1 - above_2, coefficient), below)
+            change = self._unpool_at(_scaled(above_1 - above_2, coefficient), below)
             weight = self._real_outer(below, change)
             if self.feedback is not None:
                 moved = torch.zeros_like(below) if fixed else _scaled(below_1 - below_2, coefficient)
-                down = self._real_outer(moved, self._spread_at(above, below))
+                down = self._real_outer(moved, self._unpool_at(above, below))
         gradients = [weight]
         if self.bias is not None:
             change = change.real if change.is_complex() else change
@@ -204,14 +204,14 @@ class Bilinear(Connection):
             gradients.append(down if down is not weight else weight.clone())
         return gradients
 
-    def _spread_at(self, above: Tensor, below: Tensor) -> Tensor:
-        return self.spread(above, self.route(below.real if below.is_complex() else below))
+    def _unpool_at(self, above: Tensor, below: Tensor) -> Tensor:
+        return self.unpool(above, self.route(below.real if below.is_complex() else below))
 
-    def _real_outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
+    def _real_outer(self, below: Tensor, unpooled: Tensor, total: Tensor | None = None) -> Tensor:
         """Real part of dphi/dweight for signals that may be complex; added to `total`, in place, if it is given."""
-        if not (below.is_complex() or spread.is_complex()):
-            return self.outer(below, spread, total)
-        parts = [(t.real, t.imag) if t.is_complex() else (t, None) for t in (below, spread)]
+        if not (below.is_complex() or unpooled.is_complex()):
+            return self.outer(below, unpooled, total)
+        parts = [(t.real, t.imag) if t.is_complex() else (t, None) for t in (below, unpooled)]
         (low, low_i), (high, high_i) = parts
         total = self.outer(low, high, total)
         return total if low_i is None or high_i is None else self.outer(-low_i, high_i, total)
@@ -262,10 +262,10 @@ class Dense(Bilinear):
         pulled: Tensor = times_transposed(above, self.weight.T).unflatten(1, self.below)
         return pulled
 
-    def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
+    def outer(self, below: Tensor, unpooled: Tensor, total: Tensor | None = None) -> Tensor:
         if total is not None:  # a second matrix of this size would set the peak of an update's memory
-            return total.addmm_(spread.T, below.flatten(1))
-        return times_transposed(spread.T, below.flatten(1).T)
+            return total.addmm_(unpooled.T, below.flatten(1))
+        return times_transposed(unpooled.T, below.flatten(1).T)
 
     def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
         return DenseLayer(name, self.weight, time_step)

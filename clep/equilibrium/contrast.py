@@ -31,13 +31,13 @@ def contrast(free: FreePhase, terms: Sequence[Term], factor: float, rule: Rule) 
     """`factor` * sum of the terms, for each parameter of the connections in their order, summed over the batch."""
     presynaptic, signals = RULES[rule], free.body.dynamics.signals
     sums: list[list[Tensor]] = [[] for _ in free.body.links]
-    rest = signals(free.states)
+    free_rates = signals(free.states)
     for term in terms:
         first, second = (signals(states) for states in term[1:])
         for i, link in enumerate(free.body.links):
             at_first, at_second, at_rest = (
                 (free.x if link.below == 0 else rates[link.below - 1], rates[link.above - 1])
-                for rates in (first, second, rest)
+                for rates in (first, second, free_rates)
             )
             coefficient = term.coefficient * factor * free.body.gains[i]
             parts = link.connection.differences(at_first, at_second, presynaptic(at_first, at_rest), coefficient)

@@ -37,7 +37,7 @@ class Convolution(Bilinear):
             (side + 2 * layer.padding - layer.kernel) // layer.stride + 1 for side in (height, width)
         )
         # What the stride leaves over at the far edges
-        self.rest = tuple((side + 2 * layer.padding - layer.kernel) % layer.stride for side in (height, width))
+        self.leftover = tuple((side + 2 * layer.padding - layer.kernel) % layer.stride for side in (height, width))
         area = layer.kernel**2
         super().__init__(
             below,
@@ -69,23 +69,23 @@ class Convolution(Bilinear):
 
     def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
         def down(part: Tensor) -> Tensor:
-            return self._transpose(self.spread(part, route), self.downward)
+            return self._transpose(self.unpool(part, route), self.downward)
 
         return torch.add(
             base, real_map(down, above) if above.is_complex() else down(above), alpha=self.feedback_scale, out=out
         )
 
     def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
-        return self._transpose(self.spread(above, self.route(below)), self.weight)
+        return self._transpose(self.unpool(above, self.route(below)), self.weight)
 
-    def outer(self, below: Tensor, spread: Tensor, total: Tensor | None = None) -> Tensor:
-        weight = conv2d_weight(below, self.weight.shape, spread, stride=self.layer.stride, padding=self.layer.padding)
+    def outer(self, below: Tensor, unpooled: Tensor, total: Tensor | None = None) -> Tensor:
+        weight = conv2d_weight(below, self.weight.shape, unpooled, stride=self.layer.stride, padding=self.layer.padding)
         return weight if total is None else total.add_(weight)
 
     def route(self, below: Tensor) -> Route:
         return self._pooled(self._convolve(below, None))[1] if self.layer.routes else None
 
-    def spread(self, above: Tensor, route: Route = None) -> Tensor:
+    def unpool(self, above: Tensor, route: Route = None) -> Tensor:
         pool = self.layer.pool
         if not self.layer.pools:
             return above
@@ -93,10 +93,10 @@ class Convolution(Bilinear):
             assert route is not None  # max pooling notes its winners
             return functional.max_unpool2d(above, route, (pool, pool), output_size=self.convolved)
         if above.is_complex():
-            return real_map(self.spread, above)
-        spread = functional.interpolate(above, scale_factor=pool, mode="nearest") / pool**2
-        bottom, right = (side - new for side, new in zip(self.convolved, spread.shape[2:], strict=True))
-        return functional.pad(spread, (0, right, 0, bottom)) if bottom or right else spread
+            return real_map(self.unpool, above)
+        unpooled = functional.interpolate(above, scale_factor=pool, mode="nearest") / pool**2
+        bottom, right = (side - new for side, new in zip(self.convolved, unpooled.shape[2:], strict=True))
+        return functional.pad(unpooled, (0, right, 0, bottom)) if bottom or right else unpooled
 
     def _convolve(self, below: Tensor, bias: Tensor | None) -> Tensor:
         below = below.contiguous(memory_format=torch.channels_last)
@@ -110,6 +110,6 @@ class Convolution(Bilinear):
             return functional.max_pool2d(convolved, pool, return_indices=True)
         return functional.avg_pool2d(convolved, pool), None
 
-    def _transpose(self, spread: Tensor, weight: Tensor) -> Tensor:
+    def _transpose(self, unpooled: Tensor, weight: Tensor) -> Tensor:
         layer = self.layer
-        return functional.conv_transpose2d(spread, weight, None, layer.stride, layer.padding, self.rest)
+        return functional.conv_transpose2d(unpooled, weight, None, layer.stride, layer.padding, self.leftover)

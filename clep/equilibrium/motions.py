@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol
 import torch
 from torch import Tensor
 
-from clep.equilibrium.neurons import Neuron
+from clep.specs.neurons import Neuron
 
 Nudge = Callable[[Tensor], Tensor]
 """State of the last layer (B, ...) -> the term added to its dynamics, in the same shape."""

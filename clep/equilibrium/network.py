@@ -24,19 +24,18 @@ from clep.equilibrium.body import Body, FreePhase
 from clep.equilibrium.connections import Connection, Dense, Wiring
 from clep.equilibrium.convolution import Convolution
 from clep.equilibrium.dynamics import Dynamics, Link, Stop, full_precision
-from clep.equilibrium.gradients.base import Gradient
-from clep.equilibrium.gradients.linear import LinearNudging
+from clep.equilibrium.gradients import Gradient, LinearNudging, refuse_gradient
 from clep.equilibrium.modules import Modules
 from clep.equilibrium.motions import EnergyBased, Motion, Prototypical
-from clep.equilibrium.neurons import Neuron, neuron_of
 from clep.equilibrium.stack import DenseLayer, DenseStack
 from clep.equilibrium.time_steps import draw_time_steps
 from clep.errors import ConfigError
 from clep.renames import of_network
 from clep.specs.layers import ConvLayer, Shape
 from clep.specs.network import NetworkSpec
+from clep.specs.neurons import Neuron, neuron_of
 from clep.specs.options import from_keywords, takes
-from clep.specs.refusals import refuse_network
+from clep.specs.refusals import Setup, refuse
 
 PRECISIONS: dict[str, torch.dtype | None] = {"full": None, "bfloat16": torch.bfloat16}
 
@@ -63,7 +62,6 @@ class Network(nn.Module):
         seed: seeds the initial weights, the time steps, the random signs and the spikes of training, each with its own
             generator.
         gradient: how `backward()` estimates the gradient; `LinearNudging()` if None. See `with_gradient`.
-        spec: all options at once, instead of keywords.
 
     Raises:
         ConfigError: for a layer without units, an unknown name, a number out of range, or options that make no sense
@@ -86,18 +84,17 @@ class Network(nn.Module):
         *,
         seed: int = 0,
         gradient: Gradient | None = None,
-        spec: NetworkSpec | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
         options = of_network(options)
         gradient = options.pop("gradient", gradient)
-        self.spec = from_keywords(NetworkSpec, options) if spec is None else spec
+        self.spec = from_keywords(NetworkSpec, options)
         self.sizes = checked_sizes(sizes, self.spec.readout)
-        convolutions = [layer for layer in self.sizes if isinstance(layer, ConvLayer)]
-        refuse_network(self.spec, convolutions, len(self.sizes) - 1)
-        self.gradient: Gradient = gradient or LinearNudging()
-        neuron_of(self.spec.neuron)  # refuses anything but a neuron
+        refuse("network", Setup(self.spec, self.convolutions, layers=len(self.sizes) - 1))
+        neuron_of(self.spec.neuron)  # imports an activation of your own, or says why it cannot
+        self.gradient: Gradient = LinearNudging() if gradient is None else gradient
+        refuse_gradient(self.spec, self.convolutions, self.gradient)
 
         dt_seed, sign_seed, feedback_seed, spike_seed, mask_seed = np.random.SeedSequence(seed).spawn(5)
         wiring = wiring_of(self.spec, seed, _generator(feedback_seed), _generator(mask_seed))
@@ -140,9 +137,15 @@ class Network(nn.Module):
             >>> twin.connections[0].weight is network.connections[0].weight
             True
         """
+        refuse_gradient(self.spec, self.convolutions, gradient)
         other = copy.copy(self)
         other.gradient = gradient
         return other
+
+    @property
+    def convolutions(self) -> list[ConvLayer]:
+        """The convolutional layers, lowest first."""
+        return [layer for layer in self.sizes if isinstance(layer, ConvLayer)]
 
     @property
     def neuron(self) -> Neuron:
@@ -220,7 +223,7 @@ class Network(nn.Module):
         with full_precision(x):
             body = self.body()
             drive = body.drive(x)
-            relaxed = body.dynamics.relax(drive.to(body.dtype), self.rest(drive, body.dtype), body.free)
+            relaxed = body.dynamics.relax(drive.to(body.dtype), self.zero_states(drive, body.dtype), body.free)
         return FreePhase(
             x,
             drive,
@@ -237,7 +240,7 @@ class Network(nn.Module):
         x = x.reshape(len(x), *self.shapes[0])
         return x.to(self.connections[0].weight.dtype) if torch.is_autocast_enabled(x.device.type) else x
 
-    def rest(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
+    def zero_states(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
         """Zero states, (B, ...) of each layer above the input; images in the channels-last layout."""
         states = [torch.zeros(len(drive), *shape, dtype=dtype, device=drive.device) for shape in self.shapes[1:]]
         return [state.contiguous(memory_format=torch.channels_last) if state.dim() == 4 else state for state in states]

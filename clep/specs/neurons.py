@@ -4,6 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from clep.errors import ConfigError
+from clep.imports import check_name, import_path
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -72,3 +75,18 @@ FEEDFORWARD_ACTIVATIONS: "dict[str, Callable[[Tensor], Tensor]]" = {
     "sigmoid": lambda u: u.sigmoid(),
 }
 """Activations of the feed-forward network."""
+
+
+def neuron_of(name: str) -> Neuron:
+    """The neuron of a name or of an import path `module:NEURON`.
+
+    Raises:
+        ConfigError: for an unknown name, or a path to something other than a `Neuron`.
+    """
+    if name in NEURONS:
+        return NEURONS[name]
+    check_name("neuron", name, NEURONS, "neuron")
+    found = import_path(name, "neuron")
+    if not isinstance(found, Neuron):
+        raise ConfigError(f"neuron: `{name}` is a {type(found).__name__}, expected a `clep.equilibrium.Neuron`")
+    return found

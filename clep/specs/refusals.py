@@ -12,7 +12,7 @@ from clep.errors import ConfigError
 from clep.imports import import_path, is_import_path
 from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec
-from clep.specs.network import NetworkSection, NetworkSpec
+from clep.specs.network import NetworkSpec
 from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS, NEURONS, Neuron
 
 
@@ -56,8 +56,12 @@ class Setup:
 Row = Callable[[Setup], str | None]
 Table = dict[str, list[tuple[str, Row]]]
 
-REFUSALS: Table = {"section": [], "network": [], "learner": []}
-"""Part -> (key, row): of a network's section in a configuration, of a network, and of a learner with its network."""
+REFUSALS: Table = {"feedforward": [], "feedforward_learner": [], "network": [], "gradient": [], "learner": []}
+"""Part -> (key, row).
+
+The parts are a feed-forward network and its learner, an equilibrium network, an estimate in it, and the loss and the
+optimiser that go with them.
+"""
 
 
 def _refuses(part: str, key: str) -> Callable[[Row], Row]:
@@ -73,68 +77,64 @@ def problems(part: str, setup: Setup) -> Iterator[tuple[str, str]]:
     return ((key, reason) for key, row in REFUSALS[part] if (reason := row(setup)) is not None)
 
 
-def refuse_network(network: NetworkSpec, convolutions: Sequence[ConvLayer], layers: int | None = None) -> None:
-    """Refuse options of a network that make no sense together.
+def refuse(part: str, setup: Setup) -> None:
+    """Refuse what makes no sense together.
 
     Args:
-        network: its options.
-        convolutions: its convolutional layers.
-        layers: number of layers with weights; None if unknown.
+        part: a key of `REFUSALS`.
+        setup: what to look at.
 
     Raises:
-        ConfigError: with the reason and what to set instead.
+        ConfigError: with the key, the reason and what to set instead.
     """
-    for key, reason in problems("network", Setup(network, convolutions, layers=layers)):
+    for key, reason in problems(part, setup):
         raise ConfigError(f"{key}: {reason}")
 
 
-def refuse_learner(setup: Setup) -> None:
-    """Refuse a learner that makes no sense with its network.
-
-    Raises:
-        ConfigError: with the reason and what to set instead.
-    """
-    for key, reason in problems("learner", setup):
-        raise ConfigError(f"{key}: {reason}")
+# ---------------------------------------------------------------- a feed-forward network and its learner
 
 
-def refuse_section(section: NetworkSection) -> None:
-    """Refuse a section `network` whose options make no sense together.
-
-    Raises:
-        ConfigError: with the reason and what to set instead.
-    """
-    setup = Setup(section, section.convolutions, layers=len(section.channels) + len(section.hidden) + 1)
-    parts = ("section",) if section.model == "feedforward" else ("section", "network")
-    for part in parts:
-        for key, reason in problems(part, setup):
-            raise ConfigError(f"{key}: {reason}")
-
-
-# ---------------------------------------------------------------- the section of a configuration
-
-
-@_refuses("section", "channels")
+@_refuses("feedforward", "channels")
 def feedforward_networks_are_dense(setup: Setup) -> str | None:
     """Convolutions are for equilibrium networks."""
-    if getattr(setup.network, "model", None) == "feedforward" and setup.convolutions:
-        return "the feedforward network has only dense layers; leave it []"
-    return None
+    return "the feedforward network has only dense layers; leave it []" if setup.convolutions else None
 
 
-@_refuses("section", "feedback")
-def feedforward_networks_have_no_feedback(setup: Setup) -> str | None:
-    """Feedback weights and branches are for equilibrium networks."""
-    if getattr(setup.network, "model", None) == "feedforward" and setup.network.feedback != "tied":
-        return f"the feedforward network has no feedback; leave it tied, got {setup.network.feedback}"
-    return None
-
-
-@_refuses("section", "neuron")
+@_refuses("feedforward", "neuron")
 def feedforward_activations_are_their_own(setup: Setup) -> str | None:
     """The feed-forward network has other activations."""
-    if getattr(setup.network, "model", None) == "feedforward" and setup.network.neuron not in FEEDFORWARD_ACTIVATIONS:
+    if setup.network.neuron not in FEEDFORWARD_ACTIVATIONS:
         return unknown(setup.network.neuron, FEEDFORWARD_ACTIVATIONS, "activation")
+    return None
+
+
+@_refuses("feedforward", "model")
+def feedforward_networks_do_not_relax(setup: Setup) -> str | None:
+    """Dynamics, feedback and read-outs are for equilibrium networks."""
+    ignored = ("dynamics", "feedback", "residual_links", "inhibition", "readout")
+    network = setup.network
+    others = [f"{key}={getattr(network, key)}" for key in ignored if getattr(network, key) != NetworkSpec.default(key)]
+    if others:
+        return f"the feedforward network does not relax; leave out {', '.join(others)}, or use model=equilibrium"
+    return None
+
+
+@_refuses("feedforward_learner", "gradient")
+def feedforward_networks_backpropagate(setup: Setup) -> str | None:
+    """Estimates of the gradient are for equilibrium networks."""
+    if setup.learner.gradient != LearnerSpec.default("gradient"):
+        return (
+            "the feedforward network is trained by backpropagation; leave it out, or use network.model=equilibrium, "
+            f"got {setup.learner.gradient}"
+        )
+    return None
+
+
+@_refuses("feedforward_learner", "lr_scale")
+def feedforward_networks_have_one_learning_rate(setup: Setup) -> str | None:
+    """Factors per layer are for equilibrium networks."""
+    if setup.learner.lr_scale:
+        return f"the feedforward network has one learning rate; leave it [], got {setup.learner.lr_scale}"
     return None
 
 
@@ -311,7 +311,7 @@ def linear_nudging_is_inside(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "nudge")
+@_refuses("gradient", "nudge")
 def energies_have_no_outside(setup: Setup) -> str | None:
     """Potentials take the nudge as it is."""
     if setup.nudges and setup.learner.nudge == "outside" and setup.network.dynamics == "energy":
@@ -319,7 +319,7 @@ def energies_have_no_outside(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "rule")
+@_refuses("gradient", "rule")
 def predictive_has_one_second_phase(setup: Setup) -> str | None:
     """With two nudged phases, the presynaptic state would be ambiguous."""
     learner = setup.learner
@@ -331,7 +331,7 @@ def predictive_has_one_second_phase(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "phases")
+@_refuses("gradient", "phases")
 def branches_are_not_analytic(setup: Setup) -> str | None:
     """Rectified branches have no complex extension."""
     if setup.nudges and setup.learner.phases == "holomorphic" and setup.network.feedback == "dendritic":
@@ -339,7 +339,7 @@ def branches_are_not_analytic(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "phases")
+@_refuses("gradient", "phases")
 def holomorphic_needs_an_analytic_activation(setup: Setup) -> str | None:
     """Complex states need rho to be analytic."""
     if setup.nudges and setup.learner.phases == "holomorphic" and not setup.neuron.analytic:
@@ -351,7 +351,7 @@ def holomorphic_needs_an_analytic_activation(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "phases")
+@_refuses("gradient", "phases")
 def maxima_are_not_analytic(setup: Setup) -> str | None:
     """Max pooling has no complex extension."""
     if setup.nudges and setup.learner.phases == "holomorphic" and setup.pools_by_maximum:
@@ -359,7 +359,7 @@ def maxima_are_not_analytic(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "phases")
+@_refuses("gradient", "phases")
 def probabilities_are_real(setup: Setup) -> str | None:
     """Complex states are not probabilities."""
     if setup.nudges and setup.learner.phases == "holomorphic" and setup.network.dynamics == "bernoulli":
@@ -370,7 +370,7 @@ def probabilities_are_real(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "start")
+@_refuses("gradient", "start")
 def probabilities_are_not_mirrored(setup: Setup) -> str | None:
     """The mirror image of a probability can leave [0, 1]."""
     if setup.nudges and setup.learner.start == "mirrored" and setup.network.dynamics == "bernoulli":
@@ -381,7 +381,7 @@ def probabilities_are_not_mirrored(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "gradient")
+@_refuses("gradient", "gradient")
 def backpropagation_follows_every_step(setup: Setup) -> str | None:
     """BPTT differentiates a fixed number of full-precision steps."""
     if setup.learner.gradient == "bptt" and (setup.network.precision != "full" or setup.network.tolerance):
@@ -389,7 +389,7 @@ def backpropagation_follows_every_step(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "bptt_steps")
+@_refuses("gradient", "bptt_steps")
 def spikes_are_not_repeated(setup: Setup) -> str | None:
     """Two relaxations of one update would draw the same spikes."""
     learner = setup.learner
@@ -425,7 +425,7 @@ def clamping_is_squared_and_relaxes(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "gradient")
+@_refuses("gradient", "gradient")
 def clamping_needs_reachable_targets(setup: Setup) -> str | None:
     """A target that a unit cannot reach is an error that never vanishes."""
     bounds = setup.neuron.bounds
@@ -434,7 +434,26 @@ def clamping_needs_reachable_targets(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "gradient")
+@_refuses("gradient", "phases")
+def cep_has_real_phases(setup: Setup) -> str | None:
+    """One step of a complex phase has no meaning of its own."""
+    if setup.learner.gradient == "cep" and setup.learner.phases == "holomorphic":
+        return (
+            "C-EP compares a nudged state with the one a step before; use phases=one_sided, random_sign or centered, "
+            "got holomorphic"
+        )
+    return None
+
+
+@_refuses("gradient", "start")
+def cep_starts_at_the_free_equilibrium(setup: Setup) -> str | None:
+    """Both phases of C-EP advance side by side."""
+    if setup.learner.gradient == "cep" and setup.learner.start == "mirrored":
+        return "the phases of C-EP advance side by side, from the free equilibrium; use start=free, got mirrored"
+    return None
+
+
+@_refuses("gradient", "gradient")
 def cep_has_no_readout(setup: Setup) -> str | None:
     """Single steps give no gradient for weights outside the dynamics."""
     if setup.learner.gradient == "cep" and setup.network.readout == "linear":
@@ -442,7 +461,7 @@ def cep_has_no_readout(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "gradient")
+@_refuses("gradient", "gradient")
 def cep_compares_single_steps(setup: Setup) -> str | None:
     """With spikes, one step differs from the next by noise."""
     if setup.learner.gradient == "cep" and setup.network.dynamics == "bernoulli":
@@ -453,7 +472,7 @@ def cep_compares_single_steps(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("learner", "gradient")
+@_refuses("gradient", "gradient")
 def cep_needs_full_precision(setup: Setup) -> str | None:
     """Neighbouring steps differ by less than bfloat16 resolves."""
     if setup.learner.gradient == "cep" and setup.network.precision != "full":

@@ -44,7 +44,10 @@ IMAGE = (1, 8, 8)
         ({"residual_links": 1}, ["residual_links: ", "from 2 to 2", "3 hidden layers", "got 1"]),
         ({"residual_links": 3}, ["residual_links: ", "from 2 to 2", "got 3"]),
         ({"residual_links": -2}, ["residual_links: ", "at least 0", "got -2"]),
-        ({"residual_links": 2, "sizes": [5, 4, 4, 3]}, ["residual_links: ", "a span of 2 needs 3 hidden layers", "got 2"]),
+        (
+            {"residual_links": 2, "sizes": [5, 4, 4, 3]},
+            ["residual_links: ", "a span of 2 needs 3 hidden layers", "got 2"],
+        ),
         (
             {"residual_links": 2, "sizes": [IMAGE, ConvLayer(2), 4, 4, 3]},
             ["residual_links: ", "dense layers", "convolutional"],

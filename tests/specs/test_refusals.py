@@ -10,12 +10,12 @@ import yaml
 
 from clep.config import compose
 from clep.equilibrium import Network
-from clep.equilibrium.gradients import gradient_class, gradient_options
+from clep.equilibrium.gradients import gradient_class
 from clep.errors import ConfigError
 from clep.learner import Learner
 from clep.schema import Config, construct
 from clep.specs import LearnerSpec, NetworkSection, NetworkSpec, Optimization
-from clep.specs.refusals import REFUSALS, Setup, refuse_learner, refuse_network, refuse_section
+from clep.specs.refusals import REFUSALS, Setup, refuse
 
 
 class Example(NamedTuple):
@@ -41,8 +41,15 @@ EXAMPLES = {
     "feedforward_networks_are_dense": [
         Example("network.channels", "[4]", "[]", "only dense layers", "network=feedforward")
     ],
-    "feedforward_networks_have_no_feedback": [
-        Example("network.feedback", "untied", "tied", "no feedback", "network=feedforward")
+    "feedforward_networks_do_not_relax": [
+        Example("network.feedback", "untied", "tied", "leave out feedback=untied", "network=feedforward"),
+        Example("network.readout", "linear", "state", "leave out readout=linear", "network=feedforward"),
+    ],
+    "feedforward_networks_backpropagate": [
+        Example("learner.gradient", "cost", "linear", "trained by backpropagation", "network=feedforward")
+    ],
+    "feedforward_networks_have_one_learning_rate": [
+        Example("learner.lr_scale", "[1,1]", "[]", "has one learning rate", "network=feedforward")
     ],
     "feedforward_activations_are_their_own": [
         Example(
@@ -173,6 +180,10 @@ EXAMPLES = {
     "clamping_needs_reachable_targets": [
         Example("network.neuron", "centered_hard_sigmoid", "hard_sigmoid", "cannot reach", "learner.gradient=clamped")
     ],
+    "cep_has_real_phases": [
+        Example("learner.phases", "holomorphic", "centered", "got holomorphic", f"{CEP} network.neuron=tanh")
+    ],
+    "cep_starts_at_the_free_equilibrium": [Example("learner.start", "mirrored", "free", "use start=free", CEP)],
     "cep_has_no_readout": [Example("network.readout", "linear", "state", "no update for a read-out", CEP)],
     "cep_compares_single_steps": [Example("network.dynamics", "bernoulli", "prototypical", "is noise", CEP)],
     "cep_needs_full_precision": [Example("network.precision", "bfloat16", "full", "network.precision=full", CEP)],
@@ -191,7 +202,13 @@ EXAMPLES = {
 }
 ROWS = {row.__name__: (part, key, row) for part, rows in REFUSALS.items() for key, row in rows}
 CASES = [(name, example) for name, examples in EXAMPLES.items() for example in examples]
-SECTIONS = {"section": "network", "network": "network", "learner": "learner"}
+SECTIONS = {
+    "feedforward": "network",
+    "feedforward_learner": "learner",
+    "network": "network",
+    "gradient": "learner",
+    "learner": "learner",
+}
 
 
 def unchecked(overrides: list[str]) -> Config:
@@ -222,9 +239,9 @@ def test_every_row_has_an_example_and_every_example_is_of_a_row():
 
 def test_every_row_has_a_name_a_reason_to_be_there_and_a_key_that_exists():
     assert len(ROWS) == sum(map(len, REFUSALS.values()))
-    keys = {"section": NetworkSection.names(), "learner": LearnerSpec.names()}
+    keys = {"network": NetworkSection.names(), "learner": LearnerSpec.names()}
     for part, key, row in ROWS.values():
-        assert key in keys.get(part, NetworkSection.names())
+        assert key in keys[SECTIONS[part]]
         assert row.__doc__
 
 
@@ -255,7 +272,7 @@ def made_by_hand(config: Config, part: str) -> Network | Learner:
     if part == "network":
         return network
     cls = gradient_class(spec.gradient)
-    gradient = cls(**{name: getattr(spec, name) for name in gradient_options(cls) if hasattr(spec, name)})
+    gradient = cls(**{name: getattr(spec, name) for name in cls.option_names() if hasattr(spec, name)})
     return Learner(network, gradient=gradient, **{name: getattr(spec, name) for name in Optimization.names()})
 
 
@@ -273,7 +290,7 @@ TAKEN = [
 IN_PYTHON = [
     (name, example)
     for name, example in CASES
-    if ROWS[name][0] != "section" and (ROWS[name][1] in TAKEN or ROWS[name][1] == "gradient")
+    if not ROWS[name][0].startswith("feedforward") and (ROWS[name][1] in TAKEN or ROWS[name][1] == "gradient")
 ]
 NOT_IN_PYTHON = {"linear_nudging_is_inside", "cep_has_no_one_gradient"}
 """`LinearNudging` takes no `nudge`, and norms are clipped by the trainer, not by a learner."""
@@ -281,7 +298,9 @@ NOT_IN_PYTHON = {"linear_nudging_is_inside", "cep_has_no_one_gradient"}
 
 def test_all_but_what_python_cannot_say_is_tried_through_the_constructors():
     tried = {name for name, _ in IN_PYTHON} - NOT_IN_PYTHON
-    assert tried | NOT_IN_PYTHON | {name for name, (part, *_) in ROWS.items() if part == "section"} == set(ROWS)
+    assert tried | NOT_IN_PYTHON | {name for name, (part, *_) in ROWS.items() if part.startswith("feedforward")} == set(
+        ROWS
+    )
 
 
 @pytest.mark.parametrize(("name", "example"), [case for case in IN_PYTHON if case[0] not in NOT_IN_PYTHON])
@@ -295,9 +314,10 @@ def test_the_constructors_refuse_it_with_the_name_of_their_parameter(name, examp
 
 
 def test_neutral_options_are_refused_by_nothing():
-    refuse_section(NetworkSection())
-    refuse_network(NetworkSpec(), ())
-    refuse_learner(Setup(NetworkSpec()))
+    for part in ("network", "gradient", "learner"):
+        refuse(part, Setup(NetworkSpec()))
+    for part in ("feedforward", "feedforward_learner"):
+        refuse(part, Setup(NetworkSpec(neuron="relu")))
 
 
 # ---------------------------------------------------------------- before anything is trained, and before torch

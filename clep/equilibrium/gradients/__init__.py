@@ -1,7 +1,6 @@
 """Gradient estimates, one file each, and their names."""
 
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from clep.checks import unknown
@@ -11,10 +10,13 @@ from clep.equilibrium.gradients.cep import CEP
 from clep.equilibrium.gradients.clamped import Clamping
 from clep.equilibrium.gradients.cost import CostNudging
 from clep.equilibrium.gradients.linear import LinearNudging
-from clep.equilibrium.gradients.ordinary import Autograd
 from clep.errors import ConfigError
 from clep.imports import check_name, import_path
 from clep.specs.gradients import GRADIENTS
+from clep.specs.layers import ConvLayer
+from clep.specs.learner import LearnerSpec
+from clep.specs.network import NetworkSpec
+from clep.specs.refusals import Setup, refuse
 
 
 def gradient_class(name: str) -> type[Gradient]:
@@ -28,11 +30,6 @@ def gradient_class(name: str) -> type[Gradient]:
     if not (isinstance(found, type) and issubclass(found, Gradient)):
         raise ConfigError(f"gradient: `{name}` is not a class derived from `clep.equilibrium.Gradient`")
     return found
-
-
-def gradient_options(cls: type[Gradient]) -> list[str]:
-    """The names of an estimate's options: its fields except `adaptation`, which a strategy sets."""
-    return [field.name for field in fields(cls) if field.name != "adaptation"] if is_dataclass(cls) else []
 
 
 def gradient_from(values: Mapping[str, Any]) -> Gradient:
@@ -51,9 +48,28 @@ def gradient_from(values: Mapping[str, Any]) -> Gradient:
     options = dict(values)
     cls = gradient_class(options.pop("name"))
     for key in options:
-        if key not in gradient_options(cls):
-            raise ConfigError(f"{key}: {unknown(key, gradient_options(cls), 'option')}")
+        if key not in cls.option_names():
+            raise ConfigError(f"{key}: {unknown(key, cls.option_names(), 'option')}")
     return cls(**options)
+
+
+def refuse_gradient(network: NetworkSpec, convolutions: Sequence[ConvLayer], gradient: Gradient) -> None:
+    """Refuse an estimate that has no meaning in a network.
+
+    Raises:
+        ConfigError: with the option, the reason and what to set instead.
+    """
+    if not isinstance(gradient, Gradient):
+        raise ConfigError(f"gradient: expected a `clep.equilibrium.Gradient`, got {type(gradient).__name__}")
+    refuse("gradient", Setup(network, convolutions, learner_of(gradient)))
+
+
+def learner_of(gradient: Gradient, **optimization: Any) -> LearnerSpec:
+    """A learner's options with this estimate, or with the built-in one that it derives from, as refusals see it."""
+    name = known_name(gradient)
+    known = gradient_class(name).option_names() if name in GRADIENTS else []  # one of your own may have others
+    options = {key: value for key, value in gradient.plain().items() if key in known}
+    return LearnerSpec(**options, **optimization, gradient=name)
 
 
 def known_name(gradient: Gradient) -> str:
@@ -75,7 +91,6 @@ def _name_of(cls: type) -> str:
 __all__ = [
     "CEP",
     "GRADIENTS",
-    "Autograd",
     "Backpropagation",
     "Clamping",
     "CostNudging",
@@ -86,7 +101,8 @@ __all__ = [
     "Prediction",
     "gradient_class",
     "gradient_from",
-    "gradient_options",
     "known_name",
+    "learner_of",
     "name_of",
+    "refuse_gradient",
 ]

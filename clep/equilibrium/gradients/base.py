@@ -6,7 +6,7 @@ gradient clipping, distributed averaging, and regularisers that add to the loss 
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import torch
@@ -98,9 +98,14 @@ class Gradient(ABC):
         """
         raise NotImplementedError(f"{type(self).__name__} moves no weights by itself.")
 
+    @classmethod
+    def option_names(cls) -> list[str]:
+        """The names of the options: the fields, but for adaptation, which a strategy sets."""
+        return [field.name for field in fields(cls) if field.name != "adaptation"] if is_dataclass(cls) else []
+
     def plain(self) -> dict[str, Any]:
-        """The options as plain values; they suffice to make the same estimate again."""
-        return {field.name: getattr(self, field.name) for field in fields(self) if field.name != "adaptation"}  # type: ignore[arg-type]
+        """The options as plain values, from which the same estimate can be made again."""
+        return {name: getattr(self, name) for name in self.option_names()}
 
 
 class _Delivered(torch.autograd.Function):

@@ -35,7 +35,7 @@ class Backpropagation(Gradient, BackpropagationOptions):
             body = network.body()
             followed = min(self.bptt_steps or body.free.steps, body.free.steps)
             drive = body.drive(x)
-            states = network.rest(drive, drive.dtype)
+            states = network.zero_states(drive, drive.dtype)
             if followed < body.free.steps:
                 states = body.dynamics.relax(drive.detach(), states, Stop(body.free.steps - followed)).states
             last = body.dynamics.unroll(drive, states, followed)[-1]

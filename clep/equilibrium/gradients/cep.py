@@ -12,6 +12,9 @@ from clep.equilibrium.gradients.base import Criterion, Needs, Prediction, phase_
 from clep.equilibrium.gradients.cost import CostNudging, nudge_by, start_of
 from clep.equilibrium.phases import Term, nudged
 from clep.errors import ConfigError
+from clep.specs.learner import LearnerSpec
+from clep.specs.network import NetworkSpec
+from clep.specs.refusals import Setup, cep_has_real_phases, cep_starts_at_the_free_equilibrium
 
 
 @dataclass(frozen=True)
@@ -39,11 +42,12 @@ class CEP(CostNudging):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.phases == "holomorphic" or self.start == "mirrored":
-            raise ConfigError(
-                "phases: C-EP compares a nudged state with the one a step before, so its phases are one_sided, "
-                f"random_sign or centered from the free equilibrium, got phases={self.phases}, start={self.start}"
-            )
+        if self.adaptation is not None:
+            raise ConfigError("adaptation: C-EP moves the weights during its phase; no contrast is left to adapt")
+        setup = Setup(NetworkSpec(), learner=LearnerSpec(gradient="cep", phases=self.phases, start=self.start))
+        for key, row in (("phases", cep_has_real_phases), ("start", cep_starts_at_the_free_equilibrium)):
+            if (reason := row(setup)) is not None:
+                raise ConfigError(f"{key}: {reason}")
 
     def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
         """Mean cost at the free equilibrium; it has no gradient, see `updates`."""

@@ -65,8 +65,8 @@ class _Equilibrium(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
-        x, drive, *rest = ctx.saved_tensors  # raises if a parameter was changed in place since the forward
-        states, parameters = tuple(rest[: ctx.layers]), rest[ctx.layers :]
+        x, drive, *tensors = ctx.saved_tensors  # raises if a parameter was changed in place since the forward
+        states, parameters = tuple(tensors[: ctx.layers]), tensors[ctx.layers :]
         scale = max_abs(incoming)
         if scale == 0.0:
             return None, None, *(torch.zeros_like(t) for t in (x, *parameters))

@@ -11,7 +11,7 @@ from clep.equilibrium import (
     CostNudging,
     LinearNudging,
 )
-from clep.equilibrium.gradients import gradient_class, gradient_from, gradient_options, known_name, name_of
+from clep.equilibrium.gradients import gradient_class, gradient_from, known_name, name_of
 from clep.errors import ConfigError
 
 OWN = """
@@ -58,7 +58,7 @@ def test_adaptation_is_no_option():
     """A strategy sets it; in a checkpoint it would be set twice."""
     gradient = CostNudging(adaptation=Adaptation())
     assert "adaptation" not in gradient.plain()
-    assert "adaptation" not in gradient_options(CostNudging)
+    assert "adaptation" not in CostNudging.option_names()
     with pytest.raises(ConfigError, match=r"^adaptation: unknown option `adaptation`"):
         gradient_from({"name": "cost", "adaptation": None})
 
