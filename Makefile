@@ -20,7 +20,7 @@ install: .venv/installed  ## set up .venv with pinned versions (a few minutes, s
 run: install  ## the main job: compare strategies on class-incremental digits, results in mlflow.db
 	$(BIN)/clep compare
 
-test: install  ## the tests (no network, under 10 minutes on 2 cores)
+test: install  ## the tests (no network, about 8 minutes on 2 cores)
 	$(BIN)/python -m pytest
 
 test-slow: install  ## the tests that take minutes or start a server

@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         sub = commands.add_parser(command.name, help=command.help)
-        _documented(sub, f"{command.help} {command.prints}", command.examples, command.keys)
+        _documented(sub, f"{command.help} {command.prints}", command.examples, command.meanings())
         sub.usage = f"clep {command.name} [-h] [options] {command.usage}"
         sub.set_defaults(command=command, json=False)
         for argument in command.arguments:
@@ -112,7 +112,11 @@ def _documented(
     lines: list[str] = []
     if keys:
         width = max(map(len, keys))
-        lines += ["keys to know:", *(f"  {key:{width}}  {meaning}" for key, meaning in keys.items()), ""]
+        indent = " " * (width + 4)
+        lines += ["keys to know:"]
+        for key, meaning in keys.items():
+            lines += textwrap.wrap(meaning, 100, initial_indent=f"  {key:{width}}  ", subsequent_indent=indent)
+        lines += [""]
     lines += ["examples:"]
     for example, meaning in examples.items():
         lines += [f"  # {meaning}", f"  {example}"]

@@ -1,7 +1,7 @@
 """Columns of tables, for `clep compare`, claims and CSV files: a number of a cell, and how to write it.
 
 A `Column` is a function of a `Row`, and a row is a cell with the runs of its seeds. To add a column to the table of
-`clep compare`, append it to `COMPARISON`; to make it available to claims, add it to `COLUMNS`.
+`clep compare`, append it to `COMPARISON`, and `--json` has it too; to make it available to claims, add it to `COLUMNS`.
 """
 
 import functools
@@ -79,11 +79,12 @@ class Column:
     """A number of a cell.
 
     Attributes:
-        name: its name in claims, and its heading in CSV files.
-        title: its heading in tables.
+        name: its name in claims and in JSON, and its heading in CSV files.
+        title: its heading in tables; empty to leave it out of them.
         of_cell: its value, None if it is undefined.
         form: format specification of the value.
         write: replaces `form` to write more than the value, e.g. a standard deviation beside it.
+        detail: replaces the value in JSON, for the same purpose.
         of_run: its value in one run, if it has one.
         higher_is_better: whether the higher of two values is better.
         needs: the key of the configuration that switches its measurement on.
@@ -100,6 +101,7 @@ class Column:
     of_cell: Callable[[Row], Any]
     form: str = ".4f"
     write: Callable[[Row], str] | None = None
+    detail: Callable[[Row], Any] | None = None
     of_run: Callable[[Run], float | None] | None = None
     higher_is_better: bool = False
     needs: str = ""
@@ -114,6 +116,16 @@ class Column:
             ('0.250', '-')
         """
         return self.write(row) if self.write else self.format(self.of_cell(row))
+
+    def json(self, row: Row) -> Any:
+        """The column's entry in JSON, as plain containers.
+
+        Example:
+            >>> from clep.columns import COLUMNS, Row
+            >>> COLUMNS["worst"].json(Row("naive", [{"status": "FINISHED", "seed": 0, "accuracy": 0.25}]))
+            0.25
+        """
+        return self.detail(row) if self.detail else self.of_cell(row)
 
     def format(self, value: float | None) -> str:
         """A value as the table shows it, `-` for None."""
@@ -292,16 +304,28 @@ def _accuracy_or_remark(row: Row) -> str:
 
 
 def _with_deviation(key: str, title: str) -> Column:
-    return Column(key, title, mean(of(key)), write=lambda row: plus_minus(row.over_seeds(of(key)), "+-"))
+    return Column(
+        key,
+        title,
+        mean(of(key)),
+        ".3f",
+        write=lambda row: plus_minus(row.over_seeds(of(key)), "+-"),
+        detail=lambda row: row.over_seeds(of(key)),
+        of_run=of(key),
+    )
 
 
 COMPARISON = (
     _with_deviation("accuracy", "final accuracy"),
     _with_deviation("forgetting", "forgetting"),
+    _with_deviation("backward_transfer", ""),
     _with_deviation("learned_accuracy", "learned accuracy"),
-    Column("seeds", "seeds", lambda row: len(row.finished), write=_seeds),
+    Column("status", "seeds", lambda row: row.status, write=_seeds),
 )
-"""Columns of the table of `clep compare`, after the cell's name."""
+"""Columns of `clep compare`, after the cell's name, in its table and in its JSON.
+
+`clep run` prints those of a single run. The last one says in JSON how the runs ended, and in the table how many count.
+"""
 
 _STD = Column("std", "std over seeds", std)
 _FORGETTING = Column("forgetting", "forgetting", mean(of("forgetting")), ".3f")

@@ -7,13 +7,15 @@ imported only when a command runs.
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from clep import config
+from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.config import Config
 from clep.errors import ConfigError, within
+from clep.schema import meaning
 
 
 class Printable(Protocol):
@@ -52,7 +54,7 @@ class Command:
         examples: command line -> what it does.
         arguments: what it takes.
         call: calls the pipeline with the parsed arguments and returns the result.
-        keys: keys of the configuration that matter most for it -> what they mean.
+        keys: keys of the configuration that matter most for it; those in `HINTS` stand for several.
         hint: a line below the printed text, with arguments filled in.
     """
 
@@ -63,8 +65,19 @@ class Command:
     examples: Mapping[str, str]
     arguments: Sequence[Argument]
     call: Callable[[argparse.Namespace], Any]
-    keys: Mapping[str, str] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
     hint: str = ""
+
+    def meanings(self) -> dict[str, str]:
+        """Each of its keys -> what it means."""
+        return {key: HINTS.get(key) or meaning(key) for key in self.keys}
+
+
+HINTS = {
+    "strategy.NAME.KEY": "a parameter of a strategy; `clep show strategies=NAME` prints them all",
+    "stream, network": "what to learn and with what; names from `clep list`",
+}
+"""Entries among the keys of a command that stand for several keys."""
 
 
 @dataclass(frozen=True)
@@ -202,12 +215,7 @@ COMMANDS = (
         },
         arguments=(_CONFIG, _JSON),
         call=run,
-        keys={
-            "strategies": "what to train with, as in [awake_rehearsal,sleep_replay]; see `clep list strategies`",
-            "strategy.NAME.KEY": "a parameter of a strategy; `clep show strategies=NAME` prints them all",
-            "stream, network": "what to learn and with what; names from `clep list`",
-            "seed": "seeds everything: weights, class order, batches",
-        },
+        keys=("strategies", "strategy.NAME.KEY", "stream, network", "seed"),
     ),
     Command(
         name="compare",
@@ -231,11 +239,7 @@ COMMANDS = (
             _JSON,
         ),
         call=compare,
-        keys={
-            "cells": "the sets of strategies to compare, one row each, as in [[naive],[awake_rehearsal,sleep_replay]]",
-            "seeds": "every cell runs once with each seed, as in [0,1,2]",
-            "workers": "how many runs train at a time, each in its own process",
-        },
+        keys=("cells", "seeds", "workers"),
     ),
     Command(
         name="reproduce",
@@ -259,7 +263,7 @@ COMMANDS = (
             _JSON,
         ),
         call=reproduce,
-        keys={"workers": "how many runs train at a time", "data.root": "folder of the data sets"},
+        keys=("workers", "data.root"),
     ),
     Command(
         name="tune",
@@ -281,19 +285,15 @@ COMMANDS = (
             _JSON,
         ),
         call=tune,
-        keys={
-            "tune.trials": "how many trials to finish",
-            "tune.seeds": "the seeds to average each trial over",
-            "tune.space": "key -> range; by default the ranges that the strategies declare",
-            "workers": "how many seeds of a trial train at a time",
-        },
+        keys=("tune.trials", "tune.seeds", "tune.space", "workers"),
         hint="Use the best configuration: clep run {output}",
     ),
     Command(
         name="steps",
         help="Train a network, then measure how many relaxation steps its gradient needs.",
         prints="Prints, as Markdown, the fewest steps at which the gradient reaches a given cosine to backpropagation "
-        "through time, and how many steps a tolerance of the free phase saves.",
+        "through time, and how many steps a tolerance of the free phase saves. It measures with `learner.beta` and "
+        "with a beta of 0.1.",
         usage="[CONFIG] [key=value ...]",
         examples={
             "clep steps": "the default network, on digits",
@@ -302,7 +302,7 @@ COMMANDS = (
         },
         arguments=(_CONFIG, _JSON),
         call=steps,
-        keys={"learner.beta": "size of the nudge; 0.1 is measured too"},
+        keys=("learner.beta",),
     ),
     Command(
         name="bench",
@@ -321,7 +321,7 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": "mlp1, mlp2, mlp1_long, conv4, sleep (default: all but sleep)",
+                    "help": f"{', '.join((*UPDATES, *SLEEPS))} (default: all but {', '.join(SLEEPS)})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),
@@ -340,6 +340,7 @@ COMMANDS = (
                 "what",
                 {"nargs": "?", "metavar": "WHAT", "choices": SECTIONS, "help": f"one of {', '.join(SECTIONS)}"},
             ),
+            _JSON,
         ),
         call=list_names,
     ),
@@ -353,7 +354,7 @@ COMMANDS = (
             "clep show strategies=sleep_replay": "every parameter of a strategy too",
             "clep show mnist network=ep learner.epochs=3 > my.yaml": "a file to edit",
         },
-        arguments=(_CONFIG,),
+        arguments=(_CONFIG, _JSON),
         call=show,
     ),
 )

@@ -2,8 +2,9 @@
 
     dataclass defaults <- configs/strategy/<name>.yaml <- CONFIG <- key=value
 
-`stream=name` and `network=name` pick a file of `configs/<group>/`, or a YAML file by its path. The file ranks just
-below the layer that names it: `network=ep` beats what CONFIG says about the same keys, `network.bias=true` beats both.
+`stream=name` picks a data set and `network=name` a file of `configs/network/`; both also take the path of a YAML file
+with keys of their section. The file ranks just below the layer that names it: `network=ep` beats what CONFIG says about
+the same keys, `network.bias=true` beats both.
 The file of a network may have a `learner` section with what its learning rule needs.
 """
 
@@ -23,6 +24,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from clep.checks import unknown
+from clep.datasets.names import DATASETS
 from clep.errors import ConfigError
 from clep.renames import branches_without_feedback, renamed, with_new_keys
 from clep.schema import Config, check, construct, misfits
@@ -42,7 +44,7 @@ __all__ = [
 ]
 
 DEFAULT_PIPELINE = "class_incremental"
-# The groups that pick a file, and their default picks.
+# The sections that a name can stand for, and their default names.
 _GROUPS = {"stream": StreamSpec.name, "network": NetworkSection.name}
 
 
@@ -96,7 +98,12 @@ def label(strategies: Sequence[str]) -> str:
 
 
 def builtin(group: str) -> dict[str, str]:
-    """Return the names of the YAML files in `configs/<group>/`, sorted, and what their first line says."""
+    """Return the names of a group, sorted, and a line about each.
+
+    Streams are the data sets. Everything else is a YAML file in `configs/<group>/`, and the line is its first.
+    """
+    if group == "stream":
+        return {name: DATASETS[name].about for name in sorted(DATASETS)}
     folder = resources.files("clep.configs") / group
     files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
     texts = {file.name[:-5]: file.read_text(encoding="utf-8") for file in files if file.name.endswith(".yaml")}
@@ -206,7 +213,8 @@ def _composed(*sources: _Layer) -> Config:
         if name not in builtin(group):
             text = f"{group}.name: {unknown(name, builtin(group), group)}, or a path that ends in .yaml"
             raise ConfigError(text + _set_in(layers, f"{group}.name"))
-        layers.insert(at, _shipped(group, name, group))
+        if group != "stream":  # a data set has no values besides its name
+            layers.insert(at, _shipped(group, name, group))
     if branches_without_feedback([layer.values for layer in layers]):
         layers.append(_Layer(None, {"network": {"feedback": "dendritic"}}))
     config = _merged(layers)

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from clep import metric_names, metrics, report, tracking
+from clep import metric_names, metrics, report, run_names, tracking
 from clep.config import Config, label, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
@@ -22,11 +22,6 @@ from clep.training import Training, TrainingResult
 CHECKPOINT = "learner.ckpt"
 """Name of the artifact that `clep.load` reads."""
 _HIDDEN_SAMPLES = 500
-
-
-def run_name(config: Config) -> str:
-    """What MLflow calls a run."""
-    return f"{label(config.strategies)} seed {config.seed}"
 
 
 @contextmanager
@@ -48,7 +43,7 @@ def recorded(
     with tracking.Run(
         uri,
         tracking.prepare(uri, config.tracking.experiment),
-        run_name(config),
+        run_names.of_run(config),
         tags=_tags(config, stream) | dict(tags or {}),
         params=tracking.flatten(to_dict(config)),
         parent_run_id=parent_run_id,

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from clep import metrics, tables
+from clep import tables
 from clep.columns import COMPARISON, Column, Row
 from clep.config import Config, label
 from clep.errors import DivergenceError
@@ -16,10 +16,6 @@ from clep.metrics import none_if_nan
 FILE = "result.json"
 """Name of the artifact with the fields of a run's `Result`."""
 
-SUMMARISED = ("accuracy", "forgetting", "backward_transfer", "learned_accuracy")
-"""The fields of a `Result` that comparisons summarise over seeds."""
-
-_TOLD = ("accuracy", "forgetting", "learned_accuracy")  # printed by `Result.to_text`
 _INDENT = 18
 
 
@@ -126,7 +122,9 @@ class Result:
             seconds           total 2.0
         """
         facts = {"strategies": self.label, "seed": self.seed, "status": self.status}
-        facts |= {key.replace("_", " "): _number(getattr(self, key)).strip() for key in _TOLD}
+        run = self.to_json()
+        told = [(column, column.of_run) for column in COMPARISON if column.title and column.of_run]
+        facts |= {column.name.replace("_", " "): column.format(of_run(run)) for column, of_run in told}
         facts |= {"accuracy matrix": "(row: trained up to this experience; column: tested on this one)"}
         rows = ["  ".join(map(_number, row)) for row in self.accuracy_matrix]
         lines = [*(f"{name:{_INDENT}}{fact}" for name, fact in facts.items()), *(" " * _INDENT + row for row in rows)]
@@ -175,11 +173,11 @@ class Comparison:
 
     @property
     def table(self) -> list[dict[str, Any]]:
-        """For each cell, mean and standard deviation (ddof 1) over seeds that finished, and the worst status."""
+        """For each cell, the columns of the comparison: mean and standard deviation (ddof 1) over the seeds that
+        finished, and the first status of a run that did not."""
         return [
             {key: row.runs[0][key] for key in ("label", "strategies", "network", "stream")}
-            | {"status": row.status}
-            | {key: metrics.mean_std(run[key] for run in row.runs) for key in SUMMARISED}
+            | {column.name: column.json(row) for column in COMPARISON}
             for row in self.rows
         ]
 

@@ -67,7 +67,9 @@ class Config(Spec):
     stream: StreamSpec = option(StreamSpec(), "the data set and its experiences")
     network: NetworkSection = option(NetworkSection(), "the network between the inputs and the classes of the stream")
     learner: LearnerSpec = option(LearnerSpec(), "gradient, optimiser and length of training")
-    strategies: list[str] = option([], "the set of strategies to train with; [] means [naive]")
+    strategies: list[str] = option(
+        [], "the set of strategies to train with, as in [awake_rehearsal,sleep_replay]; [] means [naive]"
+    )
     strategy: dict[str, dict[str, Any]] = option({}, "parameters of each strategy, by its name")
     seed: int = option(0, "seed for everything random in a run", "[0, inf)")
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where tensors live; `auto` uses a GPU if there is one")
@@ -75,7 +77,7 @@ class Config(Spec):
     data: DataSection = option(DataSection(), "where data sets are stored")
     tracking: TrackingSection = option(TrackingSection(), "where MLflow records")
     cells: list[list[str]] = option(
-        [cell.split("+") for cell in _CELLS.split()], "sets of strategies that `clep compare` compares"
+        [cell.split("+") for cell in _CELLS.split()], "sets of strategies that `clep compare` compares, one row each"
     )
     seeds: list[int] = option([0, 1, 2], "seeds for each cell of `clep compare`", "[0, inf)")
     workers: int = option(2, "number of processes that run cells or trials in parallel", "[1, inf)")
@@ -174,6 +176,30 @@ def key_paths(schema: Any = Config, prefix: str = "") -> list[str]:
         if dataclasses.is_dataclass(kind):
             paths += key_paths(kind, f"{prefix}{name}.")
     return paths
+
+
+def meaning(path: str) -> str:
+    """What a key means, in the words of its option.
+
+    Args:
+        path: of a key, sections included.
+
+    Raises:
+        ConfigError: for an unknown key, with the nearest one.
+
+    Example:
+        >>> meaning("learner.batch_size")
+        'samples per batch'
+    """
+    kind: Any = Config
+    text = ""
+    for name in path.split("."):
+        is_section = isinstance(kind, type) and issubclass(kind, Spec)
+        options = {field.name: field for field in kind.options()} if is_section else {}
+        if name not in options:
+            raise ConfigError(f"{path}: {unknown(name, options, 'key')}")
+        kind, text = hints_of(kind)[name], options[name].metadata["meaning"]
+    return text
 
 
 def check(config: Config) -> None:

@@ -10,6 +10,10 @@ from clep.columns import CSV, Column, Row, Run
 def plain(rows: Iterable[Row], columns: Sequence[Column]) -> str:
     """A table with aligned columns, the names of the cells first.
 
+    Args:
+        rows: the cells.
+        columns: those without a title are left out.
+
     Example:
         >>> from clep.columns import COLUMNS, Row
         >>> rows = [Row("naive", [{"seed": 0, "status": "FINISHED", "accuracy": 0.25}]), Row("joint", [])]
@@ -19,8 +23,9 @@ def plain(rows: Iterable[Row], columns: Sequence[Column]) -> str:
         naive  0.250
         joint  -
     """
-    lines = [["cell", *(column.title for column in columns)]]
-    lines += [[row.label, *(column.text(row) for column in columns)] for row in rows]
+    titled = [column for column in columns if column.title]
+    lines = [["cell", *(column.title for column in titled)]]
+    lines += [[row.label, *(column.text(row) for column in titled)] for row in rows]
     widths = [max(map(len, entries)) for entries in zip(*lines, strict=True)]
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)

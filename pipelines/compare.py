@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clep.pipelines import class_incremental
 
-from clep import tracking
+from clep import run_names, tracking
 from clep.comparison import Cell, Ledger, check, page, plan, run_missing
 from clep.config import Config, label, replace, to_dict, to_yaml
 from clep.results import Comparison
@@ -35,7 +35,7 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     with tracking.Run(
         uri,
         experiment_id,
-        f"compare {config.stream.name}: {len(cells)} cells x {len(config.seeds)} seeds",
+        run_names.of_comparison(config),
         tags=tracking.provenance()
         | {"stream": config.stream.name, "network": config.network.name, "comparison": "true"},
         params=tracking.flatten(to_dict(config)),

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from clep.pipelines import class_incremental
 
-from clep import claims, tracking
+from clep import claims, run_names, tracking
 from clep.claims import Claim, Table
 from clep.columns import check_needs
 from clep.comparison import Ledger, check, page, plan, run_missing
@@ -55,7 +55,7 @@ def run(
     with tracking.Run(
         uri,
         experiment_id,
-        f"reproduce {name}",
+        run_names.of_claim(name),
         tags=tracking.provenance() | {"claim": name},
         params={"command": command},
     ) as parent:

@@ -8,7 +8,7 @@ import optuna
 import torch
 from optuna.trial import TrialState
 
-from clep import metric_names, metrics, progress, search, tracking
+from clep import metric_names, metrics, progress, run_names, search, tracking
 from clep.build import build_stream, build_training, resolved
 from clep.config import Config, label, replace, to_yaml
 from clep.errors import DivergenceError, TrialsFailedError
@@ -45,10 +45,13 @@ def run(config: Config) -> Tuned:
     uri = tracking.tracking_uri(config.tracking.uri)
     experiment_id = tracking.prepare(uri, config.tracking.experiment)
     study = search.open_study(base, space, uri)
-    name = f"tune {label(base.strategies)} on {base.stream.name}"
     tags = tracking.provenance() | {"tune": study.study_name, "strategies": label(base.strategies)}
     with tracking.Run(
-        uri, experiment_id, name, tags=tags, params=tracking.flatten({"space": space, "trials": config.tune.trials})
+        uri,
+        experiment_id,
+        run_names.of_search(base),
+        tags=tags,
+        params=tracking.flatten({"space": space, "trials": config.tune.trials}),
     ) as parent:
         done, failures = len(search.finished(study)), 0
         with progress.bar(total=config.tune.trials, initial=done, desc="trials", unit="trial") as bar:
@@ -88,7 +91,12 @@ def _trial(
         values = search.suggest(trial, space)
         changed = replace(base, **search.changes(values, base))
         with tracking.Run(
-            uri, experiment_id, f"trial {trial.number}", tags={}, params=values, parent_run_id=parent_run_id
+            uri,
+            experiment_id,
+            run_names.of_trial(trial.number),
+            tags={},
+            params=values,
+            parent_run_id=parent_run_id,
         ) as record:
             scores = list(_scores(changed))
             error = next((score for score in scores if isinstance(score, str)), None)

@@ -12,10 +12,10 @@ import clep.pipelines
 import pytest
 import yaml
 
-from clep import build, config, strategy
+from clep import build, config, schema, strategy
+from clep.bench.cases import SLEEPS, UPDATES
 from clep.cli import COMMANDS, main, parse
 from clep.errors import ClepError, ConfigError, DataError, DivergenceError, MissingExtraError
-from clep.tracking import flatten
 
 VALUES = {"status": "FINISHED", "accuracy": 0.745, "forgetting": None}
 OPEN = "Open the results: ui sqlite:///mlflow.db"
@@ -167,7 +167,7 @@ def test_nothing_is_run_when_the_config_is_wrong(pipelines, capsys):
     assert err.startswith("clep: error: learner.epoch: unknown key `epoch`; did you mean `epochs`?")
 
 
-@pytest.mark.parametrize("words", ["", "rum", "run --jsn", "list cells", "list --json", "list streams networks"])
+@pytest.mark.parametrize("words", ["", "rum", "run --jsn", "list cells", "list --jsn", "list streams networks"])
 def test_a_usage_error_exits_with_2_and_prints_nothing_on_stdout(capsys, words):
     assert main(words.split()) == 2
     out, err = capsys.readouterr()
@@ -190,6 +190,7 @@ def test_the_help_of_a_command_teaches_it(capsys, command):
     assert row.prints in " ".join(shown.split())
     assert all(f"  {example}\n" in shown for example in row.examples)
     assert all(f"  {key} " in shown for key in row.keys)
+    assert all(meaning in " ".join(shown.split()) for meaning in row.meanings().values())
     assert shown.rstrip().endswith(
         "exit codes: 0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted"
     )
@@ -226,10 +227,20 @@ def test_every_example_of_the_help_parses(example):
 
 
 def test_every_key_to_know_is_a_key():
-    known = {*flatten(config.to_dict(config.compose()))}
     for row in COMMANDS:
         for key in [key for keys in row.keys for key in keys.split(", ") if key != "strategy.NAME.KEY"]:
-            assert any(path == key or path.startswith(f"{key}.") for path in known), key
+            assert key in schema.key_paths()
+
+
+def test_a_key_to_know_is_explained_by_its_option(capsys):
+    """A second text would go its own way."""
+    main(["tune", "--help"])
+    assert f"  tune.seeds   {schema.meaning('tune.seeds')}\n" in capsys.readouterr().out
+
+
+def test_the_help_of_bench_names_every_case(capsys):
+    main(["bench", "--help"])
+    assert f"{', '.join([*UPDATES, *SLEEPS])} (default: all but sleep)" in " ".join(capsys.readouterr().out.split())
 
 
 def test_the_version_is_that_of_the_package(capsys):
@@ -248,6 +259,16 @@ def shown(capsys, tmp_path, *words):
 def test_show_prints_yaml_that_composes_to_the_same_config(capsys, tmp_path):
     path, _ = shown(capsys, tmp_path, "mnist", "network=ep", "learner.epochs=3")
     assert config.compose(path) == config.compose("mnist", ["network=ep", "learner.epochs=3"])
+
+
+def test_show_as_json_is_the_same_configuration(capsys):
+    assert main(["show", "mnist", "learner.epochs=3", "--json"]) == 0
+    assert config.compose(json.loads(capsys.readouterr().out)) == config.compose("mnist", ["learner.epochs=3"])
+
+
+@pytest.mark.parametrize("command", [row.name for row in COMMANDS])
+def test_every_command_can_print_json(command):
+    assert parse([command, "--json"]).json
 
 
 @pytest.mark.parametrize("name", sorted({*strategy.names()} - {"gem"}))

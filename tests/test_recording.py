@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from clep import config, metric_names, metrics, recording
+from clep import metric_names, metrics
 from clep.measuring import ExperienceReport
 from clep.recording import epoch_accuracies, experience_metrics
 from clep.strategy import Memory
@@ -80,8 +80,3 @@ def test_the_first_experience_has_no_forgetting():
 
 def test_accuracy_after_an_epoch_is_over_the_classes_seen_so_far():
     assert epoch_accuracies(report(), SIZES) == pytest.approx([(2 + 18) / 40, (3 + 21) / 40])
-
-
-def test_a_run_is_named_by_its_strategies_and_its_seed():
-    composed = config.compose(None, ["strategies=[awake_rehearsal,sleep_replay]", "seed=3"])
-    assert recording.run_name(composed) == "awake_rehearsal+sleep_replay seed 3"

@@ -1,8 +1,10 @@
 """What pipelines return, as text and as JSON."""
 
 import json
+from dataclasses import replace
 
-from clep.columns import chosen
+from clep import results
+from clep.columns import COMPARISON, chosen
 from clep.results import Comparison, Result
 
 RUN = Result(
@@ -64,6 +66,29 @@ def test_a_comparison_says_which_runs_failed_and_why():
     assert comparison(RUN, FAILED).failures == ["naive, seed 0: FAILED: DivergenceError: boom"]
     assert comparison(RUN, FAILED).failed
     assert not comparison(RUN).failed
+
+
+def test_the_json_of_a_comparison_has_its_columns_with_their_deviations():
+    row = comparison(RUN, FAILED, RUN).to_json()["table"][0]
+    assert row == {
+        "label": "awake_rehearsal+sleep_replay",
+        "strategies": ["awake_rehearsal", "sleep_replay"],
+        "network": "hts_ep",
+        "stream": "digits",
+        "status": "FINISHED",
+        "accuracy": {"mean": 0.745, "std": 0.0, "n": 2},
+        "forgetting": {"mean": None, "std": None, "n": 0},
+        "backward_transfer": {"mean": -0.2, "std": 0.0, "n": 2},
+        "learned_accuracy": {"mean": 0.931, "std": 0.0, "n": 2},
+    }
+
+
+def test_a_column_added_to_the_comparison_appears_in_json_and_in_the_text_of_a_run(monkeypatch):
+    added = (*COMPARISON, *chosen(["worst", "residual"]))
+    monkeypatch.setattr(results, "COMPARISON", added)
+    (row,) = comparison(replace(RUN, residual=0.01)).table
+    assert (row["worst"], row["residual"]) == (0.745, 0.01)
+    assert "residual          1.0e-02" in replace(RUN, residual=0.01).to_text().splitlines()
 
 
 def test_the_columns_of_a_comparison_can_be_chosen():

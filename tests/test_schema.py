@@ -4,7 +4,8 @@ import pytest
 
 from clep.config import compose
 from clep.errors import ConfigError
-from clep.schema import Config, construct, key_paths, misfits
+from clep.schema import Config, construct, key_paths, meaning, misfits
+from clep.specs import LearnerSpec
 
 
 def message(source, *overrides: str) -> str:
@@ -215,3 +216,19 @@ def test_a_spec_is_made_of_plain_values_and_integers_become_floats():
     assert made == construct(Config, made.plain())
     with pytest.raises(ConfigError, match=r"^network\.time_step\.mean: expected a number in \(0, 1\], got 2"):
         construct(Config, {"network": {"time_step": {"mean": 2}}})
+
+
+def test_every_key_has_a_meaning():
+    assert all(meaning(path) for path in key_paths())
+    assert meaning("learner.lr") == LearnerSpec.__dataclass_fields__["lr"].metadata["meaning"]
+
+
+@pytest.mark.parametrize(("path", "nearest"), [("learner.epoch", "epochs"), ("sed", "seed")])
+def test_the_meaning_of_an_unknown_key_is_refused_with_the_nearest(path, nearest):
+    with pytest.raises(ConfigError, match=rf"^{path}: unknown key .* did you mean `{nearest}`"):
+        meaning(path)
+
+
+def test_a_value_has_no_keys_below_it():
+    with pytest.raises(ConfigError, match=r"^seed\.x: unknown key `x`"):
+        meaning("seed.x")

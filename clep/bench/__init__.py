@@ -1,67 +1,17 @@
 """How fast clep is: whole updates against an autograd baseline, and a sleep against a torch loop."""
 
-import os
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it once, at import
+__all__ = ["Timings", "bench"]
 
-import torch
-
-from clep import progress
-from clep.bench import sleep, updates
-from clep.bench.sleep import SleepTiming
-from clep.bench.updates import Timing
-from clep.checks import check, one_of
+if TYPE_CHECKING:
+    from clep.bench.running import Timings, bench
 
 
-@dataclass(frozen=True)
-class Timings:
-    """The result of `bench`.
+def __getattr__(name: str) -> Any:
+    # Timing needs torch; the names in `clep.bench.cases` do not.
+    if name not in __all__:
+        raise AttributeError(f"module 'clep.bench' has no attribute '{name}'; public names: {', '.join(__all__)}")
+    from clep.bench import running
 
-    Attributes:
-        timings: one per update, synchronous and asynchronous, and one per sleep.
-    """
-
-    timings: tuple[Timing | SleepTiming, ...]
-
-    def to_json(self) -> list[dict[str, Any]]:
-        """Plain containers."""
-        return [asdict(timing) for timing in self.timings]
-
-    def to_text(self) -> str:
-        """Updates as a table, sleeps in words."""
-        table = [timing for timing in self.timings if isinstance(timing, Timing)]
-        words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
-        return "\n".join([updates.format_updates(table), *words] if table else words)
-
-
-def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
-    """Time the cases; updates both synchronous and asynchronous.
-
-    Args:
-        cases: names of `updates.CASES` or `sleep.CASES`; all updates if empty.
-        threads: number of torch's threads.
-
-    Raises:
-        ConfigError: for an unknown case, or fewer than 1 thread.
-    """
-    for name in cases:
-        one_of("cases", name, [*updates.CASES, *sleep.CASES], "case")
-    check("threads", threads, int, "[1, inf)")
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        chosen = list(cases) or list(updates.CASES)
-        bar = progress.bar(chosen, desc="bench", unit="case")
-        return Timings(tuple(timing for name in bar for timing in _timings(name)))
-    finally:
-        torch.set_num_threads(before)
-
-
-def _timings(name: str) -> Iterator[Timing | SleepTiming]:
-    if name in updates.CASES:
-        yield from updates.time_updates(name)
-    else:
-        yield sleep.time_sleep(name)
+    return getattr(running, name)

@@ -15,33 +15,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clep.bench import cases
+from clep.bench.cases import SleepCase
 from clep.sleep import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
 
 _ROUNDS = 5
-
-
-@dataclass(frozen=True)
-class SleepCase:
-    """A network with random weights U(-1, 1) / sqrt(n_below), and a sleep.
-
-    Attributes:
-        sizes: layers from input to output.
-        input_spikes: expected number of input spikes per step.
-        thresholds: one for each layer above the input.
-        change: increment of the rule, in standard deviations of a layer's weights; the decrement is a third of it.
-        steps: steps of the sleep.
-        torch_steps: steps of the torch loop; its time is scaled to `steps`.
-    """
-
-    sizes: tuple[int, ...] = (784, 1200, 1200, 10)
-    input_spikes: float = 13.0
-    thresholds: tuple[float, ...] = (2.0, 0.1, 0.04)
-    change: float = 0.0005
-    steps: int = 25_000
-    torch_steps: int = 2_000
-
-
-CASES = {"sleep": SleepCase()}
 
 
 @dataclass(frozen=True)
@@ -71,8 +49,8 @@ class SleepTiming:
 
 
 def time_sleep(name: str) -> SleepTiming:
-    """Time one of `CASES` on torch's current number of threads; the event-driven side always uses one."""
-    case = CASES[name]
+    """Time one of `cases.SLEEPS` on torch's current number of threads; the event-driven side always uses one."""
+    case = cases.SLEEPS[name]
     rng = np.random.default_rng(0)
     weights = [
         (rng.uniform(-1.0, 1.0, (high, low)) / np.sqrt(low)).astype(np.float32) for low, high in pairwise(case.sizes)

@@ -9,38 +9,19 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-from clep.equilibrium import ORDERS, ConvLayer, Convolution, CostNudging, Dense, Network, SquaredError, TimeStep
+from clep.bench import cases
+from clep.bench.cases import Case
+from clep.equilibrium import ORDERS, Convolution, CostNudging, Dense, Network, SquaredError, TimeStep
 from clep.equilibrium.connections import Bilinear, Connection
 from clep.specs.network import Order
 
 _ROUNDS = 11
 _LR = 0.05
-
-
-@dataclass(frozen=True)
-class Case:
-    """A network and its phases, with the settings of the public code that the baseline stands for."""
-
-    sizes: tuple[Any, ...]
-    batch: int = 200
-    free_steps: int = 20
-    nudged_steps: int = 4
-    beta: float = 0.5
-
-
-_CONV4 = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (32, 64, 128, 128))
-CASES = {
-    "mlp1": Case((784, 512, 10)),
-    "mlp2": Case((784, 512, 512, 10)),
-    "mlp1_long": Case((784, 512, 10), free_steps=250, nudged_steps=30),
-    "conv4": Case(((3, 32, 32), *_CONV4, 10), batch=64),
-}
 
 
 @dataclass(frozen=True)
@@ -167,8 +148,8 @@ def _products(case: Case, relaxation: Order) -> Iterator[tuple[int, Callable[[],
 
 
 def time_updates(name: str) -> Iterator[Timing]:
-    """Time the updates of a case of `CASES`, synchronous and asynchronous."""
-    case = CASES[name]
+    """Time the updates of a case of `cases.UPDATES`, synchronous and asynchronous."""
+    case = cases.UPDATES[name]
     shape = (case.sizes[0],) if isinstance(case.sizes[0], int) else case.sizes[0]
     x, y = torch.rand(case.batch, *shape), torch.randint(case.sizes[-1], (case.batch,))
     for relaxation in ORDERS:

@@ -9,7 +9,11 @@ from clep.comparison.cells import Job
 from clep.results import FILE, Result
 
 JOB_TAG = "claim_job"
-"""The tag that holds the fingerprint of a run's job."""
+"""The tag that holds the fingerprint of a run's job.
+
+Jobs of `clep compare` have it too. Its name is older than theirs, from when only claims had jobs; another name would
+lose the runs that stores already hold.
+"""
 
 
 class Ledger:

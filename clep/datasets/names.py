@@ -1,4 +1,4 @@
-"""The data sets by name, one row each: where the loader is, and what a path means.
+"""The data sets by name, one row each: what it is, where the loader is, and what a path means.
 
 Nothing here imports torch, so checking a configuration takes no time.
 """
@@ -15,28 +15,52 @@ class Row:
     """A data set.
 
     Attributes:
+        about: what it is, in one line of `clep list streams`.
         loader: its loader as `module:function`, called as `loader(root, download)`, or `loader(path)` if it has a path.
         path: what its path names, for data sets in the user's own files; None for all others.
         example: an example of such a path.
     """
 
+    about: str
     loader: str
     path: str | None = None
     example: str | None = None
 
 
 DATASETS = {
-    "digits": Row("clep.datasets.digits:digits"),
-    "mnist": Row("clep.datasets.idx:mnist"),
-    "fashion_mnist": Row("clep.datasets.idx:fashion_mnist"),
-    "kmnist": Row("clep.datasets.idx:kmnist"),
-    "cifar10": Row("clep.datasets.cifar10:cifar10"),
-    "npz": Row("clep.datasets.npz:npz", "the file with x_train, y_train, x_test and y_test", "FILE.npz"),
+    "digits": Row(
+        "1 797 handwritten digits of 8 x 8 pixels from scikit-learn; needs no download", "clep.datasets.digits:digits"
+    ),
+    "mnist": Row(
+        "MNIST: 70 000 handwritten digits of 28 x 28 pixels; downloads 12 MB on first use", "clep.datasets.idx:mnist"
+    ),
+    "fashion_mnist": Row(
+        "Fashion-MNIST: 70 000 pieces of clothing, 28 x 28 pixels; downloads 30 MB on first use",
+        "clep.datasets.idx:fashion_mnist",
+    ),
+    "kmnist": Row(
+        "Kuzushiji-MNIST: 70 000 cursive Japanese characters, 28 x 28 pixels; downloads 21 MB on first use",
+        "clep.datasets.idx:kmnist",
+    ),
+    "cifar10": Row(
+        "CIFAR-10: 60 000 colour photographs of 32 x 32 pixels; downloads 170 MB on first use",
+        "clep.datasets.cifar10:cifar10",
+    ),
+    "npz": Row(
+        "Your own arrays: stream.path=FILE.npz with x_train, y_train, x_test, y_test",
+        "clep.datasets.npz:npz",
+        path="the file with x_train, y_train, x_test and y_test",
+        example="FILE.npz",
+    ),
     "folder": Row(
-        "clep.datasets.image_folder:folder", "the folder with train/CLASS/IMAGE and test/CLASS/IMAGE", "FOLDER"
+        "Your own images: stream.path=FOLDER with train/CLASS/*.png or *.jpg and test/CLASS/*, "
+        "or train.zip and test.zip",
+        "clep.datasets.image_folder:folder",
+        path="the folder with train/CLASS/IMAGE and test/CLASS/IMAGE",
+        example="FOLDER",
     ),
 }
-"""Every data set that `load` and `clep.stream` know."""
+"""Every data set that `load`, `clep.stream` and `stream=NAME` know."""
 
 
 def check(name: str, path: str | Path | None = None) -> None:

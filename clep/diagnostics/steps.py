@@ -43,7 +43,7 @@ class Need:
 
 
 @dataclass(frozen=True)
-class Stop:
+class ToleranceEffect:
     """The effect of a tolerance of the free phase: the steps taken, and the cosine with converged nudged phases."""
 
     relaxation: str
@@ -68,7 +68,7 @@ class Steps:
     ceiling: dict[float, float]
     bfloat16: dict[float, float]
     needs: list[Need]
-    stops: list[Stop]
+    stops: list[ToleranceEffect]
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers."""
@@ -135,7 +135,7 @@ def measure(
             stopped, steps = probe.gradient(
                 LinearNudging(min(betas)), _CONVERGED, _CONVERGED, order, tolerance=tolerance
             )
-            stops.append(Stop(order, tolerance, steps, cosine(stopped, reference)))
+            stops.append(ToleranceEffect(order, tolerance, steps, cosine(stopped, reference)))
     return Steps(accuracy, ceiling, bfloat16, needs, stops)
 
 

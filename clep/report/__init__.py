@@ -4,9 +4,9 @@ The `*_figure` functions build figures and the `plot_*` functions write them. Ma
 """
 
 from clep.report.accuracy_matrix import accuracy_matrix_figure, plot_accuracy_matrix, write_matrix_csv
-from clep.report.comparison import comparison_figure, plot_comparison
+from clep.report.comparison import comparison_figure
 from clep.report.drawing import draw, drawn_for
-from clep.report.grid import grid_figure, plot_grid
+from clep.report.grid import grid_figure
 from clep.report.hidden_states import hidden_states_figure, plot_hidden_states
 
 __all__ = [
@@ -17,8 +17,6 @@ __all__ = [
     "grid_figure",
     "hidden_states_figure",
     "plot_accuracy_matrix",
-    "plot_comparison",
-    "plot_grid",
     "plot_hidden_states",
     "write_matrix_csv",
 ]

@@ -1,7 +1,6 @@
 """Strategies compared over seeds."""
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,12 +10,7 @@ from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from clep.columns import plus_minus
 from clep.metrics import mean_std
-from clep.report.drawing import COLOURS, GRID, INK, MARKERS, Runs, drawn_for, write
-
-
-def plot_comparison(runs: Runs, path: str | Path, *, classes: int) -> None:
-    """Write the comparison of several strategies over seeds as PNG; see `comparison_figure`."""
-    write(comparison_figure(runs, classes=classes), path)
+from clep.report.drawing import COLOURS, GRID, INK, MARKERS, Runs, drawn_for
 
 
 @drawn_for("comparison", "comparison")

@@ -1,19 +1,13 @@
 """The cells of a claim's grid along one of its axes."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.figure import Figure
 
-from clep.report.drawing import COLOURS, GRID, MARKERS, Runs, drawn_for, write
+from clep.report.drawing import COLOURS, GRID, MARKERS, Runs, drawn_for
 
 _DODGE = 0.025  # between the dots of two series in the same place, as a share of a number or of a step
-
-
-def plot_grid(rows: Runs, path: str | Path, *, over: str) -> None:
-    """Write the cells of a grid along its last axis as PNG; see `grid_figure`."""
-    write(grid_figure(rows, over=over), path)
 
 
 def grid_figure(rows: Runs, *, over: str) -> Figure:

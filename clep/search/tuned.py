@@ -27,11 +27,6 @@ class Tuned:
     tracking_uri: str
     parent_run_id: str
 
-    @property
-    def failed(self) -> bool:
-        """False: a search that fails raises an error instead."""
-        return False
-
     def to_json(self) -> dict[str, Any]:
         """Plain containers, without the configuration."""
         return {

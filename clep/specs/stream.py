@@ -20,7 +20,7 @@ class StreamSpec(Spec):
         'test'
     """
 
-    name: str = option("digits", "a file of configs/stream/, or the path of one")
+    name: str = option("digits", "a data set of `clep list streams`, or the path of a YAML file with these keys")
     experiences: int = option(
         5, "number of experiences; classes are dealt out in order, as evenly as they divide", "[1, inf)"
     )

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from clep import bench, cli
-from clep.bench import sleep, updates
-from clep.bench.sleep import SleepCase
+from clep.bench import cases, sleep, updates
+from clep.bench.cases import Case, SleepCase
 from clep.sleep import CompiledSimulation, Spikes
 
 SMALL = SleepCase((40, 30, 20, 5), 4.0, (0.5, 0.2, 0.02), change=0.01, steps=600, torch_steps=200)
@@ -17,7 +17,7 @@ SMALL = SleepCase((40, 30, 20, 5), 4.0, (0.5, 0.2, 0.02), change=0.01, steps=600
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(sleep, "CASES", {"sleep": SMALL})
+    monkeypatch.setattr(cases, "SLEEPS", {"sleep": SMALL})
     monkeypatch.setattr(sleep, "_ROUNDS", 2)
 
 
@@ -57,7 +57,7 @@ def test_the_torch_loop_is_said_to_be_scaled(quick, capsys):
 
 
 def test_without_a_case_updates_alone_are_timed(quick, monkeypatch):
-    monkeypatch.setattr(updates, "CASES", {"small": updates.Case((20, 15, 4), batch=6)})
+    monkeypatch.setattr(cases, "UPDATES", {"small": Case((20, 15, 4), batch=6)})
     monkeypatch.setattr(updates, "_ROUNDS", 2)
     assert [t.case for t in bench.bench().timings] == ["small", "small"]
     both = bench.bench(["small", "sleep"])

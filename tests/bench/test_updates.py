@@ -6,16 +6,17 @@ import pytest
 import torch
 
 from clep import bench, cli
-from clep.bench import updates
+from clep.bench import cases, updates
+from clep.bench.cases import Case
 from clep.equilibrium import ConvLayer
 from clep.errors import ConfigError
 
-SMALL = updates.Case((20, 15, 12, 4), batch=6)
+SMALL = Case((20, 15, 12, 4), batch=6)
 
 
 @pytest.fixture
 def quick(monkeypatch):
-    monkeypatch.setattr(updates, "CASES", {"small": SMALL})
+    monkeypatch.setattr(cases, "UPDATES", {"small": SMALL})
     monkeypatch.setattr(updates, "_ROUNDS", 2)
 
 
@@ -31,7 +32,7 @@ def test_the_explicit_update_equals_the_autograd_baseline():
 def test_the_explicit_update_of_convolutions_equals_the_autograd_baseline():
     """In double precision: in single precision rounding turns winners of max pooling around, on either side."""
     layers = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (4, 6))
-    case = updates.Case(((3, 8, 8), *layers, 4), batch=5)
+    case = Case(((3, 8, 8), *layers, 4), batch=5)
     x, y = torch.rand(5, 3, 8, 8, dtype=torch.float64), torch.randint(4, (5,))
     assert updates.update_difference(case, "synchronous", x, y) < 1e-10
 
@@ -42,7 +43,7 @@ def test_the_difference_is_one_when_the_updates_have_nothing_in_common(monkeypat
 
 
 def test_the_asynchronous_update_differs_only_as_far_as_neither_has_converged():
-    converged = updates.Case(SMALL.sizes, batch=6, free_steps=400, nudged_steps=400, beta=0.1)
+    converged = Case(SMALL.sizes, batch=6, free_steps=400, nudged_steps=400, beta=0.1)
     assert updates.update_difference(converged, "asynchronous", *batch()) < 1e-6
 
 
@@ -72,7 +73,7 @@ def test_json_has_the_fields_of_the_contract_and_asynchronous_takes_half_the_swe
 def test_an_update_takes_at_most_four_copies_of_the_states_and_the_drive_beside_its_gradients(name):
     """Free, upper and lower states and one buffer. A temporary of the weights' size, or a phase that keeps its
     trajectory, would pass every other test."""
-    case = updates.CASES[name]
+    case = cases.UPDATES[name]
     network = updates.network_of(case)
     x, y = torch.rand(case.batch, case.sizes[0]), torch.randint(10, (case.batch,))
     updates.explicit_update(network, case, x, y)  # what is made at its first use

@@ -6,7 +6,8 @@ from importlib import import_module
 
 import pytest
 
-from clep.config import builtin
+from clep.cli import main
+from clep.config import compose
 from clep.datasets import DATASETS, load, names
 from clep.errors import ConfigError
 
@@ -37,8 +38,17 @@ def test_every_row_has_a_loader_that_says_in_one_line_what_it_loads(name):
     assert "\n" not in loader.__doc__
 
 
-def test_every_row_is_a_stream_of_the_configuration():
-    assert set(DATASETS) == set(builtin("stream"))
+def test_a_row_is_all_that_a_data_set_needs_to_be_a_stream(monkeypatch, capsys):
+    monkeypatch.setitem(DATASETS, "letters", names.Row("All letters", "clep.datasets.digits:digits"))
+    assert compose(None, ["stream=letters"]).stream.name == "letters"
+    assert main(["list", "streams"]) == 0
+    assert ["letters", "All letters"] in [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
+    with pytest.raises(ConfigError, match=r"^stream\.name: unknown stream `leters`; did you mean `letters`\?"):
+        compose(None, ["stream=leters"])
+
+
+def test_a_row_says_in_one_line_what_it_is():
+    assert all(len(row.about) > 10 and "\n" not in row.about for row in DATASETS.values())
 
 
 @pytest.mark.parametrize(("name", "example"), [("npz", "FILE.npz"), ("folder", "FOLDER")])

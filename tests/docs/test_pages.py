@@ -10,7 +10,7 @@ import pytest
 
 import clep.equilibrium
 from clep import config, renames
-from clep.bench import sleep, updates
+from clep.bench import cases
 from clep.config import compose, to_dict
 from clep.tracking import flatten
 
@@ -52,7 +52,7 @@ def test_every_clep_command_of_the_pages_is_accepted(command):
         assert set(plain) <= LISTS
     else:
         assert name == "bench"
-        assert set(plain) <= {*updates.CASES, *sleep.CASES}
+        assert set(plain) <= {*cases.UPDATES, *cases.SLEEPS}
 
 
 def test_every_make_target_of_the_pages_exists():
@@ -110,7 +110,7 @@ def test_every_file_of_where_things_are_exists():
 
 def test_the_numbers_of_make_run_stand_in_one_place():
     """They are promised to the digit, so a second copy would be a second promise."""
-    row = re.search(r"^\| awake_rehearsal\+sleep_replay \|.*$", PAGES["README.md"], flags=re.MULTILINE).group()
+    row = re.search(r"^awake_rehearsal\+sleep_replay  .*$", PAGES["README.md"], flags=re.MULTILINE).group()
     assert [page for page, text in PAGES.items() if row in text] == ["README.md"]
 
 

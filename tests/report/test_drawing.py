@@ -14,7 +14,7 @@ from tests.report.test_comparison import RUNS
 
 
 def test_plots_are_png_files_of_readme_width(tmp_path):
-    report.plot_comparison(RUNS, tmp_path / "comparison.png", classes=10)
+    drawing.write(report.comparison_figure(RUNS, classes=10), tmp_path / "comparison.png")
     report.plot_accuracy_matrix(MATRIX, tmp_path / "matrix.png", title="naive, seed 0")
     with Image.open(tmp_path / "comparison.png") as image:
         assert (image.format, image.width) == ("PNG", 1200)

@@ -1,0 +1,52 @@
+"""What `clep bench` times, by name. Nothing here imports torch, so that the help can list the names."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from clep.specs.layers import ConvLayer
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network and its phases, with the settings of the public code that the baseline stands for."""
+
+    sizes: tuple[Any, ...]
+    batch: int = 200
+    free_steps: int = 20
+    nudged_steps: int = 4
+    beta: float = 0.5
+
+
+@dataclass(frozen=True)
+class SleepCase:
+    """A network with random weights U(-1, 1) / sqrt(n_below), and a sleep.
+
+    Attributes:
+        sizes: layers from input to output.
+        input_spikes: expected number of input spikes per step.
+        thresholds: one for each layer above the input.
+        change: increment of the rule, in standard deviations of a layer's weights; the decrement is a third of it.
+        steps: steps of the sleep.
+        torch_steps: steps of the torch loop; its time is scaled to `steps`.
+    """
+
+    sizes: tuple[int, ...] = (784, 1200, 1200, 10)
+    input_spikes: float = 13.0
+    thresholds: tuple[float, ...] = (2.0, 0.1, 0.04)
+    change: float = 0.0005
+    steps: int = 25_000
+    torch_steps: int = 2_000
+
+
+_CONV4 = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (32, 64, 128, 128))
+
+UPDATES = {
+    "mlp1": Case((784, 512, 10)),
+    "mlp2": Case((784, 512, 512, 10)),
+    "mlp1_long": Case((784, 512, 10), free_steps=250, nudged_steps=30),
+    "conv4": Case(((3, 32, 32), *_CONV4, 10), batch=64),
+}
+"""Updates, timed by `clep.bench.updates`."""
+
+SLEEPS = {"sleep": SleepCase()}
+"""Sleeps, timed by `clep.bench.sleep`."""

@@ -1,0 +1,68 @@
+"""Time the cases, and what comes of it."""
+
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # torch's profiler reads it once, at import
+
+import torch
+
+from clep import progress
+from clep.bench import cases as known
+from clep.bench import sleep, updates
+from clep.bench.sleep import SleepTiming
+from clep.bench.updates import Timing
+from clep.checks import check, one_of
+
+
+@dataclass(frozen=True)
+class Timings:
+    """The result of `bench`.
+
+    Attributes:
+        timings: one per update, synchronous and asynchronous, and one per sleep.
+    """
+
+    timings: tuple[Timing | SleepTiming, ...]
+
+    def to_json(self) -> list[dict[str, Any]]:
+        """Plain containers."""
+        return [asdict(timing) for timing in self.timings]
+
+    def to_text(self) -> str:
+        """Updates as a table, sleeps in words."""
+        table = [timing for timing in self.timings if isinstance(timing, Timing)]
+        words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
+        return "\n".join([updates.format_updates(table), *words] if table else words)
+
+
+def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
+    """Time the cases; updates both synchronous and asynchronous.
+
+    Args:
+        cases: keys of `UPDATES` or `SLEEPS` in `clep.bench.cases`; all updates if empty.
+        threads: number of torch's threads.
+
+    Raises:
+        ConfigError: for an unknown case, or fewer than 1 thread.
+    """
+    for name in cases:
+        one_of("cases", name, [*known.UPDATES, *known.SLEEPS], "case")
+    check("threads", threads, int, "[1, inf)")
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        chosen = list(cases) or list(known.UPDATES)
+        bar = progress.bar(chosen, desc="bench", unit="case")
+        return Timings(tuple(timing for name in bar for timing in _timings(name)))
+    finally:
+        torch.set_num_threads(before)
+
+
+def _timings(name: str) -> Iterator[Timing | SleepTiming]:
+    if name in known.UPDATES:
+        yield from updates.time_updates(name)
+    else:
+        yield sleep.time_sleep(name)
