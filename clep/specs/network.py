@@ -27,7 +27,7 @@ class NetworkSpec(Spec):
 
     Example:
         >>> from clep.equilibrium import Network
-        >>> network = Network([4, 3, 2], spec=NetworkSpec(neuron="tanh"))
+        >>> network = Network([4, 3, 2], neuron="tanh")
         >>> network.spec.neuron, network.spec.free_steps
         ('tanh', 20)
     """
