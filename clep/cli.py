@@ -41,7 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         with _terminate_as_interrupt():
             return _run(arguments)
     except KeyboardInterrupt:
-        _complain("interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then")
+        resumes = "; `--resume` runs only what is missing" if "resume" in arguments else ""
+        _complain(
+            f"interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then{resumes}"
+        )
         return INTERRUPTED
     except ClepError as error:
         _complain(f"error: {error}")

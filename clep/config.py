@@ -12,9 +12,10 @@ import dataclasses
 import functools
 import io
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
+from importlib.metadata import entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -26,6 +27,7 @@ from omegaconf.errors import OmegaConfBaseException
 from clep.checks import unknown
 from clep.datasets.names import DATASETS
 from clep.errors import ConfigError
+from clep.imports import is_import_path
 from clep.renames import branches_without_feedback, renamed, with_new_keys
 from clep.schema import Config, check, construct, misfits
 from clep.specs.network import NetworkSection
@@ -218,12 +220,22 @@ def _composed(*sources: _Layer) -> Config:
     if branches_without_feedback([layer.values for layer in layers]):
         layers.append(_Layer(None, {"network": {"feedback": "dendritic"}}))
     config = _merged(layers)
-    used = set(config.strategies).union(*config.cells) & builtin("strategy").keys()
+    named = set(config.strategies).union(*config.cells)
+    _check_strategy_names(config.strategy.keys() - named)
+    used = named & builtin("strategy").keys()
     defaults = {name: _shipped("strategy", name).values for name in sorted(used)}
     config = dataclasses.replace(config, strategy=_container(OmegaConf.merge(defaults, config.strategy)))
     with _placed(layers):
         check(config)
     return config
+
+
+def _check_strategy_names(names: Iterable[str]) -> None:
+    """Refuse parameters of a strategy that does not exist: they would change nothing in silence."""
+    for name in sorted(names):
+        known = {*builtin("strategy"), *(entry.name for entry in entry_points(group="clep.strategies"))}
+        if not is_import_path(name) and name not in known:
+            raise ConfigError(f"strategy.{name}: {unknown(name, known, 'strategy')}, or an import path `module:Class`")
 
 
 def _with_files(layer: _Layer) -> Iterator[_Layer]:

@@ -7,6 +7,7 @@ import functools
 import importlib
 import importlib.abc
 import importlib.machinery
+import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
@@ -14,7 +15,8 @@ from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
-from clep.errors import ConfigError, RenamedWarning
+from clep.checks import one_of
+from clep.errors import ConfigError, RenamedWarning, within
 
 LAST = (0, 1)
 """The last version, (major, minor), in which old names work."""
@@ -118,7 +120,16 @@ def announce(old: str, new: str) -> None:
     text = f"`{old}` is now `{new}`; the old form works in version {LAST[0]}.{LAST[1]} and no longer after it"
     if tuple(map(int, version("clep").split(".")[:2])) > LAST:
         raise ConfigError(text)
-    warnings.warn(text, RenamedWarning, stacklevel=3)
+    warnings.warn(text, RenamedWarning, stacklevel=_frames_inside())
+
+
+def _frames_inside() -> int:
+    """The stack level of the first caller outside clep, whose line a warning should show."""
+    package, frame, level = os.path.dirname(__file__), sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename.startswith((package, "<frozen importlib")):
+        level += not frame.f_back.f_code.co_filename.startswith("<frozen importlib")  # warnings do not count those
+        frame = frame.f_back
+    return level
 
 
 def renamed(module: str, name: str) -> Any:
@@ -196,7 +207,8 @@ def _rename_network_keys(layer: dict[str, Any], network: dict[str, Any]) -> None
         section.setdefault("rule", network.pop("rule"))
         announce("network.rule", "learner.rule")
     if "firing" in network:
-        spikes = network.pop("firing") == "bernoulli"
+        with within("network"):
+            spikes = one_of("firing", network.pop("firing"), ["bernoulli", "rate"]) == "bernoulli"
         network["dynamics"] = "bernoulli" if spikes else network.get("dynamics", "prototypical")
         announce("network.firing", "network.dynamics")
     branches = network.get("dendrites", {})

@@ -41,7 +41,7 @@ ORDER = [
     {"tracking"},
     {"build"},
     {"report", "results"},
-    {"recording", "search", "workers"},
+    {"recording", "run_names", "search", "workers"},
     {"comparison", "bench"},
     {"claims"},
     {"pipelines"},

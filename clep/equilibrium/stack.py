@@ -4,7 +4,6 @@ A model returns a `DenseStack` from its method `dense_stack()`. Equilibrium netw
 have one. For other models, the `nn.Linear` layers are used if they form a stack.
 """
 
-import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -15,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from clep.errors import ConfigError, within
+from clep.renames import announce
 
 
 @dataclass(frozen=True)
@@ -160,10 +160,5 @@ def _stack_of_old_members(model: Any) -> DenseStack:
 def _warn_of_old_members(model: type) -> None:
     if model in _WARNED:
         return
+    announce(f"{model.__name__}.{', '.join(_OLD_MEMBERS)}", f"{model.__name__}.dense_stack()")
     _WARNED.add(model)
-    warnings.warn(
-        f"{model.__name__}: `{'`, `'.join(_OLD_MEMBERS)}` are replaced by one method `dense_stack()`, which returns a "
-        "`clep.equilibrium.stack.DenseStack`.",
-        FutureWarning,
-        stacklevel=3,
-    )

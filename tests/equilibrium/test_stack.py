@@ -9,7 +9,7 @@ from torch.testing import assert_close
 
 from clep.equilibrium import ConvLayer, Network
 from clep.equilibrium.stack import DenseLayer, DenseStack, stack_of
-from clep.errors import ConfigError
+from clep.errors import ConfigError, RenamedWarning
 from clep.feedforward import Feedforward
 from tests.oracles import bptt, phi
 
@@ -154,7 +154,7 @@ def old_model(*members):
 
 def test_the_old_members_still_work_with_one_warning_that_names_the_new_one():
     model = old_model("sleep_layers", "set_sleep_layers", "sleep_time_steps", "presynaptic")
-    with pytest.warns(FutureWarning, match=r"^Old: .*`sleep_layers`.* are replaced by one method `dense_stack\(\)`"):
+    with pytest.warns(RenamedWarning, match=r"^`Old\.sleep_layers, .* is now `Old\.dense_stack\(\)`"):
         stack = stack_of(model)
     with warnings.catch_warnings():
         warnings.simplefilter("error")

@@ -50,7 +50,10 @@ def gradient_from(values: Mapping[str, Any]) -> Gradient:
     for key in options:
         if key not in cls.option_names():
             raise ConfigError(f"{key}: {unknown(key, cls.option_names(), 'option')}")
-    return cls(**options)
+    try:
+        return cls(**options)
+    except TypeError as error:  # an abstract method without a body, or an option without a default
+        raise ConfigError(f"gradient: `{values['name']}` cannot be made ({error})") from error
 
 
 def refuse_gradient(network: NetworkSpec, convolutions: Sequence[ConvLayer], gradient: Gradient) -> None:
