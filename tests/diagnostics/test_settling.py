@@ -53,10 +53,10 @@ def test_the_share_is_that_since_the_last_time_and_zero_without_batches():
     assert meter.take() == 0.0
 
 
-def test_the_latest_free_phase_is_kept_for_who_wants_to_look():
+def test_residual_and_steps_of_the_latest_free_phase_are_kept():
     meter = Unsettled()
     assert meter.latest is None
     for residuals in ((0.001, 0.1), (0.002, 0.1)):
         free = ended(*residuals)
         meter.look(free)
-        assert meter.latest is free
+        assert meter.latest == (free.residual, free.steps)

@@ -4,13 +4,15 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
 
 import clep.equilibrium
-from clep import config, renames
+from clep import config, registry, renames
 from clep.bench import cases
+from clep.claims.claim import read as read_claim
 from clep.config import compose, to_dict
 from clep.tracking import flatten
 
@@ -119,3 +121,15 @@ def test_the_changelog_names_everything_that_was_renamed():
     section = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n### ")[0]
     assert [old for old in renames.MODULES if f"`{old}`" not in section] == []
     assert [name for name in (f"{module}.{old}" for module, old in renames.NAMES) if f"`{name}`" not in section] == []
+
+
+def test_every_claim_of_the_pages_can_be_run(tmp_path):
+    for text in [block for page in PAGES for block in blocks(page, "yaml")]:
+        (path := tmp_path / "mine.yaml").write_text(text)
+        claim = read_claim(path, str(path))
+        assert len(list(claim.composed())) == len(list(claim.composed(small=True))) > 1
+
+
+def test_the_entry_points_of_the_pages_are_those_that_clep_reads():
+    for text in [block for page in PAGES for block in blocks(page, "toml")]:
+        assert tomllib.loads(text)["project"]["entry-points"].keys() == {registry.GROUP}

@@ -72,7 +72,7 @@ def test_a_grid_counts_runs_that_diverge_draws_them_and_does_not_run_them_again(
     """A divergence is what such a claim asks about: no failure, and as final as an accuracy."""
     (tmp_path / "mine.yaml").write_text(GRID)
     assert cli.main(["reproduce", "mine.yaml"]) == 2
-    assert "learner.evaluate_epochs: the column `std_last_epochs` needs" in capsys.readouterr().err
+    assert "learner.evaluate_epochs: required by the column `std_last_epochs`" in capsys.readouterr().err
     (tmp_path / "mine.yaml").write_text(
         GRID.replace("learner.epochs=2", "learner.epochs=2, learner.evaluate_epochs=true")
     )
@@ -104,7 +104,7 @@ def test_a_cell_that_cannot_be_trained_is_refused_before_anything_is(claim, tmp_
 def test_what_a_claim_fixes_cannot_be_changed_from_outside(change, claim, capsys):
     """Accepted and ignored, it would stand in the table as the command that made the numbers."""
     assert cli.main(["reproduce", claim, change]) == 2
-    assert f"{change.partition('=')[0].partition('.')[0]}: the claim's file says" in capsys.readouterr().err
+    assert f"{change.partition('=')[0].partition('.')[0]}: the claim's file decides" in capsys.readouterr().err
 
 
 def test_a_claim_has_to_be_named(capsys):
