@@ -4,10 +4,11 @@ import ast
 import importlib.util
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib import metadata
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
 from clep import config
+from clep.imports import registered_strategies
 
 _GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
 SECTIONS = ("strategies", *_GROUPS)
@@ -50,11 +51,11 @@ def _rows(section: str) -> Iterator[tuple[str, ...]]:
         yield from config.builtin(_GROUPS[section]).items()
         return
     described = config.builtin("strategy")
-    for entry in sorted(metadata.entry_points(group="clep.strategies"), key=lambda entry: entry.name):
-        yield entry.name, entry.value, _first_docline(entry) or described.get(entry.name, "")
+    for name, entry in registered_strategies().items():
+        yield name, entry.value, _first_docline(entry) or described.get(name, "")
 
 
-def _first_docline(entry: metadata.EntryPoint) -> str:
+def _first_docline(entry: EntryPoint) -> str:
     """The first line of the docstring of one of clep's own strategies, read from its source."""
     spec = importlib.util.find_spec(entry.module) if entry.module.startswith("clep.") else None
     if not spec or not spec.origin:

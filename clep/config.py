@@ -15,7 +15,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
-from importlib.metadata import entry_points
 from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -27,7 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from clep.checks import unknown
 from clep.datasets.names import DATASETS
 from clep.errors import ConfigError
-from clep.imports import is_import_path
+from clep.imports import is_import_path, registered_strategies
 from clep.renames import branches_without_feedback, renamed, with_new_keys
 from clep.schema import Config, check, construct, misfits
 from clep.specs.network import NetworkSection
@@ -233,7 +232,7 @@ def _composed(*sources: _Layer) -> Config:
 def _check_strategy_names(names: Iterable[str]) -> None:
     """Refuse parameters of a strategy that does not exist: they would change nothing in silence."""
     for name in sorted(names):
-        known = {*builtin("strategy"), *(entry.name for entry in entry_points(group="clep.strategies"))}
+        known = {*builtin("strategy"), *registered_strategies()}
         if not is_import_path(name) and name not in known:
             raise ConfigError(f"strategy.{name}: {unknown(name, known, 'strategy')}, or an import path `module:Class`")
 

@@ -8,7 +8,6 @@ import inspect
 import typing
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from importlib.metadata import entry_points
 from typing import Any
 
 from avalanche.core import BasePlugin
@@ -16,13 +15,10 @@ from avalanche.training.templates.base import BaseTemplate
 
 from clep.checks import check, unknown
 from clep.errors import ConfigError, within
-from clep.imports import import_path, is_import_path
+from clep.imports import import_path, is_import_path, registered_strategies
 from clep.randomness import seed_for
 from clep.specs.options import signature_of, taken_by
 from clep.strategy import Strategy
-
-GROUP = "clep.strategies"
-"""The entry-point group for strategies of installed packages."""
 
 _PLAIN = bool | int | float | str | None
 
@@ -34,7 +30,7 @@ def names() -> list[str]:
         >>> "sleep_replay" in names()
         True
     """
-    return sorted(entry.name for entry in entry_points(group=GROUP))
+    return list(registered_strategies())
 
 
 def find(name: str) -> type[BasePlugin]:
@@ -50,7 +46,7 @@ def find(name: str) -> type[BasePlugin]:
         >>> find("sleep_replay").__name__
         'SleepReplay'
     """
-    registered = {entry.name: entry for entry in entry_points(group=GROUP)}
+    registered = registered_strategies()
     if name in registered:
         cls = registered[name].load()
     elif is_import_path(name):

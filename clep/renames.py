@@ -47,7 +47,8 @@ _MOVED = {  # module -> (its new module, names that moved there)
         "clep.datasets.npz": ["NPZ_KEYS", "read_npz"],
     },
     "clep.strategy": {
-        "clep.registry": ["GROUP", "build", "defaults", "find", "names", "parameters"],
+        "clep.imports": ["GROUP"],
+        "clep.registry": ["build", "defaults", "find", "names", "parameters"],
     },
     "clep.tracking": {
         "clep.metric_names": [

@@ -12,7 +12,7 @@ import clep.pipelines
 import pytest
 import yaml
 
-from clep import build, config, schema, strategy
+from clep import build, config, registry, schema
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.cli import COMMANDS, main, parse
 from clep.errors import ClepError, ConfigError, DataError, DivergenceError, MissingExtraError
@@ -271,12 +271,12 @@ def test_every_command_can_print_json(command):
     assert parse([command, "--json"]).json
 
 
-@pytest.mark.parametrize("name", sorted({*strategy.names()} - {"gem"}))
+@pytest.mark.parametrize("name", sorted({*registry.names()} - {"gem"}))
 def test_show_prints_every_parameter_of_a_strategy_and_run_accepts_it(capsys, tmp_path, name):
     """A default that the checks of `clep run` refuse would make the printed file useless."""
     path, values = shown(capsys, tmp_path, f"strategies={name}")
     assert values["strategies"] == [name]
-    expected = strategy.defaults(strategy.find(name)) | config.compose({}, [f"strategies={name}"]).strategy.get(
+    expected = registry.defaults(registry.find(name)) | config.compose({}, [f"strategies={name}"]).strategy.get(
         name, {}
     )
     assert values["strategy"].get(name, {}) == expected
@@ -288,7 +288,7 @@ def test_show_prints_every_parameter_of_a_strategy_and_run_accepts_it(capsys, tm
 def test_what_the_command_line_says_of_a_strategy_goes_before_its_default(capsys, tmp_path):
     _, values = shown(capsys, tmp_path, "strategies=[awake_rehearsal,sleep_replay]", "strategy.sleep_replay.steps=7")
     assert values["strategy"]["sleep_replay"]["steps"] == 7
-    assert set(values["strategy"]["sleep_replay"]) == set(strategy.defaults(strategy.find("sleep_replay")))
+    assert set(values["strategy"]["sleep_replay"]) == set(registry.defaults(registry.find("sleep_replay")))
     assert "fraction" in values["strategy"]["awake_rehearsal"]
 
 

@@ -4,7 +4,6 @@ import inspect
 import sys
 import tomllib
 from collections.abc import Sequence
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Literal, Optional
 
@@ -19,6 +18,7 @@ from hypothesis import strategies as st
 import clep
 from clep import registry
 from clep.errors import ConfigError
+from clep.imports import GROUP, registered_strategies
 from clep.randomness import seed_for
 from clep.registry import build
 from clep.strategy import Strategy
@@ -76,8 +76,8 @@ def test_the_installed_names_are_those_of_the_source():
     source = Path(__file__).parents[1] / "pyproject.toml"
     if not source.is_file():
         pytest.skip("runs from a checkout only")
-    declared = tomllib.loads(source.read_text())["project"]["entry-points"][registry.GROUP]
-    installed = {entry.name: entry.value for entry in entry_points(group=registry.GROUP)}
+    declared = tomllib.loads(source.read_text())["project"]["entry-points"][GROUP]
+    installed = {name: entry.value for name, entry in registered_strategies().items()}
     assert declared.items() <= installed.items(), "reinstall clep (make install) and delete clep.egg-info"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import clep.equilibrium
-from clep import config, registry, renames
+from clep import config, imports, renames
 from clep.bench import cases
 from clep.claims.claim import read as read_claim
 from clep.config import compose, to_dict
@@ -132,4 +132,4 @@ def test_every_claim_of_the_pages_can_be_run(tmp_path):
 
 def test_the_entry_points_of_the_pages_are_those_that_clep_reads():
     for text in [block for page in PAGES for block in blocks(page, "toml")]:
-        assert tomllib.loads(text)["project"]["entry-points"].keys() == {registry.GROUP}
+        assert tomllib.loads(text)["project"]["entry-points"].keys() == {imports.GROUP}
