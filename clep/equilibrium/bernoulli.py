@@ -7,14 +7,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from clep.equilibrium.motions import Motion, Nudge, Sender, activated, towards
-from clep.specs.neurons import Neuron
+from clep.equilibrium.motions import Prototypical, Sender
 
 _FEWEST, _ERRORS = 8, 6.0  # it takes so many samples to tell movement from noise, by so many standard errors
 
 
-@dataclass(frozen=True)
-class Bernoulli(Motion):
+@dataclass(frozen=True, kw_only=True)
+class Bernoulli(Prototypical):
     """Hidden layers send spikes z ~ Bernoulli(s) instead of their states s, one draw per neuron and step:
 
         s_l <- s_l + dt_l (rho(W_l z_{l-1} + b_l + W_{l+1}^T z_{l+1} + nudge) - s_l).
@@ -32,9 +31,9 @@ class Bernoulli(Motion):
 
     Args:
         neuron: rho of every layer, with values in [0, 1].
+        nudge_outside: add the nudge after rho instead of before.
         spiking: number of layers above the input that send spikes, lowest first.
         seed: seeds the uniforms of every relaxation.
-        nudge_outside: add the nudge after rho instead of before.
 
     Example:
         >>> import torch
@@ -44,27 +43,11 @@ class Bernoulli(Motion):
         torch.Size([1])
     """
 
-    neuron: Neuron
     spiking: int
     seed: int
-    nudge_outside: bool = False
-
-    jumps = True
-
-    def rate(self, layer: int, states: Sequence[Tensor]) -> Tensor:
-        return states[layer]
 
     def sender(self, device: torch.device) -> Sender:
         return _Spikes(self.spiking, self.seed, device)
-
-    def target(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:
-        return activated(self.neuron, self.nudge_outside, layer, force, states, nudge)
-
-    def move(self, state: Tensor, target: Tensor, dt: Tensor | float, out: Tensor | None = None) -> Tensor:
-        return towards(state, target, dt, out)
-
-    def distance(self, state: Tensor, target: Tensor) -> Tensor:
-        return target - state
 
     def residual(self, distance: Tensor) -> Tensor:
         means = distance.flatten(1).mean(1)  # one per sample, all independent

@@ -80,7 +80,11 @@ class Prototypical(Motion):
         return Graded(self.rate)
 
     def target(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:
-        return activated(self.neuron, self.nudge_outside, layer, force, states, nudge)
+        if nudge is None or layer < len(states) - 1:
+            return self.neuron(force)
+        if self.nudge_outside:
+            return self.neuron(force).add_(nudge(states[layer]))
+        return self.neuron(force.add_(nudge(states[layer])))
 
     def move(self, state: Tensor, target: Tensor, dt: Tensor | float, out: Tensor | None = None) -> Tensor:
         return towards(state, target, dt, out)
@@ -140,22 +144,6 @@ class Graded(NamedTuple):
 
     def __call__(self, layer: int, states: Sequence[Tensor]) -> Tensor:
         return self.rate(layer, states)
-
-
-def activated(
-    neuron: Callable[[Tensor], Tensor],
-    nudge_outside: bool,
-    layer: int,
-    force: Tensor,
-    states: Sequence[Tensor],
-    nudge: Nudge | None,
-) -> Tensor:
-    """rho(force), in place; in the last layer with the nudge inside or outside."""
-    if nudge is None or layer < len(states) - 1:
-        return neuron(force)
-    if nudge_outside:
-        return neuron(force).add_(nudge(states[layer]))
-    return neuron(force.add_(nudge(states[layer])))
 
 
 def towards(state: Tensor, target: Tensor, dt: Tensor | float, out: Tensor | None = None) -> Tensor:

@@ -293,7 +293,7 @@ class Network(nn.Module):
         if self.spec.dynamics == "prototypical":
             return Prototypical(self.neuron)
         seed = int(self._spike_seeds.integers(2**63)) if self.training else _EVALUATION_SEED
-        return Bernoulli(self.neuron, self.hidden, seed)
+        return Bernoulli(self.neuron, spiking=self.hidden, seed=seed)
 
     def _add_residual_links(self, wiring: Wiring) -> None:
         """Dense links without biases between hidden layers `residual_links` apart."""
