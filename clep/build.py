@@ -18,6 +18,7 @@ from clep.feedforward import Feedforward
 from clep.learner import Learner
 from clep.randomness import seed_for
 from clep.specs.learner import LearnerSpec, TrainingSpec
+from clep.specs.network import NetworkSpec
 from clep.specs.optimization import Optimization
 from clep.specs.stream import StreamSpec
 from clep.streams import Stream
@@ -28,9 +29,10 @@ _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # a res
 
 def build_stream(config: Config) -> Stream:
     """The class-incremental stream of `config.stream`."""
-    options = {name: getattr(config.stream, name) for name in StreamSpec.names()}
     with within("stream"):
-        return streams.stream(seed=config.seed, root=config.data.root, download=config.data.download, **options)
+        return streams.stream(
+            seed=config.seed, root=config.data.root, download=config.data.download, **config.stream.part(StreamSpec)
+        )
 
 
 def build_learner(config: Config, stream: Stream) -> Learner:
@@ -38,12 +40,12 @@ def build_learner(config: Config, stream: Stream) -> Learner:
     section, spec = config.network, config.learner
     layers = section.layers(tuple(stream.samples.x[0].shape), len(stream.class_order))
     seed = seed_for(config.seed, "network")
-    optimization = {name: getattr(spec, name) for name in Optimization.names()}
+    optimization = spec.part(Optimization)
     if section.model == "feedforward":
         network: nn.Module = Feedforward(layers, activation=section.neuron, bias=section.bias, seed=seed)
         return Learner(network, **optimization)
     with within("network"):
-        network = Network(layers, seed=seed, **section.options_of_network())
+        network = Network(layers, seed=seed, **section.part(NetworkSpec))
     with within("learner"):
         known = gradient_class(spec.gradient).option_names()
         options = {name: getattr(spec, name) for name in known if name in LearnerSpec.names()}
@@ -99,7 +101,7 @@ def build_training(config: Config, stream: Stream) -> Training:
         strategies,
         seed=config.seed,
         device=device_of(config),
-        **{name: getattr(config.learner, name) for name in TrainingSpec.names()},
+        **config.learner.part(TrainingSpec),
         trainer={"gradient_clip_val": config.learner.gradient_clip},
     )
 

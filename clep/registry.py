@@ -13,7 +13,7 @@ from typing import Any
 from avalanche.core import BasePlugin
 from avalanche.training.templates.base import BaseTemplate
 
-from clep.checks import check, unknown
+from clep.checks import check, one_of, unknown
 from clep.errors import ConfigError, within
 from clep.imports import import_path, is_import_path, registered_strategies
 from clep.randomness import seed_for
@@ -173,8 +173,7 @@ def check_arguments(cls: type[BasePlugin], values: Mapping[str, Any]) -> None:
     """
     schema, intervals = parameters(cls), ranges(cls)
     for key, value in values.items():
-        if key not in schema:
-            raise ConfigError(f"{key}: {unknown(key, schema, 'key')}")
+        one_of(key, key, schema, "key")
         check(key, value, _kind_of(schema[key]), intervals.get(key))
     for key, parameter in schema.items():
         if parameter.default is inspect.Parameter.empty and key not in values:

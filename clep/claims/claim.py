@@ -7,7 +7,7 @@ from typing import Any, get_type_hints
 
 import yaml
 
-from clep.checks import check, unknown
+from clep.checks import check, one_of, unknown
 from clep.claims.grids import Axis, axis_of, read_grid
 from clep.columns import Column, chosen
 from clep.comparison.cell import Cell
@@ -145,8 +145,7 @@ def _checked(values: Mapping[str, Any], kinds: Mapping[str, Any]) -> dict[str, A
     """The values that are not null, with lists as tuples; refuses unknown keys and values of the wrong type."""
     given = {str(key): value for key, value in values.items() if value is not None}
     for key, value in given.items():
-        if key not in kinds:
-            raise ConfigError(f"{key}: {unknown(key, kinds, 'key')}")
+        one_of(key, key, kinds, "key")
         if kinds[key] is not Any:
             check(key, value, kinds[key])
     lists = {key for key, value in given.items() if isinstance(value, list) and kinds[key] is not Any}

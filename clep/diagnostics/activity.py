@@ -41,8 +41,6 @@ def participation_ratio(states: Tensor) -> float:
 @torch.no_grad()
 def free_phase_activity(network: Network, x: Tensor) -> list[Activity]:
     """Activity of each hidden layer, lowest first, while `network` relaxes on a batch `x` (B, ...)."""
-    free = network.free_phase(x)
-    body = free.body
     layers = [Activity([], []) for _ in range(network.hidden)]
 
     def watch(states: Sequence[Tensor]) -> None:
@@ -50,6 +48,5 @@ def free_phase_activity(network: Network, x: Tensor) -> list[Activity]:
             activity.magnitude.append(magnitude(state))
             activity.participation.append(participation_ratio(state))
 
-    zero = [torch.zeros_like(state, dtype=body.dtype) for state in free.states]
-    body.dynamics.relax(free.drive.to(body.dtype), zero, body.free, watch=watch)
+    network.free_phase(x, watch)
     return layers

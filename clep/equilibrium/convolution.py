@@ -33,11 +33,9 @@ class Convolution(Bilinear):
         above = layer.shape_above(below)
         channels, height, width = below
         self.layer = layer
-        self.convolved = tuple(
-            (side + 2 * layer.padding - layer.kernel) // layer.stride + 1 for side in (height, width)
-        )
-        # What the stride leaves over at the far edges
-        self.leftover = tuple((side + 2 * layer.padding - layer.kernel) % layer.stride for side in (height, width))
+        cuts = [divmod(side + 2 * layer.padding - layer.kernel, layer.stride) for side in (height, width)]
+        self.convolved = tuple(strides + 1 for strides, _ in cuts)
+        self.leftover = tuple(rest for _, rest in cuts)  # what the stride leaves over at the far edges
         area = layer.kernel**2
         super().__init__(
             below,

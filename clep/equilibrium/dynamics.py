@@ -134,7 +134,7 @@ class Dynamics:
             if look and residuals:
                 residual = torch.stack(residuals).max()
                 halfway = residual if middle else halfway
-                if residual < tolerance:
+                if tolerance > 0.0 and residual < tolerance:  # without one, no wait for the device
                     return Relaxation(states, residual, halfway, step)
         return Relaxation(mean.of(states), residual, halfway, steps, send.spikes)
 

@@ -23,7 +23,7 @@ from clep.equilibrium.bernoulli import Bernoulli
 from clep.equilibrium.body import Body, FreePhase
 from clep.equilibrium.connections import Connection, Dense, Wiring
 from clep.equilibrium.convolution import Convolution
-from clep.equilibrium.dynamics import Dynamics, Link, Stop, full_precision
+from clep.equilibrium.dynamics import Dynamics, Link, Stop, Watch, full_precision
 from clep.equilibrium.gradients import Gradient, LinearNudging, refuse_gradient
 from clep.equilibrium.modules import Modules
 from clep.equilibrium.motions import EnergyBased, Motion, Prototypical
@@ -217,13 +217,19 @@ class Network(nn.Module):
         return self.gradient.predict(self, x).output
 
     @torch.no_grad()
-    def free_phase(self, x: Tensor) -> FreePhase:
-        """Relax from zero states without a nudge; not differentiable."""
+    def free_phase(self, x: Tensor, watch: Watch | None = None) -> FreePhase:
+        """Relax from zero states without a nudge; not differentiable.
+
+        Args:
+            x: inputs, (B, ...).
+            watch: called with the states after each step; the next steps overwrite their memory.
+        """
         x = self.shaped(x)
         with full_precision(x):
             body = self.body()
             drive = body.drive(x)
-            relaxed = body.dynamics.relax(drive.to(body.dtype), self.zero_states(drive, body.dtype), body.free)
+            zero = self.zero_states(drive, body.dtype)
+            relaxed = body.dynamics.relax(drive.to(body.dtype), zero, body.free, watch=watch)
         return FreePhase(
             x,
             drive,

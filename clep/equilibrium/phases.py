@@ -45,16 +45,14 @@ def nudged_terms(
     Returns:
         The terms before and after adaptation.
     """
-    beta = nudging.beta * (free.body.draw_sign() if nudging.phases == "random_sign" else 1.0)
+    beta = signed_beta(free, nudging)
 
     def relaxed(amount: complex, start: Sequence[Tensor] = free.states) -> Phase:
         dynamics, dtype = free.body.dynamics, free.body.dtype
         if isinstance(amount, complex):
             dynamics, dtype = free.body.own_dynamics, free.x.dtype.to_complex()
         states = [state.to(dtype, copy=True) for state in start]
-        return second_phase(
-            free, nudged(dynamics, outside), states, lambda output: amount * force(output), adaptation=adaptation
-        )
+        return second_phase(free, nudged(dynamics, outside), states, nudge_by(amount, force), adaptation=adaptation)
 
     def terms(index: int, points: Sequence[Phase]) -> list[Term]:
         states = [point[index] for point in points]
@@ -79,6 +77,16 @@ def nudged_terms(
     else:
         points = [relaxed(beta)]
     return terms(0, points), terms(1, points)
+
+
+def signed_beta(free: FreePhase, nudging: Nudging) -> float:
+    """beta of this update, with a sign drawn for `random_sign`."""
+    return nudging.beta * (free.body.draw_sign() if nudging.phases == "random_sign" else 1.0)
+
+
+def nudge_by(beta: complex, force: Nudge) -> Nudge:
+    """The force times beta."""
+    return lambda state: beta * force(state)
 
 
 def nudged(dynamics: Dynamics, outside: bool) -> Dynamics:

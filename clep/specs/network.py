@@ -92,10 +92,6 @@ class NetworkSpec(Spec):
         super().__post_init__()
         check_name("connection", self.connection, ["dense"], "connection")
 
-    def options_of_network(self) -> dict[str, Any]:
-        """Only the options of `NetworkSpec`, as keywords."""
-        return {option.name: getattr(self, option.name) for option in NetworkSpec.options()}
-
 
 @dataclass(frozen=True)
 class NetworkSection(NetworkSpec):

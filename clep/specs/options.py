@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import Field, dataclass
 from typing import Any, TypeVar, get_type_hints
 
-from clep.checks import check, unknown
+from clep.checks import check, one_of
 from clep.errors import ConfigError, within
 
 S = TypeVar("S", bound="Spec")
@@ -77,6 +77,10 @@ class Spec:
         field = next(field for field in dataclasses.fields(cls) if field.name == name)
         return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
+    def part(self, spec: "type[Spec]") -> dict[str, Any]:
+        """The options that `spec` declares, as keywords."""
+        return {name: getattr(self, name) for name in spec.names()}
+
     def plain(self) -> dict[str, Any]:
         """The options as plain values; they suffice to make the same spec again."""
         return {
@@ -115,8 +119,7 @@ def from_keywords(spec: type[S], values: Mapping[str, Any], **own: Any) -> S:
     hints = {field.name: hints_of(spec)[field.name] for field in dataclasses.fields(spec) if field.name not in own}
     made = dict(values)
     for name, value in values.items():
-        if name not in hints:
-            raise ConfigError(f"{name}: {unknown(name, hints, 'argument')}")
+        one_of(name, name, hints, "argument")
         if isinstance(value, Mapping) and dataclasses.is_dataclass(hints[name]):
             with within(name):
                 made[name] = from_keywords(hints[name], value)

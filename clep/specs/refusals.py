@@ -9,11 +9,11 @@ from dataclasses import dataclass
 
 from clep.checks import unknown
 from clep.errors import ConfigError
-from clep.imports import import_path, is_import_path
+from clep.imports import is_import_path
 from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSpec
-from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS, NEURONS, Neuron
+from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS, NEURONS, Neuron, neuron_of
 
 
 @dataclass(frozen=True)
@@ -34,13 +34,11 @@ class Setup:
 
     @property
     def neuron(self) -> Neuron:
-        """The activation; another row deals with unknown names."""
-        name = self.network.neuron
+        """The activation; what is wrong with its name is said elsewhere."""
         try:
-            found = import_path(name, "neuron") if is_import_path(name) else NEURONS.get(name)
-        except ConfigError:  # making the network says what is wrong
-            found = None
-        return found if isinstance(found, Neuron) else NEURONS["hard_sigmoid"]
+            return neuron_of(self.network.neuron)
+        except ConfigError:
+            return NEURONS["hard_sigmoid"]
 
     @property
     def pools_by_maximum(self) -> bool:

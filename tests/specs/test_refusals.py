@@ -268,7 +268,7 @@ def test_the_configuration_refuses_it_with_the_path_of_the_key(name, example):
 
 def made_by_hand(config: Config, part: str) -> Network | Learner:
     section, spec = config.network, config.learner
-    network = Network(section.layers((1, 8, 8), 10), **section.options_of_network())
+    network = Network(section.layers((1, 8, 8), 10), **section.part(NetworkSpec))
     if part == "network":
         return network
     cls = gradient_class(spec.gradient)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from clep.checks import unknown
+from clep.checks import one_of
 from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction
 from clep.equilibrium.gradients.bptt import Backpropagation
 from clep.equilibrium.gradients.cep import CEP
@@ -48,8 +48,7 @@ def gradient_from(values: Mapping[str, Any]) -> Gradient:
     options = dict(values)
     cls = gradient_class(options.pop("name"))
     for key in options:
-        if key not in cls.option_names():
-            raise ConfigError(f"{key}: {unknown(key, cls.option_names(), 'option')}")
+        one_of(key, key, cls.option_names(), "option")
     try:
         return cls(**options)
     except TypeError as error:  # an abstract method without a body, or an option without a default

@@ -9,8 +9,8 @@ from torch import Tensor
 from clep.equilibrium.contrast import contrast
 from clep.equilibrium.dynamics import Stop, full_precision
 from clep.equilibrium.gradients.base import Criterion, Needs, Prediction, phase_of
-from clep.equilibrium.gradients.cost import CostNudging, nudge_by, start_of
-from clep.equilibrium.phases import Term, nudged
+from clep.equilibrium.gradients.cost import CostNudging
+from clep.equilibrium.phases import Term, nudge_by, nudged, signed_beta
 from clep.errors import ConfigError
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSpec
@@ -57,12 +57,11 @@ class CEP(CostNudging):
     def updates(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Iterator[list[Tensor]]:
         """Yield the gradient of each nudged step, for every parameter; **the caller moves the weights in between**."""
         free, force = phase_of(prediction), self.force(prediction, y, criterion)
-        sign = free.body.draw_sign() if self.phases == "random_sign" else 1.0
-        betas = (self.beta, -self.beta) if self.phases == "centered" else (sign * self.beta,)
-        phases = [start_of(free) for _ in betas]
+        dynamics, beta = nudged(free.body.own_dynamics, self.nudge == "outside"), signed_beta(free, self)
+        betas = (beta, -beta) if self.phases == "centered" else (beta,)
+        phases = [[state.clone() for state in free.states] for _ in betas]
         for _ in range(free.body.nudged_steps):
             with full_precision(free.x):
-                dynamics = nudged(free.body.own_dynamics, self.nudge == "outside")
                 drive = free.body.drive(free.x)
                 terms = []
                 for i, beta in enumerate(betas):

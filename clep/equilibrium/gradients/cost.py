@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from clep.equilibrium.adaptation import Adaptation
-from clep.equilibrium.body import FreePhase, Relaxing
+from clep.equilibrium.body import Relaxing
 from clep.equilibrium.costs import Cost
 from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction, delivered, phase_of, relaxed
 from clep.equilibrium.gradients.nudging import nudged_gradient
@@ -93,13 +93,3 @@ def nudging_cost(criterion: Criterion) -> Cost:
             f"`{criterion.reduction}`; multiply the loss instead"
         )
     return criterion
-
-
-def nudge_by(beta: float, force: Nudge) -> Nudge:
-    """The force times beta."""
-    return lambda state: beta * force(state)
-
-
-def start_of(free: FreePhase) -> list[Tensor]:
-    """A copy of the free equilibrium that a phase may overwrite."""
-    return [state.clone() for state in free.states]
