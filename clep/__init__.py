@@ -4,10 +4,10 @@ Importing clep is cheap and changes nothing outside clep: torch, Lightning, Aval
 something first needs them.
 """
 
-from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from clep.imports import exported
 from clep.renames import NAMES, find_old_modules, renamed
 
 __version__ = version("clep")
@@ -68,12 +68,9 @@ find_old_modules()
 
 
 def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        home = import_module(_HOMES[name])
-        return home if home.__name__ == f"clep.{name}" else getattr(home, name)
     if ("clep", name) in NAMES:
         return renamed("clep", name)
-    raise AttributeError(f"module 'clep' has no attribute '{name}'; public names: {', '.join(__all__)}")
+    return exported("clep", name, _HOMES, __all__)
 
 
 def __dir__() -> list[str]:

@@ -8,7 +8,7 @@ import torch
 from avalanche.core import BasePlugin
 from torch import nn
 
-from clep import registry, streams, tracking
+from clep import __version__, registry, streams, tracking
 from clep.checks import one_of
 from clep.config import Config, label, replace, to_dict
 from clep.equilibrium import Network
@@ -75,7 +75,7 @@ def fingerprint(config: Config, *further: Any) -> str:
     neutral = tracking.flatten(to_dict(Config())) | tracking.flatten({"strategy": defaults})
     values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
     values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
-    text = json.dumps([values, tracking.provenance()["version"], *further], sort_keys=True)
+    text = json.dumps([values, __version__, *further], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 

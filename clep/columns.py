@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clep.checks import unknown
+from clep.checks import one_of
 from clep.errors import ConfigError
 from clep.metrics import mean_std
 
@@ -386,10 +386,7 @@ def chosen(names: Sequence[str]) -> tuple[Column, ...]:
         >>> [column.title for column in chosen(["worst", "residual"])]
         ['worst seed', 'residual at T1']
     """
-    for name in names:
-        if name not in COLUMNS:
-            raise ConfigError(f"columns: {unknown(str(name), COLUMNS, 'column')}")
-    return tuple(COLUMNS[name] for name in names)
+    return tuple(COLUMNS[one_of("columns", name, COLUMNS, "column")] for name in names)
 
 
 def check_needs(columns: Sequence[Column], config: Any) -> None:

@@ -28,7 +28,7 @@ from clep.datasets.names import DATASETS
 from clep.errors import ConfigError
 from clep.imports import is_import_path, registered_strategies
 from clep.renames import branches_without_feedback, renamed, with_new_keys
-from clep.schema import Config, check, construct, misfits
+from clep.schema import Config, check, construct, label, misfits
 from clep.specs.network import NetworkSection
 from clep.specs.stream import StreamSpec
 
@@ -91,11 +91,6 @@ def to_dict(config: Config) -> dict[str, Any]:
 def to_yaml(config: Config) -> str:
     """Return the configuration as YAML; `compose` makes an equal one from it."""
     return OmegaConf.to_yaml(OmegaConf.create(to_dict(config)))
-
-
-def label(strategies: Sequence[str]) -> str:
-    """Return the name of a strategy set in tables, tags and plots."""
-    return "+".join(strategies) or "naive"
 
 
 def builtin(group: str) -> dict[str, str]:

@@ -2,7 +2,7 @@
 
 import difflib
 import importlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -43,6 +43,28 @@ def check_name(key: str, name: str, valid: Iterable[str], what: str) -> None:
     """
     if name not in (known := list(valid)) and not is_import_path(name):
         raise ConfigError(f"{key}: {unknown(name, known, what)}, or an import path `module:Name`")
+
+
+def exported(package: str, name: str, homes: Mapping[str, str], public: Iterable[str]) -> Any:
+    """A public name of a package, imported when it is first asked for.
+
+    Args:
+        package: the package.
+        name: what it is asked for.
+        homes: name -> module that has it; or that is it, if the module bears its name.
+        public: all public names, for the message.
+
+    Raises:
+        AttributeError: if the name has no home.
+
+    Example:
+        >>> exported("clep", "stream", {"stream": "clep.streams"}, ["stream"]).__name__
+        'stream'
+    """
+    if name not in homes:
+        raise AttributeError(f"module '{package}' has no attribute '{name}'; public names: {', '.join(public)}")
+    home = importlib.import_module(homes[name])
+    return home if home.__name__ == f"{package}.{name}" else getattr(home, name)
 
 
 def import_path(path: str, what: str) -> Any:

@@ -268,9 +268,3 @@ def of_network(options: Mapping[str, Any]) -> dict[str, Any]:
             new["feedback"] = "dendritic"
         announce("Network(dendrites=...)", "Network(feedback='dendritic', dendrites=...)")
     return new
-
-
-def described() -> Sequence[tuple[str, str]]:
-    """(old, new) of every import path, for the documentation."""
-    names = [(f"{module}.{name}", ".".join(new)) for (module, name), new in NAMES.items()]
-    return [*MODULES.items(), *names]

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from clep.checks import problem, unknown
+from clep.checks import one_of, problem, unknown
 from clep.datasets import names
 from clep.errors import ConfigError, within
 from clep.renames import renamed
@@ -196,10 +196,14 @@ def meaning(path: str) -> str:
     for name in path.split("."):
         is_section = isinstance(kind, type) and issubclass(kind, Spec)
         options = {field.name: field for field in kind.options()} if is_section else {}
-        if name not in options:
-            raise ConfigError(f"{path}: {unknown(name, options, 'key')}")
+        one_of(path, name, options, "key")
         kind, text = hints_of(kind)[name], options[name].metadata["meaning"]
     return text
+
+
+def label(strategies: Sequence[str]) -> str:
+    """Return the name of a strategy set in tables, tags and plots."""
+    return "+".join(strategies) or "naive"
 
 
 def check(config: Config) -> None:
@@ -222,7 +226,7 @@ def check(config: Config) -> None:
     _check_set("strategies", config.strategies)
     for i, cell in enumerate(config.cells):
         _check_set(f"cells[{i}]", cell)
-    lists: dict[str, list[Any]] = {"cells": ["+".join(cell) or "naive" for cell in config.cells], "seeds": config.seeds}
+    lists: dict[str, list[Any]] = {"cells": [label(cell) for cell in config.cells], "seeds": config.seeds}
     lists["tune.seeds"] = config.tune.seeds
     for key, entries in lists.items():
         if not entries:

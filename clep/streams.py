@@ -211,7 +211,6 @@ def stream(
         options["class_order"] = np.asarray(given).tolist()  # of any array, tensor or range
     spec = from_keywords(StreamSpec, {"name": name, **options})
     check("seed", seed, int)
-    datasets.names.check(name, spec.path)
     data = datasets.load(name, root=root, download=download, path=spec.path, standardize=spec.standardize)
     if spec.experiences > data.classes:
         text = f"expected an integer in [1, {data.classes}], the classes of `{name}`, got {spec.experiences}"

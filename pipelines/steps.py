@@ -1,14 +1,12 @@
 """Train a network, then measure how many relaxation steps its gradient needs."""
 
-import torch
-
 from clep import metrics
 from clep.build import build_stream, build_training
 from clep.config import Config, replace
 from clep.diagnostics.steps import Steps, measure
 from clep.equilibrium import Network
 from clep.errors import ConfigError
-from clep.randomness import seed_globals
+from clep.randomness import reproducible
 
 _SAMPLES = 200
 _SMALL_BETA = 0.1  # measured in addition to the beta of the configuration
@@ -23,9 +21,11 @@ def run(config: Config) -> Steps:
         ConfigError: for a network without an equilibrium gradient of its loss, or one that never settles (spikes).
     """
     _refuse(config)
-    seed_globals(config.seed)
-    torch.set_num_threads(config.threads)
-    config = replace(config, strategies=["joint"])
+    with reproducible(config.seed, config.threads):
+        return _trained_and_measured(replace(config, strategies=["joint"]))
+
+
+def _trained_and_measured(config: Config) -> Steps:
     stream = build_stream(config)
     training = build_training(config, stream)
     result = training.run(stream)

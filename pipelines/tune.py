@@ -5,7 +5,6 @@ from typing import Any
 
 import numpy as np
 import optuna
-import torch
 from optuna.trial import TrialState
 
 from clep import metric_names, metrics, progress, run_names, search, tracking
@@ -13,7 +12,7 @@ from clep.build import build_stream, build_training, resolved
 from clep.config import Config, label, replace, to_yaml
 from clep.errors import DivergenceError, TrialsFailedError
 from clep.metrics import mean_std
-from clep.randomness import seed_globals
+from clep.randomness import reproducible
 from clep.search import Tuned, write
 from clep.workers import run_jobs
 
@@ -129,13 +128,12 @@ def _scores(config: Config) -> list[float | str]:
 
 def _score(config: Config, tell: Callable[[Any], None]) -> float:
     """The work of one worker process: train, and return the final validation accuracy."""
-    torch.set_num_threads(config.threads)
-    seed_globals(config.seed)
-    stream = build_stream(config)
-    try:
-        result = build_training(config, stream).run(stream)
-    except DivergenceError:
-        return _DIVERGED
+    with reproducible(config.seed, config.threads):
+        stream = build_stream(config)
+        try:
+            result = build_training(config, stream).run(stream)
+        except DivergenceError:
+            return _DIVERGED
     return metrics.seen_accuracy(result.matrix, [len(experience) for experience in stream.evaluation])
 
 

@@ -59,8 +59,8 @@ MUTANTS = (
     ),
     Mutant(
         "clep/equilibrium/phases.py",
-        "lambda output: amount * force(output)",
-        "lambda output: -amount * force(output)",
+        "lambda state: beta * force(state)",
+        "lambda state: -beta * force(state)",
         ("tests/equilibrium/gradients/test_nudging.py::test_a_step_along_minus_the_gradient_lowers_the_loss",),
         "The nudge points away from the target, and the network unlearns.",
     ),

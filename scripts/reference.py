@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin
 
 import yaml
 from mkdocs.config.defaults import MkDocsConfig
@@ -20,7 +20,7 @@ import clep
 from clep import checks, cli, config, registry, specs
 from clep.metric_names import METRICS, PIPELINE
 from clep.schema import Config
-from clep.specs.options import taken_by
+from clep.specs.options import hints_of, taken_by
 
 ROOT = Path(__file__).parent.parent
 _GENERATED = "This page is generated from the code.\n"
@@ -78,13 +78,13 @@ def keys() -> str:
 
 def _sections(schema: type[specs.Spec], prefix: str, level: int) -> Iterator[str]:
     """The options of a section as a table, followed by its subsections."""
-    hints, inner, rows = get_type_hints(schema), [], []
+    hints, inner, rows = hints_of(schema), [], []
     for field in schema.options():
         kind = hints[field.name]
         if _is_spec(kind):
             inner.append((f"{prefix}{field.name}", kind))
         else:
-            rows.append(_row(f"{prefix}{field.name}", kind, field))
+            rows.append(_row(f"{prefix}{field.name}", kind, field, schema.default(field.name)))
     title = f"`{prefix.rstrip('.')}`" if prefix else "Top level"
     yield f"{'#' * min(level, 4)} {title}\n"
     yield f"{_summary(schema.__doc__)}\n"
@@ -97,10 +97,8 @@ def _is_spec(kind: Any) -> bool:
     return isinstance(kind, type) and issubclass(kind, specs.Spec)
 
 
-def _row(name: str, kind: Any, field: dataclasses.Field[Any]) -> tuple[str, str, str, str]:
+def _row(name: str, kind: Any, field: dataclasses.Field[Any], default: Any) -> tuple[str, str, str, str]:
     """Name, type and range, default and meaning of an option."""
-    factory = field.default_factory
-    default = field.default if factory is dataclasses.MISSING else factory()
     return f"`{name}`", _words(kind, field.metadata["range"]), _yaml(default), field.metadata["meaning"]
 
 
@@ -247,14 +245,14 @@ def python() -> str:
 
 def _options(spec: type[specs.Spec]) -> list[str]:
     """The options of a spec as a table."""
-    hints, rows = get_type_hints(spec), []
+    hints, rows = hints_of(spec), []
     for field in spec.options():
         kind = hints[field.name]
         if _is_spec(kind):
             link = f"[`{kind.__name__}`](#clep.{kind.__name__})"
             rows.append((f"`{field.name}`", link, "its defaults", field.metadata["meaning"]))
         else:
-            rows.append(_row(field.name, kind, field))
+            rows.append(_row(field.name, kind, field, spec.default(field.name)))
     return _table(("option", "value", "default", "meaning"), rows)
 
 

@@ -197,7 +197,7 @@ OWN_COST = {"cost": clep.CostNudging(), "cep": clep.CEP(), "clamped": clep.Clamp
 
 @pytest.mark.parametrize("gradient", OWN_COST)
 @pytest.mark.parametrize("name", ["ewc", "si", "lwf", "gem", "agem", "rwalk", "mir", *OURS])
-def test_an_estimate_of_its_own_cost_is_refused_with_strategies_that_need_the_loss(name, gradient, stream):
+def test_an_estimate_of_its_own_cost_is_refused_with_strategies_that_need_the_loss(name, gradient):
     learner = clep.Learner(clep.Network([64, 20, 10]), gradient=OWN_COST[gradient], momentum=0.0)
     plugins = (PLUGINS | OURS)[name]()
     message = r"learner\.gradient: (Cost|CEP|Clamp)\w* cannot be used .*Use learner\.gradient=linear"

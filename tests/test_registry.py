@@ -232,7 +232,7 @@ class Untyped(clep.Strategy):
         super().__init__()
 
 
-def test_an_unannotated_parameter_takes_what_its_default_is(monkeypatch):
+def test_an_unannotated_parameter_takes_what_its_default_is():
     """Otherwise a text reaches the strategy and fails there, without the name of the key."""
     path = f"{__name__}:Untyped"
     with pytest.raises(ConfigError, match=r"Untyped\.share: expected a number or a list of numbers, got 'half'"):

@@ -2,6 +2,8 @@
 
 from typing import TYPE_CHECKING, Any
 
+from clep.imports import exported
+
 __all__ = ["Timings", "bench"]
 
 if TYPE_CHECKING:
@@ -10,8 +12,4 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     # Timing needs torch; the names in `clep.bench.cases` do not.
-    if name not in __all__:
-        raise AttributeError(f"module 'clep.bench' has no attribute '{name}'; public names: {', '.join(__all__)}")
-    from clep.bench import running
-
-    return getattr(running, name)
+    return exported("clep.bench", name, dict.fromkeys(__all__, "clep.bench.running"), __all__)

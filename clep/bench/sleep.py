@@ -6,8 +6,7 @@ take turns on one thread, so changes in the machine's speed affect both. Medians
 """
 
 import statistics
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
@@ -17,6 +16,7 @@ from torch import Tensor
 
 from clep.bench import cases
 from clep.bench.cases import SleepCase
+from clep.bench.clock import seconds_of
 from clep.sleep import CompiledSimulation, Spikes, SpikingParameters, bernoulli_spikes
 
 _ROUNDS = 5
@@ -69,8 +69,8 @@ def time_sleep(name: str) -> SleepTiming:
     few = spikes[: case.torch_steps]
     ours, theirs = [], []
     for _ in range(_ROUNDS):
-        ours.append(_seconds(events))
-        theirs.append(_seconds(lambda: torch_loop(weights, parameters, few)))
+        ours.append(seconds_of(events))
+        theirs.append(seconds_of(lambda: torch_loop(weights, parameters, few)))
     seconds, torch_seconds = statistics.median(ours), statistics.median(theirs) * case.steps / case.torch_steps
     asleep = CompiledSimulation(weights, parameters)
     asleep.run(few)
@@ -139,9 +139,3 @@ def torch_loop(weights: Sequence[np.ndarray], parameters: Sequence[SpikingParame
 
 def _largest(some: Sequence[np.ndarray], others: Sequence[np.ndarray]) -> float:
     return float(max(abs(a - b).max() for a, b in zip(some, others, strict=True)))
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start

@@ -5,7 +5,6 @@ machine that slows down slows all of them. Medians are reported.
 """
 
 import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +15,7 @@ from torch.nn import functional
 
 from clep.bench import cases
 from clep.bench.cases import Case
+from clep.bench.clock import seconds_of
 from clep.equilibrium import ORDERS, Convolution, CostNudging, Dense, Network, SquaredError, TimeStep
 from clep.equilibrium.connections import Bilinear, Connection
 from clep.specs.network import Order
@@ -163,7 +163,7 @@ def time_updates(name: str) -> Iterator[Timing]:
             seconds["ours"].append(_warm_seconds(update))
             seconds["theirs"].append(_warm_seconds(baseline))
             with torch.no_grad():
-                seconds["floor"].append(sum(n * _seconds(product) for n, product in products))
+                seconds["floor"].append(sum(n * seconds_of(product) for n, product in products))
         median = {side: statistics.median(values) for side, values in seconds.items()}
         ours.zero_grad()
         yield Timing(
@@ -194,13 +194,7 @@ def update_difference(case: Case, relaxation: Order, x: Tensor, y: Tensor) -> fl
 def _warm_seconds(call: Callable[[], object]) -> float:
     """Seconds of a call right after another one, as in training, when the caches hold its own data."""
     call()
-    return _seconds(call)
-
-
-def _seconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    call()
-    return time.perf_counter() - start
+    return seconds_of(call)
 
 
 def _peak_bytes(call: Callable[[], object]) -> int:

@@ -17,13 +17,13 @@ A claim can also give a `grid` instead of some or all of its cells (see `clep.cl
 compare alternatives of one axis in all cells that are otherwise equal. `columns` adds columns (see `clep.columns`).
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clep.claims.claim import Claim, read
 from clep.comparison.cell import Cell
+from clep.imports import exported
 
-_OF_TABLES = ("Table", "as_json", "as_markdown", "judge", "rows_of", "write_files")
+_HOMES = dict.fromkeys(("Table", "as_json", "as_markdown", "judge", "rows_of", "write_files"), "clep.claims.tables")
 
 __all__ = ["Cell", "Claim", "Table", "as_json", "as_markdown", "judge", "read", "rows_of", "write_files"]
 
@@ -33,6 +33,4 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     # Tables need plots and statistics; reading a claim does not.
-    if name not in _OF_TABLES:
-        raise AttributeError(f"module 'clep.claims' has no attribute '{name}'; public names: {', '.join(__all__)}")
-    return getattr(import_module("clep.claims.tables"), name)
+    return exported("clep.claims", name, _HOMES, __all__)

@@ -118,7 +118,7 @@ def _claim(values: Any, name: str) -> Claim:
     claim = Claim(
         name=Path(name).stem,
         given=name,
-        cells=(*written, *(Cell(combined.label, combined.set, at=combined.at) for combined in combinations)),
+        cells=(*written, *combinations),
         grid=grid,
         columns=chosen(given.pop("columns", ())),
         compare=_pairs(given.pop("compare", [])),

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clep.checks import check, unknown
+from clep.comparison.cell import Cell
 from clep.errors import ConfigError, within
 from clep.schema import key_paths
 
@@ -34,21 +35,8 @@ class Axis:
     points: dict[str, tuple[str, ...]]
 
 
-@dataclass(frozen=True)
-class Combination:
-    """One alternative of every axis: its labels in the order of the axes, and all changes."""
-
-    at: tuple[str, ...]
-    set: tuple[str, ...]
-
-    @property
-    def label(self) -> str:
-        """Name of the cell."""
-        return ", ".join(self.at)
-
-
-def read_grid(values: Any) -> tuple[tuple[Axis, ...], tuple[Combination, ...]]:
-    """Read a grid: its axes with all their alternatives, and its combinations; neither for None.
+def read_grid(values: Any) -> tuple[tuple[Axis, ...], tuple[Cell, ...]]:
+    """Read a grid: its axes with all their alternatives, and a cell for every combination; neither for None.
 
     Args:
         values: the grid as the claim's file gives it: axis -> list of values, or axis -> mapping of labels to changes;
@@ -86,8 +74,8 @@ def read_grid(values: Any) -> tuple[tuple[Axis, ...], tuple[Combination, ...]]:
     return tuple(axes), tuple({combined.at: combined for combined in every}.values())
 
 
-def combinations(axes: Sequence[Axis]) -> Iterator[Combination]:
-    """Every combination of one alternative per axis; the last axis varies fastest.
+def combinations(axes: Sequence[Axis]) -> Iterator[Cell]:
+    """A cell for every combination of one alternative per axis; the last axis varies fastest.
 
     Args:
         axes: at least one.
@@ -100,7 +88,7 @@ def combinations(axes: Sequence[Axis]) -> Iterator[Combination]:
     """
     for labels in itertools.product(*(axis.points for axis in axes)):
         parts = (axis.points[label] for axis, label in zip(axes, labels, strict=True))
-        yield Combination(labels, tuple(itertools.chain.from_iterable(parts)))
+        yield Cell(", ".join(labels), tuple(itertools.chain.from_iterable(parts)), at=labels)
 
 
 def axis_of(axes: Sequence[Axis], pair: Sequence[str]) -> int | None:

@@ -10,7 +10,7 @@ from clep.claims.claim import Claim
 from clep.claims.grid_tables import grid_lines
 from clep.claims.grids import axis_of
 from clep.claims.verdicts import Verdict, verdict
-from clep.columns import CLAIM, Column, Row
+from clep.columns import CLAIM, Column, Row, mean, of
 from clep.comparison import Cell
 from clep.results import Result
 
@@ -118,7 +118,7 @@ def as_json(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
     return {
         "label": row.label,
         "by_seed": row.by_seed,
-        **row.over_seeds(lambda run: run["accuracy"]),
+        **row.over_seeds(of("accuracy")),
         **numbers,
         "source": row.source,
         "remark": row.remark,
@@ -159,7 +159,7 @@ def write_files(
 def _promises(cells: Sequence[Cell], rows: Sequence[Row]) -> Iterator[str]:
     """The accuracy that the claim promised for a cell, and whether it was reached."""
     for cell, row in zip(cells, rows, strict=True):
-        measured = row.over_seeds(lambda run: run["accuracy"])["mean"]
+        measured = mean(of("accuracy"))(row)
         if cell.at_least is not None and measured is not None:
             judged = "reached" if measured >= cell.at_least else "**not reached**"
             yield f"{cell.label}: promised at least {cell.at_least:.3f}, measured {measured:.3f}: {judged}"

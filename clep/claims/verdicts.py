@@ -19,8 +19,6 @@ class Verdict:
         words: the same as a sentence.
     """
 
-    above: str
-    below: str
     difference: float | None
     interval: tuple[float, float] | None
     words: str
@@ -40,13 +38,13 @@ def verdict(a: str, b: str, first: Mapping[int, float], second: Mapping[int, flo
     differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
     n = len(differences)
     if n == 0:
-        return Verdict(a, b, None, None, f"{a} against {b}: not run")
+        return Verdict(None, None, f"{a} against {b}: not run")
     mean, better = float(differences.mean()), int((differences > 0).sum())
     text = f"{a} - {b} = {mean:+.3f}"
     if n == 1:
-        return Verdict(a, b, mean, None, f"{text} (one seed)")
+        return Verdict(mean, None, f"{text} (one seed)")
     half = float(stats.t.ppf(0.5 + _CONFIDENCE / 2.0, n - 1) * differences.std(ddof=1) / n**0.5)
     low, high = mean - half, mean + half
     judged = "above" if low > 0.0 else "below" if high < 0.0 else "no difference shown"
     words = f"{text} [{low:+.3f}, {high:+.3f}], higher in {better} of {n} seeds: {judged}"
-    return Verdict(a, b, mean, (low, high), words)
+    return Verdict(mean, (low, high), words)

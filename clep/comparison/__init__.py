@@ -6,19 +6,19 @@
 published numbers and verdicts.
 """
 
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from clep.comparison.cell import Cell
+from clep.imports import exported
 
 _HOMES = {
-    "JOB_TAG": "ledger",
-    "Job": "cells",
-    "Ledger": "ledger",
-    "check": "cells",
-    "page": "page",
-    "plan": "cells",
-    "run_missing": "running",
+    "JOB_TAG": "clep.comparison.ledger",
+    "Job": "clep.comparison.cells",
+    "Ledger": "clep.comparison.ledger",
+    "check": "clep.comparison.cells",
+    "page": "clep.comparison.page",
+    "plan": "clep.comparison.cells",
+    "run_missing": "clep.comparison.running",
 }
 
 __all__ = ["JOB_TAG", "Cell", "Job", "Ledger", "check", "page", "plan", "run_missing"]
@@ -32,7 +32,4 @@ if TYPE_CHECKING:
 
 def __getattr__(name: str) -> Any:
     # Running needs torch; describing cells and checking a claim do not.
-    if name not in _HOMES:
-        raise AttributeError(f"module 'clep.comparison' has no attribute '{name}'; public names: {', '.join(__all__)}")
-    home = import_module(f"clep.comparison.{_HOMES[name]}")
-    return home if _HOMES[name] == name else getattr(home, name)
+    return exported("clep.comparison", name, _HOMES, __all__)

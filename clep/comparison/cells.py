@@ -50,9 +50,9 @@ def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job
         >>> [(job.cell, job.config.seed) for job in plan(cells, [0, 1])]
         [('naive', 0), ('naive', 1), ('joint', 1)]
     """
-    cells = list(cells)
+    cells = [(cell, resolved(config)) for cell, config in cells if {*(cell.seeds or seeds)} & {*seeds}]
     return [
-        Job(cell.label, resolved(replace(config, seed=seed)))
+        Job(cell.label, replace(config, seed=seed))
         for seed in seeds
         for cell, config in cells
         if seed in (cell.seeds or seeds)

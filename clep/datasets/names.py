@@ -35,7 +35,7 @@ DATASETS = {
         "MNIST: 70 000 handwritten digits of 28 x 28 pixels; downloads 12 MB on first use", "clep.datasets.idx:mnist"
     ),
     "fashion_mnist": Row(
-        "Fashion-MNIST: 70 000 pieces of clothing, 28 x 28 pixels; downloads 30 MB on first use",
+        "Fashion-MNIST: 70 000 pieces of clothing, 28 x 28 pixels; downloads 31 MB on first use",
         "clep.datasets.idx:fashion_mnist",
     ),
     "kmnist": Row(

@@ -25,9 +25,9 @@ DISTRIBUTIONS: dict[str, Callable[[np.random.Generator, int, float], np.ndarray]
 def draw_time_steps(time_step: TimeStep, layers: Sequence[int], generator: np.random.Generator) -> np.ndarray:
     """Draw the steps of all neurons of some layers.
 
-    Clipping shifts the mean of a wide distribution (a log-normal's from 0.8 to 0.55 on [0.05, 1]). So the scale is
-    solved for: the clipped steps have the mean `time_step.mean`, and heterogeneous and scalar networks differ only in
-    the spread.
+    Clipping to [0.05, 1] shifts the mean of a wide distribution (with spread 1, a log-normal's from 0.8 to 0.55). So
+    the scale is solved for: the clipped steps have the mean `time_step.mean`, and heterogeneous and scalar networks
+    differ only in the spread.
 
     Args:
         time_step: how they are drawn.

@@ -11,7 +11,7 @@ import optuna
 import yaml
 
 from clep import registry
-from clep.checks import unknown
+from clep.checks import one_of
 from clep.config import Config, builtin, find, parts_of, replace
 from clep.errors import ConfigError, within
 
@@ -129,8 +129,7 @@ def _check(key: str, value: Any) -> None:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{key}: {expected}, got {value!r}")
     for name in value:
-        if name not in _RANGE_KEYS:
-            raise ConfigError(f"{key}.{name}: {unknown(str(name), _RANGE_KEYS, 'key')}")
+        one_of(f"{key}.{name}", name, _RANGE_KEYS, "key")
     if "choices" in value:
         if not value["choices"]:
             raise ConfigError(f"{key}.choices: expected at least one choice, got {value['choices']!r}")

@@ -16,6 +16,7 @@ import clep
 from clep import progress
 from clep.datasets import load
 from clep.errors import DataError
+from tests.datasets.writers import same
 
 CLASSES = ["apple", "Berry", "cherry 2"]  # sorted by name: capitals first
 
@@ -46,10 +47,6 @@ def zipped(root: Path) -> Path:
         shutil.make_archive(str(root / part), "zip", root / part)
         shutil.rmtree(root / part)
     return root
-
-
-def same(first, second) -> bool:
-    return all(torch.equal(getattr(first, k), getattr(second, k)) for k in ("x_train", "y_train", "x_test", "y_test"))
 
 
 def refusal(root):

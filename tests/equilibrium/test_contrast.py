@@ -13,6 +13,7 @@ from clep.equilibrium import (
     LinearNudging,
     TimeStep,
 )
+from tests.oracles.architectures import AVERAGE, LABELS, MAX, TARGET, images_of
 from tests.oracles.graph import Graph
 from tests.oracles.networks import biased, loss_by
 from tests.oracles.vectors import flat, relative_error
@@ -21,9 +22,6 @@ pytestmark = pytest.mark.usefixtures("double")
 
 STEPS = 150
 BETAS = [2.0**-k for k in (8, 12)]
-LABELS = torch.tensor([0, 1, 2, 3, 1])
-TARGET = functional.one_hot(LABELS, 4).double()
-AVERAGE, MAX = ConvLayer(3, 3, padding=1, pooling="average"), ConvLayer(3, 3, padding=1, pooling="max")
 ARCHITECTURES = {
     "dense": {"sizes": [5, 7, 6, 4]},
     "max pool": {"sizes": [(2, 6, 7), MAX, 4]},
@@ -47,10 +45,6 @@ def equal(network):
         for connection in list(network.connections)[1:]:
             connection.feedback.copy_(connection.weight)
     return network
-
-
-def images_of(network):
-    return torch.rand(len(LABELS), *network.shapes[0])
 
 
 def gradient_by(gradient, network, x):

@@ -20,13 +20,9 @@ from clep.equilibrium import (
     TimeStep,
 )
 from tests.oracles.networks import biased, loss_by, updates_by
-from tests.oracles.vectors import flat
+from tests.oracles.vectors import cosine
 
 LABELS = torch.arange(32) % 10
-
-
-def cosine(a, b):
-    return float(functional.cosine_similarity(flat(a).double(), flat(b).double(), dim=0))
 
 
 def gradient(network, x, by=None, cost=None):

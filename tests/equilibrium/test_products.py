@@ -11,13 +11,9 @@ from clep.equilibrium import (
 )
 from tests.oracles.graph import Graph
 from tests.oracles.networks import biased
-from tests.oracles.vectors import flat
+from tests.oracles.vectors import cosine
 
 onednn = pytest.mark.skipif(not products._has_onednn(), reason="this build of torch has no products of oneDNN")
-
-
-def cosine(a, b):
-    return float(functional.cosine_similarity(flat(a).double(), flat(b).double(), dim=0))
 
 
 BATCH, BELOW, ABOVE = 128, 96, 100  # large enough for them: 128 x 96 x 100 multiplications

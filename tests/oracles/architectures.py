@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from clep.equilibrium import ConvLayer, TimeStep
+from clep.equilibrium import ConvLayer, SquaredError, TimeStep
 from tests.oracles.networks import biased
 
 MIXED = TimeStep("lognormal", mean=0.7, spread=0.3, min=0.3)
@@ -29,6 +29,14 @@ def made(name, **more):
 
 def images_of(network):
     return torch.rand(len(LABELS), *network.shapes[0])
+
+
+def cross_entropy(output):
+    return functional.cross_entropy(output, LABELS)
+
+
+def squared(output):
+    return SquaredError()(output, LABELS)
 
 
 def wavy(*shape):

@@ -44,6 +44,12 @@ LOSSES = {
 }
 """Losses of six samples and four outputs."""
 
+_SMALL = [2.0**-k for k in range(8, 15)]
+BETAS = {"one_sided": _SMALL, "random_sign": _SMALL, "centered": _SMALL, "holomorphic": [2.0**-k for k in range(3, 8)]}
+SLOPES = {"one_sided": 1.0, "random_sign": 1.0, "centered": 2.0, "holomorphic": 4.0}
+SMALLEST = {"one_sided": 1e-3, "random_sign": 1e-3, "centered": 1e-6, "holomorphic": 1e-6}
+"""Of each arrangement of phases: betas, the power of beta that the error follows, and the error that is reached."""
+
 
 def settled(sizes=(5, 7, 4), steps=120, **options):
     """A smooth network whose phases converge to the last digit."""

@@ -2,6 +2,7 @@
 
 import numpy as np
 import torch
+from torch.nn import functional
 
 
 def flat(tensors):
@@ -17,3 +18,8 @@ def relative_error(actual, expected):
 def slope(errors, betas):
     """Exponent p of errors ~ betas^p, by least squares."""
     return np.polyfit(np.log2(betas), np.log2(errors), 1)[0]
+
+
+def cosine(a, b):
+    """Cosine of the angle between two gradients, each a list of tensors."""
+    return float(functional.cosine_similarity(flat(a).double(), flat(b).double(), dim=0))

@@ -125,7 +125,7 @@ def test_a_range_with_an_impossible_end_is_refused_before_anything_is_trained(sp
     assert not (tmp_path / "mlflow.db").exists()
 
 
-def test_what_was_found_is_written_as_text(tmp_path):
+def test_what_was_found_is_written_as_text():
     trials = [(n, 0.9 - n / 100, {"learner.lr": 0.1 * n}) for n in range(12)]
     tuned = tune.Tuned({"mean": 0.9, "std": None, "n": 1}, {"learner.lr": 0.0}, trials, compose(), "uri", "abc")
     lines = tuned.to_text().splitlines()

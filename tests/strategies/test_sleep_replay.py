@@ -91,7 +91,7 @@ def test_rates_and_weight_changes_are_logged_as_seen_from_outside(digits, finish
         {"steps": 0},
     ],
 )
-def test_without_increments_or_steps_no_weight_changes_by_a_bit(still, digits, finish, watch):
+def test_without_increments_or_steps_no_weight_changes_by_a_bit(still, digits, finish):
     """The control of every claim about sleep: all that changes weights is the rule."""
     network = awake()
     before = weights_of(network)

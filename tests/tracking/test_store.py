@@ -85,7 +85,7 @@ def _prepare_and_log(uri, barrier, results):
         results.put(repr(error))
 
 
-def test_six_processes_racing_on_a_fresh_store_all_succeed(tmp_path):
+def test_six_processes_racing_on_a_fresh_store_all_succeed():
     from mlflow import MlflowClient
 
     uri = tracking.tracking_uri(None)

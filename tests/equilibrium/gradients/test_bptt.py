@@ -2,26 +2,22 @@
 
 import pytest
 import torch
-from torch.nn import functional
 from torch.testing import assert_close
 
 from clep.equilibrium import (
     NEURONS,
     ORDERS,
     Backpropagation,
-    ConvLayer,
-    SquaredError,
     TimeStep,
 )
 from clep.errors import ConfigError
+from tests.oracles.architectures import AVERAGE, LABELS, MAX, cross_entropy, squared
 from tests.oracles.graph import Graph
 from tests.oracles.networks import biased
 
 pytestmark = pytest.mark.usefixtures("double")
 
 MIXED = TimeStep("lognormal", mean=0.6, spread=0.5, min=0.2)
-LABELS = torch.tensor([0, 1, 2, 3, 1])
-AVERAGE, MAX = ConvLayer(3, 3, padding=1, pooling="average"), ConvLayer(3, 3, padding=1, pooling="max")
 ARCHITECTURES = {
     "dense": {"sizes": [5, 7, 6, 4]},
     "no hidden layer": {"sizes": [5, 4]},
@@ -32,14 +28,6 @@ ARCHITECTURES = {
     "untied feedback": {"sizes": [(1, 6, 7), MAX, 5, 4], "feedback": "untied"},
     "read-out": {"sizes": [(2, 6, 7), MAX, 4], "readout": "linear"},
 }
-
-
-def cross_entropy(output):
-    return functional.cross_entropy(output, LABELS)
-
-
-def squared(output):
-    return SquaredError()(output, LABELS)
 
 
 def twin_gradient(network, loss, x):

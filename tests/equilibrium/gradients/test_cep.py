@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 from torch.testing import assert_close
 
 from clep.equilibrium import (
@@ -14,20 +13,24 @@ from clep.equilibrium import (
     TimeStep,
 )
 from clep.errors import ConfigError
-from tests.oracles.architectures import ARCHITECTURES, AVERAGE, LABELS, MAX, MIXED, TARGET, images_of, made, wavy
+from tests.oracles.architectures import (
+    ARCHITECTURES,
+    AVERAGE,
+    LABELS,
+    MAX,
+    MIXED,
+    TARGET,
+    cross_entropy,
+    images_of,
+    made,
+    squared,
+    wavy,
+)
 from tests.oracles.graph import Graph
 from tests.oracles.networks import biased, loss_by, updates_by
 from tests.oracles.vectors import flat, relative_error
 
 pytestmark = pytest.mark.usefixtures("double")
-
-
-def cross_entropy(output):
-    return functional.cross_entropy(output, LABELS)
-
-
-def squared(output):
-    return SquaredError()(output, LABELS)
 
 
 @pytest.mark.parametrize("phases", ["one_sided", "random_sign", "centered"])

@@ -2,7 +2,6 @@
 
 import pytest
 import torch
-from torch.nn import functional
 from torch.testing import assert_close
 
 from clep.equilibrium import (
@@ -14,22 +13,19 @@ from clep.equilibrium import (
     SquaredError,
     TimeStep,
 )
+from tests.oracles.architectures import AVERAGE, LABELS, MAX, cross_entropy, images_of, squared
 from tests.oracles.graph import Graph
-from tests.oracles.networks import biased, change, loss_by
+from tests.oracles.networks import MIXED, SLOPES, biased, change, loss_by
 from tests.oracles.vectors import flat, relative_error, slope
 
 pytestmark = pytest.mark.usefixtures("double")
 
-MIXED = TimeStep("lognormal", mean=0.8, spread=0.3, min=0.4)
 SLOW = TimeStep("lognormal", mean=0.4, spread=0.3, min=0.2)
 STEPS = 150
-LABELS = torch.tensor([0, 1, 2, 3, 1])
 SMALL = [2.0**-k for k in (8, 10, 12)]
 BETAS = {"one_sided": SMALL, "random_sign": SMALL, "centered": SMALL, "holomorphic": [2.0**-k for k in (4, 5, 6)]}
-SLOPES = {"one_sided": 1.0, "random_sign": 1.0, "centered": 2.0, "holomorphic": 4.0}
 SMALLEST = {"one_sided": 2e-3, "random_sign": 2e-3, "centered": 2e-6, "holomorphic": 2e-5}
 
-AVERAGE, MAX = ConvLayer(3, 3, padding=1, pooling="average"), ConvLayer(3, 3, padding=1, pooling="max")
 ARCHITECTURES = {
     "dense": {"sizes": [5, 7, 4]},
     "residual links": {"sizes": [5, 6, 5, 6, 4], "residual_links": 2},
@@ -56,18 +52,6 @@ def settled(sizes, **arguments):
     arguments = {"neuron": "shifted_sigmoid", "time_step": MIXED, "seed": 2} | arguments
     steps = 2 * STEPS if arguments["time_step"] is SLOW else STEPS
     return biased(sizes, free_steps=steps, nudged_steps=steps, **arguments)
-
-
-def images_of(network):
-    return torch.rand(len(LABELS), *network.shapes[0])
-
-
-def cross_entropy(output):
-    return functional.cross_entropy(output, LABELS)
-
-
-def squared(output):
-    return SquaredError()(output, LABELS)
 
 
 def linear_gradient(network, gradient, loss, x):

@@ -8,13 +8,8 @@ from torch.testing import assert_close
 
 from clep.equilibrium import PHASES, LinearNudging, SquaredError
 from tests.oracles import bptt, phi
-from tests.oracles.networks import LABELS, LOSSES, biased, gradient_of, settled
+from tests.oracles.networks import BETAS, LABELS, LOSSES, SLOPES, SMALLEST, biased, gradient_of, settled
 from tests.oracles.vectors import flat, relative_error, slope
-
-SMALL = [2.0**-k for k in range(8, 15)]
-BETAS = {"one_sided": SMALL, "random_sign": SMALL, "centered": SMALL, "holomorphic": [2.0**-k for k in range(3, 8)]}
-SLOPES = {"one_sided": 1.0, "random_sign": 1.0, "centered": 2.0, "holomorphic": 4.0}
-SMALLEST = {"one_sided": 1e-3, "random_sign": 1e-3, "centered": 1e-6, "holomorphic": 1e-6}
 
 
 @pytest.mark.usefixtures("double")
