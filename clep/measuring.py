@@ -30,6 +30,7 @@ class ExperienceReport:
         epochs: accuracy on every experience after each epoch, (epochs, n); no rows unless asked for.
         seconds: `train`, `consolidation`, `eval`.
         memory: what the strategies keep of the past.
+        updates: of the weights, since the start.
         consolidated: whether a strategy consolidates.
         slept: whether a strategy consolidates by sleep.
         numbers: what the learner noticed and what the strategies logged, by name of the metric.
@@ -42,6 +43,7 @@ class ExperienceReport:
     epochs: np.ndarray
     seconds: dict[str, float]
     memory: Memory
+    updates: int
     consolidated: bool
     slept: bool
     numbers: dict[str, float]
@@ -140,6 +142,7 @@ class Measuring(Strategy):
                 "eval": end - consolidated + notes.measured - notes.trained + notes.evaluating,
             },
             memory=sum((memory_of(watched) for watched in self.watched), Memory()),
+            updates=self._updates,
             consolidated=self._any("consolidates"),
             slept=self._any("sleeps"),
             numbers=self._numbers(getattr(strategy, "learner", None)),  # plain Avalanche has no learner

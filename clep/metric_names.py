@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from clep.errors import ConfigError
 
 EXPERIENCE = "index of the experience just trained"
-LAST = "index of the last experience"
+END = "always 0"
 EPOCH = "epochs since the start"
 UPDATE = "updates since the start"
 FREE_STEP = "step of a free phase"
@@ -85,7 +85,8 @@ evaluation samples of the classes seen so far); log it as `my_strategy/accuracy_
         )
 
 
-# R[i, j] is the accuracy on experience j after experience i and its consolidation; see `clep.metrics`.
+# R[i, j] is the accuracy on experience j after experience i and its consolidation, R'[i, j] that before its
+# consolidation; see `clep.metrics`.
 ACCURACY_SEEN = metric("accuracy/seen", "accuracy on all evaluation samples of the classes seen so far")
 ACCURACY_EPOCH = metric("accuracy/epoch", "the same after each epoch, with `learner.evaluate_epochs=true`", EPOCH)
 ACCURACY_AVERAGE = metric("accuracy/average", "mean accuracy on the experiences seen so far")
@@ -97,7 +98,15 @@ ACCURACY_EXPERIENCE = metric("accuracy/experience_{experience:02d}", "accuracy o
 FORGETTING_AVERAGE = metric("forgetting/average", "mean of R[j, j] - R[i, j] over the earlier experiences")
 FORGETTING_EXPERIENCE = metric(
     "forgetting/experience_{experience:02d}",
-    "how much one earlier experience lost since it was trained, R[j, j] - R[i, j]",
+    "how much one earlier experience lost since it was trained and consolidated, R[j, j] - R[i, j]",
+)
+FORGETTING_SINCE_TRAINING_AVERAGE = metric(
+    "forgetting_since_training/average",
+    "mean of R'[j, j] - R[i, j] over the earlier experiences; R' is measured before consolidation",
+)
+FORGETTING_SINCE_TRAINING_EXPERIENCE = metric(
+    "forgetting_since_training/experience_{experience:02d}",
+    "how much of what training taught about one earlier experience is gone, R'[j, j] - R[i, j]",
 )
 FORGETTING_MAX_AVERAGE = metric(
     "forgetting/max_average", "mean loss of the earlier experiences against their best accuracy so far"
@@ -167,10 +176,16 @@ TIME_TRAIN = metric("time/train_seconds", "wall time of training")
 TIME_CONSOLIDATION = metric("time/consolidation_seconds", "wall time of consolidation")
 TIME_EVAL = metric("time/eval_seconds", "wall time of the evaluations")
 
-FINAL_ACCURACY = metric("final/accuracy", "`accuracy/seen` at the end", LAST)
-FINAL_FORGETTING = metric("final/forgetting", "`forgetting/average` at the end", LAST)
-FINAL_BACKWARD_TRANSFER = metric("final/backward_transfer", "`backward_transfer` at the end", LAST)
-FINAL_LEARNED_ACCURACY = metric("final/learned_accuracy", "`accuracy/learned` at the end", LAST)
+FINAL_ACCURACY = metric("final/accuracy", "`accuracy/seen` at the end", END)
+FINAL_FORGETTING_SINCE_TRAINING = metric(
+    "final/forgetting_since_training", "`forgetting_since_training/average` at the end", END
+)
+FINAL_FORGETTING = metric("final/forgetting", "`forgetting/average` at the end", END)
+FINAL_BACKWARD_TRANSFER = metric("final/backward_transfer", "`backward_transfer` at the end", END)
+FINAL_LEARNED_IN_TRAINING = metric(
+    "final/learned_in_training", "`accuracy/learned_before_consolidation` at the end", END
+)
+FINAL_LEARNED_ACCURACY = metric("final/learned_accuracy", "`accuracy/learned` at the end", END)
 
-TUNE_ACCURACY = metric("tune/accuracy", "mean validation accuracy of a trial over its seeds", "always 0")
+TUNE_ACCURACY = metric("tune/accuracy", "mean validation accuracy of a trial over its seeds", END)
 TUNE_ACCURACY_PER_SEED = metric("tune/accuracy_per_seed", "validation accuracy of a trial", "index of the seed")

@@ -1,7 +1,8 @@
 """Continual-learning metrics: pure functions of the accuracy matrix, and the table of metrics that a run records.
 
 `R` has shape (n, n): `R[i, j]` is the accuracy on experience `j` after training on experience `i` and all of `i`'s
-consolidation; NaN means not measured (joint training has only its last row). Every function reads row `i` (default: the
+consolidation; NaN means not measured (joint training has only its last row). `learned[j]` is the accuracy on experience
+`j` right after training it, before consolidation. Every function reads row `i` (default: the
 last), counts the experiences `j <= i` as seen, and returns NaN if the metric is undefined.
 
 References:
@@ -102,6 +103,58 @@ def forgetting(R: ArrayLike, i: int = -1) -> float:
     return _mean(forgetting_per_experience(R, i))
 
 
+def forgetting_since_training_per_experience(R: ArrayLike, learned: ArrayLike, i: int = -1) -> Array:
+    """How much of what training taught about each earlier experience is gone, `learned[j] - R[i, j]` for `j < i`.
+
+    Avalanche's forgetting starts from `R[j, j]`, after consolidation: what the first consolidation of an experience
+    takes away does not count there. Here it does.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        learned: accuracy on each experience right after training it, before consolidation, (n,).
+        i: the experience just trained.
+
+    Returns:
+        `i` values, none after the first experience.
+
+    Example:
+        >>> forgetting_since_training_per_experience([[0.75, 0.0], [0.5, 1.0]], learned=[1.0, 1.0])
+        array([0.5])
+    """
+    R, i = _matrix(R, i)
+    return np.asarray(learned, dtype=np.float64)[:i] - R[i, :i]
+
+
+def forgetting_since_training(R: ArrayLike, learned: ArrayLike, i: int = -1) -> float:
+    """Mean of `forgetting_since_training_per_experience`; NaN after the first experience.
+
+    Args:
+        R: the accuracy matrix, (n, n).
+        learned: accuracy on each experience right after training it, before consolidation, (n,).
+        i: the experience just trained.
+
+    Example:
+        >>> forgetting_since_training([[0.75, 0.0], [0.5, 1.0]], learned=[1.0, 1.0])
+        0.5
+    """
+    return _mean(forgetting_since_training_per_experience(R, learned, i))
+
+
+def learned_in_training(learned: ArrayLike, i: int = -1) -> float:
+    """Mean accuracy on each experience right after training it, before consolidation, `mean_{j<=i} learned[j]`.
+
+    Args:
+        learned: these accuracies, (n,).
+        i: the experience just trained.
+
+    Example:
+        >>> learned_in_training([1.0, 0.5])
+        0.75
+    """
+    values = np.asarray(learned, dtype=np.float64)
+    return float(values[: range(len(values))[i] + 1].mean())
+
+
 def max_forgetting(R: ArrayLike, i: int = -1) -> float:
     """Forgetting against the best accuracy so far, `mean_{j<i} (max_{l<i} R[l, j] - R[i, j])` (Chaudhry et al., 2018).
 
@@ -161,23 +214,27 @@ class Accuracies(Protocol):
 
     Attributes:
         matrix: R, (n, n).
-        learned: accuracy on each experience right after training it, before consolidation, (n,).
         untrained: accuracies before any training, (n,).
         sizes: number of evaluation samples of each experience, (n,).
     """
 
     matrix: Array
-    learned: Array
     untrained: Array
     sizes: Array
+
+    @property
+    def learned(self) -> Array:
+        """Accuracy on each experience right after training it, before consolidation, (n,)."""
+        ...
 
 
 AFTER_EACH: dict[str, Callable[[Accuracies, int], float]] = {
     metric_names.ACCURACY_SEEN: lambda a, i: seen_accuracy(a.matrix, a.sizes, i),
     metric_names.ACCURACY_AVERAGE: lambda a, i: average_accuracy(a.matrix, i),
     metric_names.ACCURACY_LEARNED: lambda a, i: learned_accuracy(a.matrix, i),
-    metric_names.ACCURACY_LEARNED_BEFORE: lambda a, i: float(a.learned[: i + 1].mean()),
+    metric_names.ACCURACY_LEARNED_BEFORE: lambda a, i: learned_in_training(a.learned, i),
     metric_names.FORGETTING_AVERAGE: lambda a, i: forgetting(a.matrix, i),
+    metric_names.FORGETTING_SINCE_TRAINING_AVERAGE: lambda a, i: forgetting_since_training(a.matrix, a.learned, i),
     metric_names.FORGETTING_MAX_AVERAGE: lambda a, i: max_forgetting(a.matrix, i),
     metric_names.BACKWARD_TRANSFER: lambda a, i: backward_transfer(a.matrix, i),
     metric_names.FORWARD_TRANSFER: lambda a, i: forward_transfer(a.matrix, a.untrained, i),
@@ -187,6 +244,9 @@ AFTER_EACH: dict[str, Callable[[Accuracies, int], float]] = {
 OF_EXPERIENCES: dict[str, Callable[[Accuracies, int], Iterable[float]]] = {
     metric_names.ACCURACY_EXPERIENCE: lambda a, i: a.matrix[i],
     metric_names.FORGETTING_EXPERIENCE: lambda a, i: forgetting_per_experience(a.matrix, i),
+    metric_names.FORGETTING_SINCE_TRAINING_EXPERIENCE: lambda a, i: forgetting_since_training_per_experience(
+        a.matrix, a.learned, i
+    ),
 }
 """Name with the field `experience` -> values for the experiences 0, 1, ... after experience `i`."""
 
@@ -202,7 +262,7 @@ def after_experience(accuracies: Accuracies, i: int) -> dict[str, float]:
         >>> import numpy as np
         >>> from clep.training import TrainingResult
         >>> R = np.array([[1.0, 0.0], [0.25, 1.0]])
-        >>> so_far = TrainingResult(R, np.diag(R), np.zeros(2), np.array([10, 10]))
+        >>> so_far = TrainingResult(R, before=R, untrained=np.zeros(2), sizes=np.array([10, 10]))
         >>> after_experience(so_far, 1)["forgetting/average"]
         0.75
     """

@@ -111,14 +111,16 @@ def record_result(
         trained: the accuracies of the whole stream.
         seconds: how long it took until now.
     """
-    result = _result(config, run, trained, seconds)
+    result = _result(config, run, stream, trained, seconds)
     final = {
         metric_names.FINAL_ACCURACY: result.accuracy,
+        metric_names.FINAL_FORGETTING_SINCE_TRAINING: result.forgetting_since_training,
         metric_names.FINAL_FORGETTING: result.forgetting,
         metric_names.FINAL_BACKWARD_TRANSFER: result.backward_transfer,
+        metric_names.FINAL_LEARNED_IN_TRAINING: result.learned_in_training,
         metric_names.FINAL_LEARNED_ACCURACY: result.learned_accuracy,
     }
-    run.log(final, len(trained.sizes) - 1)
+    run.log(final, 0)  # at one step for every stream, so that MLflow draws bars and not points of curves
     hidden = _hidden_activity(training, stream) if config.learner.hidden_states else []
     for layer, activity in enumerate(hidden, start=1):
         for measure, values in activity._asdict().items():
@@ -128,7 +130,7 @@ def record_result(
     return result
 
 
-def _result(config: Config, run: tracking.Run, trained: TrainingResult, total: float) -> Result:
+def _result(config: Config, run: tracking.Run, stream: Stream, trained: TrainingResult, total: float) -> Result:
     matrix, sizes, reports = trained.matrix, trained.sizes, trained.reports
     unsettled = [r.numbers[metric_names.TRAIN_UNSETTLED] for r in reports if metric_names.TRAIN_UNSETTLED in r.numbers]
     return Result.of(
@@ -137,16 +139,23 @@ def _result(config: Config, run: tracking.Run, trained: TrainingResult, total: f
         run.run_id,
         "FINISHED",
         accuracy=metrics.none_if_nan(metrics.seen_accuracy(matrix, sizes)),
+        forgetting_since_training=metrics.none_if_nan(metrics.forgetting_since_training(matrix, trained.learned)),
         forgetting=metrics.none_if_nan(metrics.forgetting(matrix)),
         backward_transfer=metrics.none_if_nan(metrics.backward_transfer(matrix)),
+        learned_in_training=metrics.none_if_nan(metrics.learned_in_training(trained.learned)),
         learned_accuracy=metrics.none_if_nan(metrics.learned_accuracy(matrix)),
         accuracy_matrix=plain_matrix(matrix),
+        accuracy_before_consolidation=plain_matrix(trained.before),
         accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i) for i in range(len(sizes))]),
         accuracy_epochs=plain_row([a for report in reports for a in epoch_accuracies(report, sizes)]),
         residual=metrics.none_if_nan(reports[-1].numbers.get(metric_names.TRAIN_RESIDUAL, np.nan)),
         unsettled=float(np.mean(unsettled)) if unsettled else None,
         seconds={p: sum(r.seconds[p] for r in reports) for p in ("train", "consolidation", "eval")} | {"total": total},
         memory=asdict(reports[-1].memory),
+        updates=reports[-1].updates,
+        sizes=[int(size) for size in sizes],
+        classes=[list(experience.classes) for experience in stream.evaluation],
+        chance=stream.chance,
     )
 
 
@@ -166,6 +175,7 @@ def _store(run: tracking.Run, training: Training, result: Result, hidden: list[A
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         report.write_matrix_csv(result.matrix, path / "accuracy_matrix.csv")
+        report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
         report.plot_accuracy_matrix(result.matrix, path / "accuracy_matrix.png", title=title)
         training.template.learner.save(path / CHECKPOINT)
         if hidden:

@@ -27,13 +27,25 @@ class Result:
         run_id, tracking_uri: where MLflow keeps it; `run_id` is None if the run could not be started.
         status: `FINISHED`, `FAILED` or `KILLED`.
         accuracy: accuracy on all test samples after the last consolidation.
-        accuracy_matrix: `R[i][j]`, accuracy on experience j after experience i, n x n.
+        forgetting_since_training: how much of what training taught is gone at the end, mean of `R'[j][j] - R[-1][j]`
+            over the earlier experiences. R' is measured before consolidation.
+        forgetting: the same against `R[j][j]`, after consolidation, as Avalanche counts it.
+        backward_transfer: `-forgetting`.
+        learned_in_training: accuracy on each experience right after training it, mean of `R'[j][j]`.
+        learned_accuracy: the same after its consolidation, mean of `R[j][j]`.
+        accuracy_matrix: `R[i][j]`, accuracy on experience j after experience i and its consolidation, n x n.
+        accuracy_before_consolidation: `R'[i][j]`, the same before the consolidation of experience i; empty if it was
+            not recorded.
         accuracy_seen: accuracy on the samples of the classes seen so far, after each experience.
         accuracy_epochs: the same after each epoch, through all experiences; empty unless `learner.evaluate_epochs`.
         residual: relaxation residual of the last training batch, if the network relaxes.
         unsettled: share of all training batches whose free phase oscillated or diverged.
         seconds: `train`, `consolidation`, `eval`, `total`.
         memory: what was kept of the past at the end: `exemplars`, `exemplar_bytes`, `statistics_bytes`.
+        updates: of the weights, in the whole stream.
+        sizes: evaluation samples of each experience.
+        classes: labels of each experience.
+        chance: accuracy of the best constant answer on all evaluation samples.
         error: why it failed, if it did.
 
     Example:
@@ -50,16 +62,23 @@ class Result:
     strategies: list[str]
     seed: int
     accuracy: float | None = None
+    forgetting_since_training: float | None = None
     forgetting: float | None = None
     backward_transfer: float | None = None
+    learned_in_training: float | None = None
     learned_accuracy: float | None = None
     accuracy_matrix: list[list[float | None]] = field(default_factory=list)
+    accuracy_before_consolidation: list[list[float | None]] = field(default_factory=list)
     accuracy_seen: list[float | None] = field(default_factory=list)
     accuracy_epochs: list[float | None] = field(default_factory=list)
     residual: float | None = None
     unsettled: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
     memory: dict[str, int] = field(default_factory=dict)
+    updates: int | None = None
+    sizes: list[int] = field(default_factory=list)
+    classes: list[list[int]] = field(default_factory=list)
+    chance: float | None = None
     error: str | None = None
 
     @classmethod
@@ -96,6 +115,11 @@ class Result:
     def matrix(self) -> np.ndarray:
         """`accuracy_matrix` as an array, (n, n); NaN if undefined."""
         return np.array(self.accuracy_matrix, dtype=float)
+
+    @property
+    def matrix_before(self) -> np.ndarray:
+        """`accuracy_before_consolidation` as an array, (n, n); NaN if undefined."""
+        return np.array(self.accuracy_before_consolidation, dtype=float)
 
     @property
     def label(self) -> str:

@@ -138,6 +138,18 @@ class Stream:
         """The experiences to measure accuracies on."""
         return self.test if self.evaluate_on == "test" else self.validation
 
+    @property
+    def chance(self) -> float:
+        """Accuracy of the best constant answer on all of `evaluation`: the share of its most frequent class.
+
+        Example:
+            >>> from clep.streams import stream
+            >>> round(stream("digits").chance, 3)
+            0.103
+        """
+        labels = torch.cat([experience.samples.y for experience in self.evaluation])
+        return float(torch.bincount(labels).max() / len(labels))
+
     def joint(self) -> "Stream":
         """The same data with all classes in one training experience; evaluation keeps its experiences."""
         rows = tuple(row for experience in self.train for row in experience.rows)

@@ -23,7 +23,7 @@ class TrainingResult:
 
     Attributes:
         matrix: R[i, j], accuracy on experience j after experience i and its consolidation, (n, n); NaN: not measured.
-        learned: accuracy on experience i right after training it, before consolidation, (n,).
+        before: R'[i, j], the same before the consolidation of experience i.
         untrained: accuracy before any training, (n,).
         sizes: number of evaluation samples of each experience, (n,).
         reports: one per trained experience.
@@ -32,15 +32,20 @@ class TrainingResult:
         >>> import numpy as np
         >>> from clep.metrics import forgetting
         >>> R = np.array([[1.0, 0.0], [0.25, 1.0]])
-        >>> forgetting(TrainingResult(R, np.diag(R), np.zeros(2), np.array([10, 10])).matrix)
+        >>> forgetting(TrainingResult(R, R, np.zeros(2), np.array([10, 10])).matrix)
         0.75
     """
 
     matrix: np.ndarray
-    learned: np.ndarray
+    before: np.ndarray
     untrained: np.ndarray
     sizes: np.ndarray
     reports: list[ExperienceReport] = field(default_factory=list)
+
+    @property
+    def learned(self) -> np.ndarray:
+        """R'[i, i], accuracy on experience i right after training it, before consolidation, (n,)."""
+        return np.diagonal(self.before)
 
 
 @takes(TrainingSpec)
@@ -109,7 +114,7 @@ class Training:
         n = len(stream.evaluation)
         result = TrainingResult(
             matrix=np.full((n, n), np.nan),
-            learned=np.full(n, np.nan),
+            before=np.full((n, n), np.nan),
             untrained=self.evaluate(stream.evaluation),
             sizes=np.array([len(experience) for experience in stream.evaluation]),
         )
@@ -125,8 +130,7 @@ class Training:
             report = self.measuring.report
             if self.trains_jointly:
                 report = replace(report, index=n - 1)
-            else:
-                result.learned[report.index] = report.before[report.index]
+            result.before[report.index] = report.before
             result.matrix[report.index] = report.after
             result.reports.append(report)
             if on_experience is not None:

@@ -46,6 +46,21 @@ def test_every_metric_of_the_tables_is_registered_and_computed_after_each_experi
     assert [values[f"forgetting/experience_{j:02d}"] for j in range(2)] == close([0.6, -0.2])
 
 
+def test_forgetting_since_training_counts_what_the_first_consolidation_took():
+    """After experience 2, experience 0 has 0.3 of the 1.0 that training gave, and experience 1 has 0.8 of 0.7."""
+    learned = [1.0, 0.7, 0.75]
+    assert metrics.forgetting_since_training_per_experience(R, learned).tolist() == close([0.7, -0.1])
+    assert metrics.forgetting_since_training(R, learned) == close((0.7 - 0.1) / 2)
+    assert metrics.forgetting_since_training(R, learned, 1) == close(1.0 - 0.5)
+    assert math.isnan(metrics.forgetting_since_training(R, learned, 0))
+    assert metrics.learned_in_training(learned) == close((1.0 + 0.7 + 0.75) / 3)
+    assert metrics.learned_in_training(learned, 1) == close(0.85)
+
+
+def test_without_consolidation_both_kinds_of_forgetting_are_the_same():
+    assert metrics.forgetting_since_training(R, np.diagonal(R)) == close(metrics.forgetting(R))
+
+
 def test_average_accuracy_is_the_mean_over_the_experiences_seen_so_far():
     assert metrics.average_accuracy(R) == close((0.3 + 0.8 + 0.7) / 3)
     assert metrics.average_accuracy(R, 1) == close((0.5 + 0.6) / 2)

@@ -17,18 +17,20 @@ SIZES = np.array([10, 30, 20])
 
 def result():
     matrix = np.array([[0.9, 0.1, 0.0], [0.5, 0.8, 0.2], [np.nan] * 3])
-    return TrainingResult(matrix, learned=np.array([0.95, 0.7, np.nan]), untrained=np.full(3, 0.1), sizes=SIZES)
+    before = np.array([[0.95, 0.1, 0.0], [0.3, 0.7, 0.1], [np.nan] * 3])
+    return TrainingResult(matrix, before, untrained=np.full(3, 0.1), sizes=SIZES)
 
 
 def report(**changes):
     values = ExperienceReport(
         index=1,
-        before=np.array([0.3, 0.7, 0.1]),
+        before=result().before[1],
         after=result().matrix[1],
         curve=[(4, 0.5, 0.6)],
         epochs=np.array([[0.2, 0.6, 0.3], [0.3, 0.7, 0.1]]),
         seconds={"train": 1.0, "consolidation": 2.0, "eval": 3.0},
         memory=Memory(4, 5, 6),
+        updates=8,
         consolidated=False,
         slept=False,
         numbers={"train/residual": 0.01, "mine/value": 7.0},
@@ -44,6 +46,8 @@ def test_every_row_of_the_tables_of_metrics_is_recorded():
     assert [values[f"accuracy/experience_{j:02d}"] for j in range(3)] == [0.5, 0.8, 0.2]
     assert values["forgetting/experience_00"] == pytest.approx(0.4)
     assert "forgetting/experience_01" not in values
+    assert values["forgetting_since_training/average"] == pytest.approx(0.95 - 0.5)
+    assert values["forgetting_since_training/experience_00"] == pytest.approx(0.95 - 0.5)
 
 
 def test_a_row_added_to_the_table_is_recorded_without_further_ado(monkeypatch):

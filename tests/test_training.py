@@ -140,4 +140,5 @@ def test_accuracy_before_a_consolidation_is_that_of_the_weights_before_it(stream
     only = [float((e.samples.y == stream.class_order[0]).float().mean()) for e in stream.test]
     assert np.allclose(result.matrix, [only] * 3)
     assert result.learned[0] > 0.9
-    assert [report.before[i] for i, report in enumerate(result.reports)] == result.learned.tolist()
+    assert np.array_equal(result.before, [report.before for report in result.reports])
+    assert result.learned.tolist() == [report.before[i] for i, report in enumerate(result.reports)]
