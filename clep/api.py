@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clep import recording, tracking
-from clep.config import Config, compose
+from clep.config import Config, compose, refuse_ignored
 from clep.learner import Learner
 from clep.pipelines import class_incremental
 from clep.pipelines import compare as comparing
@@ -51,7 +51,9 @@ def compare(config: Source = None, overrides: Sequence[str] = (), *, resume: boo
     Returns:
         The numbers of `clep compare --json`.
     """
-    comparison: Comparison = comparing.compare(compose(config, overrides), resume=resume)
+    composed = compose(config, overrides)
+    refuse_ignored(composed, overrides)
+    comparison: Comparison = comparing.compare(composed, resume=resume)
     return comparison
 
 

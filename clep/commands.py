@@ -107,6 +107,8 @@ def run(arguments: argparse.Namespace) -> Any:
 def compare(arguments: argparse.Namespace) -> Any:
     """Run the cells of a comparison over its seeds."""
     composed = _composed(arguments)
+    config.refuse_ignored(composed, _config_and_changes(arguments.items)[1])
+    config.cells_of(composed)  # refuses what makes no sense before torch is loaded
     _announce()
     from clep.pipelines import compare as pipeline
 
@@ -219,7 +221,7 @@ COMMANDS = (
     ),
     Command(
         name="compare",
-        help="Compare sets of strategies over several seeds, in parallel.",
+        help="Compare strategies, or anything else, over several seeds, in parallel.",
         prints="Prints a table with one row per cell: mean and standard deviation of each metric over the seeds. Runs "
         "that fail are named on stderr and left out of the means.",
         usage="[CONFIG] [key=value ...]",
@@ -227,6 +229,7 @@ COMMANDS = (
             "clep compare": "the cells and seeds of the default configuration",
             "clep compare seeds=[0,1,2] workers=3": "three seeds, three runs at a time",
             "clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3] workers=4": "your own cells",
+            "clep compare grid.network=[ep,hts_ep] grid.learner.lr=[0.01,0.1]": "every combination of two choices",
             "clep compare --resume": "after a crash or Ctrl-C: run only what is missing",
             "clep compare my.yaml --json > comparison.json": "every run and the table, as JSON",
         },
@@ -239,7 +242,7 @@ COMMANDS = (
             _JSON,
         ),
         call=compare,
-        keys=("cells", "seeds", "workers"),
+        keys=("cells", "grid", "seeds", "workers", "baseline"),
     ),
     Command(
         name="reproduce",

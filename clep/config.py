@@ -23,10 +23,11 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from clep.checks import unknown
+from clep.cells import Cell, expand, names_in, normal, read_cells
+from clep.checks import one_of, unknown
 from clep.datasets.names import DATASETS
 from clep.errors import ConfigError
-from clep.imports import is_import_path, registered_strategies
+from clep.imports import check_name, is_import_path, registered_strategies
 from clep.renames import branches_without_feedback, renamed, with_new_keys
 from clep.schema import Config, check, construct, label, misfits
 from clep.specs.network import NetworkSection
@@ -35,10 +36,12 @@ from clep.specs.stream import StreamSpec
 __all__ = [
     "Config",
     "builtin",
+    "cells_of",
     "compose",
     "find",
     "label",
     "parts_of",
+    "refuse_ignored",
     "replace",
     "to_dict",
     "to_yaml",
@@ -74,13 +77,61 @@ def compose(config: str | Path | Mapping[str, Any] | Config | None = None, overr
     Raises:
         ConfigError: An unknown key or name, a wrong type, a value out of range; the message begins with the key's path.
     """
-    changes = [_plain(None, _override(text)).values for text in overrides]
-    return _composed(_source(config), _Layer(None, _container(OmegaConf.merge({}, *changes))))
+    return _composed(_source(config), _Layer(None, _merged_changes(map(_change, overrides))))
 
 
 def replace(config: Config, **changes: Any) -> Config:
     """Return a checked copy with `changes` merged in, as in `replace(config, seed=1, learner={"lr": 0.1})`."""
     return _composed(_Layer(None, to_dict(config)), _Layer(None, changes))
+
+
+def cells_of(config: Config) -> list[tuple[Cell, Config]]:
+    """Every cell of a comparison with its configuration; imports no strategy.
+
+    Raises:
+        ConfigError: for a cell with an unknown strategy, named as `cells[i]`, and for a baseline that is no cell.
+
+    Example:
+        >>> from clep.config import compose
+        >>> config = compose(None, ["cells=[naive, {label: ep, set: [network=ep]}]"])
+        >>> [(cell.label, composed.network.name) for cell, composed in cells_of(config)]
+        [('naive', 'hts_ep'), ('ep', 'ep')]
+    """
+    base = _Layer(None, to_dict(config) | {"cells": Config.default("cells"), "baseline": ""})
+    found = []
+    for i, cell in enumerate(read_cells(config.cells)):
+        composed = _composed(base, _Layer(None, _merged_changes(map(_change, cell.set))))
+        for name in composed.strategies:
+            check_name(f"cells[{i}]", name, registered_strategies(), "strategy")
+        found.append((cell, composed))
+    if config.baseline:
+        one_of("baseline", config.baseline, [cell.label for cell, _ in found], "cell")
+    return found
+
+
+def refuse_ignored(config: Config, overrides: Iterable[str]) -> None:
+    """Refuse changes that a comparison would not read: its cells have their own strategies, its seeds are `seeds`.
+
+    Args:
+        config: the comparison.
+        overrides: the `key=value` texts that it was composed with.
+
+    Raises:
+        ConfigError: with the key to set instead.
+
+    Example:
+        >>> from clep.config import compose
+        >>> refuse_ignored(compose(None, ["strategies=ewc"]), ["strategies=ewc"])
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: strategies: `clep compare` takes sets of strategies from its cells; set cells=[[ewc]]
+    """
+    given = {text.partition("=")[0] for text in overrides}
+    if "strategies" in given and all(isinstance(cell, list) for cell in config.cells):
+        fix = f"cells=[[{','.join(config.strategies)}]]"
+        raise ConfigError(f"strategies: `clep compare` takes sets of strategies from its cells; set {fix}")
+    if "seed" in given:
+        raise ConfigError(f"seed: `clep compare` runs every cell with each of `seeds`; set seeds=[{config.seed}]")
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -145,8 +196,22 @@ def _override(text: str) -> dict[str, Any]:
         raise ConfigError(f"{key}: `{value}` is not YAML: {_reason(error)}") from error
 
 
+def _change(text: str) -> dict[str, Any]:
+    """The values of a `key=value` text, checked."""
+    return _plain(None, _override(text)).values
+
+
+def _merged_changes(changes: Iterable[dict[str, Any]]) -> dict[str, Any]:
+    return cast(dict[str, Any], _container(OmegaConf.merge({}, *changes)))
+
+
 def parts_of(key: str) -> list[str]:
-    """Split a key path at its dots, except within an import path: `strategy.package.module:Class.steps` has 3 parts."""
+    """Split a key path at its dots, except within an import path: `strategy.package.module:Class.steps` has 3 parts.
+
+    The name of a grid's axis is one part, as in `grid.learner.lr`.
+    """
+    if key.startswith("grid."):
+        return key.split(".", 1)
     return re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", key)
 
 
@@ -193,10 +258,19 @@ def _plain(origin: str | None, values: Any) -> _Layer:
         raise ConfigError(f"{error.full_key}: {_reason(error)}") from error
     picks = {group: {"name": plain[group]} for group in _GROUPS if isinstance(plain.get(group), str)}
     names = {"strategies": [plain["strategies"]]} if isinstance(plain.get("strategies"), str) else {}
-    layer = _Layer(origin, with_new_keys(plain | picks | names))
+    cells = {"cells": _cells(origin, plain["cells"])} if "cells" in plain else {}
+    layer = _Layer(origin, with_new_keys(plain | picks | names | cells))
     for key, problem in misfits(layer.values):
         raise ConfigError(f"{key}: {problem}{_set_in([layer], key)}")
     return layer
+
+
+def _cells(origin: str | None, values: Any) -> Any:
+    """The cells of a layer as a configuration keeps them; a refusal says which file they come from."""
+    try:
+        return values if isinstance(values, str) and "${" in values else normal(values)
+    except ConfigError as error:
+        raise ConfigError(f"{error} (set in {origin})" if origin else str(error)) from error
 
 
 def _composed(*sources: _Layer) -> Config:
@@ -214,14 +288,41 @@ def _composed(*sources: _Layer) -> Config:
     if branches_without_feedback([layer.values for layer in layers]):
         layers.append(_Layer(None, {"network": {"feedback": "dendritic"}}))
     config = _merged(layers)
-    named = set(config.strategies).union(*config.cells)
+    named = {*config.strategies, *names_in(config.cells)}
     _check_strategy_names(config.strategy.keys() - named)
     used = named & builtin("strategy").keys()
     defaults = {name: _shipped("strategy", name).values for name in sorted(used)}
     config = dataclasses.replace(config, strategy=_container(OmegaConf.merge(defaults, config.strategy)))
     with _placed(layers):
         check(config)
+        if config.grid or any(isinstance(cell, dict) for cell in config.cells):
+            given = any("cells" in layer.values for layer in layers)
+            config = dataclasses.replace(config, cells=_expanded(config, given, sources), grid={})
+            check(config)
     return config
+
+
+def _expanded(config: Config, given: bool, sources: Sequence[_Layer]) -> list[Any]:
+    """The cells that differ in more than their strategies: each is what `clep run` would compose with its changes."""
+    *lower, last = [_without_cells(_plain(*source)) for source in sources]
+
+    def changed(changes: Sequence[str]) -> Config:
+        return _composed(*lower, _Layer(None, _merged_changes([last.values, *map(_change, changes)])))
+
+    def keys_of_network(name: str) -> set[str]:
+        return set(_paths(_shipped("network", name, "network").values)) if name in builtin("network") else set()
+
+    return expand(config, given=given, compose=changed, keys_of_network=keys_of_network)
+
+
+def _without_cells(layer: _Layer) -> _Layer:
+    apart = ("cells", "grid", "baseline")
+    return _Layer(layer.origin, {key: value for key, value in layer.values.items() if key not in apart})
+
+
+def _paths(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in values.items():
+        yield from _paths(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}"]
 
 
 def _check_strategy_names(names: Iterable[str]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from clep import metric_names, metrics, report, run_names, tracking
+from clep.build import LABEL_TAG, cell_tags
 from clep.config import Config, label, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
@@ -44,7 +45,7 @@ def recorded(
         uri,
         tracking.prepare(uri, config.tracking.experiment),
         run_names.of_run(config),
-        tags=_tags(config, stream) | dict(tags or {}),
+        tags=_tags(config, stream) | dict(tags or cell_tags(config)),
         params=tracking.flatten(to_dict(config)),
         parent_run_id=parent_run_id,
     ) as run:
@@ -156,6 +157,7 @@ def _result(config: Config, run: tracking.Run, stream: Stream, trained: Training
         sizes=[int(size) for size in sizes],
         classes=[list(experience.classes) for experience in stream.evaluation],
         chance=stream.chance,
+        cell=run.tags.get(LABEL_TAG, ""),
     )
 
 

@@ -22,7 +22,9 @@ LAST = (0, 1)
 """The last version, (major, minor), in which old names work."""
 
 MODULES = {
+    "clep.claims.grids": "clep.cells.grids",
     "clep.claims.stability": "clep.columns",
+    "clep.comparison.cell": "clep.cells.cell",
     "clep.diagnostics.energy": "clep.diagnostics.operations",
     "clep.equilibrium.neurons": "clep.specs.neurons",
     "clep.equilibrium.stochastic": "clep.equilibrium.bernoulli",

@@ -47,6 +47,7 @@ class Result:
         classes: labels of each experience.
         chance: accuracy of the best constant answer on all evaluation samples.
         error: why it failed, if it did.
+        cell: name of its cell in a comparison; empty for that of its strategies.
 
     Example:
         >>> result = Result("abc", "FINISHED", "", "digits", "ep", ["naive"], seed=0, accuracy=0.25)
@@ -80,6 +81,7 @@ class Result:
     classes: list[list[int]] = field(default_factory=list)
     chance: float | None = None
     error: str | None = None
+    cell: str = ""
 
     @classmethod
     def of(cls, config: Config, uri: str, run_id: str | None, status: str, **numbers: Any) -> "Result":
@@ -124,7 +126,7 @@ class Result:
     @property
     def label(self) -> str:
         """Name of the cell in tables and plots."""
-        return label(self.strategies)
+        return self.cell or label(self.strategies)
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, with `label`."""
@@ -164,6 +166,7 @@ class Comparison:
         runs: one per cell and seed, in the order of the cells.
         classes: number of classes; chance is 1 / `classes`.
         seconds: wall time of the comparison: `total`.
+        baseline: label of the cell that the others are compared with; empty for the best one.
 
     Example:
         >>> from clep.results import Result
@@ -178,6 +181,7 @@ class Comparison:
     runs: list[Result]
     classes: int
     seconds: dict[str, float]
+    baseline: str = ""
 
     @property
     def failed(self) -> bool:

@@ -76,9 +76,14 @@ class Config(Spec):
     threads: int = option(1, "threads of torch in each run", "[1, inf)")
     data: DataSection = option(DataSection(), "where data sets are stored")
     tracking: TrackingSection = option(TrackingSection(), "where MLflow records")
-    cells: list[list[str]] = option(
-        [cell.split("+") for cell in _CELLS.split()], "sets of strategies that `clep compare` compares, one row each"
+    cells: list[Any] = option(
+        [cell.split("+") for cell in _CELLS.split()],
+        "what `clep compare` compares, one row each: sets of strategies, or {label: ..., set: [key=value, ...]}",
     )
+    grid: Any = option(
+        {}, "axes and their alternatives, as in {network: [ep, hts_ep]}; every combination is a cell of `clep compare`"
+    )
+    baseline: str = option("", "label of the cell that the others are compared with; empty for the best one")
     seeds: list[int] = option([0, 1, 2], "seeds for each cell of `clep compare`", "[0, inf)")
     workers: int = option(2, "number of processes that run cells or trials in parallel", "[1, inf)")
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
@@ -206,6 +211,11 @@ def label(strategies: Sequence[str]) -> str:
     return "+".join(strategies) or "naive"
 
 
+def label_of(cell: Any) -> str:
+    """The label of a cell as a configuration keeps it; see `clep.cells`."""
+    return label(cell) if isinstance(cell, list) else str(cell["label"])
+
+
 def check(config: Config) -> None:
     """Refuse values that make no sense together.
 
@@ -225,8 +235,8 @@ def check(config: Config) -> None:
             refuse(part, setup)
     _check_set("strategies", config.strategies)
     for i, cell in enumerate(config.cells):
-        _check_set(f"cells[{i}]", cell)
-    lists: dict[str, list[Any]] = {"cells": [label(cell) for cell in config.cells], "seeds": config.seeds}
+        _check_set(f"cells[{i}]", cell if isinstance(cell, list) else cell.get("strategies") or [])
+    lists: dict[str, list[Any]] = {"cells": [label_of(cell) for cell in config.cells], "seeds": config.seeds}
     lists["tune.seeds"] = config.tune.seeds
     for key, entries in lists.items():
         if not entries:

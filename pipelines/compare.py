@@ -1,4 +1,4 @@
-"""Compare composed sets of strategies over seeds: one run per cell and seed, all under one parent run in MLflow."""
+"""Compare cells over seeds: one run per cell and seed, all under one parent run in MLflow."""
 
 import tempfile
 import time
@@ -7,8 +7,8 @@ from pathlib import Path
 from clep.pipelines import class_incremental
 
 from clep import run_names, tracking
-from clep.comparison import Cell, Ledger, check, page, plan, run_missing
-from clep.config import Config, label, replace, to_dict, to_yaml
+from clep.comparison import Ledger, check, page, plan, run_missing
+from clep.config import Config, cells_of, to_dict, to_yaml
 from clep.results import Comparison
 
 
@@ -27,7 +27,7 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
         KeyboardInterrupt: on Ctrl-C; running runs and the parent run are then KILLED in MLflow.
     """
     started = time.perf_counter()
-    cells = [(Cell(label(names)), replace(config, strategies=names)) for names in config.cells]
+    cells = cells_of(config)
     jobs = plan(cells, config.seeds)
     classes = check(jobs)
     uri = tracking.tracking_uri(config.tracking.uri)
@@ -49,9 +49,9 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
             parent_run_id=parent.run_id,
         )
         order = [cell.label for cell, _ in cells]
-        runs = sorted(results, key=lambda result: order.index(result.label))  # stable: seeds stay in their order
+        runs = sorted(results, key=lambda result: order.index(result.cell))  # stable: seeds stay in their order
         seconds = {"total": time.perf_counter() - started}
-        comparison = Comparison(parent.run_id, uri, runs, classes, seconds)
+        comparison = Comparison(parent.run_id, uri, runs, classes, seconds, config.baseline)
         with tempfile.TemporaryDirectory() as folder:
             page.attach(parent, page.write(comparison, Path(folder)), page.describe(comparison, experiment_id))
     return comparison

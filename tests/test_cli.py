@@ -72,12 +72,12 @@ def test_options_may_stand_anywhere(pipelines, capsys, words):
 def test_the_first_word_is_the_config_if_it_holds_no_equals_sign(pipelines, command, tmp_path):
     path = tmp_path / "my.yaml"
     path.write_text("seed: 5\nlearner: {lr: 0.5}\n", encoding="utf-8")
-    assert main([command, str(path), "seed=6"]) == 0
-    assert main([command, "seed=7"]) == 0
+    assert main([command, str(path), "threads=6"]) == 0
+    assert main([command, "threads=7"]) == 0
     assert main([command]) == 0
     assert pipelines.seen == [
-        config.compose(path, ["seed=6"]),
-        config.compose("class_incremental", ["seed=7"]),
+        config.compose(path, ["threads=6"]),
+        config.compose("class_incremental", ["threads=7"]),
         config.compose("class_incremental"),
     ]
 
@@ -196,10 +196,22 @@ def test_the_help_of_a_command_teaches_it(capsys, command):
     )
 
 
-def test_the_help_of_compare_names_cells_seeds_and_workers(capsys):
+def test_compare_refuses_what_it_would_ignore_and_a_bad_cell_before_anything_is_run(pipelines, capsys):
+    for words, message in (
+        ("strategies=ewc", "strategies: `clep compare` takes sets of strategies from its cells; set cells=[[ewc]]"),
+        ("cells=[[naive],[ewcc]]", "cells[1]: unknown strategy `ewcc`"),
+        ("baseline=jont", "baseline: unknown cell `jont`; did you mean `joint`?"),
+    ):
+        assert main(["compare", words]) == 2
+        assert capsys.readouterr().err.startswith(f"clep: error: {message}")
+    assert pipelines.seen == []
+
+
+def test_the_help_of_compare_names_cells_grid_seeds_workers_and_baseline(capsys):
     main(["compare", "--help"])
     keys = capsys.readouterr().out.partition("keys to know:\n")[2].partition("\n\n")[0]
-    assert [line.split()[0] for line in keys.splitlines()] == ["cells", "seeds", "workers"]
+    named = [line.split()[0] for line in keys.splitlines() if not line.startswith("   ")]
+    assert named == ["cells", "grid", "seeds", "workers", "baseline"]
 
 
 def test_the_help_of_clep_names_every_command_and_has_examples(capsys):

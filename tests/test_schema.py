@@ -23,9 +23,9 @@ def message(source, *overrides: str) -> str:
         ("network.time_step.distibution=gamma", "network.time_step.distibution: ", "did you mean `distribution`?"),
         ("network.dendrites.gian=1", "network.dendrites.gian: ", "did you mean `gain`? Valid keys: apical, "),
         ("density=1", "density: unknown key `density`; did you mean `network.dendrites.density`?", ""),
-        ("lr=0.1", "lr: unknown key `lr`; did you mean `learner.lr`?", "Valid keys: cells"),
+        ("lr=0.1", "lr: unknown key `lr`; did you mean `learner.lr`?", "Valid keys: baseline, cells"),
         ("learner={epoch: 3}", "learner.epoch: ", "did you mean `epochs`?"),
-        ("=3", ": unknown key ``", "Valid keys: cells"),
+        ("=3", ": unknown key ``", "Valid keys: baseline, cells"),
         ("learner..lr=3", "learner..lr: ", "unknown key ``"),
         ("learner.lr.x=3", "learner.lr: expected a number, got {'x': 3}", ""),
         # unknown names
@@ -54,8 +54,28 @@ def message(source, *overrides: str) -> str:
         ("stream.samples_per_experience=1.5", "stream.samples_per_experience: expected an integer or null", ""),
         ("stream=5", "stream: expected a mapping", "got 5"),
         ("strategies=3", "strategies: expected a list of strings, got 3", ""),
-        ("cells=[naive]", "cells[0]: expected a list of strings, got 'naive'", ""),
-        ("cells=naive", "cells: expected a list of lists of strings, got 'naive'", ""),
+        (
+            "cells=3",
+            "cells: expected a list of cells, each a set of strategies, as in [ewc",
+            "got 3",
+        ),
+        ("cells=[[naive],3]", "cells[1]: expected a set of strategies, as in [ewc", "got 3"),
+        ("cells=[[naive],['']]", "cells[1]: expected a set of strategies", "got ['']"),
+        ("cells=[[naive],{}]", "cells[1]: expected a set of strategies", "got {}"),
+        ("cells=[{lable: x}]", "cells[0].lable: unknown key `lable`; did you mean `label`?", "Valid keys: label, set"),
+        ("cells=[{set: learner.lr=1}]", "cells[0].set: expected a list of key=value changes", "got 'learner.lr=1'"),
+        ("cells=[{set: [learner.lr]}]", "cells[0].set: expected a list of key=value changes", "got ['learner.lr']"),
+        ("cells={mine: 3}", "cells.mine: expected the changes of the cell, as in {set: [key=value]}, got 3", ""),
+        ("cells=[[naive],{set: [learner.lrr=1]}]", "cells[1]: learner.lrr: unknown key", "(cell `lrr=1`)"),
+        ("cells=[{label: a, set: [seed=1]}]", "cells[0].set: `seed` cannot differ between cells", "all `seeds` (cell"),
+        ("cells=[{strategies: [slep_replay], set: [seed=1]}]", "cells[0].set: `seed`", ""),
+        ("cells=[{strategies: [nave], label: a}]", "cells[0]: strategies: unknown strategy `nave`; did", "(cell `a`)"),
+        ("grid.learner.lrr=[1]", "grid.learner.lrr: unknown key `learner.lrr`; did you mean `learner.lr`?", ""),
+        ("grid.learner.lr=[x]", "grid.learner.lr: learner.lr: expected a number, got 'x' (cell `lr=x`)", ""),
+        ("grid.network=[ep,epp]", "grid.network: network.name: unknown network `epp`", "(cell `epp`)"),
+        ("grid.strategies=[nave]", "grid.strategies: strategies: unknown strategy `nave`", ""),
+        ("grid.seed=[1,2]", "grid.seed: `seed` cannot differ between cells", ""),
+        ("grid=3", "grid: expected at least one axis", ""),
         ("strategy=ewc", "strategy: expected parameters by the name of a strategy, as in strategy.ewc.", "got 'ewc'"),
         ("strategy.ewc=3", "strategy.ewc: expected a mapping of parameters to values, got 3", ""),
         ("stream.class_order=[0,1.5]", "stream.class_order: expected classes as integers from 0, got 1.5", ""),
@@ -194,10 +214,8 @@ def test_no_message_ends_in_a_full_stop(override):
 
 
 def test_every_misfit_of_a_layer_is_found_with_its_path():
-    found = dict(
-        misfits({"seed": "x", "learner": {"lr": True, "epohcs": 3}, "cells": [["a"], [1]], "strategy": {"si": 2}})
-    )
-    assert set(found) == {"seed", "learner.lr", "learner.epohcs", "cells[1][0]", "strategy.si"}
+    found = dict(misfits({"seed": "x", "learner": {"lr": True, "epohcs": 3}, "seeds": [0, "a"], "strategy": {"si": 2}}))
+    assert set(found) == {"seed", "learner.lr", "learner.epohcs", "seeds[1]", "strategy.si"}
 
 
 def test_a_value_that_is_resolved_later_is_no_misfit():

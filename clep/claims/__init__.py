@@ -13,14 +13,14 @@ A claim is a YAML file (in `configs/claim/`, or your own):
       sleep: {set: [strategies=sleep_replay], published: 0.48, source: Tadros et al. 2022, at_least: 0.65}
     compare: [[sleep, naive]] # the first should be above the second
 
-A claim can also give a `grid` instead of some or all of its cells (see `clep.claims.grids`). Its comparisons then
+A claim can also give a `grid` instead of some or all of its cells (see `clep.cells.grids`). Its comparisons then
 compare alternatives of one axis in all cells that are otherwise equal. `columns` adds columns (see `clep.columns`).
 """
 
 from typing import TYPE_CHECKING, Any
 
+from clep.cells import Cell
 from clep.claims.claim import Claim, read
-from clep.comparison.cell import Cell
 from clep.imports import exported
 
 _HOMES = dict.fromkeys(("Table", "as_json", "as_markdown", "judge", "rows_of", "write_files"), "clep.claims.tables")

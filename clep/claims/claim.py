@@ -7,10 +7,9 @@ from typing import Any, get_type_hints
 
 import yaml
 
+from clep.cells import Axis, Cell, axis_of, read_grid
 from clep.checks import check, one_of, unknown
-from clep.claims.grids import Axis, axis_of, read_grid
 from clep.columns import Column, chosen
-from clep.comparison.cell import Cell
 from clep.config import Config, compose
 from clep.errors import ConfigError, within
 

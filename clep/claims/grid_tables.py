@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from clep import tables
-from clep.claims.grids import Axis, axis_of
+from clep.cells import Axis, axis_of
 from clep.claims.verdicts import verdict
 from clep.columns import ACCURACY_OR_REMARK, SECONDS, Column, Row
 from clep.metrics import mean_std
@@ -17,7 +17,7 @@ def grid_lines(
     """The grid as Markdown: comparisons over all conditions, then each condition with its comparisons and cells.
 
     Args:
-        axes: axes of the grid; see `clep.claims.grids`.
+        axes: axes of the grid; see `clep.cells.grids`.
         rows: one per combination; rows that are not on the grid are left out.
         columns: the columns that the claim asks for.
         pairs: labels of one axis; pairs of other cells are left out.

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from clep import report, tables
+from clep.cells import axis_of
 from clep.claims.claim import Claim
 from clep.claims.grid_tables import grid_lines
-from clep.claims.grids import axis_of
 from clep.claims.verdicts import Verdict, verdict
 from clep.columns import CLAIM, Column, Row, mean, of
 from clep.comparison import Cell

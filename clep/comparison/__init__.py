@@ -8,7 +8,7 @@ published numbers and verdicts.
 
 from typing import TYPE_CHECKING, Any
 
-from clep.comparison.cell import Cell
+from clep.cells import Cell
 from clep.imports import exported
 
 _HOMES = {

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from clep.build import build_stream, build_training, fingerprint, resolved
-from clep.comparison.cell import Cell
+from clep.cells import Cell
 from clep.config import Config, replace
 from clep.errors import ConfigError
 from clep.streams import Stream

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 
 from clep import tracking
+from clep.build import cell_tags
 from clep.comparison.cells import Job
 from clep.results import FILE, Result
 
@@ -53,7 +54,7 @@ class Ledger:
 
     def tags(self, job: Job) -> dict[str, str]:
         """Tags for finding the run of a job again."""
-        return {JOB_TAG: job.fingerprint, "cell": job.cell}
+        return {JOB_TAG: job.fingerprint, "cell": job.cell, **cell_tags(job.config, job.cell)}
 
 
 def _version(tags: Mapping[str, str]) -> str:

@@ -1,6 +1,7 @@
 """Run the jobs of a comparison that the store lacks, each in its own process and MLflow run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from clep import progress, tracking
@@ -42,7 +43,8 @@ def run_missing(
     arguments = [(pipeline, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}) for i in missing]
     for position, result in _ended(arguments, workers, ledger.uri):
         results[missing[position]] = result
-    return [results[index] for index in range(len(jobs))]
+    # A stored run may have been another cell's, with another label.
+    return [replace(results[index], cell=job.cell) for index, job in enumerate(jobs)]
 
 
 _Arguments = tuple[Pipeline, Config, str, dict[str, str]]

@@ -41,6 +41,7 @@ class Run:
 
     Attributes:
         run_id: MLflow's id of the run; empty before the block.
+        tags: the tags that it starts with.
     """
 
     def __init__(
@@ -57,15 +58,15 @@ class Run:
         self._client = client_of(uri)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
         parent = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
-        self._tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **parent}
-        self._tags |= {key: str(value) for key, value in tags.items()}
+        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **parent}
+        self.tags |= {key: str(value) for key, value in tags.items()}
         named = {_INDEX.sub(r".\1", key): str(value) for key, value in params.items()}
         self._params = [self._entities.Param(key, value) for key, value in named.items()]
         self._metrics: list[Any] = []
         self.run_id = ""
 
     def __enter__(self) -> Self:
-        self.run_id = self._client.create_run(self._experiment_id, tags=self._tags, run_name=self._name).info.run_id
+        self.run_id = self._client.create_run(self._experiment_id, tags=self.tags, run_name=self._name).info.run_id
         try:
             self.flush()
         except BaseException:

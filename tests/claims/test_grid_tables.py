@@ -1,7 +1,7 @@
 """Tables of grids, against numbers worked out by hand."""
 
+from clep.cells import Axis
 from clep.claims.grid_tables import grid_lines
-from clep.claims.grids import Axis
 from clep.columns import Row, chosen
 
 AXES = (

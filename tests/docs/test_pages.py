@@ -14,7 +14,7 @@ from clep import build, config, imports, renames
 from clep.bench import cases
 from clep.claims.claim import read as read_claim
 from clep.cli import parse
-from clep.config import compose, replace, to_dict
+from clep.config import cells_of, compose, to_dict
 from clep.tracking import flatten
 
 ROOT = Path(__file__).parents[2]
@@ -51,8 +51,8 @@ def test_every_clep_command_of_the_pages_is_accepted(command):
     if name in ("run", "compare", "show", "tune", "steps"):
         composed = compose(plain[0] if plain else None, values)
         if "weight_averaging:" not in " ".join(words):  # another test saves that module and runs it
-            for names in composed.cells if name == "compare" else [composed.strategies]:
-                build.build_strategies(build.resolved(replace(composed, strategies=list(names))))
+            for cell in [c for _, c in cells_of(composed)] if name == "compare" else [composed]:
+                build.build_strategies(build.resolved(cell))
     elif name == "reproduce":
         assert set(plain) - {"results"} <= set(config.builtin("claim"))
     elif name == "list":
@@ -128,9 +128,12 @@ def test_the_changelog_names_everything_that_was_renamed():
     assert [name for name in (f"{module}.{old}" for module, old in renames.NAMES) if f"`{name}`" not in section] == []
 
 
-def test_every_claim_of_the_pages_can_be_run(tmp_path):
+def test_every_claim_and_comparison_of_the_pages_can_be_run(tmp_path):
     for text in [block for page in PAGES for block in blocks(page, "yaml")]:
         (path := tmp_path / "mine.yaml").write_text(text)
+        if text.startswith("# my.yaml"):
+            assert len(cells_of(compose(path))) > 1
+            continue
         claim = read_claim(path, str(path))
         assert len(list(claim.composed())) == len(list(claim.composed(small=True))) > 1
 

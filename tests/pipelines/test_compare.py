@@ -13,7 +13,7 @@ from clep.pipelines import compare as comparing
 
 import clep
 from clep import tracking
-from clep.config import compose, replace
+from clep.config import cells_of, compose, replace
 
 CELLS = [["naive"], ["sleep_replay"], ["joint"]]
 
@@ -45,6 +45,24 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     store = mlflow.MlflowClient(tracking_uri=comparison.tracking_uri)
     artifacts = {a.path for a in store.list_artifacts(comparison.parent_run_id)}
     assert artifacts == {"config.yaml", "comparison.json", "comparison.txt", "comparison.png"}
+
+
+def test_cells_that_differ_in_a_key_are_the_runs_with_that_key(small):
+    """Two values of one constant: each cell equals its run alone, and MLflow can group each by one tag."""
+    key = "strategy.sleep_replay.steps"
+    config = small | {"strategies": ["sleep_replay"], "grid": {key: [0, 200]}, "seeds": [0, 1], "baseline": "steps=0"}
+    comparison = clep.compare(config | {"workers": 2})
+    assert [(run.label, run.seed) for run in comparison.runs] == [(f"steps={n}", s) for n in (0, 200) for s in (0, 1)]
+    assert comparison.baseline == "steps=0"
+    alone = clep.run(small | {"strategies": ["sleep_replay"], "seed": 1}, [f"{key}=0"])
+    assert alone.accuracy_matrix == comparison.runs[1].accuracy_matrix != comparison.runs[3].accuracy_matrix
+    tags = [run.data.tags for run in children(comparison)]
+    cells = {tag["clep.label"]: tag["clep.cell"] for tag in tags}
+    assert len({tag["clep.cell"] for tag in tags}) == 2
+    assert all(cells[name].startswith(f"{name} | digits | hts_ep | ") for name in ("steps=0", "steps=200"))
+    store = mlflow.MlflowClient(tracking_uri=comparison.tracking_uri)
+    again = compose(store.download_artifacts(comparison.parent_run_id, "config.yaml"))
+    assert [cell.label for cell, _ in cells_of(again)] == ["steps=0", "steps=200"]
 
 
 def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, monkeypatch):

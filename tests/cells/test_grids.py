@@ -1,8 +1,8 @@
-"""Grids of a claim: which cells they make, and what is refused."""
+"""Grids: which cells they make, and what is refused."""
 
 import pytest
 
-from clep.claims import grids
+from clep.cells import grids
 from clep.errors import ConfigError
 
 GRID = {
@@ -44,6 +44,7 @@ def test_a_list_of_grids_is_finer_in_some_places_and_has_no_cell_twice():
         ({**GRID, "seed": 3}, r"grid\.seed: expected a list of values, or labels with their changes, got 3"),
         ({**GRID, "depth": {"deep": ["network=ep", 3]}}, r"grid\.depth\.deep: expected a list of strings, got \['net"),
         ({"learner.lr": [1]}, r"^grid: expected at least two axes"),
+        ({**GRID, "learner.lr": [1, 0.1, 1]}, r"^grid\.learner\.lr: expected each value once, got `1` again"),
         ([], r"^grid: expected at least two axes"),
         ([GRID, {"learner.lr": [1], "depth": {"deep": []}}], r"the same axes in each"),
         ([GRID, {**GRID, "depth": {"deep": ["network=ep"]}}], r"grid\.depth\.deep: expected the same changes wherever"),
@@ -52,3 +53,9 @@ def test_a_list_of_grids_is_finer_in_some_places_and_has_no_cell_twice():
 def test_what_is_no_grid_is_refused_with_the_name_of_what_is_wrong(grid, message):
     with pytest.raises(ConfigError, match=message):
         grids.read_grid(grid)
+
+
+def test_one_axis_is_enough_where_that_is_allowed():
+    axes, cells = grids.read_grid({"strategies": ["naive", "ewc+si", ["der"]]}, least=1)
+    assert [cell.set for cell in cells] == [("strategies=[naive]",), ("strategies=[ewc, si]",), ("strategies=[der]",)]
+    assert list(axes[0].points) == ["naive", "ewc+si", "der"]

@@ -1,0 +1,12 @@
+"""Cells: the rows of a comparison, each any configuration. Comparisons and claims read them in the same way.
+
+`forms` reads the ways of writing cells, `grids` makes a cell of every combination of alternatives, and `expanding`
+turns both into what a stored configuration keeps. `clep.config.cells_of` composes each cell.
+"""
+
+from clep.cells.cell import Cell
+from clep.cells.expanding import expand
+from clep.cells.forms import names_in, normal, read_cells
+from clep.cells.grids import Axis, axis_of, combinations, read_grid
+
+__all__ = ["Axis", "Cell", "axis_of", "combinations", "expand", "names_in", "normal", "read_cells", "read_grid"]
