@@ -63,8 +63,8 @@ def read_grid(values: Any, *, least: int = 2) -> tuple[tuple[Axis, ...], tuple[C
         if not isinstance(part, Mapping) or len(part) < least or list(part) != list(grids[0] if grids else part):
             needed = "two axes" if least > 1 else "one axis"
             raise ConfigError(
-                f"grid: expected at least {needed}, as in {{stream: [...], learner.lr: [...]}}, or a list of such grids, "
-                "the same axes in each"
+                f"grid: expected at least {needed}, as in {{stream: [...], learner.lr: [...]}}, or a list of such "
+                "grids, the same axes in each"
             )
         with within("grid"):
             grids.append({str(name): _axis(str(name), points) for name, points in part.items()})
