@@ -26,6 +26,7 @@ ORDER = [
     {"imports", "renames"},
     {"specs", "datasets"},
     {"schema", "columns"},
+    {"answer"},
     {"config", "tables"},
     {"catalogue"},
     {"equilibrium"},
