@@ -180,16 +180,16 @@ def plus_minus(over_seeds: Mapping[str, Any], sign: str) -> str:
 
     Args:
         over_seeds: `mean` and `std`, either may be None.
-        sign: what to write between the two.
+        sign: what to write between the two, spaces included.
 
     Example:
         >>> from clep.metrics import mean_std
-        >>> plus_minus(mean_std([0.1, 0.3]), "±"), plus_minus(mean_std([0.2]), "±"), plus_minus(mean_std([]), "±")
+        >>> plus_minus(mean_std([0.1, 0.3]), " ± "), plus_minus(mean_std([0.2]), "+-"), plus_minus(mean_std([]), "+-")
         ('0.200 ± 0.141', '0.200', '-')
     """
     if over_seeds["mean"] is None:
         return "-"
-    return f"{over_seeds['mean']:.3f}" + ("" if over_seeds["std"] is None else f" {sign} {over_seeds['std']:.3f}")
+    return f"{over_seeds['mean']:.3f}" + ("" if over_seeds["std"] is None else f"{sign}{over_seeds['std']:.3f}")
 
 
 def std(row: Row) -> float | None:
@@ -267,14 +267,14 @@ def diverged(run: Run) -> float:
 
 
 def bytes_kept(row: Row) -> int | None:
-    """Bytes of exemplars and statistics kept of the past when the run ended, in the first seed.
+    """Bytes of exemplars and statistics kept of the past when the run ended, in the first seed; None if not recorded.
 
     Args:
         row: a cell and its runs.
     """
-    if not row.finished:
+    memory = row.finished[0].get("memory") if row.finished else None
+    if not memory:
         return None
-    memory = row.finished[0].get("memory") or {}
     return memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0)
 
 
@@ -282,8 +282,22 @@ def _bytes(row: Row) -> str:
     return "-" if (kept := bytes_kept(row)) is None else f"{kept:,}".replace(",", " ")
 
 
-def _seeds(row: Row) -> str:
-    return str(len(row.finished)) + ("" if row.status == "FINISHED" else f" ({row.status.lower()})")
+def in_bytes(count: int | None) -> str:
+    """A number of bytes for readers, in at most 7 characters; `-` for None.
+
+    Args:
+        count: the number.
+
+    Example:
+        >>> in_bytes(0), in_bytes(296), in_bytes(25_600), in_bytes(1_254_400)
+        ('0', '296 B', '25.6 kB', '1.3 MB')
+    """
+    if count is None:
+        return "-"
+    for size, unit in ((10**9, "GB"), (10**6, "MB"), (10**3, "kB")):
+        if count >= 0.9995 * size:
+            return f"{count / size:.3g} {unit}" if count >= 100 * size else f"{count / size:.1f} {unit}"
+    return f"{count} B" if count else "0"
 
 
 def _each_seed(row: Row) -> str:
@@ -296,36 +310,49 @@ def _published(row: Row) -> str:
 
 
 def _accuracy(row: Row) -> str:
-    return plus_minus(row.over_seeds(of("accuracy")), "±")
+    return plus_minus(row.over_seeds(of("accuracy")), " ± ")
 
 
 def _accuracy_or_remark(row: Row) -> str:
     return _accuracy(row) if row.finished else row.remark
 
 
-def _with_deviation(key: str, title: str) -> Column:
+def _over_seeds(key: str, title: str = "", *, spread: bool = False) -> Column:
     return Column(
         key,
         title,
         mean(of(key)),
         ".3f",
-        write=lambda row: plus_minus(row.over_seeds(of(key)), "+-"),
+        write=(lambda row: plus_minus(row.over_seeds(of(key)), "+-")) if spread else None,
         detail=lambda row: row.over_seeds(of(key)),
         of_run=of(key),
     )
 
 
-COMPARISON = (
-    _with_deviation("accuracy", "final accuracy"),
-    _with_deviation("forgetting", "forgetting"),
-    _with_deviation("backward_transfer", ""),
-    _with_deviation("learned_accuracy", "learned accuracy"),
-    Column("status", "seeds", lambda row: row.status, write=_seeds),
-)
-"""Columns of `clep compare`, after the cell's name, in its table and in its JSON.
+def _by_run(key: str, title: str, *, higher_is_better: bool = False) -> Column:
+    return Column(key, title, mean(of(key)), ".3f", of_run=of(key), higher_is_better=higher_is_better)
 
-`clep run` prints those of a single run. The last one says in JSON how the runs ended, and in the table how many count.
+
+COMPARISON = (
+    _over_seeds("forgetting_since_training", "forgetting", spread=True),
+    _over_seeds("forgetting", "Aval."),
+    _over_seeds("accuracy", "accuracy", spread=True),
+    _over_seeds("learned_in_training", "learned"),
+    Column("bytes", "kept", bytes_kept, write=lambda row: in_bytes(bytes_kept(row))),
+    Column("status", "n", lambda row: row.status, write=lambda row: str(len(row.finished))),
+    _over_seeds("updates"),
+    _over_seeds("backward_transfer"),
+    _over_seeds("learned_accuracy"),
+)
+"""Columns of `clep compare`, after the cell's name, in its table and in its JSON; those without a title are only in
+JSON. `clep run` prints those of a single run. `status` says in JSON how the runs ended, in the table how many count.
 """
+
+LEGEND = (
+    "forgetting: of what training taught; Aval.: of what was left after consolidation, as Avalanche counts it; "
+    "kept: of the past; n: seeds; +-: standard deviation"
+)
+"""What the titles of the table mean."""
 
 _STD = Column("std", "std over seeds", std)
 _FORGETTING = Column("forgetting", "forgetting", mean(of("forgetting")), ".3f")
@@ -356,6 +383,8 @@ COLUMNS = {
     column.name: column
     for column in (
         _STD,
+        _by_run("forgetting_since_training", "forgetting since training"),
+        _by_run("learned_in_training", "learned in training", higher_is_better=True),
         Column("worst", "worst seed", worst, ".3f", higher_is_better=True),
         Column(
             "std_last_epochs",

@@ -1,5 +1,6 @@
 """What pipelines return: plain numbers, ready for JSON and for tables."""
 
+import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -8,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from clep import tables
-from clep.columns import COMPARISON, Column, Row
+from clep.answer import Answer, answer
+from clep.columns import COMPARISON, LEGEND, Column, Row
 from clep.config import Config, label
 from clep.errors import DivergenceError
 from clep.metrics import none_if_nan
@@ -16,7 +18,7 @@ from clep.metrics import none_if_nan
 FILE = "result.json"
 """Name of the artifact with the fields of a run's `Result`."""
 
-_INDENT = 18
+_INDENT = 27
 
 
 @dataclass(frozen=True)
@@ -138,14 +140,15 @@ class Result:
         Example:
             >>> result = Result("abc", "FINISHED", "", "digits", "ep", ["naive"], 0, 0.25, seconds={"total": 2.0})
             >>> print(result.to_text())
-            strategies        naive
-            seed              0
-            status            FINISHED
-            accuracy          0.250
-            forgetting        -
-            learned accuracy  -
-            accuracy matrix   (row: trained up to this experience; column: tested on this one)
-            seconds           total 2.0
+            strategies                 naive
+            seed                       0
+            status                     FINISHED
+            forgetting since training  -
+            forgetting                 -
+            accuracy                   0.250
+            learned in training        -
+            accuracy matrix            (row: trained up to this experience; column: tested on this one)
+            seconds                    total 2.0
         """
         facts = {"strategies": self.label, "seed": self.seed, "status": self.status}
         run = self.to_json()
@@ -184,6 +187,11 @@ class Comparison:
     baseline: str = ""
 
     @property
+    def answer(self) -> Answer:
+        """Which cell forgets least, by how much, and whether it is real."""
+        return answer(self.rows, self.baseline)
+
+    @property
     def failed(self) -> bool:
         """Whether any run did not finish."""
         return any(run.failed for run in self.runs)
@@ -216,19 +224,25 @@ class Comparison:
             "tracking_uri": self.tracking_uri,
             "runs": [run.to_json() for run in self.runs],
             "table": self.table,
+            "answer": self.answer.to_json(),
             "seconds": self.seconds,
         }
 
     def to_text(self, columns: Sequence[Column] = COMPARISON) -> str:
-        """The lines that `clep compare` prints: its table, the seconds of all runs, and the wall time.
+        """The lines that `clep compare` prints: the answer, the table, least forgetting first, what else to know, the
+        seconds of all runs, and the wall time.
 
         Args:
             columns: of the table.
         """
+        found = self.answer
         phases = Counter[str]()
         for run in self.runs:
             phases.update(run.seconds)
-        return f"{tables.plain(self.rows, columns)}\n{_seconds({**phases, **self.seconds})}"
+        table = tables.plain([cell.row for cell in found.cells], columns)
+        below = [*found.notes, LEGEND] if columns is COMPARISON else found.notes
+        lines = [*_wrapped(found.sentence), "", table, "", *(line for note in below for line in _wrapped(note))]
+        return "\n".join([*lines, _seconds({**phases, **self.seconds})])
 
 
 def plain_matrix(matrix: np.ndarray) -> list[list[float | None]]:
@@ -239,6 +253,10 @@ def plain_matrix(matrix: np.ndarray) -> list[list[float | None]]:
 def plain_row(row: Sequence[float] | np.ndarray) -> list[float | None]:
     """A row as a list, None for NaN."""
     return [none_if_nan(float(value)) for value in row]
+
+
+def _wrapped(text: str) -> list[str]:
+    return textwrap.wrap(text, tables.WIDTH, break_long_words=False, break_on_hyphens=False)
 
 
 def _number(value: float | None) -> str:

@@ -84,6 +84,7 @@ class Paired(Summary):
         """Whether the difference is real, in words.
 
         Example:
+            >>> from clep.statistics import paired
             >>> paired({0: 0.5, 1: 0.6}, {0: 0.2, 1: 0.25}).verdict, paired({0: 0.5}, {0: 0.2}).verdict
             ('shown with 2 seeds', 'not shown with 1 seed')
         """

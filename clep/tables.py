@@ -1,18 +1,24 @@
 """Rows and columns as plain text, as Markdown and as CSV."""
 
 import csv
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from clep.columns import CSV, Column, Row, Run
 
+WIDTH = 79
+"""Characters in a line of a terminal that everyone has."""
+_NARROWEST = 12  # of a folded label
 
-def plain(rows: Iterable[Row], columns: Sequence[Column]) -> str:
-    """A table with aligned columns, the names of the cells first.
+
+def plain(rows: Iterable[Row], columns: Sequence[Column], width: int = WIDTH) -> str:
+    """A table with aligned columns, the names of the cells first; names that are too long are folded.
 
     Args:
         rows: the cells.
         columns: those without a title are left out.
+        width: of a line, in characters; columns that take more than that stay whole.
 
     Example:
         >>> from clep.columns import COLUMNS, Row
@@ -24,11 +30,38 @@ def plain(rows: Iterable[Row], columns: Sequence[Column]) -> str:
         joint  -
     """
     titled = [column for column in columns if column.title]
-    lines = [["cell", *(column.title for column in titled)]]
-    lines += [[row.label, *(column.text(row) for column in titled)] for row in rows]
-    widths = [max(map(len, entries)) for entries in zip(*lines, strict=True)]
+    rows = list(rows)
+    entries = [[column.title for column in titled], *([column.text(row) for column in titled] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*entries, strict=True)]
+    left = max(_NARROWEST, width - sum(widths) - 2 * len(widths))
+    lines: list[list[str]] = []
+    for label, numbers in zip(["cell", *(row.label for row in rows)], entries, strict=True):
+        first, *rest = folded(label, left)
+        lines += [[first, *numbers], *([part] for part in rest)]
+    widths.insert(0, max(len(line[0]) for line in lines))
     lines.insert(1, ["-" * width for width in widths])
     return "\n".join("  ".join(map(str.ljust, line, widths)).rstrip() for line in lines)
+
+
+def folded(label: str, width: int) -> list[str]:
+    """The lines of a name: it is broken before `+` and after `,` and spaces, and anywhere if that is not enough.
+
+    Args:
+        label: the name.
+        width: of a line, in characters.
+
+    Example:
+        >>> folded("awake_rehearsal+sleep_replay", 20)
+        ['awake_rehearsal', ' +sleep_replay']
+    """
+    lines = [""]
+    for part in re.split(r"(?=\+)|(?<=[, ])", label):
+        if lines[-1] and len(lines[-1]) + len(part.rstrip()) > width:
+            lines.append(" ")
+        lines[-1] += part
+        while len(lines[-1]) > width:
+            lines[-1:] = [lines[-1][:width], " " + lines[-1][width:]]
+    return [line.rstrip() for line in lines]
 
 
 def markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]:

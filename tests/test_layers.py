@@ -26,7 +26,7 @@ ORDER = [
     {"imports", "renames"},
     {"specs", "datasets"},
     {"schema", "columns"},
-    {"cells"},
+    {"cells", "answer"},
     {"config", "tables"},
     {"catalogue"},
     {"equilibrium"},

@@ -16,8 +16,9 @@ RUN = Result(
     strategies=["awake_rehearsal", "sleep_replay"],
     seed=3,
     accuracy=0.745,
+    forgetting_since_training=0.25,
     backward_transfer=-0.2,
-    learned_accuracy=0.931,
+    learned_in_training=0.931,
     accuracy_matrix=[[0.99, None], [0.5, 0.875]],
     seconds={"train": 1.25, "consolidation": 2.0, "eval": 0.5, "total": 3.75},
 )
@@ -30,16 +31,17 @@ def comparison(*runs):
 
 def test_a_result_is_written_with_its_numbers_and_its_matrix():
     assert RUN.to_text().splitlines() == [
-        "strategies        awake_rehearsal+sleep_replay",
-        "seed              3",
-        "status            FINISHED",
-        "accuracy          0.745",
-        "forgetting        -",
-        "learned accuracy  0.931",
-        "accuracy matrix   (row: trained up to this experience; column: tested on this one)",
-        "                  0.990    -  ",
-        "                  0.500  0.875",
-        "seconds           train 1.2, consolidation 2.0, eval 0.5, total 3.8",
+        "strategies                 awake_rehearsal+sleep_replay",
+        "seed                       3",
+        "status                     FINISHED",
+        "forgetting since training  0.250",
+        "forgetting                 -",
+        "accuracy                   0.745",
+        "learned in training        0.931",
+        "accuracy matrix            (row: trained up to this experience; column: tested on this one)",
+        "                           0.990    -  ",
+        "                           0.500  0.875",
+        "seconds                    train 1.2, consolidation 2.0, eval 0.5, total 3.8",
     ]
     assert not RUN.failed
     assert FAILED.failed
@@ -55,11 +57,13 @@ def test_a_result_is_read_back_from_its_json_whatever_version_wrote_it():
 def test_a_comparison_is_written_as_its_table_and_the_seconds_of_all_runs():
     """Phases are those of all runs, which work side by side; the total is that of the clock."""
     lines = comparison(RUN, FAILED, RUN).to_text().splitlines()
-    assert lines[0].split() == ["cell", "final", "accuracy", "forgetting", "learned", "accuracy", "seeds"]
-    assert lines[2].startswith("awake_rehearsal+sleep_replay  0.745 +- 0.000  -")
-    assert lines[3].startswith("naive")
-    assert lines[3].endswith("0 (failed)")
-    assert lines[4] == "seconds           train 2.5, consolidation 4.0, eval 1.0, total 2.9"
+    assert " ".join(lines[:2]).startswith("awake_rehearsal+sleep_replay forgets least: 0.250, at a final accuracy of")
+    head = next(line for line in lines if line.startswith("cell"))
+    assert head.split() == ["cell", "forgetting", "Aval.", "accuracy", "learned", "kept", "n"]
+    first = lines[lines.index(head) + 2].split()
+    assert first[-6:] == ["0.250+-0.000", "-", "0.745+-0.000", "0.931", "-", "2"]
+    assert "naive: 1 diverged." in lines
+    assert lines[-1] == "seconds                    train 2.5, consolidation 4.0, eval 1.0, total 2.9"
 
 
 def test_a_comparison_says_which_runs_failed_and_why():
@@ -76,10 +80,14 @@ def test_the_json_of_a_comparison_has_its_columns_with_their_deviations():
         "network": "hts_ep",
         "stream": "digits",
         "status": "FINISHED",
-        "accuracy": {"mean": 0.745, "std": 0.0, "n": 2},
+        "forgetting_since_training": {"mean": 0.25, "std": 0.0, "n": 2},
         "forgetting": {"mean": None, "std": None, "n": 0},
+        "accuracy": {"mean": 0.745, "std": 0.0, "n": 2},
+        "learned_in_training": {"mean": 0.931, "std": 0.0, "n": 2},
+        "bytes": None,
+        "updates": {"mean": None, "std": None, "n": 0},
         "backward_transfer": {"mean": -0.2, "std": 0.0, "n": 2},
-        "learned_accuracy": {"mean": 0.931, "std": 0.0, "n": 2},
+        "learned_accuracy": {"mean": None, "std": None, "n": 0},
     }
 
 
@@ -88,10 +96,10 @@ def test_a_column_added_to_the_comparison_appears_in_json_and_in_the_text_of_a_r
     monkeypatch.setattr(results, "COMPARISON", added)
     (row,) = comparison(replace(RUN, residual=0.01)).table
     assert (row["worst"], row["residual"]) == (0.745, 0.01)
-    assert "residual          1.0e-02" in replace(RUN, residual=0.01).to_text().splitlines()
+    assert "residual                   1.0e-02" in replace(RUN, residual=0.01).to_text().splitlines()
 
 
 def test_the_columns_of_a_comparison_can_be_chosen():
     lines = comparison(RUN, FAILED).to_text(chosen(["worst", "diverged"])).splitlines()
-    assert lines[0].split() == ["cell", "worst", "seed", "diverged", "runs"]
-    assert lines[3].split() == ["naive", "0.000", "1"]
+    head = next(i for i, line in enumerate(lines) if line.split() == ["cell", "worst", "seed", "diverged", "runs"])
+    assert lines[head + 3].split() == ["naive", "0.000", "1"]

@@ -18,7 +18,8 @@ def test_a_summary_is_mean_deviation_and_the_t_interval_of_textbooks():
     mean = sum(values) / 4
     sd = (sum((value - mean) ** 2 for value in values) / 3) ** 0.5
     half = 3.182446305284263 * sd / 2  # the 0.975 quantile of Student's t with three degrees of freedom
-    assert found.n == 4 and found.by_seed == ACCURACIES
+    assert found.n == 4
+    assert found.by_seed == ACCURACIES
     assert (found.mean, found.sd) == pytest.approx((mean, sd))
     assert (found.low, found.high) == pytest.approx((mean - half, mean + half))
 
@@ -75,12 +76,15 @@ def test_a_difference_is_shown_only_if_the_interval_and_the_test_agree():
     assert paired({0: 0.5, 1: 0.1, 2: 0.2}, dict.fromkeys(range(3), 0.15)).verdict == "not shown with 3 seeds"
     outlier = dict(enumerate([0.1, 0.1, 0.1, 0.1, 0.1, -0.0999]))  # the sign-flip test is the stricter one here
     found = paired(outlier, dict.fromkeys(range(6), 0.0))
-    assert found.p > 0.05 and not found.shown
+    assert found.p > 0.05
+    assert not found.shown
 
 
 def test_cells_that_do_not_differ_are_called_so():
     same = paired(ACCURACIES, ACCURACIES)
-    assert same.verdict == "no difference in 4 seeds" and not same.shown and same.effect is None
+    assert same.verdict == "no difference in 4 seeds"
+    assert not same.shown
+    assert same.effect is None
     assert paired({0: 0.1}, {1: 0.1}).verdict == "no seed in common"
 
 

@@ -79,7 +79,7 @@ def _draw_final(axes: Axes, runs: Runs, row: int, style: Mapping[str, Any], key:
     values = [run["accuracy"] for run in runs if run.get("accuracy") is not None]
     summary = mean_std(values)
     mean, std = summary["mean"], summary["std"]
-    axes.text(1.03, row, "failed" if mean is None else plus_minus(summary, "±"), va="center", size=9, color=INK)
+    axes.text(1.03, row, "failed" if mean is None else plus_minus(summary, " ± "), va="center", size=9, color=INK)
     if mean is None:
         return
     axes.barh(row, mean, height=0.56, color=style["color"], alpha=0.4)
