@@ -7,6 +7,7 @@ from typing import Any
 
 from clep.renames import renamed
 from clep.tracking.address import beside, curves_link, tracking_uri, ui_command
+from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
 from clep.tracking.store import artifacts, prepare
@@ -16,15 +17,21 @@ __all__ = [
     "DESCRIPTION_LENGTH",
     "Found",
     "Run",
+    "StoredRun",
     "artifacts",
     "beside",
+    "children_of",
     "curves_link",
     "diverged",
     "end",
+    "experiment_name",
     "finished",
     "flatten",
+    "points_of",
     "prepare",
     "provenance",
+    "run_of",
+    "runs_of",
     "tracking_uri",
     "ui_command",
 ]

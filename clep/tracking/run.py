@@ -38,9 +38,10 @@ class Run:
         tags: name -> value; runs are searched by them.
         params: name -> value; `flatten` turns a configuration into parameters.
         parent_run_id: the run that this one belongs to.
+        run_id: a run that has ended, to open it again under this name; its tags and parameters stay.
 
     Attributes:
-        run_id: MLflow's id of the run; empty before the block.
+        run_id: MLflow's id of the run; empty before the block that creates it.
         tags: the tags that it starts with.
     """
 
@@ -53,6 +54,7 @@ class Run:
         tags: Mapping[str, Any],
         params: Mapping[str, Any],
         parent_run_id: str | None = None,
+        run_id: str = "",
     ) -> None:
         self._entities = load_mlflow().entities
         self._client = client_of(uri)
@@ -63,9 +65,12 @@ class Run:
         named = {_INDEX.sub(r".\1", key): str(value) for key, value in params.items()}
         self._params = [self._entities.Param(key, value) for key, value in named.items()]
         self._metrics: list[Any] = []
-        self.run_id = ""
+        self.run_id = run_id
 
     def __enter__(self) -> Self:
+        if self.run_id:
+            self._client.update_run(self.run_id, status="RUNNING", name=self._name)
+            return self
         self.run_id = self._client.create_run(self._experiment_id, tags=self.tags, run_name=self._name).info.run_id
         try:
             self.flush()

@@ -1,0 +1,88 @@
+"""Add seeds or cells to a stored comparison: what its configuration becomes, and what may not change."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Literal
+
+from clep.comparison.stored import StoredComparison, find
+from clep.config import Config, cells_of, compose, to_dict
+from clep.errors import ConfigError
+from clep.schema import label_of, meaning
+
+How = Literal["into", "resume"]
+_OF_THE_MACHINE = ("workers", "data", "tracking", "baseline")
+_ADDED = ("seeds", "cells", "grid")
+
+
+def extended(run_id: str, overrides: Sequence[str], how: How = "into") -> StoredComparison:
+    """Find a comparison and add what `overrides` ask for to its configuration.
+
+    Args:
+        run_id: the id of the comparison, or the beginning of it.
+        overrides: `key=value` texts: `seeds`, `cells` and `grid` add to those that are there (not with `resume`);
+            `workers`, `baseline`, `data.*` and `tracking.*` change what no result depends on.
+        how: the option that asks for it, for messages.
+
+    Raises:
+        ConfigError: for another key, since the results that are there would not have it, and for a cell with the label
+            of another one.
+    """
+    for key in map(_key, overrides):
+        _refuse_other(key, how)
+    given = compose({}, [text for text in overrides if _key(text).startswith("tracking.")]).tracking
+    stored = find(run_id, given.uri, how)
+    asked = compose(to_dict(stored.config), overrides)
+    config = replace(
+        asked,
+        seeds=list(dict.fromkeys([*stored.config.seeds, *asked.seeds])),
+        cells=_union(stored.config, asked),
+        tracking=replace(
+            asked.tracking, uri=stored.config.tracking.uri, experiment=stored.config.tracking.experiment
+        ),
+    )
+    cells_of(config)  # refuses an unknown strategy and baseline
+    return replace(stored, config=config)
+
+
+def _key(text: str) -> str:
+    return text.partition("=")[0]
+
+
+def _refuse_other(key: str, how: How) -> None:
+    section = key.partition(".")[0]
+    if key == "tracking.experiment":
+        raise ConfigError(f"tracking.experiment: with --{how} a comparison stays in its experiment; remove it")
+    if section in _OF_THE_MACHINE or (how == "into" and section in _ADDED):
+        return
+    if section in _ADDED:
+        raise ConfigError(f"{key}: --resume only runs what is missing; to add {section}, use --into instead")
+    if section != "strategy":
+        meaning(key)  # refuses what is no key
+    raise ConfigError(
+        f"{key}: with --{how} the results that are there keep their configuration. Add a cell with another value, as in "
+        f"cells='[{{label: NAME, set: [{key}=VALUE]}}]', or start another comparison"
+    )
+
+
+def _union(stored: Config, asked: Config) -> list[Any]:
+    """The cells of both; those of one label must be the same."""
+    before, after = (
+        {label_of(kept): (kept, _what_is_run(cell)) for kept, (_, cell) in zip(config.cells, cells_of(config), strict=True)}
+        for config in (replace(stored, baseline=""), replace(asked, baseline=""))
+    )
+    for i, label in enumerate(after):
+        if label in before and before[label][1] != after[label][1]:
+            raise ConfigError(
+                f"cells[{i}]: the comparison has another cell `{label}`; give this one another label, as in "
+                "{label: NAME, strategies: [...], set: [...]}"
+            )
+    return [kept for kept, _ in (before | {label: cell for label, cell in after.items() if label not in before}).values()]
+
+
+def _what_is_run(cell: Config) -> Config:
+    """A cell without what no result depends on."""
+    apart = Config()
+    parameters = {name: values for name, values in cell.strategy.items() if name in cell.strategies}
+    return replace(
+        cell, strategy=parameters, seeds=apart.seeds, workers=1, data=apart.data, tracking=apart.tracking, baseline=""
+    )
