@@ -6,25 +6,33 @@ It never uses MLflow's global state (active run, tracking URI): runs can be nest
 from typing import Any
 
 from clep.renames import renamed
-from clep.tracking.address import beside, curves_link, tracking_uri, ui_command
+from clep.tracking.address import beside, charts_link, curves_link, is_server, run_link, tracking_uri, ui_command
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
 from clep.tracking.store import artifacts, prepare
+from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
+from clep.tracking.views import runs_filter, store_view
 
 __all__ = [
     "DESCRIPTION_LENGTH",
     "Found",
     "Run",
+    "Viewed",
     "artifacts",
     "beside",
+    "charts_link",
     "curves_link",
     "diverged",
     "end",
     "finished",
     "flatten",
+    "is_server",
     "prepare",
     "provenance",
+    "run_link",
+    "runs_filter",
+    "store_view",
     "tracking_uri",
     "ui_command",
 ]
