@@ -9,6 +9,7 @@ from clep.renames import renamed
 from clep.tracking.address import beside, charts_link, curves_link, is_server, run_link, tracking_uri, ui_command
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
+from clep.tracking.settings import described, open_store, own_tags, run_name
 from clep.tracking.store import artifacts, prepare
 from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
@@ -23,14 +24,18 @@ __all__ = [
     "beside",
     "charts_link",
     "curves_link",
+    "described",
     "diverged",
     "end",
     "finished",
     "flatten",
     "is_server",
+    "open_store",
+    "own_tags",
     "prepare",
     "provenance",
     "run_link",
+    "run_name",
     "runs_filter",
     "store_view",
     "tracking_uri",

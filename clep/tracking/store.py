@@ -11,8 +11,8 @@ from types import ModuleType
 from typing import Any
 
 from clep.errors import ConfigError
-from clep.tracking import moved
 from clep.tracking.address import shown, sqlite_path
+from clep.tracking.moved import FOLDER, KIND, kept_beside, relocate
 
 # MLflow reads these only from the environment; the user's own settings stay.
 _ENVIRONMENT = {
@@ -43,8 +43,8 @@ def prepare(uri: str, experiment: str) -> str:
         with closing(sqlite3.connect(f"{path}.lock", timeout=120, isolation_level=None)) as lock:
             lock.execute("BEGIN EXCLUSIVE")
             sqlite3.connect(path).close()  # raises if the file cannot be opened; MLflow would try for a minute
-            experiment_id = _experiment_id(uri, experiment, str(path.parent / moved.FOLDER))
-            moved.relocate(path)
+            experiment_id = _experiment_id(uri, experiment, str(path.parent / FOLDER))
+            relocate(path)
             return experiment_id
     except Exception as error:  # MLflow, SQLAlchemy, Alembic or the file system may stop a store from opening
         raise ConfigError(
@@ -65,7 +65,7 @@ def artifacts(uri: str, run_id: str, name: str) -> Path:
             raise FileNotFoundError(f"there is no file {path}")
         client, folder = client_of(uri), tempfile.mkdtemp(prefix="clep-")
         if path is not None:  # reading changes nothing in a store that was moved, which may lie on a read-only disk
-            kept = moved.kept_beside(client.get_run(run_id).info.artifact_uri, path.parent)
+            kept = kept_beside(client.get_run(run_id).info.artifact_uri, path.parent)
             if kept is not None:
                 return Path(shutil.copy(kept / name, folder))
         return Path(client.download_artifacts(run_id, name, folder))
@@ -91,6 +91,17 @@ def client_of(uri: str) -> Any:
     return load_mlflow().MlflowClient(tracking_uri=uri)
 
 
+def system_metrics(uri: str, run_id: str) -> Any:
+    """MLflow's monitor of the machine, started for a run; None unless `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING` asks."""
+    if not load_mlflow().environment_variables.MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+        return None
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run_id, tracking_uri=uri)
+    monitor.start()
+    return monitor
+
+
 def short(error: BaseException) -> str:
     """The first line of an error, without passwords."""
     return shown(str(error).strip() or type(error).__name__).splitlines()[0][:300]
@@ -101,7 +112,7 @@ def _experiment_id(uri: str, name: str, artifact_location: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location, tags=moved.KIND))
+            return str(client.create_experiment(name, artifact_location, tags=KIND))
         except load_mlflow().MlflowException:
             found = client.get_experiment_by_name(name)  # servers have no lock: another process may have been faster
             if found is None:

@@ -15,8 +15,8 @@ from contextlib import suppress
 from typing import Any
 
 from clep.errors import ClepError, ConfigError
-from clep.tracking import moved
 from clep.tracking.address import is_server, run_link, shown, sqlite_path
+from clep.tracking.moved import relocate
 from clep.tracking.store import client_of, load_mlflow, short
 from clep.tracking.views import comparison_link
 
@@ -41,7 +41,7 @@ def page_of(uri: str, run_id: str = "") -> str:
     try:
         if path is not None:
             with suppress(sqlite3.OperationalError):  # it may lie on a read-only disk
-                moved.relocate(path)
+                relocate(path)
         run = client_of(uri).get_run(run_id) if run_id else _latest(uri)
     except Exception as error:  # MLflow passes on what its many stores raise
         text = f"`{run_id}` is not in the store `{shown(uri)}`" if run_id else f"`{shown(uri)}` cannot be read"
