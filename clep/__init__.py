@@ -32,6 +32,7 @@ _HOMES = {
     "Training": "clep.training",
     "compare": "clep.api",
     "load": "clep.api",
+    "load_comparison": "clep.api",
     "metrics": "clep.metrics",
     "run": "clep.api",
     "stream": "clep.streams",
@@ -44,6 +45,7 @@ if TYPE_CHECKING:
     from clep import metrics as metrics
     from clep.api import compare as compare
     from clep.api import load as load
+    from clep.api import load_comparison as load_comparison
     from clep.api import run as run
     from clep.equilibrium import CEP as CEP
     from clep.equilibrium import Adaptation as Adaptation

@@ -5,7 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from clep import recording, tracking
+from clep.comparison.extending import extended
+from clep.comparison.stored import load as stored_comparison
 from clep.config import Config, compose, refuse_ignored
+from clep.errors import ConfigError
 from clep.learner import Learner
 from clep.pipelines import class_incremental
 from clep.pipelines import compare as comparing
@@ -38,7 +41,9 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
     return result
 
 
-def compare(config: Source = None, overrides: Sequence[str] = (), *, resume: bool = False) -> Comparison:
+def compare(
+    config: Source = None, overrides: Sequence[str] = (), *, resume: bool | str = False, into: str = ""
+) -> Comparison:
     """Compare cells over seeds in worker processes, as `clep compare` does.
 
     A script that calls this needs the usual `if __name__ == "__main__":` guard, since workers import it.
@@ -46,15 +51,40 @@ def compare(config: Source = None, overrides: Sequence[str] = (), *, resume: boo
     Args:
         config: as for `run`.
         overrides: as for `run`.
-        resume: whether to reuse runs of the same configuration and version from the store.
+        resume: whether to reuse runs of the same configuration and version from the store; or the id of a stored
+            comparison, to run what it lacks.
+        into: the id of a stored comparison, to add the seeds or cells of `overrides` to it.
 
     Returns:
         The numbers of `clep compare --json`.
+
+    Raises:
+        ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
     """
+    comparison: Comparison
+    if into or isinstance(resume, str):
+        if config is not None:
+            raise ConfigError("config: a stored comparison has a configuration of its own; pass None")
+        stored = extended(into, overrides) if into else extended(str(resume), overrides, "resume")
+        comparison = comparing.extend(stored)
+        return comparison
     composed = compose(config, overrides)
     refuse_ignored(composed, overrides)
-    comparison: Comparison = comparing.compare(composed, resume=resume)
+    comparison = comparing.compare(composed, resume=resume)
     return comparison
+
+
+def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparison:
+    """Read a comparison back from MLflow, with what has been added to it since.
+
+    Args:
+        run_id: the id of the comparison, as `clep compare` prints it, or the beginning of it.
+        tracking_uri: where it is stored; by default where `clep compare` stores it.
+
+    Raises:
+        ConfigError: if there is no such comparison.
+    """
+    return stored_comparison(run_id, tracking_uri)
 
 
 def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Learner:

@@ -1,19 +1,22 @@
 """The `clep` command: parse, call a pipeline, print its result. Results go to stdout, everything else to stderr."""
 
 import argparse
+import itertools
 import json
 import os
+import re
 import signal
 import sys
 import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from importlib import metadata
 from typing import Any
 
+from clep import config
 from clep.commands import COMMANDS, Command
 from clep.errors import ClepError, ConfigError, DataError, MissingExtraError, RenamedWarning, SettlingWarning
 
@@ -40,10 +43,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         with _terminate_as_interrupt():
             return _run(arguments)
-    except KeyboardInterrupt:
-        resumes = "; `--resume` runs only what is missing" if "resume" in arguments else ""
+    except KeyboardInterrupt as stop:
+        goes_on = "".join(f"; go on with: {command}" for command in getattr(stop, "__notes__", ()))
         _complain(
-            f"interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then{resumes}"
+            f"interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then{goes_on}"
         )
         return INTERRUPTED
     except ClepError as error:
@@ -97,12 +100,19 @@ def parse(argv: Sequence[str] | None = None) -> argparse.Namespace:
         ('run', ['mnist', 'seed=1'], True)
     """
     whole = parser()
-    arguments, rest = whole.parse_known_args(argv)
+    arguments, rest = whole.parse_known_args(list(_closed(sys.argv[1:] if argv is None else argv)))
     if rest and ("items" not in arguments or any(word.startswith("-") for word in rest)):
         whole.error(f"unrecognized arguments: {' '.join(rest)}")
     if "items" in arguments:
         arguments.items = [*arguments.items, *rest]  # argparse stops collecting at the first option
     return arguments
+
+
+def _closed(words: Sequence[str]) -> Iterator[str]:
+    """The words, with an empty value for `--resume` where no id of a run follows: a configuration is none."""
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
+        is_id = re.fullmatch(r"[0-9a-f]{4,}", following) and following not in config.builtin("pipeline")
+        yield word if word != "--resume" or is_id else "--resume="
 
 
 def _documented(
@@ -136,10 +146,14 @@ def _run(arguments: argparse.Namespace) -> int:
         result = command.call(arguments)
     for failure in getattr(result, "failures", ()):
         print(f"clep: {failure}", file=sys.stderr)
-    if arguments.json:
-        _print(json.dumps(result.to_json(), allow_nan=False))
-    else:
-        _print("\n".join([result.to_text(), *_below(arguments, result)]))
+    if again := getattr(result, "again", ""):
+        print(f"clep: run what failed again: {again}", file=sys.stderr)
+    with result if isinstance(result, AbstractContextManager) else nullcontext():
+        if arguments.json:
+            _print(json.dumps(result.to_json(), allow_nan=False))
+        else:
+            _print("\n".join([result.to_text(), *_below(arguments, result)]))
+        getattr(result, "stay", lambda: None)()
     return FAILED if getattr(result, "failed", False) else OK
 
 
@@ -150,7 +164,8 @@ def _below(arguments: argparse.Namespace, result: Any) -> Iterator[str]:
     if uri := getattr(result, "tracking_uri", None):
         from clep.tracking import ui_command
 
-        yield f"Open the results: {ui_command(uri)}"
+        run_id = getattr(result, "parent_run_id", None) or getattr(result, "run_id", None) or ""
+        yield f"Open the results: {ui_command(uri, run_id)}"
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from clep import config
 from clep.bench.cases import SLEEPS, UPDATES
@@ -21,8 +21,9 @@ from clep.schema import meaning
 class Printable(Protocol):
     """What a command returns.
 
-    Three more attributes are used if a result has them: `failed` decides the exit code, `failures` are lines for
-    stderr, and `tracking_uri` is the MLflow store of the runs.
+    More attributes are used if a result has them: `failed` decides the exit code, `failures` are lines for stderr,
+    `tracking_uri` is the MLflow store of the runs, `parent_run_id` or `run_id` says which one to show, and `stay` is
+    called when all is printed. A result that is a context manager is printed in its block.
     """
 
     def to_text(self) -> str:
@@ -105,14 +106,33 @@ def run(arguments: argparse.Namespace) -> Any:
 
 
 def compare(arguments: argparse.Namespace) -> Any:
-    """Run the cells of a comparison over its seeds."""
+    """Run the cells of a comparison over its seeds, or what a stored one lacks."""
+    if arguments.into or arguments.resume:
+        return _extend(arguments)
     composed = _composed(arguments)
     config.refuse_ignored(composed, _config_and_changes(arguments.items)[1])
     config.cells_of(composed)  # refuses what makes no sense before torch is loaded
     _announce()
     from clep.pipelines import compare as pipeline
 
-    return pipeline.compare(composed, resume=arguments.resume)
+    return pipeline.compare(composed, resume=arguments.resume is not None)
+
+
+def _extend(arguments: argparse.Namespace) -> Any:
+    """Go on with a stored comparison."""
+    name, changes = _config_and_changes(arguments.items)
+    if arguments.into and arguments.resume is not None:
+        raise ConfigError("--into: it runs what is missing too, so remove --resume")
+    how: Literal["into", "resume"] = "into" if arguments.into else "resume"
+    if name is not None:
+        raise ConfigError(f"--{how}: a stored comparison has a configuration of its own; remove `{name}`")
+    from clep.comparison.extending import extended
+
+    stored = extended(arguments.into or arguments.resume, changes, how)
+    _announce()
+    from clep.pipelines import compare as pipeline
+
+    return pipeline.extend(stored)
 
 
 def reproduce(arguments: argparse.Namespace) -> Any:
@@ -159,6 +179,16 @@ def bench(arguments: argparse.Namespace) -> Printable:
 
     with within("bench"):
         return benchmark.bench(arguments.cases, threads=arguments.threads)
+
+
+def ui(arguments: argparse.Namespace) -> Printable:
+    """Serve MLflow's UI and show a run or a comparison in it."""
+    run_id, changes = _config_and_changes(arguments.items)
+    uri = arguments.tracking or config.compose(None, changes).tracking.uri
+    from clep import tracking
+
+    shown = {"port": arguments.port, "browser": not arguments.no_open}
+    return tracking.Viewed(tracking.tracking_uri(uri), run_id or "", **shown)
 
 
 def list_names(arguments: argparse.Namespace) -> Catalogue:
@@ -230,14 +260,24 @@ COMMANDS = (
             "clep compare seeds=[0,1,2] workers=3": "three seeds, three runs at a time",
             "clep compare mnist cells=[[naive],[sleep_replay],[joint]] seeds=[0,1,2,3] workers=4": "your own cells",
             "clep compare grid.network=[ep,hts_ep] grid.learner.lr=[0.01,0.1]": "every combination of two choices",
-            "clep compare --resume": "after a crash or Ctrl-C: run only what is missing",
+            "clep compare --resume 4d0c5be0": "after a crash or Ctrl-C: run only what is missing in that comparison",
+            "clep compare --into 4d0c5be0 seeds=[3,4,5]": "more seeds (or cells=..., grid...) for that comparison",
             "clep compare my.yaml --json > comparison.json": "every run and the table, as JSON",
         },
         arguments=(
             _CONFIG,
             Argument(
+                "--into",
+                {"metavar": "ID", "help": "add seeds or cells to a stored comparison: runs only what is missing"},
+            ),
+            Argument(
                 "--resume",
-                {"action": "store_true", "help": "reuse finished runs of the same configuration"},
+                {
+                    "nargs": "?",
+                    "const": "",
+                    "metavar": "ID",
+                    "help": "go on with a stored comparison; without ID: reuse finished runs of the same configuration",
+                },
             ),
             _JSON,
         ),
@@ -331,6 +371,47 @@ COMMANDS = (
             _JSON,
         ),
         call=bench,
+    ),
+    Command(
+        name="ui",
+        help="Open a comparison or a run in MLflow's UI.",
+        prints="Starts MLflow's UI on the store, prints the link to the charts of the comparison (or to the page of "
+        "the run) and opens it in a browser if there is a display. Ctrl-C stops it. If the store is a server, it only "
+        "prints the link.",
+        usage="[ID]",
+        examples={
+            "clep ui": "the latest comparison of mlflow.db in this directory",
+            "clep ui 4d0c5be0f1a24f3e8d0b1f9b2c7a6e51": "a comparison or a run, by the id that its command printed",
+            "clep ui --tracking sqlite:///other/mlflow.db --no-open": "another store; print the link, open nothing",
+        },
+        arguments=(
+            Argument(
+                "items",
+                {
+                    "nargs": "*",
+                    "metavar": "ID, tracking.uri=URI",
+                    "help": "id of a comparison or a run (default: the latest comparison)",
+                },
+            ),
+            Argument(
+                "--tracking",
+                {
+                    "metavar": "URI",
+                    "help": "the store (default: MLFLOW_TRACKING_URI, or else mlflow.db in this directory)",
+                },
+            ),
+            Argument(
+                "--port",
+                {
+                    "type": int,
+                    "default": 5000,
+                    "help": "where to listen; if it is taken, any free port (default: %(default)s)",
+                },
+            ),
+            Argument("--no-open", {"action": "store_true", "help": "open no browser"}),
+            _JSON,
+        ),
+        call=ui,
     ),
     Command(
         name="list",

@@ -23,11 +23,20 @@ from clep.training import Training, TrainingResult
 CHECKPOINT = "learner.ckpt"
 """Name of the artifact that `clep.load` reads."""
 _HIDDEN_SAMPLES = 500
+_STEPS = (
+    "Steps count experiences; those of `train/loss` and `train/accuracy` updates, of `accuracy/epoch` epochs, of "
+    "`hidden/*` steps of a free phase. `final/*` has one step, 0."
+)
 
 
 @contextmanager
 def recorded(
-    config: Config, stream: Stream, *, parent_run_id: str | None = None, tags: Mapping[str, str] | None = None
+    config: Config,
+    stream: Stream,
+    *,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    name: str = "",
 ) -> Iterator[tracking.Run]:
     """Open the MLflow run of a configuration and store the configuration in it.
 
@@ -35,19 +44,26 @@ def recorded(
         config: the configuration, with every parameter of its strategies.
         stream: the stream to learn.
         parent_run_id: the MLflow run that this one belongs to.
-        tags: further tags.
+        tags: further tags; by default those of a cell of its own.
+        name: of the run; by default that of the configuration.
 
     Raises:
         ConfigError: if the store cannot be used.
     """
-    uri = tracking.tracking_uri(config.tracking.uri)
+    section = config.tracking
+    uri, experiment_id = tracking.open_store(section)
+    all_tags = _tags(config, stream) | dict(tags or cell_tags(config)) | tracking.own_tags(section)
+    about = (
+        f"`{all_tags[LABEL_TAG]}` with seed {config.seed}, on {config.stream.name} ({config.network.name}). {_STEPS}"
+    )
     with tracking.Run(
         uri,
-        tracking.prepare(uri, config.tracking.experiment),
-        run_names.of_run(config),
-        tags=_tags(config, stream) | dict(tags or cell_tags(config)),
+        experiment_id,
+        name or tracking.run_name(section, run_names.of_run(config)),
+        tags=all_tags,
         params=tracking.flatten(to_dict(config)),
         parent_run_id=parent_run_id,
+        description=about if parent_run_id else tracking.described(section, about),
     ) as run:
         run.text(to_yaml(config), "config.yaml")
         yield run

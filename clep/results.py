@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from clep import tables
+from clep import tables, tracking
 from clep.answer import Answer, answer
 from clep.columns import COMPARISON, LEGEND, Column, Row
 from clep.config import Config, label
@@ -202,6 +202,13 @@ class Comparison:
         return [f"{run.label}, seed {run.seed}: {run.status}: {run.error}" for run in self.runs if run.failed]
 
     @property
+    def again(self) -> str:
+        """The command that runs what failed once more; empty if nothing did."""
+        if not self.failed or not self.parent_run_id:
+            return ""
+        return tracking.resume_command(self.parent_run_id, self.tracking_uri)
+
+    @property
     def rows(self) -> list[Row]:
         """The cells with their runs, as `clep.columns` takes them."""
         labels = dict.fromkeys(run.label for run in self.runs)
@@ -222,6 +229,8 @@ class Comparison:
         return {
             "parent_run_id": self.parent_run_id,
             "tracking_uri": self.tracking_uri,
+            "classes": self.classes,
+            "baseline": self.baseline,
             "runs": [run.to_json() for run in self.runs],
             "table": self.table,
             "answer": self.answer.to_json(),

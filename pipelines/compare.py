@@ -7,9 +7,9 @@ from pathlib import Path
 from clep.pipelines import class_incremental
 
 from clep import run_names, tracking
-from clep.comparison import Job, Ledger, again, check, page, plan, run_missing
+from clep.comparison import Job, Ledger, check, page, parent, plan, run_missing
 from clep.comparison.stored import StoredComparison
-from clep.config import Config, cells_of, to_dict, to_yaml
+from clep.config import Config, cells_of, to_yaml
 from clep.results import Comparison
 
 
@@ -30,17 +30,16 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     """
     jobs = plan(cells_of(config), config.seeds)
     classes = check(jobs)
-    uri = tracking.tracking_uri(config.tracking.uri)
-    experiment_id = tracking.prepare(uri, config.tracking.experiment)
-    parent = tracking.Run(
+    uri, experiment_id = tracking.open_store(config.tracking)
+    record = tracking.Run(
         uri,
         experiment_id,
-        run_names.of_comparison(config),
-        tags=tracking.provenance()
-        | {"stream": config.stream.name, "network": config.network.name, "comparison": "true"},
-        params=tracking.flatten(to_dict(config)),
+        tracking.run_name(config.tracking, run_names.of_comparison(config)),
+        tags=tracking.provenance() | parent.tags(jobs) | tracking.own_tags(config.tracking),
+        params=parent.shared_params(jobs),
+        description=config.tracking.note,
     )
-    return _run(config, jobs, classes, parent, Ledger(uri, experiment_id, resume=resume))
+    return _run(config, jobs, classes, record, Ledger(uri, experiment_id, resume=resume))
 
 
 def extend(stored: StoredComparison) -> Comparison:
@@ -57,29 +56,38 @@ def extend(stored: StoredComparison) -> Comparison:
     config, run = stored.config, stored.run
     jobs = plan(cells_of(config), config.seeds)
     classes = check(jobs)
-    tracking.prepare(stored.uri, config.tracking.experiment)
-    known = [result for result in stored.results() if not result.failed]
-    parent = tracking.Run(
-        stored.uri, run.experiment_id, run_names.of_comparison(config), tags={}, params={}, run_id=run.run_id
+    uri, experiment_id = tracking.open_store(config.tracking)
+    record = tracking.Run(
+        uri,
+        experiment_id,
+        tracking.run_name(config.tracking, run_names.of_comparison(config)),
+        tags=parent.tags(jobs) | tracking.own_tags(config.tracking),
+        params={},
+        run_id=run.run_id,
     )
-    return _run(config, jobs, classes, parent, Ledger(stored.uri, run.experiment_id, known=known))
+    known = [result for result in stored.results() if not result.failed]
+    return _run(config, jobs, classes, record, Ledger(uri, experiment_id, known=known))
 
 
-def _run(config: Config, jobs: list[Job], classes: int, parent: tracking.Run, ledger: Ledger) -> Comparison:
+def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, ledger: Ledger) -> Comparison:
     started = time.perf_counter()
-    with parent:
+    with record:
+        record.text(to_yaml(config), "config.yaml")  # first, so that an interrupted comparison knows what it lacks
         try:
-            parent.text(to_yaml(config), "config.yaml")  # first, so that an interrupted comparison knows what it lacks
             results = run_missing(
-                class_incremental.run, jobs, ledger, workers=config.workers, parent_run_id=parent.run_id
+                class_incremental.run, jobs, ledger, workers=config.workers, parent_run_id=record.run_id
             )
         except KeyboardInterrupt as stop:
-            stop.add_note(again.resume(parent.run_id, parent.uri))
+            stop.add_note(tracking.resume_command(record.run_id, record.uri))
             raise
         order = list(dict.fromkeys(job.cell for job in jobs))
         runs = sorted(results, key=lambda result: order.index(result.cell))  # stable: seeds stay in their order
         seconds = {"total": time.perf_counter() - started}
-        comparison = Comparison(parent.run_id, parent.uri, runs, classes, seconds, config.baseline)
+        comparison = Comparison(record.run_id, record.uri, runs, classes, seconds, config.baseline)
         with tempfile.TemporaryDirectory() as folder:
-            page.attach(parent, page.write(comparison, Path(folder)), page.describe(comparison, ledger.experiment_id))
+            files = list(page.write(comparison, Path(folder)))
+            shown = {"link": parent.view(record, jobs, runs, ledger), "picture": page.picture(files)}
+            text = parent.describe(comparison, ledger.experiment_id, **shown)
+            page.attach(record, files, tracking.described(config.tracking, text))
+        record.log(parent.numbers(comparison.answer), 0)
     return comparison

@@ -24,7 +24,7 @@ OPEN = "Open the results: ui sqlite:///mlflow.db"
 @pytest.fixture
 def pipelines(monkeypatch):
     """Stand-ins of two pipelines: they note the config in `seen`, call `before` and return a result."""
-    fake = SimpleNamespace(failed=False, failures=[], before=lambda: None, seen=[])
+    fake = SimpleNamespace(failed=False, failures=[], again="", before=lambda: None, seen=[])
 
     def result(composed, **options):
         fake.seen.append(composed)
@@ -35,6 +35,7 @@ def pipelines(monkeypatch):
             tracking_uri="sqlite:///mlflow.db",
             failed=fake.failed,
             failures=fake.failures,
+            again=fake.again,
         )
 
     monkeypatch.setattr(clep.pipelines, "class_incremental", SimpleNamespace(run=result), raising=False)
@@ -146,6 +147,56 @@ def test_ctrl_c_exits_with_130_and_says_what_was_kept(pipelines, capsys):
     assert out == ""
     assert err.count("\n") == 1
     assert "is KILLED in MLflow" in err
+
+
+def test_ctrl_c_names_the_command_that_goes_on(pipelines, capsys):
+    def interrupt():
+        stop = KeyboardInterrupt()
+        stop.add_note("clep compare --resume 0123abcd")
+        raise stop
+
+    pipelines.before = interrupt
+    assert main(["compare"]) == 130
+    assert capsys.readouterr().err.endswith("; go on with: clep compare --resume 0123abcd\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "resume", "items"),
+    [
+        ("--resume", "", []),
+        ("--resume mnist", "", ["mnist"]),
+        ("mnist --resume workers=1 seeds=[0]", "", ["mnist", "workers=1", "seeds=[0]"]),
+        ("--resume my.yaml --json", "", ["my.yaml"]),
+        ("--resume 0123abcd workers=1", "0123abcd", ["workers=1"]),
+        ("workers=1 --resume=0123abcd", "0123abcd", ["workers=1"]),
+        ("mnist", None, ["mnist"]),
+    ],
+)
+def test_resume_takes_the_id_of_a_comparison_and_leaves_a_configuration_alone(words, resume, items):
+    arguments = parse(["compare", *words.split()])
+    assert (arguments.resume, arguments.items) == (resume, items)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--into abcd --resume", "--into: it runs what is missing too, so remove --resume"),
+        ("mnist --into abcd", "--into: a stored comparison has a configuration of its own; remove `mnist`"),
+        ("mnist --resume abcd", "--resume: a stored comparison has a configuration of its own; remove `mnist`"),
+        ("--into abcd learner.lr=1", "learner.lr: with --into the results that are there keep their configuration"),
+    ],
+)
+def test_what_does_not_go_with_a_stored_comparison_is_refused(capsys, words, message):
+    assert main(["compare", *words.split()]) == 2
+    assert capsys.readouterr().err.startswith(f"clep: error: {message}")
+
+
+def test_what_failed_is_named_with_the_command_that_runs_it_again(pipelines, capsys):
+    pipelines.failed, pipelines.failures = True, ["naive, seed 3: FAILED: boom"]
+    pipelines.again = "clep compare --resume x"
+    assert main(["compare"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines == ["clep: naive, seed 3: FAILED: boom", "clep: run what failed again: clep compare --resume x"]
 
 
 def test_a_traceback_is_shown_when_asked_for(pipelines, capsys, monkeypatch):

@@ -36,9 +36,7 @@ def extended(run_id: str, overrides: Sequence[str], how: How = "into") -> Stored
         asked,
         seeds=list(dict.fromkeys([*stored.config.seeds, *asked.seeds])),
         cells=_union(stored.config, asked),
-        tracking=replace(
-            asked.tracking, uri=stored.config.tracking.uri, experiment=stored.config.tracking.experiment
-        ),
+        tracking=replace(asked.tracking, uri=stored.config.tracking.uri, experiment=stored.config.tracking.experiment),
     )
     cells_of(config)  # refuses an unknown strategy and baseline
     return replace(stored, config=config)
@@ -59,24 +57,27 @@ def _refuse_other(key: str, how: How) -> None:
     if section != "strategy":
         meaning(key)  # refuses what is no key
     raise ConfigError(
-        f"{key}: with --{how} the results that are there keep their configuration. Add a cell with another value, as in "
-        f"cells='[{{label: NAME, set: [{key}=VALUE]}}]', or start another comparison"
+        f"{key}: with --{how} the results that are there keep their configuration. Add a cell with another value, as "
+        f"in cells='[{{label: NAME, set: [{key}=VALUE]}}]', or start another comparison"
     )
 
 
 def _union(stored: Config, asked: Config) -> list[Any]:
     """The cells of both; those of one label must be the same."""
+    kept = {label_of(cell): cell for cell in stored.cells}
     before, after = (
-        {label_of(kept): (kept, _what_is_run(cell)) for kept, (_, cell) in zip(config.cells, cells_of(config), strict=True)}
-        for config in (replace(stored, baseline=""), replace(asked, baseline=""))
+        {cell.label: _what_is_run(composed) for cell, composed in cells_of(replace(config, baseline=""))}
+        for config in (stored, asked)
     )
-    for i, label in enumerate(after):
-        if label in before and before[label][1] != after[label][1]:
+    for i, cell in enumerate(asked.cells):
+        label = label_of(cell)
+        if label in before and before[label] != after[label]:
             raise ConfigError(
                 f"cells[{i}]: the comparison has another cell `{label}`; give this one another label, as in "
                 "{label: NAME, strategies: [...], set: [...]}"
             )
-    return [kept for kept, _ in (before | {label: cell for label, cell in after.items() if label not in before}).values()]
+        kept.setdefault(label, cell)
+    return list(kept.values())
 
 
 def _what_is_run(cell: Config) -> Config:

@@ -28,6 +28,9 @@ class Ledger:
         resume: whether to look for runs at all; otherwise every job is missing.
         with_diverged: whether a run whose training diverged also counts as done.
         known: results that count as done whatever the version of clep: those of a comparison that is added to.
+
+    Attributes:
+        reused: whether `result` has found any.
     """
 
     def __init__(
@@ -41,19 +44,23 @@ class Ledger:
     ) -> None:
         self.uri, self.experiment_id = uri, experiment_id
         self._known = {(result.label, result.seed): result for result in known}
+        self.reused = False
         self._finished = tracking.finished(uri, experiment_id, JOB_TAG) if resume else {}
         self._diverged = tracking.diverged(uri, experiment_id, JOB_TAG) if resume and with_diverged else {}
 
     def result(self, job: Job) -> Result | None:
         """The stored result of a job; None if it is missing."""
         if (known := self._known.get((job.cell, job.config.seed))) is not None:
+            self.reused = True
             return known
         if (finished := self._finished.get(job.fingerprint)) is not None:
             path = tracking.artifacts(self.uri, finished.run_id, FILE)
             values = json.loads(path.read_text(encoding="utf-8"))
             shutil.rmtree(path.parent)
+            self.reused = True
             return Result.from_json(values)
         if (gone := self._diverged.get(job.fingerprint)) is not None:
+            self.reused = True
             return Result.of(job.config, self.uri, gone.run_id, "FAILED", error=gone.tags["error"])
         return None
 

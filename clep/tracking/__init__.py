@@ -6,32 +6,48 @@ It never uses MLflow's global state (active run, tracking URI): runs can be nest
 from typing import Any
 
 from clep.renames import renamed
-from clep.tracking.address import beside, curves_link, tracking_uri, ui_command
+from clep.tracking.address import beside, charts_link, curves_link, is_server, run_link, tracking_uri, ui_command
+from clep.tracking.again import into_command, resume_command
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
+from clep.tracking.settings import described, open_store, own_tags, run_name
 from clep.tracking.store import artifacts, prepare
+from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
+from clep.tracking.views import runs_filter, store_view
 
 __all__ = [
     "DESCRIPTION_LENGTH",
     "Found",
     "Run",
     "StoredRun",
+    "Viewed",
     "artifacts",
     "beside",
+    "charts_link",
     "children_of",
     "curves_link",
+    "described",
     "diverged",
     "end",
     "experiment_name",
     "finished",
     "flatten",
+    "into_command",
+    "is_server",
+    "open_store",
+    "own_tags",
     "points_of",
     "prepare",
     "provenance",
+    "resume_command",
+    "run_link",
+    "run_name",
     "run_of",
+    "runs_filter",
     "runs_of",
+    "store_view",
     "tracking_uri",
     "ui_command",
 ]

@@ -13,13 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from clep.tracking.address import shown
-from clep.tracking.store import client_of, load_mlflow, short
+from clep.tracking.address import run_link, shown
+from clep.tracking.store import client_of, load_mlflow, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
 
 DESCRIPTION_LENGTH = 7500  # of a run, in characters; MLflow cuts tags at 8 000
 
+_NOTE = "mlflow.note.content"
 _INDEX = re.compile(r"\[(\d+)\]")  # MLflow has no brackets in names: `threshold[0]` is recorded as `threshold.0`
 
 _logger = logging.getLogger(__name__)
@@ -37,8 +38,9 @@ class Run:
         name: its name in the UI.
         tags: name -> value; runs are searched by them.
         params: name -> value; `flatten` turns a configuration into parameters.
-        parent_run_id: the run that this one belongs to.
-        run_id: a run that has ended, to open it again under this name; its tags and parameters stay.
+        parent_run_id: the run that this one belongs to; the description ends with a link to it.
+        description: what the UI shows on its page, as Markdown.
+        run_id: a run that has ended, to open it again under this name and with these tags; its parameters stay.
 
     Attributes:
         run_id: MLflow's id of the run; empty before the block that creates it.
@@ -54,34 +56,53 @@ class Run:
         tags: Mapping[str, Any],
         params: Mapping[str, Any],
         parent_run_id: str | None = None,
+        description: str = "",
         run_id: str = "",
     ) -> None:
         self._entities = load_mlflow().entities
         self._client = client_of(uri)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
-        parent = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
-        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **parent}
+        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user()}
+        if parent_run_id:
+            self.tags["mlflow.parentRunId"] = parent_run_id
+            description += (
+                f"\n\nIt is one run of [many that belong together]({run_link(experiment_id, parent_run_id)})."
+            )
+        if description:
+            self.tags[_NOTE] = description.strip()
         self.tags |= {key: str(value) for key, value in tags.items()}
         named = {_INDEX.sub(r".\1", key): str(value) for key, value in params.items()}
         self._params = [self._entities.Param(key, value) for key, value in named.items()]
         self._metrics: list[Any] = []
+        self._system: Any = None
         self.run_id = run_id
 
     def __enter__(self) -> Self:
         if self.run_id:
-            self._client.update_run(self.run_id, status="RUNNING", name=self._name)
+            self._reopen()
             return self
         self.run_id = self._client.create_run(self._experiment_id, tags=self.tags, run_name=self._name).info.run_id
         try:
+            self._system = system_metrics(self.uri, self.run_id)
             self.flush()
         except BaseException:
             self.__exit__(*sys.exc_info())
             raise
         return self
 
+    def _reopen(self) -> None:
+        self._client.update_run(self.run_id, status="RUNNING", name=self._name)
+        if "error" in self._client.get_run(self.run_id).data.tags:
+            self._client.delete_tag(self.run_id, "error")
+        own = {key: value for key, value in self.tags.items() if not key.startswith("mlflow.")}
+        for key, value in own.items():
+            self._client.set_tag(self.run_id, key, value)
+
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             try:
+                if self._system is not None:
+                    self._system.finish()
                 self.flush()
             except BaseException as lost:
                 self._end(error or lost)
@@ -126,7 +147,7 @@ class Run:
 
     def describe(self, markdown: str) -> None:
         """Set the description that the UI shows on the page of this run."""
-        self._client.set_tag(self.run_id, "mlflow.note.content", markdown)
+        self._client.set_tag(self.run_id, _NOTE, markdown[:DESCRIPTION_LENGTH])
 
     def text(self, text: str, name: str) -> None:
         """Store a text as the file `name`."""

@@ -111,6 +111,49 @@ def test_a_comparison_taken_up_again_runs_only_what_is_missing(small):
     assert second.to_text().splitlines()[2].split() == first.to_text().splitlines()[2].split()
 
 
+def test_seeds_and_cells_are_added_to_a_stored_comparison_and_nothing_is_trained_twice(small):
+    """The parent is the same run, with everything it shows written anew."""
+    first = clep.compare(small | {"cells": [["naive"]], "seeds": [0], "workers": 2})
+    place = f"tracking.uri={first.tracking_uri}"
+    second = clep.compare(None, ["seeds=[1]", "cells=[[joint]]", place], into=first.parent_run_id[:12])
+    assert second.parent_run_id == first.parent_run_id
+    assert [(run.label, run.seed) for run in second.runs] == [(c, s) for c in ("naive", "joint") for s in (0, 1)]
+    assert second.runs[0] == first.runs[0]
+    assert len(children(second)) == 4
+    store = mlflow.MlflowClient(tracking_uri=first.tracking_uri)
+    parent = store.get_run(first.parent_run_id)
+    assert parent.info.status == "FINISHED"
+    assert parent.info.run_name == "compare digits: 2 cells x 2 seeds"
+    assert (parent.data.tags["cells"], parent.data.tags["seeds"]) == ("naive, joint", "0, 1")
+    assert second.answer.sentence in parent.data.tags["mlflow.note.content"]
+    assert parent.data.metrics["cell/joint/accuracy_n"] == 2
+    alone = clep.run(small | {"seed": 1})
+    assert alone.accuracy_matrix == second.runs[1].accuracy_matrix
+    assert clep.load_comparison(first.parent_run_id, tracking_uri=first.tracking_uri).runs == second.runs
+
+
+def test_what_failed_is_run_again_under_the_id_of_its_comparison(small, tmp_path, monkeypatch):
+    (tmp_path / "fragile.py").write_text(
+        "import pathlib, clep\n"
+        "class Fragile(clep.Strategy):\n"
+        "    def after_training_exp(self, strategy, **kwargs):\n"
+        "        assert pathlib.Path('mended').exists(), 'not mended'\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    config = small | {"cells": [["naive"], ["fragile:Fragile"]], "seeds": [0], "workers": 2}
+    first = clep.compare(config)
+    assert first.failures == ["fragile:Fragile, seed 0: FAILED: AssertionError: not mended"]
+    assert first.again.startswith(f"clep compare --resume {first.parent_run_id}")
+    (tmp_path / "mended").touch()
+    place = f"tracking.uri={first.tracking_uri}"
+    second = clep.compare(None, [place], resume=first.parent_run_id)
+    assert (second.failures, second.again) == ([], "")
+    assert second.runs[0] == first.runs[0]
+    assert len(children(second)) == 3
+    with pytest.raises(clep.errors.ConfigError, match="^config: a stored comparison has a configuration of its own"):
+        clep.compare("mnist", [place], resume=first.parent_run_id)
+
+
 @pytest.mark.parametrize("to_group", [False, True], ids=["parent only", "whole process group"])
 def test_ctrl_c_ends_parent_and_children_as_killed(to_group, tmp_path):
     """From a terminal the signal reaches every process, from `kill` the parent alone."""
@@ -132,3 +175,5 @@ def test_ctrl_c_ends_parent_and_children_as_killed(to_group, tmp_path):
     assert len(runs) == 3
     assert {run.info.status for run in runs} == {"KILLED"}
     assert "Traceback" not in stderr
+    (parent,) = [run.info.run_id for run in runs if "comparison" in run.data.tags]
+    assert f"go on with: clep compare --resume {parent}" in stderr
