@@ -53,9 +53,8 @@ def recorded(
     section = config.tracking
     uri, experiment_id = tracking.open_store(section)
     all_tags = _tags(config, stream) | dict(tags or cell_tags(config)) | tracking.own_tags(section)
-    about = (
-        f"`{all_tags[LABEL_TAG]}` with seed {config.seed}, on {config.stream.name} ({config.network.name}). {_STEPS}"
-    )
+    cell, place = all_tags[LABEL_TAG], f"{config.stream.name} ({config.network.name})"
+    about = f"`{cell}` with seed {config.seed}, on {place}. {_STEPS}"
     with tracking.Run(
         uri,
         experiment_id,

@@ -54,8 +54,9 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
         comparison = Comparison(record.run_id, uri, runs, classes, seconds)
         with tempfile.TemporaryDirectory() as folder:
             files = list(page.write(comparison, Path(folder)))
-            shown = {"link": parent.view(record, jobs, runs, ledger), "picture": page.picture(files)}
-            text = parent.describe(comparison, experiment_id, **shown)
-            page.attach(record, files, tracking.described(config.tracking, text))
+            picture = parent.overview(files, Path(folder))
+            link = parent.view(record, jobs, runs, ledger)
+            text = parent.describe(comparison, experiment_id, link=link, picture=picture)
+            page.attach(record, filter(None, [*files, picture]), tracking.described(config.tracking, text))
         record.log(parent.numbers(comparison.answer), 0)
     return comparison
