@@ -7,6 +7,8 @@ from typing import Any
 
 from clep.renames import renamed
 from clep.tracking.address import beside, charts_link, curves_link, is_server, run_link, tracking_uri, ui_command
+from clep.tracking.inputs import Input
+from clep.tracking.model import DATA, FOLDER, register, write_model
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
 from clep.tracking.settings import described, open_store, own_tags, run_name
@@ -16,8 +18,11 @@ from clep.tracking.version import provenance
 from clep.tracking.views import runs_filter, store_view
 
 __all__ = [
+    "DATA",
     "DESCRIPTION_LENGTH",
+    "FOLDER",
     "Found",
+    "Input",
     "Run",
     "Viewed",
     "artifacts",
@@ -34,12 +39,14 @@ __all__ = [
     "own_tags",
     "prepare",
     "provenance",
+    "register",
     "run_link",
     "run_name",
     "runs_filter",
     "store_view",
     "tracking_uri",
     "ui_command",
+    "write_model",
 ]
 
 
