@@ -86,8 +86,9 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
         comparison = Comparison(record.run_id, record.uri, runs, classes, seconds, config.baseline)
         with tempfile.TemporaryDirectory() as folder:
             files = list(page.write(comparison, Path(folder)))
-            shown = {"link": parent.view(record, jobs, runs, ledger), "picture": page.picture(files)}
-            text = parent.describe(comparison, ledger.experiment_id, **shown)
-            page.attach(record, files, tracking.described(config.tracking, text))
+            picture = parent.overview(files, Path(folder))
+            link = parent.view(record, jobs, runs, ledger)
+            text = parent.describe(comparison, ledger.experiment_id, link=link, picture=picture)
+            page.attach(record, filter(None, [*files, picture]), tracking.described(config.tracking, text))
         record.log(parent.numbers(comparison.answer), 0)
     return comparison

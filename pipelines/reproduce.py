@@ -77,10 +77,10 @@ def run(
         with tempfile.TemporaryDirectory() as folder:
             figures = Path(output if figure else folder)
             files, drawn = claims.write_files(claim, name, rows, markdown, Path(output), figures)
-            written = [*files, *drawn]
-            shown = {"link": parent.view(record, jobs, results, ledger), "picture": page.picture(written)}
-            text = parent.with_links(markdown, results, record.run_id, experiment_id, **shown)
-            page.attach(record, written, tracking.described(base.tracking, text))
+            picture = parent.overview(drawn, Path(folder))
+            link = parent.view(record, jobs, results, ledger)
+            text = parent.with_links(markdown, results, record.run_id, experiment_id, link=link, picture=picture)
+            page.attach(record, filter(None, [*files, *drawn, picture]), tracking.described(base.tracking, text))
     return Table(
         rows=[claims.as_json(row, claim.columns) for row in rows],
         markdown=markdown,

@@ -41,10 +41,5 @@ def write(comparison: Comparison, folder: Path) -> Iterator[Path]:
         )
 
 
-def picture(files: Iterable[Path]) -> str:
-    """Name of the figure that stands for all: the first one; empty without any."""
-    return next((file.name for file in files if file.suffix == ".png"), "")
-
-
 def _finished(comparison: Comparison) -> list[Result]:
     return [run for run in comparison.runs if not run.failed]

@@ -2,7 +2,10 @@
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
 from urllib.parse import quote
+
+from PIL import Image
 
 from clep import metric_names, tables, tracking
 from clep.answer import MEASURES, Answer, CellAnswer
@@ -14,6 +17,7 @@ from clep.config import to_dict
 from clep.results import Comparison, Result
 
 _OF_THE_WHOLE = "tracking", "cells", "grid", "baseline", "seeds", "workers", "tune"  # sections, not about one run
+_PAGE_WIDTH = 760  # pixels; MLflow's page shows pictures as they are, and a wider one pushes its right side away
 _CURVES = 21  # lines in a plot that can still be told apart
 _COURSES = metric_names.ACCURACY_SEEN, metric_names.FORGETTING_SINCE_TRAINING_AVERAGE
 _OF_EXPERIENCE = metric_names.FORGETTING_SINCE_TRAINING_EXPERIENCE
@@ -107,14 +111,32 @@ def view(parent: tracking.Run, jobs: Sequence[Job], runs: Iterable[Result], ledg
     return tracking.charts_link(ledger.experiment_id, run_filter, view=key)
 
 
-def describe(comparison: Comparison, experiment_id: str, *, link: str, picture: str = "") -> str:
+def overview(files: Iterable[Path], folder: Path) -> Path | None:
+    """Write the first figure once more, as narrow as MLflow's page; None without any figure.
+
+    Args:
+        files: what was written of a comparison.
+        folder: where the copy goes.
+    """
+    figure = next((file for file in files if file.suffix == ".png"), None)
+    if figure is None:
+        return None
+    with Image.open(figure) as image:
+        small = image.convert("RGB")
+    small.thumbnail((_PAGE_WIDTH, small.height))
+    path = folder / "overview.png"
+    small.quantize(256, dither=Image.Dither.NONE).save(path, optimize=True)
+    return path
+
+
+def describe(comparison: Comparison, experiment_id: str, *, link: str, picture: Path | None) -> str:
     """The page of a comparison in MLflow: the answer, the table, the picture, and links to charts.
 
     Args:
         comparison: what to describe.
         experiment_id: the MLflow experiment of its runs.
         link: address within the UI of the charts of its runs.
-        picture: name of a figure among the artifacts; empty if there is none.
+        picture: a figure among the artifacts, if there is one; see `overview`.
     """
     answer = comparison.answer
     table = tables.plain([cell.row for cell in answer.cells], COMPARISON)
@@ -123,7 +145,7 @@ def describe(comparison: Comparison, experiment_id: str, *, link: str, picture: 
 
 
 def with_links(
-    text: str, runs: Iterable[Result], parent_run_id: str, experiment_id: str, *, link: str, picture: str = ""
+    text: str, runs: Iterable[Result], parent_run_id: str, experiment_id: str, *, link: str, picture: Path | None
 ) -> str:
     """A text, the picture, and links to charts, as many as MLflow's limit leaves room for.
 
@@ -133,11 +155,11 @@ def with_links(
         parent_run_id: the run that has the picture.
         experiment_id: the MLflow experiment of the runs.
         link: address within the UI of the charts of the runs.
-        picture: name of a figure among the artifacts; empty if there is none.
+        picture: a figure among the artifacts, if there is one; see `overview`.
     """
     end = f"\n\n{_STEPS}"
-    if picture:
-        text += f"\n\n![{picture}](get-artifact?path={quote(picture)}&run_uuid={parent_run_id})"
+    if picture is not None:
+        text += f"\n\n![{picture.stem}](get-artifact?path={quote(picture.name)}&run_uuid={parent_run_id})"
     text += f"\n\n- [Charts of all runs, grouped by cell]({link})"
     for curve in _curves([run for run in runs if not run.failed], experiment_id):
         if len(text) + len(curve) + len(end) < tracking.DESCRIPTION_LENGTH:

@@ -8,6 +8,8 @@ from typing import Any
 from clep.renames import renamed
 from clep.tracking.address import beside, charts_link, curves_link, is_server, run_link, tracking_uri, ui_command
 from clep.tracking.again import into_command, resume_command
+from clep.tracking.inputs import Input
+from clep.tracking.model import DATA, FOLDER, register, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
@@ -18,8 +20,11 @@ from clep.tracking.version import provenance
 from clep.tracking.views import runs_filter, store_view
 
 __all__ = [
+    "DATA",
     "DESCRIPTION_LENGTH",
+    "FOLDER",
     "Found",
+    "Input",
     "Run",
     "StoredRun",
     "Viewed",
@@ -41,6 +46,7 @@ __all__ = [
     "points_of",
     "prepare",
     "provenance",
+    "register",
     "resume_command",
     "run_link",
     "run_name",
@@ -50,6 +56,7 @@ __all__ = [
     "store_view",
     "tracking_uri",
     "ui_command",
+    "write_model",
 ]
 
 

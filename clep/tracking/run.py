@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from clep.tracking.address import run_link, shown
+from clep.tracking.inputs import Input
 from clep.tracking.store import client_of, load_mlflow, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
@@ -144,6 +145,14 @@ class Run:
     def artifact(self, path: str | Path) -> None:
         """Store a copy of a file under its own name."""
         self._client.log_artifact(self.run_id, str(path))
+
+    def artifacts(self, folder: str | Path) -> None:
+        """Store a copy of everything in a folder, folders in it included."""
+        self._client.log_artifacts(self.run_id, str(folder))
+
+    def inputs(self, data: Iterable[Input]) -> None:
+        """Record the data sets that the run reads."""
+        self._client.log_inputs(self.run_id, [each.entity() for each in data])
 
     def describe(self, markdown: str) -> None:
         """Set the description that the UI shows on the page of this run."""

@@ -53,27 +53,41 @@ def prepare(uri: str, experiment: str) -> str:
         ) from error
 
 
-def artifacts(uri: str, run_id: str, name: str) -> Path:
+def artifacts(uri: str, run_id: str, name: str, *former: str) -> Path:
     """Copy one artifact of a run into a new temporary folder; the caller may delete it.
+
+    Args:
+        uri, run_id: the store and the run.
+        name: of the artifact.
+        former: its names in older runs.
 
     Raises:
         ConfigError: if the store, the run or the artifact cannot be read.
     """
-    try:
-        path, _ = sqlite_path(uri)
-        if path is not None and not path.is_file():  # MLflow would create it
-            raise FileNotFoundError(f"there is no file {path}")
-        client, folder = client_of(uri), tempfile.mkdtemp(prefix="clep-")
-        if path is not None:  # reading changes nothing in a store that was moved, which may lie on a read-only disk
-            kept = kept_beside(client.get_run(run_id).info.artifact_uri, path.parent)
-            if kept is not None:
-                return Path(shutil.copy(kept / name, folder))
+    problems: list[Exception] = []
+    for candidate in (name, *former):
+        try:
+            return _copied(uri, run_id, candidate)
+        except Exception as error:  # MLflow passes on anything its many artifact stores raise
+            problems.append(error)
+    raise ConfigError(
+        f"tracking.uri: `{name}` of run `{run_id}` cannot be read from `{shown(uri)}` ({short(problems[0])}). "
+        "Check the run id and the address"
+    ) from problems[0]
+
+
+def _copied(uri: str, run_id: str, name: str) -> Path:
+    path, _ = sqlite_path(uri)
+    if path is not None and not path.is_file():  # MLflow would create it
+        raise FileNotFoundError(f"there is no file {path}")
+    client = client_of(uri)
+    # Reading changes nothing in a store that was moved: it may lie on a read-only disk.
+    kept = None if path is None else kept_beside(client.get_run(run_id).info.artifact_uri, path.parent)
+    folder = tempfile.mkdtemp(prefix="clep-")
+    if kept is None:
         return Path(client.download_artifacts(run_id, name, folder))
-    except Exception as error:  # MLflow passes on anything its many artifact stores raise
-        raise ConfigError(
-            f"tracking.uri: `{name}` of run `{run_id}` cannot be read from `{shown(uri)}` ({short(error)}). Check the "
-            "run id and the address"
-        ) from error
+    copy = shutil.copytree if (kept / name).is_dir() else shutil.copy
+    return Path(copy(kept / name, Path(folder) / Path(name).name))
 
 
 def load_mlflow() -> ModuleType:
