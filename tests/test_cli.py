@@ -41,7 +41,7 @@ def pipelines(monkeypatch):
     monkeypatch.setattr(clep.pipelines, "class_incremental", SimpleNamespace(run=result), raising=False)
     monkeypatch.setattr(clep.pipelines, "compare", SimpleNamespace(compare=result), raising=False)
     tracking = ModuleType("tracking")
-    tracking.ui_command = lambda uri: f"ui {uri}"
+    tracking.ui_command = lambda uri, run_id: f"ui {uri}"
     monkeypatch.setitem(sys.modules, "clep.tracking", tracking)
     return fake
 

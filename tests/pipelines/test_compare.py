@@ -150,7 +150,7 @@ def test_what_failed_is_run_again_under_the_id_of_its_comparison(small, tmp_path
     assert (second.failures, second.again) == ([], "")
     assert second.runs[0] == first.runs[0]
     assert len(children(second)) == 3
-    with pytest.raises(clep.errors.ConfigError, match="^config: a stored comparison has a configuration of its own"):
+    with pytest.raises(clep.errors.ConfigError, match=r"^config: a stored comparison has a configuration of its own"):
         clep.compare("mnist", [place], resume=first.parent_run_id)
 
 
