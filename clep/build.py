@@ -18,15 +18,13 @@ from clep.errors import ConfigError, within
 from clep.feedforward import Feedforward
 from clep.learner import Learner
 from clep.randomness import seed_for
+from clep.schema import NOT_OF_A_RESULT
 from clep.specs.learner import LearnerSpec, TrainingSpec
 from clep.specs.network import NetworkSpec
 from clep.specs.optimization import Optimization
 from clep.specs.stream import StreamSpec
 from clep.streams import Stream
 from clep.training import Training
-
-# A result does not depend on these.
-_IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune"}
 
 
 def build_stream(config: Config) -> Stream:
@@ -76,7 +74,7 @@ def fingerprint(config: Config, *further: Any) -> str:
     defaults = {name: registry.defaults(registry.find(name)) for name in config.strategies}
     neutral = tracking.flatten(to_dict(Config())) | tracking.flatten({"strategy": defaults})
     values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
-    values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
+    values = {key: value for key, value in values.items() if key.partition(".")[0] not in NOT_OF_A_RESULT}
     text = json.dumps([values, __version__, *further], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

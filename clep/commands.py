@@ -135,6 +135,29 @@ def _extend(arguments: argparse.Namespace) -> Any:
     return pipeline.extend(stored)
 
 
+def report(arguments: argparse.Namespace) -> Any:
+    """Collect stored runs and write their page."""
+    changes = [item for item in arguments.items if "=" in item]
+    for change in changes:
+        if not change.startswith("tracking.uri="):
+            raise ConfigError(f"{change.partition('=')[0]}: `clep report` only reads; it takes tracking.uri=URI")
+    ids = [item for item in arguments.items if "=" not in item]
+    ids += [run_id for run_id in (arguments.runs or "").split(",") if run_id]
+    uri = config.compose({}, changes).tracking.uri
+    _announce()
+    from clep.pipelines import report as pipeline
+
+    return pipeline.run(
+        ids,
+        uri=uri,
+        experiment=arguments.experiment,
+        condition=arguments.filter,
+        mixed=arguments.mixed,
+        baseline=arguments.baseline,
+        output=arguments.output,
+    )
+
+
 def reproduce(arguments: argparse.Namespace) -> Any:
     """Run the cells of a claim over its seeds and write its table."""
     name, changes = _config_and_changes(arguments.items)
@@ -283,6 +306,46 @@ COMMANDS = (
         ),
         call=compare,
         keys=("cells", "grid", "seeds", "workers", "baseline"),
+    ),
+    Command(
+        name="report",
+        help="Compare what is stored: comparisons, runs of several people, an experiment, a single run.",
+        prints="Prints the answer and the table as `clep compare` does, and writes the page, its figures and the table "
+        "to a folder. It trains nothing. Of each cell and seed it takes the latest run that finished, and says how "
+        "many it left out.",
+        usage="[ID ...]",
+        examples={
+            "clep report": "the latest comparison",
+            "clep report 4d0c5be0 77ab01c2": "two comparisons as one; ids, or the beginnings of them",
+            "clep report --experiment clep --baseline naive": "all runs of an experiment",
+            "clep report --filter \"tags.stream = 'digits' and params.seed = '0'\"": "runs by a filter of MLflow",
+            "clep report --runs 4d0c5be0,77ab01c2 tracking.uri=http://server:5000 --output out": "runs of a server",
+        },
+        arguments=(
+            Argument(
+                "items",
+                {
+                    "nargs": "*",
+                    "metavar": "ID, tracking.uri=URI",
+                    "help": "ids of comparisons and runs (default: the latest comparison), and their store",
+                },
+            ),
+            Argument("--experiment", {"metavar": "NAME", "help": "all runs of an experiment"}),
+            Argument(
+                "--filter", {"default": "", "metavar": "FILTER", "help": "all runs that a filter of MLflow finds"}
+            ),
+            Argument("--runs", {"metavar": "ID,ID", "help": "ids of runs, joined by commas"}),
+            Argument("--mixed", {"action": "store_true", "help": "compare runs on different data, too"}),
+            Argument(
+                "--baseline", {"default": "", "metavar": "CELL", "help": "cell to compare with (default: the best one)"}
+            ),
+            Argument(
+                "--output",
+                {"default": "report", "metavar": "FOLDER", "help": "folder of the page (default: %(default)s)"},
+            ),
+            _JSON,
+        ),
+        call=report,
     ),
     Command(
         name="reproduce",

@@ -32,6 +32,10 @@ _CELLS = "naive awake_rehearsal sleep_replay awake_rehearsal+sleep_replay neuron
 _CELLS += " neuronal_adaptation+sleep_replay joint"
 
 
+NOT_OF_A_RESULT = frozenset({"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune"})
+"""Keys that no result of a run depends on."""
+
+
 @dataclass(frozen=True)
 class DataSection(Spec):
     """Where data sets are stored."""

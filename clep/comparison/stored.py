@@ -111,9 +111,14 @@ def is_comparison(run: StoredRun) -> bool:
     return run.tags.get("comparison") == "true"
 
 
+def label_of_run(run: StoredRun) -> str:
+    """The label of the cell of a run, also of an earlier version."""
+    return run.tags.get("clep.label") or run.tags.get("cell") or run.tags.get("strategies", "")
+
+
 def read(uri: str, run: StoredRun) -> Result | None:
     """The result of the run of a cell; None if it has not ended, or is no such run."""
-    label = run.tags.get("clep.label") or run.tags.get("cell") or ""
+    label = label_of_run(run)
     if "strategies" not in run.tags or "seed" not in run.tags or run.status not in ("FINISHED", "FAILED"):
         return None
     if run.status == "FINISHED":

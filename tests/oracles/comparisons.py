@@ -92,6 +92,7 @@ def store_comparison(uri, source=None, overrides=(), *, accuracies=None, errors=
             )
             for job in (jobs if ended else jobs[:-1])
         ]
+        results.sort(key=lambda result: list(dict.fromkeys(job.cell for job in jobs)).index(result.cell))
         comparison = Comparison(record.run_id, uri, results, 4, {"total": 3.0}, config.baseline)
         if ended:
             with tempfile.TemporaryDirectory() as folder:
