@@ -1,8 +1,9 @@
-"""Rows and columns as plain text, as Markdown and as CSV."""
+"""Rows and columns as plain text, as Markdown, as HTML and as CSV."""
 
 import csv
 import re
 from collections.abc import Iterable, Sequence
+from html import escape
 from pathlib import Path
 
 from clep.columns import CSV, Column, Row, Run
@@ -73,6 +74,25 @@ def markdown(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> list[str]
     """
     written = [f"| {' | '.join(line)} |" for line in lines]
     return [f"| {' | '.join(titles)} |", "|" + "---|" * len(titles), *written, ""]
+
+
+def html(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """An HTML table, for notebooks; whatever the texts hold, it is shown as it is.
+
+    Args:
+        titles: of the columns; empty for a table without a head.
+        lines: texts.
+
+    Example:
+        >>> html(["cell"], [["a<b"]])
+        '<table><thead><tr><th>cell</th></tr></thead><tbody><tr><td>a&lt;b</td></tr></tbody></table>'
+    """
+
+    def line(tag: str, texts: Sequence[str]) -> str:
+        return f"<tr>{''.join(f'<{tag}>{escape(text)}</{tag}>' for text in texts)}</tr>"
+
+    head = f"<thead>{line('th', titles)}</thead>" if titles else ""
+    return f"<table>{head}<tbody>{''.join(line('td', texts) for texts in lines)}</tbody></table>"
 
 
 def write_csv(path: str | Path, rows: Iterable[Row], columns: Sequence[Column]) -> None:

@@ -27,7 +27,7 @@ ORDER = [
     {"specs", "datasets"},
     {"schema", "columns"},
     {"cells", "answer"},
-    {"config", "tables"},
+    {"config", "tables", "frames"},
     {"catalogue"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "sleep"},
