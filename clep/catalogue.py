@@ -2,6 +2,9 @@
 
 import ast
 import importlib.util
+import shutil
+import sys
+import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.metadata import EntryPoint
@@ -12,6 +15,9 @@ from clep.imports import registered_strategies
 
 _GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
 SECTIONS = ("strategies", *_GROUPS)
+_INDENT = "  "
+_NARROWEST = 20  # characters that a description needs
+_BESIDE_PATHS = 40  # characters that it needs beside import paths
 
 
 @dataclass(frozen=True)
@@ -29,10 +35,18 @@ class Catalogue:
         return {name: [list(row) for row in rows] for name, rows in self.sections.items()}
 
     def to_text(self) -> str:
-        """Aligned columns; several sections each get their name as a heading."""
+        """Aligned columns; several sections each get their name as a heading.
+
+        On a terminal, lines are as wide as it is, and import paths are left out where they leave no room. Elsewhere
+        each name has one line with everything.
+        """
+        width = _terminal_width()
         if len(self.sections) == 1:
-            return "\n".join(line for rows in self.sections.values() for line in _columns(rows))
-        return "\n\n".join("\n  ".join([f"{name}:", *_columns(rows)]) for name, rows in self.sections.items())
+            return "\n".join(line for rows in self.sections.values() for line in _columns(rows, width))
+        inside = width and width - len(_INDENT)
+        return "\n\n".join(
+            f"\n{_INDENT}".join([f"{name}:", *_columns(rows, inside)]) for name, rows in self.sections.items()
+        )
 
 
 def catalogue(section: str | None = None) -> Catalogue:
@@ -65,7 +79,21 @@ def _first_docline(entry: EntryPoint) -> str:
     return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
 
 
-def _columns(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Align the columns of a table."""
+def _terminal_width() -> int | None:
+    """The width of the terminal that the text goes to; None for a file or a pipe."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
+def _columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Align the columns of a table; descriptions, in the last one, are wrapped at `width`."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return ["  ".join(f"{cell:{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
+    if width is not None and len(widths) > 2 and width - sum(widths[:-1]) - 2 * len(widths) < _BESIDE_PATHS:
+        return _columns([(row[0], row[-1]) for row in rows], width)
+    lines = []
+    for row in rows:
+        *left, last = row
+        start = "".join(f"{cell:{size}}  " for cell, size in zip(left, widths, strict=False))
+        room = max(_NARROWEST, width - len(start)) if width else max(1, len(last))
+        first, *rest = textwrap.wrap(last, room) or [""]
+        lines += [f"{start}{first}".rstrip(), *(" " * len(start) + more for more in rest)]
+    return lines

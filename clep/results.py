@@ -4,11 +4,12 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from html import escape
 from typing import Any
 
 import numpy as np
 
-from clep import tables, tracking
+from clep import frames, tables, tracking
 from clep.answer import Answer, answer
 from clep.columns import COMPARISON, LEGEND, Column, Row
 from clep.config import Config, label
@@ -19,6 +20,7 @@ FILE = "result.json"
 """Name of the artifact with the fields of a run's `Result`."""
 
 _INDENT = 27
+_MATRIX = "(row: trained up to this experience; column: tested on this one)"
 
 
 @dataclass(frozen=True)
@@ -150,14 +152,30 @@ class Result:
             accuracy matrix            (row: trained up to this experience; column: tested on this one)
             seconds                    total 2.0
         """
-        facts = {"strategies": self.label, "seed": self.seed, "status": self.status}
-        run = self.to_json()
-        told = [(column, column.of_run) for column in COMPARISON if column.title and column.of_run]
-        facts |= {column.name.replace("_", " "): column.format(of_run(run)) for column, of_run in told}
-        facts |= {"accuracy matrix": "(row: trained up to this experience; column: tested on this one)"}
+        facts = self._facts() | {"accuracy matrix": _MATRIX}
         rows = ["  ".join(map(_number, row)) for row in self.accuracy_matrix]
         lines = [*(f"{name:{_INDENT}}{fact}" for name, fact in facts.items()), *(" " * _INDENT + row for row in rows)]
         return "\n".join([*lines, _seconds(self.seconds)])
+
+    def to_frame(self) -> Any:
+        """A pandas data frame with a line for each pair of experiences: `before` and `after` consolidation, accuracy on
+        experience `tested` after experience `trained`."""
+        return frames.of_matrices(self.to_json())
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows."""
+        facts = tables.html([], self._facts().items())
+        n = len(self.accuracy_matrix)
+        titles = ["trained \\ tested", *map(str, range(n))]
+        lines = [[str(i), *map(_number, row)] for i, row in enumerate(self.accuracy_matrix)]
+        return facts + (f"<p>Accuracy {_MATRIX}</p>{tables.html(titles, lines)}" if n else "")
+
+    def _facts(self) -> dict[str, str]:
+        """Names of the numbers of a run and their values as text."""
+        run = self.to_json()
+        told = [(column, column.of_run) for column in COMPARISON if column.title and column.of_run]
+        facts = {"strategies": self.label, "seed": str(self.seed), "status": self.status}
+        return facts | {column.name.replace("_", " "): column.format(of_run(run)) for column, of_run in told}
 
 
 @dataclass(frozen=True)
@@ -252,6 +270,19 @@ class Comparison:
         below = [*found.notes, LEGEND] if columns is COMPARISON else found.notes
         lines = [*_wrapped(found.sentence), "", table, "", *(line for note in below for line in _wrapped(note))]
         return "\n".join([*lines, _seconds({**phases, **self.seconds})])
+
+    def to_frame(self) -> Any:
+        """A pandas data frame with a line for each run: its cell as `label`, its seed, and every number of it."""
+        return frames.of_runs(run.to_json() for run in self.runs)
+
+    def _repr_html_(self) -> str:
+        """What a notebook shows: the answer, the table, least forgetting first, and what else to know."""
+        found = self.answer
+        columns = [column for column in COMPARISON if column.title]
+        lines = [[cell.label, *(column.text(cell.row) for column in columns)] for cell in found.cells]
+        table = tables.html(["cell", *(column.title for column in columns)], lines)
+        notes = "".join(f"<p>{escape(note)}</p>" for note in [*found.notes, LEGEND])
+        return f"<p><strong>{escape(found.sentence)}</strong></p>{table}{notes}"
 
 
 def plain_matrix(matrix: np.ndarray) -> list[list[float | None]]:

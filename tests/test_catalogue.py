@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from clep import config
+from clep import catalogue, config
 from clep.cli import main
 
 
@@ -37,3 +37,16 @@ def test_list_without_a_word_lists_everything(capsys):
 def test_json_has_the_same_rows_as_the_text(capsys):
     assert main(["list", "networks", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"networks": [list(row) for row in config.builtin("network").items()]}
+
+
+@pytest.mark.parametrize("width", [60, 79, 100, 160])
+def test_on_a_terminal_no_line_is_wider_than_it_and_no_word_is_lost(monkeypatch, capsys, width):
+    assert main(["list"]) == 0
+    plain = capsys.readouterr().out
+    monkeypatch.setattr(catalogue, "_terminal_width", lambda: width)
+    assert main(["list"]) == 0
+    shown = capsys.readouterr().out
+    assert max(map(len, shown.splitlines())) <= width
+    left_out = {word for word in plain.split() if word not in shown.split()}
+    assert all(":" in word for word in left_out)  # import paths, where there is no room for them
+    assert ("clep.strategies.naive:Naive" in shown) == (width == 160)

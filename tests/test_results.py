@@ -103,3 +103,36 @@ def test_the_columns_of_a_comparison_can_be_chosen():
     lines = comparison(RUN, FAILED).to_text(chosen(["worst", "diverged"])).splitlines()
     head = next(i for i, line in enumerate(lines) if line.split() == ["cell", "worst", "seed", "diverged", "runs"])
     assert lines[head + 3].split() == ["naive", "0.000", "1"]
+
+
+def test_a_comparison_is_a_data_frame_with_a_line_for_each_run():
+    frame = comparison(replace(RUN, cell="mine"), FAILED).to_frame()
+    assert list(frame["label"]) == ["mine", "naive"]
+    assert list(frame["strategies"]) == ["awake_rehearsal+sleep_replay", "naive"]
+    assert frame.groupby("label")["accuracy"].mean()["mine"] == 0.745
+    assert frame["seconds.train"][0] == 1.25
+    assert frame["accuracy"].isna().tolist() == [False, True]
+    assert frame["diverged"].tolist() == [False, True]
+
+
+def test_a_run_is_a_data_frame_with_a_line_for_each_pair_of_experiences():
+    before = [[1.0, None], [0.75, 0.9]]
+    frame = replace(RUN, accuracy_before_consolidation=before).to_frame()
+    assert frame[["trained", "tested"]].values.tolist() == [[0, 0], [0, 1], [1, 0], [1, 1]]
+    assert frame["after"].fillna(-1).tolist() == [0.99, -1, 0.5, 0.875]
+    assert frame["before"].fillna(-1).tolist() == [1.0, -1, 0.75, 0.9]
+    assert frame["seed"].unique().tolist() == [3]
+    assert RUN.to_frame()["before"].isna().all()
+    assert FAILED.to_frame().empty
+
+
+def test_a_notebook_shows_the_answer_and_the_table_and_nothing_that_a_label_holds_is_markup():
+    shown = comparison(replace(RUN, cell="<script>x</script> & co"), FAILED)._repr_html_()
+    assert "<script>" not in shown
+    assert "<td>&lt;script&gt;x&lt;/script&gt; &amp; co</td>" in shown
+    assert shown.count("<tr>") == 3
+    assert "<strong>" in shown
+    single = replace(RUN, cell="<b>")._repr_html_()
+    assert "<td>&lt;b&gt;</td>" in single
+    assert "<td>0.875</td>" in single
+    assert "<b>" not in single
