@@ -126,7 +126,7 @@ def record_result(
         for measure, values in activity._asdict().items():
             name = metric_names.HIDDEN_ACTIVITY.format(measure=measure, layer=layer)
             run.log_series(name, values, range(1, len(values) + 1))
-    _store(run, training, result, hidden)
+    _store(run, config, training, result, hidden)
     return result
 
 
@@ -169,14 +169,15 @@ def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:
     return free_phase_activity(network, x.to(training.template.device))
 
 
-def _store(run: tracking.Run, training: Training, result: Result, hidden: list[Activity]) -> None:
-    """Matrix, figures and checkpoint, drawn at the end from stored numbers."""
+def _store(run: tracking.Run, config: Config, training: Training, result: Result, hidden: list[Activity]) -> None:
+    """Matrix, page, figures and checkpoint, drawn at the end from stored numbers."""
     title = f"{result.label}, seed {result.seed}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         report.write_matrix_csv(result.matrix, path / "accuracy_matrix.csv")
         report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
-        report.plot_accuracy_matrix(result.matrix, path / "accuracy_matrix.png", title=title)
+        about = report.about_run(config, run.uri, run.run_id)
+        (path / "report.html").write_text(report.run_page(result.to_json(), about), encoding="utf-8")
         training.template.learner.save(path / CHECKPOINT)
         if hidden:
             magnitudes, participations = [a.magnitude for a in hidden], [a.participation for a in hidden]

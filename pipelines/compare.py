@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clep.pipelines import class_incremental
 
-from clep import run_names, tracking
+from clep import report, run_names, tracking
 from clep.comparison import Cell, Ledger, check, page, plan, run_missing
 from clep.config import Config, label, replace, to_dict, to_yaml
 from clep.results import Comparison
@@ -41,10 +41,11 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
         params=tracking.flatten(to_dict(config)),
     ) as parent:
         parent.text(to_yaml(config), "config.yaml")
+        ledger = Ledger(uri, experiment_id, resume=resume)
         results = run_missing(
             class_incremental.run,
             jobs,
-            Ledger(uri, experiment_id, resume=resume),
+            ledger,
             workers=config.workers,
             parent_run_id=parent.run_id,
         )
@@ -53,5 +54,7 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
         seconds = {"total": time.perf_counter() - started}
         comparison = Comparison(parent.run_id, uri, runs, classes, seconds)
         with tempfile.TemporaryDirectory() as folder:
-            page.attach(parent, page.write(comparison, Path(folder)), page.describe(comparison, experiment_id))
+            about = report.about_comparison(config, uri, parent.run_id, ledger.code(jobs))
+            files = page.write(comparison, Path(folder), about)
+            page.attach(parent, files, page.describe(comparison, experiment_id))
     return comparison
