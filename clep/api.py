@@ -72,5 +72,6 @@ def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Lear
     path = Path(run_id_or_path)
     if not path.is_file():
         uri = tracking.tracking_uri(tracking_uri)
-        path = tracking.artifacts(uri, str(run_id_or_path), recording.CHECKPOINT)
+        names = recording.CHECKPOINT, recording.OLD_CHECKPOINT
+        path = tracking.artifacts(uri, str(run_id_or_path), *names)
     return Learner.load_from_checkpoint(path, map_location="cpu")

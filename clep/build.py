@@ -1,5 +1,6 @@
 """From a configuration to objects: its stream, learner and strategies."""
 
+import dataclasses
 import hashlib
 import json
 from typing import Any
@@ -77,6 +78,28 @@ def fingerprint(config: Config, *further: Any) -> str:
     values = {key: value for key, value in values.items() if key.partition(".")[0] not in _IRRELEVANT}
     text = json.dumps([values, __version__, *further], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
+
+
+LABEL_TAG, CELL_TAG = "clep.label", "clep.cell"
+"""Tags of a run: the label of its cell, and what all its seeds and nothing else have in common."""
+
+
+def cell_tags(config: Config, name: str = "") -> dict[str, str]:
+    """The tags of a run that say which cell it belongs to, whatever its seed: what MLflow groups runs by.
+
+    Args:
+        config: a resolved configuration.
+        name: label of the cell; empty for that of the strategies.
+
+    Example:
+        >>> from clep.config import compose
+        >>> one, other = (cell_tags(resolved(compose(None, [f"seed={seed}"]))) for seed in (1, 2))
+        >>> one == other, one["clep.cell"][:26]
+        (True, 'naive | digits | hts_ep | ')
+    """
+    name = name or label(config.strategies)
+    identity = fingerprint(dataclasses.replace(config, seed=0))[:8]
+    return {LABEL_TAG: name, CELL_TAG: f"{name} | {config.stream.name} | {config.network.name} | {identity}"}
 
 
 def build_strategies(config: Config) -> list[BasePlugin]:

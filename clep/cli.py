@@ -9,7 +9,7 @@ import textwrap
 import traceback
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import partial
 from importlib import metadata
 from typing import Any
@@ -136,10 +136,12 @@ def _run(arguments: argparse.Namespace) -> int:
         result = command.call(arguments)
     for failure in getattr(result, "failures", ()):
         print(f"clep: {failure}", file=sys.stderr)
-    if arguments.json:
-        _print(json.dumps(result.to_json(), allow_nan=False))
-    else:
-        _print("\n".join([result.to_text(), *_below(arguments, result)]))
+    with result if isinstance(result, AbstractContextManager) else nullcontext():
+        if arguments.json:
+            _print(json.dumps(result.to_json(), allow_nan=False))
+        else:
+            _print("\n".join([result.to_text(), *_below(arguments, result)]))
+        getattr(result, "stay", lambda: None)()
     return FAILED if getattr(result, "failed", False) else OK
 
 
@@ -150,7 +152,8 @@ def _below(arguments: argparse.Namespace, result: Any) -> Iterator[str]:
     if uri := getattr(result, "tracking_uri", None):
         from clep.tracking import ui_command
 
-        yield f"Open the results: {ui_command(uri)}"
+        run_id = getattr(result, "parent_run_id", None) or getattr(result, "run_id", None) or ""
+        yield f"Open the results: {ui_command(uri, run_id)}"
 
 
 @contextmanager

@@ -21,8 +21,9 @@ from clep.schema import meaning
 class Printable(Protocol):
     """What a command returns.
 
-    Three more attributes are used if a result has them: `failed` decides the exit code, `failures` are lines for
-    stderr, and `tracking_uri` is the MLflow store of the runs.
+    More attributes are used if a result has them: `failed` decides the exit code, `failures` are lines for stderr,
+    `tracking_uri` is the MLflow store of the runs, `parent_run_id` or `run_id` says which one to show, and `stay` is
+    called when all is printed. A result that is a context manager is printed in its block.
     """
 
     def to_text(self) -> str:
@@ -157,6 +158,16 @@ def bench(arguments: argparse.Namespace) -> Printable:
 
     with within("bench"):
         return benchmark.bench(arguments.cases, threads=arguments.threads)
+
+
+def ui(arguments: argparse.Namespace) -> Printable:
+    """Serve MLflow's UI and show a run or a comparison in it."""
+    run_id, changes = _config_and_changes(arguments.items)
+    uri = arguments.tracking or config.compose(None, changes).tracking.uri
+    from clep import tracking
+
+    shown = {"port": arguments.port, "browser": not arguments.no_open}
+    return tracking.Viewed(tracking.tracking_uri(uri), run_id or "", **shown)
 
 
 def list_names(arguments: argparse.Namespace) -> Catalogue:
@@ -328,6 +339,47 @@ COMMANDS = (
             _JSON,
         ),
         call=bench,
+    ),
+    Command(
+        name="ui",
+        help="Open a comparison or a run in MLflow's UI.",
+        prints="Starts MLflow's UI on the store, prints the link to the charts of the comparison (or to the page of "
+        "the run) and opens it in a browser if there is a display. Ctrl-C stops it. If the store is a server, it only "
+        "prints the link.",
+        usage="[ID]",
+        examples={
+            "clep ui": "the latest comparison of mlflow.db in this directory",
+            "clep ui 4d0c5be0f1a24f3e8d0b1f9b2c7a6e51": "a comparison or a run, by the id that its command printed",
+            "clep ui --tracking sqlite:///other/mlflow.db --no-open": "another store; print the link, open nothing",
+        },
+        arguments=(
+            Argument(
+                "items",
+                {
+                    "nargs": "*",
+                    "metavar": "ID, tracking.uri=URI",
+                    "help": "id of a comparison or a run (default: the latest comparison)",
+                },
+            ),
+            Argument(
+                "--tracking",
+                {
+                    "metavar": "URI",
+                    "help": "the store (default: MLFLOW_TRACKING_URI, or else mlflow.db in this directory)",
+                },
+            ),
+            Argument(
+                "--port",
+                {
+                    "type": int,
+                    "default": 5000,
+                    "help": "where to listen; if it is taken, any free port (default: %(default)s)",
+                },
+            ),
+            Argument("--no-open", {"action": "store_true", "help": "open no browser"}),
+            _JSON,
+        ),
+        call=ui,
     ),
     Command(
         name="list",

@@ -187,5 +187,12 @@ FINAL_LEARNED_IN_TRAINING = metric(
 )
 FINAL_LEARNED_ACCURACY = metric("final/learned_accuracy", "`accuracy/learned` at the end", END)
 
+CELL = metric(
+    "cell/{cell}/{number}",
+    "in the parent run of a comparison: `seeds`, `learned_nothing`, and of each measure its mean, sd, low, high and n "
+    "over the seeds, and the same of its difference to the baseline, with `effect` and `p`",
+    END,
+)
+
 TUNE_ACCURACY = metric("tune/accuracy", "mean validation accuracy of a trial over its seeds", END)
 TUNE_ACCURACY_PER_SEED = metric("tune/accuracy_per_seed", "validation accuracy of a trial", "index of the seed")

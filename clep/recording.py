@@ -9,8 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from clep import metric_names, metrics, report, run_names, tracking
+from clep.build import LABEL_TAG, cell_tags
 from clep.config import Config, label, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
@@ -19,14 +21,26 @@ from clep.results import FILE, Result, plain_matrix, plain_row
 from clep.streams import Stream
 from clep.training import Training, TrainingResult
 
-CHECKPOINT = "learner.ckpt"
+CHECKPOINT = f"{tracking.FOLDER}/{tracking.DATA}"
 """Name of the artifact that `clep.load` reads."""
+OLD_CHECKPOINT = "learner.ckpt"
+"""Its name in runs of version 0.1.0, which had no model around it."""
 _HIDDEN_SAMPLES = 500
+_EXAMPLES = 2  # inputs in the example of a model
+_STEPS = (
+    "Steps count experiences; those of `train/loss` and `train/accuracy` updates, of `accuracy/epoch` epochs, of "
+    "`hidden/*` steps of a free phase. `final/*` has one step, 0."
+)
 
 
 @contextmanager
 def recorded(
-    config: Config, stream: Stream, *, parent_run_id: str | None = None, tags: Mapping[str, str] | None = None
+    config: Config,
+    stream: Stream,
+    *,
+    parent_run_id: str | None = None,
+    tags: Mapping[str, str] | None = None,
+    name: str = "",
 ) -> Iterator[tracking.Run]:
     """Open the MLflow run of a configuration and store the configuration in it.
 
@@ -34,22 +48,38 @@ def recorded(
         config: the configuration, with every parameter of its strategies.
         stream: the stream to learn.
         parent_run_id: the MLflow run that this one belongs to.
-        tags: further tags.
+        tags: further tags; by default those of a cell of its own.
+        name: of the run; by default that of the configuration.
 
     Raises:
         ConfigError: if the store cannot be used.
     """
-    uri = tracking.tracking_uri(config.tracking.uri)
+    section = config.tracking
+    uri, experiment_id = tracking.open_store(section)
+    all_tags = _tags(config, stream) | dict(tags or cell_tags(config)) | tracking.own_tags(section)
+    cell, place = all_tags[LABEL_TAG], f"{config.stream.name} ({config.network.name})"
+    about = f"`{cell}` with seed {config.seed}, on {place}. {_STEPS}"
     with tracking.Run(
         uri,
-        tracking.prepare(uri, config.tracking.experiment),
-        run_names.of_run(config),
-        tags=_tags(config, stream) | dict(tags or {}),
+        experiment_id,
+        name or tracking.run_name(section, run_names.of_run(config)),
+        tags=all_tags,
         params=tracking.flatten(to_dict(config)),
         parent_run_id=parent_run_id,
+        description=about if parent_run_id else tracking.described(section, about),
     ) as run:
         run.text(to_yaml(config), "config.yaml")
+        run.inputs(_inputs(stream))
         yield run
+
+
+def _inputs(stream: Stream) -> list[tracking.Input]:
+    """The data sets of a stream, all of their training data and what it evaluates on."""
+    x, y = (torch.cat([getattr(e.samples, part) for e in stream.evaluation]).numpy() for part in ("x", "y"))
+    return [
+        tracking.Input(stream.name, "training", stream.samples.x.numpy(), stream.samples.y.numpy()),
+        tracking.Input(stream.name, "evaluation", x, y),
+    ]
 
 
 def record_experience(run: tracking.Run, experience: ExperienceReport, so_far: TrainingResult) -> None:
@@ -126,7 +156,9 @@ def record_result(
         for measure, values in activity._asdict().items():
             name = metric_names.HIDDEN_ACTIVITY.format(measure=measure, layer=layer)
             run.log_series(name, values, range(1, len(values) + 1))
-    _store(run, config, training, result, hidden)
+    _store(run, config, stream, training, result, hidden)
+    if config.tracking.register:
+        tracking.register(run.uri, run.run_id, config.tracking.register)
     return result
 
 
@@ -169,22 +201,27 @@ def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:
     return free_phase_activity(network, x.to(training.template.device))
 
 
-def _store(run: tracking.Run, config: Config, training: Training, result: Result, hidden: list[Activity]) -> None:
-    """Matrix, page, figures and checkpoint, drawn at the end from stored numbers."""
+def _store(
+    run: tracking.Run, config: Config, stream: Stream, training: Training, result: Result, hidden: list[Activity]
+) -> None:
+    """Numbers, the page and figures drawn from them, and the learner as a model."""
     title = f"{result.label}, seed {result.seed}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
+        (path / FILE).write_text(json.dumps(asdict(result)), encoding="utf-8")
         report.write_matrix_csv(result.matrix, path / "accuracy_matrix.csv")
         report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
         about = report.about_run(config, run.uri, run.run_id)
         (path / "report.html").write_text(report.run_page(result.to_json(), about), encoding="utf-8")
-        training.template.learner.save(path / CHECKPOINT)
         if hidden:
             magnitudes, participations = [a.magnitude for a in hidden], [a.participation for a in hidden]
             report.plot_hidden_states(magnitudes, participations, path / "hidden_states.png", title=title)
-        for file in sorted(path.iterdir()):
-            run.artifact(file)
-    run.text(json.dumps(asdict(result)), FILE)
+        model = path / tracking.FOLDER
+        model.mkdir()
+        training.template.learner.save(model / tracking.DATA)
+        example = stream.samples.x[:_EXAMPLES].numpy()
+        tracking.write_model(model, run.run_id, example, len(stream.class_order))
+        run.artifacts(path)
 
 
 def _tags(config: Config, stream: Stream) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """What MLflow calls runs, one function for each kind of run."""
 
+from collections.abc import Collection
+
 from clep.config import Config, label
 
 
@@ -15,6 +17,24 @@ def of_run(config: Config) -> str:
         'sleep_replay seed 3'
     """
     return f"{label(config.strategies)} seed {config.seed}"
+
+
+def of_job(label: str, config: Config, varying: Collection[str] = ()) -> str:
+    """A run among others: its cell, what else tells it from them, and its seed.
+
+    Args:
+        label: of its cell.
+        config: what is run.
+        varying: which of `network` and `stream` differ among the runs.
+
+    Example:
+        >>> from clep.config import compose
+        >>> of_job("naive", compose(None, ["network=ep", "seed=1"]), varying=["network", "stream"])
+        'naive, ep, digits, seed 1'
+    """
+    names = {"network": config.network.name, "stream": config.stream.name}
+    told = [name for key, name in names.items() if key in varying and name not in label.split()]
+    return ", ".join([label, *told, f"seed {config.seed}"]) if told else f"{label} seed {config.seed}"
 
 
 def of_comparison(config: Config) -> str:

@@ -47,7 +47,13 @@ class TrackingSection(Spec):
     uri: str | None = option(
         None, "MLflow store; null for MLFLOW_TRACKING_URI, or else an SQLite file in the working directory"
     )
-    experiment: str = option("clep", "MLflow experiment")
+    experiment: str | None = option(None, "MLflow experiment; null for MLFLOW_EXPERIMENT_NAME, or else `clep`")
+    name: str | None = option(
+        None, "name of the run or the comparison; null for MLFLOW_RUN_NAME, or else one that says it"
+    )
+    register: str | None = option(None, "registered model that the learner becomes the newest version of")
+    tags: dict[str, Any] = option({}, "more tags for every run, as in tracking.tags.project=thesis")
+    note: str = option("", "text above the description of the run or the comparison")
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ def run(
     *,
     parent_run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
+    name: str = "",
     on_progress: Callable[[dict[str, Any]], None] | None = None,
 ) -> Result:
     """Run the pipeline of a configuration.
@@ -27,6 +28,7 @@ def run(
         config: what to run; `cells`, `seeds` and `workers` are ignored.
         parent_run_id: the MLflow run that this one belongs to.
         tags: more tags for the MLflow run.
+        name: of the MLflow run; by default that of the configuration.
         on_progress: called with `{"run_id": ...}` at the start and `{"experience": i}` after each experience.
 
     Raises:
@@ -35,7 +37,7 @@ def run(
         KeyboardInterrupt: on Ctrl-C; the MLflow run is then KILLED and keeps everything up to that point.
     """
     try:
-        return _run(config, parent_run_id, tags or {}, on_progress or (lambda message: None))
+        return _run(config, parent_run_id, tags or {}, name, on_progress or (lambda message: None))
     finally:
         # Lightning's trainer and its module refer to each other, so the data of a run stay in memory until the
         # garbage collector runs. It counts objects, not bytes: ten runs in one process held ten copies of MNIST.
@@ -43,14 +45,18 @@ def run(
 
 
 def _run(
-    config: Config, parent_run_id: str | None, tags: Mapping[str, str], tell: Callable[[dict[str, Any]], None]
+    config: Config,
+    parent_run_id: str | None,
+    tags: Mapping[str, str],
+    name: str,
+    tell: Callable[[dict[str, Any]], None],
 ) -> Result:
     started = time.perf_counter()
     with reproducible(config.seed, config.threads):
         config = resolved(config)
         stream = build_stream(config)
         training = build_training(config, stream)
-        with recorded(config, stream, parent_run_id=parent_run_id, tags=tags) as record:
+        with recorded(config, stream, parent_run_id=parent_run_id, tags=tags, name=name) as record:
             tell({"run_id": record.run_id})
 
             def on_experience(experience: ExperienceReport, so_far: TrainingResult) -> None:

@@ -7,8 +7,8 @@ from pathlib import Path
 from clep.pipelines import class_incremental
 
 from clep import report, run_names, tracking
-from clep.comparison import Cell, Ledger, check, page, plan, run_missing
-from clep.config import Config, label, replace, to_dict, to_yaml
+from clep.comparison import Cell, Ledger, check, page, parent, plan, run_missing
+from clep.config import Config, label, replace, to_yaml
 from clep.results import Comparison
 
 
@@ -30,31 +30,34 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     cells = [(Cell(label(names)), replace(config, strategies=names)) for names in config.cells]
     jobs = plan(cells, config.seeds)
     classes = check(jobs)
-    uri = tracking.tracking_uri(config.tracking.uri)
-    experiment_id = tracking.prepare(uri, config.tracking.experiment)
+    uri, experiment_id = tracking.open_store(config.tracking)
     with tracking.Run(
         uri,
         experiment_id,
-        run_names.of_comparison(config),
-        tags=tracking.provenance()
-        | {"stream": config.stream.name, "network": config.network.name, "comparison": "true"},
-        params=tracking.flatten(to_dict(config)),
-    ) as parent:
-        parent.text(to_yaml(config), "config.yaml")
+        tracking.run_name(config.tracking, run_names.of_comparison(config)),
+        tags=tracking.provenance() | {"comparison": "true"} | tracking.own_tags(config.tracking),
+        params=parent.shared_params(jobs),
+        description=config.tracking.note,
+    ) as record:
+        record.text(to_yaml(config), "config.yaml")
         ledger = Ledger(uri, experiment_id, resume=resume)
         results = run_missing(
             class_incremental.run,
             jobs,
             ledger,
             workers=config.workers,
-            parent_run_id=parent.run_id,
+            parent_run_id=record.run_id,
         )
         order = [cell.label for cell, _ in cells]
         runs = sorted(results, key=lambda result: order.index(result.label))  # stable: seeds stay in their order
         seconds = {"total": time.perf_counter() - started}
-        comparison = Comparison(parent.run_id, uri, runs, classes, seconds)
+        comparison = Comparison(record.run_id, uri, runs, classes, seconds)
         with tempfile.TemporaryDirectory() as folder:
-            about = report.about_comparison(config, uri, parent.run_id, ledger.code(jobs))
-            files = page.write(comparison, Path(folder), about)
-            page.attach(parent, files, page.describe(comparison, experiment_id))
+            about = report.about_comparison(config, uri, record.run_id, ledger.code(jobs))
+            files = list(page.write(comparison, Path(folder), about))
+            picture = parent.overview(files, Path(folder))
+            link = parent.view(record, jobs, runs, ledger)
+            text = parent.describe(comparison, experiment_id, link=link, picture=picture)
+            page.attach(record, filter(None, [*files, picture]), tracking.described(config.tracking, text))
+        record.log(parent.numbers(comparison.answer), 0)
     return comparison

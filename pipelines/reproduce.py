@@ -10,7 +10,7 @@ from clep.pipelines import class_incremental
 from clep import claims, run_names, tracking
 from clep.claims import Claim, Table
 from clep.columns import check_needs
-from clep.comparison import Ledger, check, page, plan, run_missing
+from clep.comparison import Ledger, check, page, parent, plan, run_missing
 from clep.config import compose
 from clep.results import Result
 
@@ -50,22 +50,22 @@ def run(
     name = f"{claim.name}_small" if small else claim.name
     counts_divergence = any(column.name == "diverged" for column in claim.columns)
     command = f"clep reproduce {claim.given}{' --small' if small else ''} {shlex.join(_told(changes))}".strip()
-    uri = tracking.tracking_uri(base.tracking.uri)
-    experiment_id = tracking.prepare(uri, base.tracking.experiment)
+    uri, experiment_id = tracking.open_store(base.tracking)
     with tracking.Run(
         uri,
         experiment_id,
-        run_names.of_claim(name),
-        tags=tracking.provenance() | {"claim": name},
-        params={"command": command},
-    ) as parent:
+        tracking.run_name(base.tracking, run_names.of_claim(name)),
+        tags=tracking.provenance() | {"claim": name} | tracking.own_tags(base.tracking),
+        params=parent.shared_params(jobs) | {"command": command},
+        description=base.tracking.note,
+    ) as record:
         ledger = Ledger(uri, experiment_id, with_diverged=counts_divergence)
         results = run_missing(
             class_incremental.run,
             jobs,
             ledger,
             workers=base.workers,
-            parent_run_id=parent.run_id,
+            parent_run_id=record.run_id,
             tags={"claim": name},
         )
         by_cell: dict[str, list[Result]] = {}
@@ -77,12 +77,16 @@ def run(
         with tempfile.TemporaryDirectory() as folder:
             figures = Path(output if figure else folder)
             files, drawn = claims.write_files(claim, name, rows, markdown, Path(output), figures)
-            page.attach(parent, [*files, *drawn], markdown)
+            picture = parent.overview(drawn, Path(folder))
+            link = parent.view(record, jobs, results, ledger)
+            text = parent.with_links(markdown, results, record.run_id, experiment_id, link=link, picture=picture)
+            page.attach(record, filter(None, [*files, *drawn, picture]), tracking.described(base.tracking, text))
     return Table(
         rows=[claims.as_json(row, claim.columns) for row in rows],
         markdown=markdown,
         files=[*files, *(drawn if figure else [])],
         tracking_uri=uri,
+        parent_run_id=record.run_id,
         failed=any(result.failed and not (counts_divergence and result.diverged) for result in results),
     )
 

@@ -41,16 +41,17 @@ def run(config: Config) -> Tuned:
     base = resolved(replace(config, stream=stream))
     space = search.space_of(base)
     _check(base, space)
-    uri = tracking.tracking_uri(config.tracking.uri)
-    experiment_id = tracking.prepare(uri, config.tracking.experiment)
+    uri, experiment_id = tracking.open_store(config.tracking)
     study = search.open_study(base, space, uri)
     tags = tracking.provenance() | {"tune": study.study_name, "strategies": label(base.strategies)}
+    tags |= tracking.own_tags(config.tracking)
     with tracking.Run(
         uri,
         experiment_id,
-        run_names.of_search(base),
+        tracking.run_name(config.tracking, run_names.of_search(base)),
         tags=tags,
         params=tracking.flatten({"space": space, "trials": config.tune.trials}),
+        description=tracking.described(config.tracking, "A search on validation data; `best.yaml` is what it found."),
     ) as parent:
         done, failures = len(search.finished(study)), 0
         with progress.bar(total=config.tune.trials, initial=done, desc="trials", unit="trial") as bar:
@@ -93,9 +94,10 @@ def _trial(
             uri,
             experiment_id,
             run_names.of_trial(trial.number),
-            tags={},
+            tags=tracking.own_tags(base.tracking),
             params=values,
             parent_run_id=parent_run_id,
+            description=f"Trial {trial.number}: `tune/accuracy` is its mean validation accuracy over the seeds.",
         ) as record:
             scores = list(_scores(changed))
             error = next((score for score in scores if isinstance(score, str)), None)

@@ -18,7 +18,7 @@ from clep.cli import COMMANDS, main, parse
 from clep.errors import ClepError, ConfigError, DataError, DivergenceError, MissingExtraError
 
 VALUES = {"status": "FINISHED", "accuracy": 0.745, "forgetting": None}
-OPEN = "Open the results: ui sqlite:///mlflow.db"
+OPEN = "Open the results: ui sqlite:///mlflow.db 0123"
 
 
 @pytest.fixture
@@ -33,6 +33,7 @@ def pipelines(monkeypatch):
             to_json=lambda: VALUES,
             to_text=lambda: "the text\nof the result",
             tracking_uri="sqlite:///mlflow.db",
+            run_id="0123",
             failed=fake.failed,
             failures=fake.failures,
         )
@@ -40,7 +41,7 @@ def pipelines(monkeypatch):
     monkeypatch.setattr(clep.pipelines, "class_incremental", SimpleNamespace(run=result), raising=False)
     monkeypatch.setattr(clep.pipelines, "compare", SimpleNamespace(compare=result), raising=False)
     tracking = ModuleType("tracking")
-    tracking.ui_command = lambda uri: f"ui {uri}"
+    tracking.ui_command = lambda uri, run_id: f"ui {uri} {run_id}"
     monkeypatch.setitem(sys.modules, "clep.tracking", tracking)
     return fake
 

@@ -33,7 +33,7 @@ ORDER = [
     {"diagnostics", "feedforward", "sleep"},
     {"update"},
     {"learner", "streams"},
-    {"memory", "rehearsal"},
+    {"memory", "rehearsal", "served"},
     {"strategy"},
     {"strategies", "registry"},
     {"bridge"},

@@ -25,6 +25,7 @@ class Table:
         files: where they were written.
         tracking_uri: where MLflow keeps the runs.
         failed: whether any run failed.
+        parent_run_id: the run in MLflow that all runs belong to.
     """
 
     rows: list[dict[str, Any]]
@@ -32,6 +33,7 @@ class Table:
     files: list[Path]
     tracking_uri: str
     failed: bool
+    parent_run_id: str = ""
 
     def to_json(self) -> list[dict[str, Any]]:
         """The rows as plain containers."""

@@ -17,14 +17,15 @@ _HOMES = {
     "Ledger": "clep.comparison.ledger",
     "check": "clep.comparison.cells",
     "page": "clep.comparison.page",
+    "parent": "clep.comparison.parent",
     "plan": "clep.comparison.cells",
     "run_missing": "clep.comparison.running",
 }
 
-__all__ = ["JOB_TAG", "Cell", "Job", "Ledger", "check", "page", "plan", "run_missing"]
+__all__ = ["JOB_TAG", "Cell", "Job", "Ledger", "check", "page", "parent", "plan", "run_missing"]
 
 if TYPE_CHECKING:
-    from clep.comparison import page
+    from clep.comparison import page, parent
     from clep.comparison.cells import Job, check, plan
     from clep.comparison.ledger import JOB_TAG, Ledger
     from clep.comparison.running import run_missing

@@ -59,6 +59,12 @@ def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job
     ]
 
 
+def varying(jobs: Iterable[Job]) -> set[str]:
+    """Which of `network` and `stream` differ among the jobs, so that names of runs must tell them."""
+    names = {"network": {job.config.network.name for job in jobs}, "stream": {job.config.stream.name for job in jobs}}
+    return {key for key, found in names.items() if len(found) > 1}
+
+
 def check(jobs: Sequence[Job]) -> int:
     """Load the data and build the training of every cell, so that a bad one is found before anything is trained.
 

@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Iterable, Mapping
 
 from clep import tracking
+from clep.build import cell_tags
 from clep.comparison.cells import Job
 from clep.results import FILE, Result
 
@@ -26,10 +27,14 @@ class Ledger:
         uri, experiment_id: the store, as returned by `tracking.prepare`.
         resume: whether to look for runs at all; otherwise every job is missing.
         with_diverged: whether a run whose training diverged also counts as done.
+
+    Attributes:
+        reused: whether `result` has found any.
     """
 
     def __init__(self, uri: str, experiment_id: str, *, resume: bool = True, with_diverged: bool = False) -> None:
         self.uri, self.experiment_id = uri, experiment_id
+        self.reused = False
         self._finished = tracking.finished(uri, experiment_id, JOB_TAG) if resume else {}
         self._diverged = tracking.diverged(uri, experiment_id, JOB_TAG) if resume and with_diverged else {}
 
@@ -39,8 +44,10 @@ class Ledger:
             path = tracking.artifacts(self.uri, finished.run_id, FILE)
             values = json.loads(path.read_text(encoding="utf-8"))
             shutil.rmtree(path.parent)
+            self.reused = True
             return Result.from_json(values)
         if (gone := self._diverged.get(job.fingerprint)) is not None:
+            self.reused = True
             return Result.of(job.config, self.uri, gone.run_id, "FAILED", error=gone.tags["error"])
         return None
 
@@ -53,7 +60,7 @@ class Ledger:
 
     def tags(self, job: Job) -> dict[str, str]:
         """Tags for finding the run of a job again."""
-        return {JOB_TAG: job.fingerprint, "cell": job.cell}
+        return {JOB_TAG: job.fingerprint, "cell": job.cell, **cell_tags(job.config, job.cell)}
 
 
 def _version(tags: Mapping[str, str]) -> str:

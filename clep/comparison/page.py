@@ -1,16 +1,14 @@
-"""The page of a comparison: the files with its numbers, and what MLflow shows."""
+"""The files of a comparison, and how they get into MLflow."""
 
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from clep import metric_names, report, tables, tracking
+from clep import report, tables, tracking
 from clep.columns import COMPARISON
 from clep.report import About
 from clep.report.table import as_csv, as_latex, as_markdown
 from clep.results import Comparison, Result
-
-_CURVES = 21
 
 
 def attach(parent: tracking.Run, files: Iterable[Path], description: str) -> None:
@@ -24,7 +22,7 @@ def attach(parent: tracking.Run, files: Iterable[Path], description: str) -> Non
     for file in files:
         parent.artifact(file)
     if description:
-        parent.describe(description[: tracking.DESCRIPTION_LENGTH])
+        parent.describe(description)
 
 
 def write(comparison: Comparison, folder: Path, about: About | None = None) -> Iterator[Path]:
@@ -77,35 +75,6 @@ def _title(comparison: Comparison) -> str:
     cells, seeds = len(comparison.rows), len({run.seed for run in comparison.runs})
     what = f"{cells} cell{'s' * (cells != 1)}, {seeds} seed{'s' * (seeds != 1)}"
     return f"{', '.join(sorted(networks))} on {', '.join(sorted(streams))}: {what}"
-
-
-def describe(comparison: Comparison, experiment_id: str) -> str:
-    """Links to the curves of the finished runs, then the table; empty if no run finished.
-
-    If all curves would be too many to tell apart, the links show only one seed.
-
-    Args:
-        comparison: what to describe.
-        experiment_id: the MLflow experiment of its runs.
-    """
-    runs = _finished(comparison)
-    if not runs:
-        return ""
-    if len(runs) > _CURVES:
-        runs = [run for run in runs if run.seed == runs[0].seed][:_CURVES]
-    table = tables.plain(comparison.rows, COMPARISON)
-    lines = ["Curves over the strategies:", ""]
-    for name in _curves(runs):
-        link = f"- [{name}]({tracking.curves_link([str(run.run_id) for run in runs], experiment_id, name)})"
-        if sum(map(len, lines)) + len(link) + len(table) < tracking.DESCRIPTION_LENGTH:
-            lines.append(link)
-    return "\n".join([*lines, "", "```", table, "```"])
-
-
-def _curves(runs: Sequence[Result]) -> Iterator[str]:
-    """Names of the metrics worth plotting as curves."""
-    yield from (metric_names.ACCURACY_SEEN, metric_names.FORGETTING_AVERAGE)
-    yield from (metric_names.FORGETTING_EXPERIENCE.format(experience=j) for j in range(len(runs[0].accuracy_seen) - 1))
 
 
 def _finished(comparison: Comparison) -> list[Result]:

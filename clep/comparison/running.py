@@ -4,8 +4,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
 
-from clep import tracking
-from clep.comparison.cells import Job
+from clep import run_names, tracking
+from clep.comparison.cells import Job, varying
 from clep.comparison.ledger import Ledger
 from clep.comparison.watching import Watch
 from clep.config import Config
@@ -13,7 +13,7 @@ from clep.results import Result
 from clep.workers import Message, run_jobs
 
 Pipeline = Callable[..., Result]
-"""A pipeline such as `class_incremental.run`: `(config, *, parent_run_id, tags, on_progress) -> Result`."""
+"""A pipeline such as `class_incremental.run`: `(config, *, parent_run_id, tags, name, on_progress) -> Result`."""
 
 _PRELOAD = ["mlflow", "matplotlib.figure", "clep.strategies.sleep_replay"]
 
@@ -41,20 +41,24 @@ def run_missing(
     """
     results = {index: result for index, job in enumerate(jobs) if (result := ledger.result(job)) is not None}
     missing = [index for index in range(len(jobs)) if index not in results]
-    arguments = [(pipeline, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}) for i in missing]
+    told = varying(jobs)
+    names = [run_names.of_job(job.cell, job.config, told) for job in jobs]
+    arguments = [
+        (pipeline, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}, names[i]) for i in missing
+    ]
     with Watch([jobs[i] for i in missing]) as watch:
         for position, result in _ended(arguments, workers, ledger.uri, watch):
             results[missing[position]] = result
     return [results[index] for index in range(len(jobs))]
 
 
-_Arguments = tuple[Pipeline, Config, str, dict[str, str]]
+_Arguments = tuple[Pipeline, Config, str, dict[str, str], str]
 
 
 def _ended(arguments: Sequence[_Arguments], workers: int, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
     """Yield the position and the result of each job as it ends."""
     run_ids: dict[int, str] = {}
-    configs = [config for _, config, _, _ in arguments]
+    configs = [config for _, config, *_ in arguments]
     preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *_PRELOAD]
     messages = run_jobs(_run, arguments, workers=workers, preload=preload)
     with closing(messages):
@@ -72,8 +76,8 @@ def _ended(arguments: Sequence[_Arguments], workers: int, uri: str, watch: Watch
 
 def _run(arguments: _Arguments, tell: Callable[[Any], None]) -> Result:
     """The work of one worker process."""
-    pipeline, config, parent_run_id, tags = arguments
-    return pipeline(config, parent_run_id=parent_run_id, tags=tags, on_progress=tell)
+    pipeline, config, parent_run_id, tags, name = arguments
+    return pipeline(config, parent_run_id=parent_run_id, tags=tags, name=name, on_progress=tell)
 
 
 def _outcome(message: Message, config: Config, uri: str, run_id: str | None) -> Result:

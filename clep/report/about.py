@@ -11,6 +11,7 @@ from typing import Any
 
 from clep import tracking
 from clep.config import Config, compose, to_dict, to_yaml
+from clep.tracking.address import shown
 
 _PACKAGES = ("clep", "torch", "numpy", "pytorch-lightning", "avalanche-lib", "mlflow", "scipy")
 _OF_THE_MACHINE = {"data", "tracking", "workers"}  # sections and keys that change no number
@@ -51,14 +52,14 @@ def about_comparison(config: Config, uri: str, run_id: str, code: Sequence[str])
         >>> from clep.config import compose
         >>> about = about_comparison(compose(None, ["seeds=[0,1]"]), "sqlite:////tmp/mlflow.db", "abc", [])
         >>> about.commands["Repeat it"], about.commands["Add seeds"]
-        ("clep compare 'seeds=[0, 1]'", 'clep compare --into abc seeds=[2,3,4]')
+        ("clep compare 'seeds=[0, 1]'", "clep compare --into abc 'seeds=[2,3,4]' tracking.uri=sqlite:////tmp/mlflow.db")
     """
     first = max(config.seeds, default=-1) + 1
     more = ",".join(map(str, range(first, first + _MORE_SEEDS)))
     commands = {
         "Repeat it": command("clep compare", config),
-        "Add seeds": f"clep compare --into {run_id} seeds=[{more}]",
-        "Open it in MLflow": tracking.ui_command(uri),
+        "Add seeds": shlex.join(["clep", "compare", "--into", run_id, f"seeds=[{more}]", *_elsewhere(uri)]),
+        "Open it in MLflow": tracking.ui_command(uri, run_id),
     }
     return About(to_yaml(config), code, commands)
 
@@ -77,7 +78,7 @@ def about_run(config: Config, uri: str, run_id: str) -> About:
     """
     commands = {
         "Repeat it": command("clep run", config),
-        "Open it in MLflow": tracking.ui_command(uri),
+        "Open it in MLflow": tracking.ui_command(uri, run_id),
         "Load it in Python": f'clep.load("{run_id}")',
     }
     return About(to_yaml(config), (), commands)
@@ -98,6 +99,11 @@ def command(words: str, config: Config) -> str:
     left_out = _OF_THE_MACHINE | _OF_OTHERS[words]
     given = {key: value for key, value in to_dict(config).items() if key not in left_out}
     return shlex.join([*words.split(), *_changes(given, to_dict(compose()))])
+
+
+def _elsewhere(uri: str) -> list[str]:
+    """The change that names the store, unless it is the one that clep uses by itself."""
+    return [] if uri == tracking.tracking_uri(None) else [f"tracking.uri={shown(uri)}"]
 
 
 def _changes(values: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

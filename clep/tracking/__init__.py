@@ -6,27 +6,47 @@ It never uses MLflow's global state (active run, tracking URI): runs can be nest
 from typing import Any
 
 from clep.renames import renamed
-from clep.tracking.address import beside, curves_link, tracking_uri, ui_command
+from clep.tracking.address import beside, charts_link, curves_link, is_server, run_link, tracking_uri, ui_command
+from clep.tracking.inputs import Input
+from clep.tracking.model import DATA, FOLDER, register, write_model
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
+from clep.tracking.settings import described, open_store, own_tags, run_name
 from clep.tracking.store import artifacts, prepare
+from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
+from clep.tracking.views import runs_filter, store_view
 
 __all__ = [
+    "DATA",
     "DESCRIPTION_LENGTH",
+    "FOLDER",
     "Found",
+    "Input",
     "Run",
+    "Viewed",
     "artifacts",
     "beside",
+    "charts_link",
     "curves_link",
+    "described",
     "diverged",
     "end",
     "finished",
     "flatten",
+    "is_server",
+    "open_store",
+    "own_tags",
     "prepare",
     "provenance",
+    "register",
+    "run_link",
+    "run_name",
+    "runs_filter",
+    "store_view",
     "tracking_uri",
     "ui_command",
+    "write_model",
 ]
 
 

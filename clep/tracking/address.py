@@ -10,6 +10,8 @@ from urllib.parse import urlencode
 
 from clep.errors import ConfigError
 
+_TRAINING = {"workflowType": "machine_learning"}  # otherwise the UI opens on traces of language models
+
 
 def tracking_uri(uri: str | None) -> str:
     """Where runs are stored: `uri`, else `MLFLOW_TRACKING_URI`, else `mlflow.db` in the working directory.
@@ -34,12 +36,39 @@ def beside(uri: str, name: str) -> str:
     return f"sqlite:///{(Path.cwd() if path is None else path.parent) / name}"
 
 
-def ui_command(uri: str) -> str:
-    """The shell command that shows the runs, from any working directory; for a server, its address."""
-    address = shown(uri)
-    if uri.startswith(("http://", "https://")):
-        return address
-    return f"mlflow ui --backend-store-uri {shlex.quote(address)}"
+def is_server(uri: str) -> bool:
+    """Whether a store is an MLflow server, which has the UI already."""
+    return uri.startswith(("http://", "https://"))
+
+
+def ui_command(uri: str, run_id: str) -> str:
+    """The shell command that shows a run or a comparison: it works where the command worked that made it.
+
+    Args:
+        uri: the store, as `tracking_uri` returns it.
+        run_id: what to show; empty for the latest comparison.
+    """
+    words = ["clep", "ui", *filter(None, [run_id])]
+    if uri != tracking_uri(None):
+        words += ["--tracking", shown(uri)]
+    return shlex.join(words)
+
+
+def charts_link(experiment_id: str, run_filter: str = "", *, view: str = "") -> str:
+    """The address within the UI of the charts of an experiment.
+
+    Args:
+        experiment_id: the experiment.
+        run_filter: shows only the runs that MLflow finds by it.
+        view: key of a stored view, which has a filter of its own.
+    """
+    chosen = {"viewStateShareKey": view} if view else {"searchFilter": run_filter} if run_filter else {}
+    return f"#/experiments/{experiment_id}/runs?{urlencode(_TRAINING | {'compareRunsMode': 'CHART'} | chosen)}"
+
+
+def run_link(experiment_id: str, run_id: str) -> str:
+    """The address within the UI of the page of a run."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}?{urlencode(_TRAINING)}"
 
 
 def curves_link(run_ids: Iterable[str], experiment_id: str, metric: str) -> str:

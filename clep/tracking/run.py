@@ -13,13 +13,15 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
-from clep.tracking.address import shown
-from clep.tracking.store import client_of, load_mlflow, short
+from clep.tracking.address import run_link, shown
+from clep.tracking.inputs import Input
+from clep.tracking.store import client_of, load_mlflow, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
 
 DESCRIPTION_LENGTH = 7500  # of a run, in characters; MLflow cuts tags at 8 000
 
+_NOTE = "mlflow.note.content"
 _INDEX = re.compile(r"\[(\d+)\]")  # MLflow has no brackets in names: `threshold[0]` is recorded as `threshold.0`
 
 _logger = logging.getLogger(__name__)
@@ -37,10 +39,12 @@ class Run:
         name: its name in the UI.
         tags: name -> value; runs are searched by them.
         params: name -> value; `flatten` turns a configuration into parameters.
-        parent_run_id: the run that this one belongs to.
+        parent_run_id: the run that this one belongs to; the description ends with a link to it.
+        description: what the UI shows on its page, as Markdown.
 
     Attributes:
         run_id: MLflow's id of the run; empty before the block.
+        tags: the tags that it starts with.
     """
 
     def __init__(
@@ -52,21 +56,30 @@ class Run:
         tags: Mapping[str, Any],
         params: Mapping[str, Any],
         parent_run_id: str | None = None,
+        description: str = "",
     ) -> None:
         self._entities = load_mlflow().entities
         self._client = client_of(uri)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
-        parent = {"mlflow.parentRunId": parent_run_id} if parent_run_id else {}
-        self._tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **parent}
-        self._tags |= {key: str(value) for key, value in tags.items()}
+        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user()}
+        if parent_run_id:
+            self.tags["mlflow.parentRunId"] = parent_run_id
+            description += (
+                f"\n\nIt is one run of [many that belong together]({run_link(experiment_id, parent_run_id)})."
+            )
+        if description:
+            self.tags[_NOTE] = description.strip()
+        self.tags |= {key: str(value) for key, value in tags.items()}
         named = {_INDEX.sub(r".\1", key): str(value) for key, value in params.items()}
         self._params = [self._entities.Param(key, value) for key, value in named.items()]
         self._metrics: list[Any] = []
+        self._system: Any = None
         self.run_id = ""
 
     def __enter__(self) -> Self:
-        self.run_id = self._client.create_run(self._experiment_id, tags=self._tags, run_name=self._name).info.run_id
+        self.run_id = self._client.create_run(self._experiment_id, tags=self.tags, run_name=self._name).info.run_id
         try:
+            self._system = system_metrics(self.uri, self.run_id)
             self.flush()
         except BaseException:
             self.__exit__(*sys.exc_info())
@@ -76,6 +89,8 @@ class Run:
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         try:
             try:
+                if self._system is not None:
+                    self._system.finish()
                 self.flush()
             except BaseException as lost:
                 self._end(error or lost)
@@ -118,9 +133,17 @@ class Run:
         """Store a copy of a file, or of a folder with all it holds, under its own name."""
         self._client.log_artifact(self.run_id, str(path))
 
+    def artifacts(self, folder: str | Path) -> None:
+        """Store a copy of everything in a folder, folders in it included."""
+        self._client.log_artifacts(self.run_id, str(folder))
+
+    def inputs(self, data: Iterable[Input]) -> None:
+        """Record the data sets that the run reads."""
+        self._client.log_inputs(self.run_id, [each.entity() for each in data])
+
     def describe(self, markdown: str) -> None:
         """Set the description that the UI shows on the page of this run."""
-        self._client.set_tag(self.run_id, "mlflow.note.content", markdown)
+        self._client.set_tag(self.run_id, _NOTE, markdown[:DESCRIPTION_LENGTH])
 
     def text(self, text: str, name: str) -> None:
         """Store a text as the file `name`."""

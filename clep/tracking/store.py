@@ -2,6 +2,7 @@
 
 import logging
 import os
+import shutil
 import sqlite3
 import tempfile
 from contextlib import closing
@@ -11,8 +12,7 @@ from typing import Any
 
 from clep.errors import ConfigError
 from clep.tracking.address import shown, sqlite_path
-
-_EXPERIMENT_TAGS = {"mlflow.experimentKind": "custom_model_development"}  # the UI then opens on runs, not on traces
+from clep.tracking.moved import FOLDER, KIND, kept_beside, relocate
 
 # MLflow reads these only from the environment; the user's own settings stay.
 _ENVIRONMENT = {
@@ -28,7 +28,8 @@ def prepare(uri: str, experiment: str) -> str:
     """Open the store, creating it and the experiment if needed, and return the experiment's id.
 
     Call it once before any `Run`; any number of processes may do so at the same time. Artifacts of a new experiment in
-    an SQLite store go to the folder `mlartifacts` next to the file; a server decides for itself.
+    an SQLite store go to the folder `mlartifacts` next to the file; a server decides for itself. A store that was moved
+    or copied with this folder finds its artifacts again.
 
     Raises:
         ConfigError: if the store is damaged, unreachable or of another MLflow version, or the experiment was deleted.
@@ -42,7 +43,9 @@ def prepare(uri: str, experiment: str) -> str:
         with closing(sqlite3.connect(f"{path}.lock", timeout=120, isolation_level=None)) as lock:
             lock.execute("BEGIN EXCLUSIVE")
             sqlite3.connect(path).close()  # raises if the file cannot be opened; MLflow would try for a minute
-            return _experiment_id(uri, experiment, str(path.parent / "mlartifacts"))
+            experiment_id = _experiment_id(uri, experiment, str(path.parent / FOLDER))
+            relocate(path)
+            return experiment_id
     except Exception as error:  # MLflow, SQLAlchemy, Alembic or the file system may stop a store from opening
         raise ConfigError(
             f"tracking.uri: the MLflow store `{shown(uri)}` cannot be used ({short(error)}). Check the address, or "
@@ -50,22 +53,41 @@ def prepare(uri: str, experiment: str) -> str:
         ) from error
 
 
-def artifacts(uri: str, run_id: str, name: str) -> Path:
+def artifacts(uri: str, run_id: str, name: str, *former: str) -> Path:
     """Copy one artifact of a run into a new temporary folder; the caller may delete it.
+
+    Args:
+        uri, run_id: the store and the run.
+        name: of the artifact.
+        former: its names in older runs.
 
     Raises:
         ConfigError: if the store, the run or the artifact cannot be read.
     """
-    try:
-        path, _ = sqlite_path(uri)
-        if path is not None and not path.is_file():  # MLflow would create it
-            raise FileNotFoundError(f"there is no file {path}")
-        return Path(client_of(uri).download_artifacts(run_id, name, tempfile.mkdtemp(prefix="clep-")))
-    except Exception as error:  # MLflow passes on anything its many artifact stores raise
-        raise ConfigError(
-            f"tracking.uri: `{name}` of run `{run_id}` cannot be read from `{shown(uri)}` ({short(error)}). Check the "
-            "run id and the address"
-        ) from error
+    problems: list[Exception] = []
+    for candidate in (name, *former):
+        try:
+            return _copied(uri, run_id, candidate)
+        except Exception as error:  # MLflow passes on anything its many artifact stores raise
+            problems.append(error)
+    raise ConfigError(
+        f"tracking.uri: `{name}` of run `{run_id}` cannot be read from `{shown(uri)}` ({short(problems[0])}). "
+        "Check the run id and the address"
+    ) from problems[0]
+
+
+def _copied(uri: str, run_id: str, name: str) -> Path:
+    path, _ = sqlite_path(uri)
+    if path is not None and not path.is_file():  # MLflow would create it
+        raise FileNotFoundError(f"there is no file {path}")
+    client = client_of(uri)
+    # Reading changes nothing in a store that was moved: it may lie on a read-only disk.
+    kept = None if path is None else kept_beside(client.get_run(run_id).info.artifact_uri, path.parent)
+    folder = tempfile.mkdtemp(prefix="clep-")
+    if kept is None:
+        return Path(client.download_artifacts(run_id, name, folder))
+    copy = shutil.copytree if (kept / name).is_dir() else shutil.copy
+    return Path(copy(kept / name, Path(folder) / Path(name).name))
 
 
 def load_mlflow() -> ModuleType:
@@ -83,6 +105,17 @@ def client_of(uri: str) -> Any:
     return load_mlflow().MlflowClient(tracking_uri=uri)
 
 
+def system_metrics(uri: str, run_id: str) -> Any:
+    """MLflow's monitor of the machine, started for a run; None unless `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING` asks."""
+    if not load_mlflow().environment_variables.MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
+        return None
+    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+
+    monitor = SystemMetricsMonitor(run_id, tracking_uri=uri)
+    monitor.start()
+    return monitor
+
+
 def short(error: BaseException) -> str:
     """The first line of an error, without passwords."""
     return shown(str(error).strip() or type(error).__name__).splitlines()[0][:300]
@@ -93,7 +126,7 @@ def _experiment_id(uri: str, name: str, artifact_location: str | None) -> str:
     found = client.get_experiment_by_name(name)
     if found is None:
         try:
-            return str(client.create_experiment(name, artifact_location, tags=_EXPERIMENT_TAGS))
+            return str(client.create_experiment(name, artifact_location, tags=KIND))
         except load_mlflow().MlflowException:
             found = client.get_experiment_by_name(name)  # servers have no lock: another process may have been faster
             if found is None:

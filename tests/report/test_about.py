@@ -6,6 +6,7 @@ import pytest
 
 from clep.config import compose, replace, to_dict
 from clep.report.about import about_comparison, command
+from clep.tracking import tracking_uri
 
 CHANGES = [
     [],
@@ -30,5 +31,11 @@ def test_the_command_that_repeats_composes_the_same_configuration(changes, words
 
 
 def test_further_seeds_are_none_of_those_that_were_run():
-    about = about_comparison(compose(None, ["seeds=[0,7,3]"]), "sqlite:////tmp/mlflow.db", "abc", [])
-    assert about.commands["Add seeds"] == "clep compare --into abc seeds=[8,9,10]"
+    about = about_comparison(compose(None, ["seeds=[0,7,3]"]), tracking_uri(None), "abc", [])
+    assert shlex.split(about.commands["Add seeds"]) == ["clep", "compare", "--into", "abc", "seeds=[8,9,10]"]
+
+
+def test_a_store_of_its_own_is_named_without_its_password():
+    about = about_comparison(compose(), "http://me:secret@host:5000", "abc", [])
+    assert about.commands["Add seeds"].endswith("tracking.uri=http://me:***@host:5000'")
+    assert not [text for text in about.commands.values() if "secret" in text]

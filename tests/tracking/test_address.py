@@ -2,10 +2,12 @@
 
 import shlex
 from pathlib import Path
+from urllib.parse import parse_qs
 
 import pytest
 
 from clep import tracking
+from clep.cli import parse
 from clep.errors import ConfigError
 
 
@@ -44,15 +46,43 @@ def test_a_store_in_memory_is_refused(uri):
         tracking.tracking_uri(uri)
 
 
-def test_the_printed_ui_command_names_the_same_store_from_another_directory(store, tmp_path, monkeypatch):
-    """The path holds spaces and a percent sign: unquoted, the shell would pass on something else."""
-    relative = tracking.ui_command(tracking.tracking_uri("sqlite:///here.db"))
-    assert relative == f"mlflow ui --backend-store-uri sqlite:///{tmp_path}/here.db"
-    monkeypatch.chdir("/")
-    assert shlex.split(tracking.ui_command(store)) == ["mlflow", "ui", "--backend-store-uri", store]
-    assert tracking.ui_command("http://127.0.0.1:5000") == "http://127.0.0.1:5000"
+def test_the_printed_ui_command_works_where_it_was_printed(store):
+    """Without an option for the store that is meant by default; the path of the other holds spaces and a percent."""
+    assert tracking.ui_command(tracking.tracking_uri(None), "0123") == "clep ui 0123"
+    words = shlex.split(tracking.ui_command(store, "0123"))
+    assert words == ["clep", "ui", "0123", "--tracking", store]
+    parsed = parse(words[1:])
+    assert (parsed.items, parsed.tracking) == (["0123"], store)
+
+
+def test_the_ui_command_knows_the_environment(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:5000")
+    assert tracking.ui_command("http://127.0.0.1:5000", "0123") == "clep ui 0123"
 
 
 def test_the_ui_command_hides_a_password():
-    assert "secret" not in tracking.ui_command("postgresql://me:secret@host/db")
-    assert tracking.ui_command("https://me:secret@host") == "https://me:***@host"
+    assert "secret" not in tracking.ui_command("postgresql://me:secret@host/db", "0123")
+    assert tracking.ui_command("https://me:secret@host", "") == "clep ui --tracking 'https://me:***@host'"
+
+
+def fields_of(link):
+    """The route of a link within the UI, and its fields."""
+    route, _, query = link.partition("?")
+    return route, {key: value for key, [value] in parse_qs(query, strict_parsing=True).items()}
+
+
+def test_links_open_on_the_charts_of_runs_and_not_on_traces():
+    shown = {"workflowType": "machine_learning", "compareRunsMode": "CHART"}
+    assert fields_of(tracking.charts_link("3")) == ("#/experiments/3/runs", shown)
+    assert fields_of(tracking.charts_link("3", "tags.a = 'b c'"))[1] == {**shown, "searchFilter": "tags.a = 'b c'"}
+    assert fields_of(tracking.run_link("3", "0123")) == (
+        "#/experiments/3/runs/0123",
+        {"workflowType": "machine_learning"},
+    )
+
+
+def test_a_link_names_a_view_or_a_filter_but_not_both():
+    """MLflow ignores the view if any field of the search is in the link."""
+    fields = fields_of(tracking.charts_link("3", "tags.a = 'b'", view="key"))[1]
+    assert fields["viewStateShareKey"] == "key"
+    assert "searchFilter" not in fields

@@ -55,7 +55,7 @@ def test_artifacts_lie_next_to_the_store_and_not_in_the_working_directory(store,
 
 
 def test_every_metric_name_is_accepted_by_mlflow(store, experiment, client):
-    fields = {"layer": 7, "experience": 7, "measure": "magnitude", "when": "before"}
+    fields = {"layer": 7, "experience": 7, "measure": "magnitude", "when": "before", "cell": "a b", "number": "n"}
     names = {name.format(**fields) for name in metric_names.METRICS}
     assert len(names) > 40
     with new_run(store, experiment) as run:

@@ -1,0 +1,78 @@
+"""A folder that MLflow takes for a model: its own `log_model` would load the learner and look for its requirements, 7 s
+a run. What a model is needs no more than the files below.
+"""
+
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from clep.tracking.store import client_of, load_mlflow
+
+FOLDER = "model"
+"""Name of the folder among the artifacts of a run."""
+DATA = "learner.ckpt"
+"""Name of the checkpoint in it."""
+
+_LOADER = "clep.served"
+_PINNED = "clep", "mlflow", "torch", "pytorch-lightning", "avalanche-lib", "numpy"
+_EXAMPLE = "input_example.json"
+_SERVING = "serving_input_example.json"
+
+
+def write_model(folder: Path, run_id: str, example: np.ndarray, classes: int) -> None:
+    """Write everything but the checkpoint, which belongs into the same folder under the name `DATA`.
+
+    Args:
+        folder: an empty folder.
+        run_id: the run that trained it.
+        example: a few inputs, (N, ...).
+        classes: number of outputs.
+    """
+    mlflow = load_mlflow()
+    types, models = mlflow.types, mlflow.models
+    inputs = types.Schema([types.TensorSpec(np.dtype(np.float32), (-1, *example.shape[1:]))])
+    outputs = types.Schema([types.TensorSpec(np.dtype(np.float32), (-1, classes))])
+    model = models.Model(
+        artifact_path=FOLDER,
+        run_id=run_id,
+        signature=models.ModelSignature(inputs, outputs),
+        saved_input_example_info={
+            "artifact_path": _EXAMPLE,
+            "format": "tf-serving",
+            "type": "ndarray",
+            "serving_input_path": _SERVING,
+        },
+    )
+    python = platform.python_version()
+    environment = {"virtualenv": "python_env.yaml"}
+    model.add_flavor("python_function", loader_module=_LOADER, data=DATA, python_version=python, env=environment)
+    model.save(folder / "MLmodel")
+    text = json.dumps({"inputs": np.asarray(example, dtype=np.float32).tolist()})
+    (folder / _EXAMPLE).write_text(text)
+    (folder / _SERVING).write_text(text)
+    (folder / "requirements.txt").write_text("".join(f"{name}=={metadata.version(name)}\n" for name in _PINNED))
+    requirements = {"python": python, "dependencies": ["-r requirements.txt"]}
+    (folder / "python_env.yaml").write_text(yaml.safe_dump(requirements))
+
+
+def register(uri: str, run_id: str, name: str) -> None:
+    """Make the model of a run the newest version of a registered model, which is created if needed.
+
+    Args:
+        uri: the store, as returned by `clep.tracking.tracking_uri`.
+        run_id: the run that has the model.
+        name: of the registered model.
+    """
+    client = client_of(uri)
+    exceptions = load_mlflow().exceptions
+    try:
+        client.create_registered_model(name)
+    except exceptions.MlflowException as error:
+        if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            raise
+    source = f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}"
+    client.create_model_version(name, source, run_id=run_id, await_creation_for=0)
