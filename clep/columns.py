@@ -272,10 +272,21 @@ def bytes_kept(row: Row) -> int | None:
     Args:
         row: a cell and its runs.
     """
-    memory = row.finished[0].get("memory") if row.finished else None
-    if not memory:
-        return None
-    return memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0)
+    return bytes_of(row.finished[0]) if row.finished else None
+
+
+def bytes_of(run: Run) -> int | None:
+    """Bytes of exemplars and statistics kept of the past when a run ended; None if not recorded.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> bytes_of({"memory": {"exemplars": 1, "exemplar_bytes": 256, "statistics_bytes": 8}})
+        264
+    """
+    memory = run.get("memory")
+    return memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0) if memory else None
 
 
 def _bytes(row: Row) -> str:

@@ -156,7 +156,7 @@ def record_result(
         for measure, values in activity._asdict().items():
             name = metric_names.HIDDEN_ACTIVITY.format(measure=measure, layer=layer)
             run.log_series(name, values, range(1, len(values) + 1))
-    _store(run, stream, training, result, hidden)
+    _store(run, config, stream, training, result, hidden)
     if config.tracking.register:
         tracking.register(run.uri, run.run_id, config.tracking.register)
     return result
@@ -202,15 +202,18 @@ def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:
     return free_phase_activity(network, x.to(training.template.device))
 
 
-def _store(run: tracking.Run, stream: Stream, training: Training, result: Result, hidden: list[Activity]) -> None:
-    """Numbers, figures drawn from them, and the learner as a model."""
+def _store(
+    run: tracking.Run, config: Config, stream: Stream, training: Training, result: Result, hidden: list[Activity]
+) -> None:
+    """Numbers, the page and figures drawn from them, and the learner as a model."""
     title = f"{result.label}, seed {result.seed}"
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder)
         (path / FILE).write_text(json.dumps(asdict(result)), encoding="utf-8")
         report.write_matrix_csv(result.matrix, path / "accuracy_matrix.csv")
         report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
-        report.plot_accuracy_matrix(result.matrix, path / "accuracy_matrix.png", title=title)
+        about = report.about_run(config, run.uri, run.run_id)
+        (path / "report.html").write_text(report.run_page(result.to_json(), about), encoding="utf-8")
         if hidden:
             magnitudes, participations = [a.magnitude for a in hidden], [a.participation for a in hidden]
             report.plot_hidden_states(magnitudes, participations, path / "hidden_states.png", title=title)

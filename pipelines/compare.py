@@ -6,7 +6,7 @@ from pathlib import Path
 
 from clep.pipelines import class_incremental
 
-from clep import run_names, tracking
+from clep import report, run_names, tracking
 from clep.comparison import Job, Ledger, check, page, parent, plan, run_missing
 from clep.comparison.stored import StoredComparison
 from clep.config import Config, cells_of, to_yaml
@@ -85,7 +85,8 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
         seconds = {"total": time.perf_counter() - started}
         comparison = Comparison(record.run_id, record.uri, runs, classes, seconds, config.baseline)
         with tempfile.TemporaryDirectory() as folder:
-            files = list(page.write(comparison, Path(folder)))
+            about = report.about_comparison(config, record.uri, record.run_id, ledger.code(jobs))
+            files = list(page.write(comparison, Path(folder), about))
             picture = parent.overview(files, Path(folder))
             link = parent.view(record, jobs, runs, ledger)
             text = parent.describe(comparison, ledger.experiment_id, link=link, picture=picture)

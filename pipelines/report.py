@@ -1,14 +1,16 @@
 """Report what is stored: collect runs into one comparison, and write its page, table and figures."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from clep import report
 from clep.checks import one_of
 from clep.comparison import page
 from clep.comparison.collecting import Collected, collect
-from clep.results import Comparison, Result
+from clep.results import FILE, Comparison, Result
 
 
 @dataclass(frozen=True)
@@ -84,4 +86,22 @@ def run(ids: Sequence[str] = (), *, output: str | Path = "report", **selection: 
         one_of("baseline", baseline, [row.label for row in comparison.rows], "cell")
     folder = Path(output)
     folder.mkdir(parents=True, exist_ok=True)
-    return Report(comparison, collected.notes, list(page.write(comparison, folder)))
+    written = _write(collected, folder)
+    return Report(comparison, collected.notes, list(written))
+
+
+def _write(collected: Collected, folder: Path) -> Iterator[Path]:
+    """The page of a comparison; for a single run, its small one."""
+    comparison, config = collected.comparison, collected.config
+    uri, run = comparison.tracking_uri, comparison.runs[0]
+    if comparison.parent_run_id and config is not None:
+        about = report.about_comparison(config, uri, comparison.parent_run_id, collected.code)
+        yield from page.write(comparison, folder, about)
+    elif config is not None:
+        about = replace(report.about_run(config, uri, str(run.run_id)), code=collected.code)
+        (path := folder / "report.html").write_text(report.run_page(run.to_json(), about), encoding="utf-8")
+        yield path
+        (path := folder / FILE).write_text(json.dumps(run.to_json()), encoding="utf-8")
+        yield path
+    else:
+        yield from page.write(comparison, folder, report.About(code=collected.code, notes=collected.notes))

@@ -8,7 +8,17 @@ from clep import tracking
 from clep.comparison.labels import told_apart
 from clep.comparison.mixtures import refuse_mixture, refuse_sizes
 from clep.comparison.older import completed
-from clep.comparison.stored import classes_of, find, is_comparison, label_of_run, read, results_of
+from clep.comparison.stored import (
+    classes_of,
+    config_of,
+    find,
+    is_comparison,
+    label_of_run,
+    read,
+    results_of,
+    version_of,
+)
+from clep.config import Config
 from clep.errors import ConfigError
 from clep.results import Comparison, Result
 from clep.tracking import StoredRun
@@ -22,10 +32,14 @@ class Collected:
 
     Attributes:
         comparison: the runs, the latest of each cell and seed.
+        config: that of the comparison or the run, if it is but one.
+        code: version and commit behind the results, one line each.
         notes: what was left out, in words.
     """
 
     comparison: Comparison
+    config: Config | None = None
+    code: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
 
@@ -78,7 +92,7 @@ def collect(
     if not (ids or experiment or condition):
         ids = [_latest_comparison(address)]
     if len(ids) == 1 and is_comparison(run := tracking.run_of(address, ids[0])):
-        return Collected(_of_one_comparison(address, run, baseline))
+        return _of_one_comparison(address, run, baseline)
     found = list(_by_id(address, ids)) if ids else list(_by_filter(address, experiment, condition))
     ended = [each for each in found if each.run.status in _ENDED]
     if not ended:
@@ -95,7 +109,12 @@ def collect(
     results.sort(key=lambda result: (order.index(result.label), result.seed))
     classes = classes_of(results, [each.run for each in chosen])
     notes = list(_left_out(earlier=len(ended) - len(chosen), unfinished=len(found) - len(ended)))
-    return Collected(Comparison("", address, results, classes, {}, baseline), notes)
+    return Collected(
+        Comparison("", address, results, classes, {}, baseline),
+        config_of(address, chosen[0].run) if len(chosen) == 1 else None,
+        _code(each.run for each in chosen),
+        notes,
+    )
 
 
 def _latest_comparison(uri: str) -> str:
@@ -106,11 +125,17 @@ def _latest_comparison(uri: str) -> str:
     return runs[0].run_id
 
 
-def _of_one_comparison(uri: str, run: StoredRun, baseline: str) -> Comparison:
+def _of_one_comparison(uri: str, run: StoredRun, baseline: str) -> Collected:
     stored = find(run.run_id, uri)
     results = [completed(uri, result) for result in stored.results()]
-    classes = classes_of(results, tracking.children_of(uri, run.run_id))
-    return Comparison(run.run_id, uri, results, classes, {}, baseline or stored.config.baseline)
+    children = tracking.children_of(uri, run.run_id)
+    classes = classes_of(results, children)
+    comparison = Comparison(run.run_id, uri, results, classes, {}, baseline or stored.config.baseline)
+    return Collected(comparison, stored.config, _code([run, *children]))
+
+
+def _code(runs: Iterable[StoredRun]) -> list[str]:
+    return sorted({version_of(run.tags) for run in runs if "version" in run.tags})
 
 
 def _by_id(uri: str, ids: Iterable[str]) -> Iterator[_Found]:

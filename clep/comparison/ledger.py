@@ -2,11 +2,12 @@
 
 import json
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 from clep import tracking
 from clep.build import cell_tags
 from clep.comparison.cells import Job
+from clep.comparison.stored import version_of
 from clep.results import FILE, Result
 
 JOB_TAG = "claim_job"
@@ -69,12 +70,8 @@ class Ledger:
         stored = self._diverged | self._finished
         now = tracking.provenance()
         keys = [job.fingerprint for job in jobs]
-        return sorted({_version(stored[key].tags if key in stored else now) for key in keys})
+        return sorted({version_of(stored[key].tags if key in stored else now) for key in keys})
 
     def tags(self, job: Job) -> dict[str, str]:
         """Tags for finding the run of a job again."""
         return {JOB_TAG: job.fingerprint, "cell": job.cell, **cell_tags(job.config, job.cell)}
-
-
-def _version(tags: Mapping[str, str]) -> str:
-    return f"version {tags['version']}" + (f", commit {tags['git_commit']}" if "git_commit" in tags else "")

@@ -1,20 +1,22 @@
 """The files of a comparison, and how they get into MLflow."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from clep import report, tables, tracking
 from clep.columns import COMPARISON
+from clep.report import About
+from clep.report.table import as_csv, as_latex, as_markdown
 from clep.results import Comparison, Result
 
 
 def attach(parent: tracking.Run, files: Iterable[Path], description: str) -> None:
-    """Copy files to a run in MLflow, and put a text on its page, cut to the length that MLflow accepts.
+    """Copy files and folders to a run in MLflow, and put a text on its page, cut to the length that MLflow accepts.
 
     Args:
         parent: the run of the comparison.
-        files: the files to copy.
+        files: the files and folders to copy.
         description: the text, as Markdown.
     """
     for file in files:
@@ -23,22 +25,56 @@ def attach(parent: tracking.Run, files: Iterable[Path], description: str) -> Non
         parent.describe(description)
 
 
-def write(comparison: Comparison, folder: Path) -> Iterator[Path]:
-    """Write `comparison.json`, `comparison.txt` and, if any run finished, the figures.
+def write(comparison: Comparison, folder: Path, about: About | None = None) -> Iterator[Path]:
+    """Write the page `report.html`, the numbers (`comparison.json`, `comparison.txt`, and the table as `table.csv`,
+    `table.md`, `table.tex`) and, if any run finished, the figures: `comparison.png`, and those of the page in the
+    folder `figures`, as SVG and as PDF.
 
     Args:
         comparison: what to write.
         folder: where the files go; it must exist.
+        about: the foot of the page: where the numbers come from and how to get them again.
+
+    Returns:
+        The files, and the folder `figures`.
     """
     texts = {"comparison.json": json.dumps(comparison.to_json(), indent=2)}
     texts["comparison.txt"] = tables.plain(comparison.rows, COMPARISON)
+    answer = comparison.answer
+    texts |= {"table.csv": as_csv(answer.cells), "table.md": as_markdown(answer.cells)}
+    texts |= {"table.tex": as_latex(answer.cells)}
+    cells = report.drawn_cells(answer, [row.label for row in comparison.rows], comparison.classes)
+    figures = _write_figures(cells, folder / "figures")
+    title = _title(comparison)
+    texts["report.html"] = report.comparison_page(answer, cells, figures, about or About(), title=title)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
         yield folder / name
+    if figures:
+        yield folder / "figures"
     if finished := _finished(comparison):
         yield from report.draw(
             "comparison", folder, runs=[run.to_json() for run in finished], classes=comparison.classes
         )
+
+
+def _write_figures(cells: Sequence[report.DrawnCell], folder: Path) -> dict[str, str]:
+    """Write the figures of the page as files, and return them as SVG by name."""
+    folder.mkdir(exist_ok=True)
+    drawn = {}
+    for name, figure in report.figures("page", cells=cells):
+        drawn[name] = report.svg(figure, name)
+        (folder / f"{name}.svg").write_text(drawn[name], encoding="utf-8")
+        report.write_pdf(figure, folder / f"{name}.pdf")
+    return drawn
+
+
+def _title(comparison: Comparison) -> str:
+    """What was compared, in a few words."""
+    networks, streams = ({str(getattr(run, key)) for run in comparison.runs} for key in ("network", "stream"))
+    cells, seeds = len(comparison.rows), len({run.seed for run in comparison.runs})
+    what = f"{cells} cell{'s' * (cells != 1)}, {seeds} seed{'s' * (seeds != 1)}"
+    return f"{', '.join(sorted(networks))} on {', '.join(sorted(streams))}: {what}"
 
 
 def _finished(comparison: Comparison) -> list[Result]:

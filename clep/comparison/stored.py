@@ -3,7 +3,7 @@
 import itertools
 import json
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -64,7 +64,7 @@ def find(run_id: str, uri: str | None, key: str = "id") -> StoredComparison:
     if not is_comparison(run):
         what = f"`{run.tags.get('mlflow.runName', run.run_id)}`"
         raise ConfigError(f"{key}: expected the id of a comparison, as `clep compare` prints it, got that of {what}")
-    config = compose(yaml.safe_load(artifact(address, run.run_id, _CONFIG_FILE)))
+    config = config_of(address, run)
     place = replace(config.tracking, uri=address, experiment=tracking.experiment_name(address, run.experiment_id))
     return StoredComparison(address, run, replace(config, tracking=place))
 
@@ -106,6 +106,11 @@ def classes_of(results: Iterable[Result], runs: Iterable[StoredRun]) -> int:
     return max(counted, default=0) or max(tagged, default=0)
 
 
+def config_of(uri: str, run: StoredRun) -> Config:
+    """The configuration of a run or of a comparison."""
+    return compose(yaml.safe_load(artifact(uri, run.run_id, _CONFIG_FILE)))
+
+
 def is_comparison(run: StoredRun) -> bool:
     """Whether a run is that of a comparison, not of one of its cells."""
     return run.tags.get("comparison") == "true"
@@ -135,6 +140,16 @@ def read(uri: str, run: StoredRun) -> Result | None:
         error=run.tags.get("error"),
         cell=label,
     )
+
+
+def version_of(tags: Mapping[str, str]) -> str:
+    """The version and commit that made a run, from its tags.
+
+    Example:
+        >>> version_of({"version": "0.1.0", "git_commit": "abc"})
+        'version 0.1.0, commit abc'
+    """
+    return f"version {tags['version']}" + (f", commit {tags['git_commit']}" if "git_commit" in tags else "")
 
 
 def latest(results: Iterable[Result]) -> list[Result]:

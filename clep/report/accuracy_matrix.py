@@ -4,11 +4,15 @@ import csv
 from pathlib import Path
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from numpy.typing import ArrayLike
 
 from clep.report.drawing import INK, write
 
+WHITE_FROM = 0.55
+"""Accuracy from which white numbers are easier to read than dark ones."""
 _LARGEST_WITH_NUMBERS = 20  # experiences in a heat map whose cells can hold a number
 
 
@@ -29,24 +33,35 @@ def accuracy_matrix_figure(matrix: ArrayLike, title: str = "Accuracy") -> Figure
     side = min(2.6 + 0.4 * n, 10.0)
     figure = Figure(figsize=(side + 0.6, side), layout="compressed", facecolor="white")
     axes = figure.subplots()
-    image = axes.imshow(np.ma.masked_invalid(R), cmap="Blues", vmin=0, vmax=1)
-    if n <= _LARGEST_WITH_NUMBERS:
-        for (i, j), value in np.ndenumerate(R):
-            if np.isfinite(value):
-                colour = "white" if value > 0.55 else INK
-                axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, size=8.5)
-    axes.set_facecolor("#F4F4F4")
+    image = heat_map(axes, R, 8.5 if n <= _LARGEST_WITH_NUMBERS else 0.0)
     axes.hlines(np.arange(n - 1) + 0.5, -0.5, n - 0.5, color="white", linewidth=1)
     axes.vlines(np.arange(n - 1) + 0.5, -0.5, n - 0.5, color="white", linewidth=1)
     ticks = range(0, n, 1 + (n - 1) // _LARGEST_WITH_NUMBERS)
     axes.set(xticks=ticks, yticks=ticks, xlabel="accuracy on experience", ylabel="after training on experience")
     axes.set_title(title, loc="left", size=10, pad=8)
-    axes.tick_params(length=0)
-    axes.spines[:].set_visible(False)
     colours = figure.colorbar(image, ax=axes, shrink=0.8, aspect=28)
     colours.ax.tick_params(length=0, labelsize=8)
     colours.ax.spines["outline"].set_visible(False)
     return figure
+
+
+def heat_map(axes: Axes, R: np.ndarray, size: float) -> AxesImage:
+    """Draw an accuracy matrix: white for 0, dark for 1, grey where it is undefined.
+
+    Args:
+        axes: where.
+        R: fractions, (n, n).
+        size: of the numbers in it, in points; 0 for none.
+    """
+    image = axes.imshow(np.ma.masked_invalid(R), cmap="Blues", vmin=0, vmax=1)
+    for (i, j), value in np.ndenumerate(R):
+        if size and np.isfinite(value):
+            colour = "white" if value > WHITE_FROM else INK
+            axes.text(j, i, f"{value:.2f}", ha="center", va="center", color=colour, size=size)
+    axes.set_facecolor("#F4F4F4")
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    return image
 
 
 def write_matrix_csv(matrix: ArrayLike, path: str | Path) -> None:

@@ -143,7 +143,7 @@ class Run:
         self._metrics, self._params = [], []
 
     def artifact(self, path: str | Path) -> None:
-        """Store a copy of a file under its own name."""
+        """Store a copy of a file, or of a folder with all it holds, under its own name."""
         self._client.log_artifact(self.run_id, str(path))
 
     def artifacts(self, folder: str | Path) -> None:

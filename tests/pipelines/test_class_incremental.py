@@ -106,7 +106,7 @@ def test_mlflow_holds_the_contract_of_metrics_with_the_experience_as_step(slept)
 
 def test_artifacts_hold_the_config_the_matrix_a_plot_and_a_checkpoint(slept, tmp_path):
     names = {artifact.path for artifact in client(slept).list_artifacts(slept.run_id)}
-    pictures = {"accuracy_matrix.png", "hidden_states.png"}
+    pictures = {"report.html", "hidden_states.png"}
     matrices = {"accuracy_matrix.csv", "accuracy_before_consolidation.csv"}
     assert names == pictures | matrices | {"config.yaml", "learner.ckpt", "result.json"}
     path = client(slept).download_artifacts(slept.run_id, "accuracy_matrix.csv", str(tmp_path))

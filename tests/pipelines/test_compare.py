@@ -44,7 +44,14 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     assert {run.info.status for run in found} == {"FINISHED"}
     store = mlflow.MlflowClient(tracking_uri=comparison.tracking_uri)
     artifacts = {a.path for a in store.list_artifacts(comparison.parent_run_id)}
-    assert artifacts == {"config.yaml", "comparison.json", "comparison.txt", "comparison.png"}
+    tables = {"table.csv", "table.md", "table.tex"}
+    written = {"comparison.json", "comparison.txt", "comparison.png", "report.html", "figures"}
+    assert artifacts == {"config.yaml", *tables, *written}
+    figures = {a.path for a in store.list_artifacts(comparison.parent_run_id, "figures")}
+    assert {"figures/forgetting.svg", "figures/forgetting.pdf", "figures/matrices.pdf"} <= figures
+    page = tracking.artifacts(comparison.tracking_uri, comparison.parent_run_id, "report.html").read_text()
+    assert comparison.parent_run_id in page  # in the command that adds seeds
+    assert "version " in page
 
 
 def test_cells_that_differ_in_a_key_are_the_runs_with_that_key(small):

@@ -36,6 +36,8 @@ def test_a_stored_comparison_is_reported_as_it_ended(stored, uri, tmp_path, caps
     written = json.loads((tmp_path / "here" / "comparison.json").read_text())
     assert [run["run_id"] for run in written["runs"]] == [run.run_id for run in stored.runs]
     assert (tmp_path / "here" / "comparison.png").is_file()
+    shown = (tmp_path / "here" / "report.html").read_text()
+    assert f"clep compare --into {stored.parent_run_id}" in shown
 
 
 def test_it_prints_json_with_what_it_wrote_and_left_out(stored, uri, tmp_path, capsys):
@@ -54,6 +56,8 @@ def test_a_single_run_is_reported_by_itself(stored, uri, capsys, tmp_path):
     assert code == 0
     assert out.startswith(run.to_text())
     assert f"clep ui {run.run_id}" in out
+    assert str(run.run_id) in (tmp_path / "report" / "report.html").read_text()
+    assert json.loads((tmp_path / "report" / "result.json").read_text())["accuracy"] == run.accuracy
 
 
 def test_a_baseline_is_one_of_the_cells_and_nothing_is_written_otherwise(stored, uri, capsys, tmp_path):

@@ -33,7 +33,7 @@ def test_drawing_leaves_matplotlibs_global_state_alone(tmp_path):
 
 def test_a_figure_that_registers_itself_is_drawn_for_every_comparison(tmp_path, monkeypatch):
     """Adding a figure touches its own file only."""
-    monkeypatch.setattr(drawing, "_FIGURES", {"comparison": dict(drawing._FIGURES["comparison"])})
+    monkeypatch.setattr(drawing, "_FIGURES", {"comparison": dict(drawing._registered()["comparison"])})
 
     @report.drawn_for("comparison", "runs")
     def runs_figure(runs, classes):

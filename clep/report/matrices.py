@@ -1,0 +1,61 @@
+"""The accuracy matrix of each cell, mean over its seeds."""
+
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+
+from clep.report.accuracy_matrix import heat_map
+from clep.report.cells import DrawnCell
+from clep.report.drawing import PAGE, drawn_for
+from clep.report.panels import panels
+
+_ACROSS = 4
+_WITH_NUMBERS = 6  # experiences whose numbers can still be read
+
+
+@drawn_for("page", "matrices")
+def matrices_figure(*, cells: Sequence[DrawnCell]) -> Figure | None:
+    """Heat maps of R[i, j], accuracy on experience j after experience i; classes on the axes.
+
+    Args:
+        cells: best first.
+    """
+    shown = [cell for cell in cells if cell.after.size]
+    if not shown:
+        return None
+    words = "class" if shown[0].classes else "experience"
+    figure, grid = panels(
+        shown,
+        across=_ACROSS,
+        width=PAGE,
+        height=0,
+        gaps=(0.3, 0.22),
+        title_size=6,
+        labels=(f"accuracy on {words}", f"after training on {words}"),
+    )
+    for axes, cell in zip(grid, shown, strict=True):
+        mean = cell.after.mean(axis=0)
+        n = len(mean)
+        heat_map(axes, mean, 5.5 if n <= _WITH_NUMBERS else 0.0)
+        names = experience_names(cell.classes, n)
+        ticks = range(0, n, 1 + (n - 1) // 10)
+        axes.set_xticks(ticks, [names[k] for k in ticks])
+        axes.set_yticks(ticks, [names[k] for k in ticks])
+        axes.tick_params(labelsize=5.5)
+    return figure
+
+
+def experience_names(classes: Sequence[Sequence[int]], n: int) -> list[str]:
+    """What the axes of a matrix call the experiences: their classes, or their index.
+
+    Args:
+        classes: labels of each experience; empty if unknown or different between seeds.
+        n: number of experiences.
+
+    Example:
+        >>> experience_names([[0, 1], [2, 3, 4, 5]], 2), experience_names([], 2)
+        (['0 1', '2…5'], ['0', '1'])
+    """
+    if len(classes) != n:
+        return [str(i) for i in range(n)]
+    return [" ".join(map(str, part)) if len(part) < 4 else f"{part[0]}…{part[-1]}" for part in classes]
