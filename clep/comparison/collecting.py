@@ -111,7 +111,7 @@ def collect(
     notes = list(_left_out(earlier=len(ended) - len(chosen), unfinished=len(found) - len(ended)))
     return Collected(
         Comparison("", address, results, classes, {}, baseline),
-        config_of(address, chosen[0].run) if len(chosen) == 1 else None,
+        _config(address, chosen[0].run) if len(chosen) == 1 else None,
         _code(each.run for each in chosen),
         notes,
     )
@@ -132,6 +132,14 @@ def _of_one_comparison(uri: str, run: StoredRun, baseline: str) -> Collected:
     classes = classes_of(results, children)
     comparison = Comparison(run.run_id, uri, results, classes, {}, baseline or stored.config.baseline)
     return Collected(comparison, stored.config, _code([run, *children]))
+
+
+def _config(uri: str, run: StoredRun) -> Config | None:
+    """The configuration of a run; None if a version wrote it whose keys are no longer known."""
+    try:
+        return config_of(uri, run)
+    except ConfigError:
+        return None
 
 
 def _code(runs: Iterable[StoredRun]) -> list[str]:
