@@ -11,6 +11,7 @@ from torch import nn
 from clep import __version__, registry, streams, tracking
 from clep.checks import one_of
 from clep.config import Config, label, replace, to_dict
+from clep.datasets.files import user_path
 from clep.equilibrium import Network
 from clep.equilibrium.gradients import gradient_class, gradient_from
 from clep.errors import ConfigError, within
@@ -29,9 +30,10 @@ _IRRELEVANT = {"data", "tracking", "workers", "seeds", "cells", "tune"}  # a res
 
 def build_stream(config: Config) -> Stream:
     """The class-incremental stream of `config.stream`."""
+    root = None if config.data.root is None else str(user_path(config.data.root, "data.root"))
     with within("stream"):
         return streams.stream(
-            seed=config.seed, root=config.data.root, download=config.data.download, **config.stream.part(StreamSpec)
+            seed=config.seed, root=root, download=config.data.download, **config.stream.part(StreamSpec)
         )
 
 
