@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -46,7 +48,7 @@ def build_learner(config: Config, stream: Stream) -> Learner:
     if section.model == "feedforward":
         network: nn.Module = Feedforward(layers, activation=section.neuron, bias=section.bias, seed=seed)
         return Learner(network, **optimization)
-    with within("network"):
+    with within("network"), _seeing(stream.axes if section.channels else ""):
         network = Network(layers, seed=seed, **section.part(NetworkSpec))
     with within("learner"):
         known = gradient_class(spec.gradient).option_names()
@@ -58,6 +60,15 @@ def build_learner(config: Config, stream: Stream) -> Learner:
                 one_of(name, name, known, "option")
         gradient = gradient_from({"name": spec.gradient, **options, **spec.gradient_options})
         return Learner(network, gradient=gradient, **optimization)
+
+
+@contextmanager
+def _seeing(axes: str) -> Iterator[None]:
+    """Add to an error what the axes of the inputs are: a wrong order looks like a wrong kernel."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {axes}" if axes else str(error)) from error
 
 
 def resolved(config: Config) -> Config:
