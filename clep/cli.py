@@ -15,7 +15,15 @@ from importlib import metadata
 from typing import Any
 
 from clep.commands import COMMANDS, Command
-from clep.errors import ClepError, ConfigError, DataError, InputWarning, MissingExtraError, RenamedWarning, SettlingWarning
+from clep.errors import (
+    ClepError,
+    ConfigError,
+    DataError,
+    InputWarning,
+    MissingExtraError,
+    RenamedWarning,
+    SettlingWarning,
+)
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 

@@ -191,7 +191,7 @@ def _tags(config: Config, stream: Stream) -> dict[str, Any]:
         "strategies": label(config.strategies),
         "seed": config.seed,
         "class_order": ",".join(map(str, stream.class_order)),
-        "class_names": ",".join(stream.class_names[label] for label in stream.class_order if stream.class_names),
+        "class_names": ",".join(stream.class_names[label] for label in stream.class_order if stream.class_names) or "-",
         "evaluate_on": config.stream.evaluate_on,
         "standardize": config.stream.standardize,
     }

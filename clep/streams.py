@@ -313,7 +313,9 @@ def _labels_of(class_order: Sequence[str], data: datasets.Dataset) -> list[int]:
     """The labels of classes given by their names."""
     if not data.class_names:
         raise ConfigError(f"class_order: the classes of `{data.name}` have numbers only, 0 to {data.classes - 1}")
-    names = [one_of("class_order", unicodedata.normalize("NFC", name), data.class_names, "class") for name in class_order]
+    names = [
+        one_of("class_order", unicodedata.normalize("NFC", name), data.class_names, "class") for name in class_order
+    ]
     if left := [name for name in data.class_names if name not in names]:
         raise ConfigError(f"class_order: expected every class once; `{left[0]}` is missing")
     return [data.class_names.index(name) for name in names]

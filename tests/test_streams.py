@@ -31,7 +31,9 @@ def toy(tmp_path):
         for start, y in ((0, y_train), (1000, y_test))
     )
     np.savez(tmp_path / "toy.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return lambda **options: clep.stream("npz", path=str(tmp_path / "toy.npz"), **({"experiences": 3, "scale": 1} | options))
+    return lambda **options: clep.stream(
+        "npz", path=str(tmp_path / "toy.npz"), **({"experiences": 3, "scale": 1} | options)
+    )
 
 
 @pytest.fixture(scope="module")
