@@ -229,7 +229,7 @@ def stream(
         options["class_order"] = np.asarray(given).tolist()  # of any array, tensor or range
     spec = from_keywords(StreamSpec, {"name": name, **options})
     check("seed", seed, int)
-    how = {"layout": spec.layout, "scale": spec.scale, "standardize": spec.standardize}
+    how: dict[str, Any] = {"layout": spec.layout, "scale": spec.scale, "standardize": spec.standardize}
     data = datasets.load(name, root=root, download=download, path=spec.path, **how)
     if spec.experiences > data.classes:
         text = f"expected an integer in [1, {data.classes}], the classes of `{name}`, got {spec.experiences}"

@@ -267,7 +267,7 @@ def test_the_row_attribute_stays_right_through_subset_and_concat(digits):
             {"class_order": "shufled"},
             r"^class_order: unknown value `shufled`; did you mean `shuffled`\?.* or a list",
         ),
-        ({"class_order": [0, 1.5]}, r"^class_order: expected classes as integers from 0, or as names, got 1\.5"),
+        ({"class_order": [0, 1.5]}, r"^class_order: expected classes as integers from 0, got 1\.5"),
         ({"class_order": [0, 1, 2]}, r"^class_order: .* permutation of 0 to 9, got \[0, 1, 2\]"),
         ({"class_order": [0, 0, 2, 3, 4, 5, 6, 7, 8, 9]}, r"^class_order: "),
         ({"evaluate_on": "validation"}, r"^evaluate_on: `validation` has no samples while validation_fraction is 0"),
@@ -302,7 +302,7 @@ def test_a_part_without_samples_is_refused(fraction, evaluate_on, part, toy):
 
 @pytest.fixture
 def without(tmp_path):
-    """`without(part, label, **options)`: four classes of 5 training and 3 test samples, one class taken out of a part."""
+    """`without(part, label, **options)`: 4 classes of 5 training and 3 test samples; a part lacks one."""
 
     def made(part, label, **options):
         labels = {"train": np.repeat(np.arange(4), 5), "test": np.repeat(np.arange(4), 3)}

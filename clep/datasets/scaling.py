@@ -49,6 +49,7 @@ def divisor(
         ConfigError: naming `scale`, if the numbers could mean several things, or the two parts differ.
     """
     if scale is not None:
+        _check_scale(x_train, sources[0], scale)
         return scale
     train, test = _Range.of(x_train), _Range.of(x_test)
     found = _recognised(train)
@@ -71,6 +72,14 @@ def divisor(
     return found
 
 
+def _check_scale(x: np.ndarray, source: str, scale: float) -> None:
+    """Refuse a number that leaves nothing of the samples in float32."""
+    top = max(abs(float(x.min())), abs(float(x.max())))
+    kinds = np.finfo(np.float32)
+    if top and not kinds.tiny <= top / scale <= kinds.max:
+        raise ConfigError(f"scale: {source}: {_Range.of(x)}, divided by {scale:g}, leaves nothing in float32")
+
+
 def _recognised(found: _Range) -> float | None:
     if found.low < 0:
         return None
@@ -88,8 +97,8 @@ def _unclear(found: _Range) -> str:
     as_is = "stream.scale=1 to take the values as they are"
     if found.low < 0:
         return (
-            "negative inputs are not rates, which equilibrium networks and sleep expect; bring them into [0, 1], or set "
-            f"stream.standardize=true, or {as_is}"
+            "negative inputs are not rates, which equilibrium networks and sleep expect; bring them into [0, 1], or "
+            f"set stream.standardize=true, or {as_is}"
         )
     high = np.format_float_positional(found.high, trim="-")
     dark = ", stream.scale=255 for dark bytes" if found.whole and found.high < _BYTE / 2 else ""

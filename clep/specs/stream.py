@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from clep.checks import fits, unknown
+from clep.checks import fits, repeats, unknown
 from clep.errors import ConfigError
 from clep.specs.options import Spec, option
 
@@ -71,12 +71,9 @@ class StreamSpec(Spec):
         if isinstance(order, list | tuple):
             names = bool(order) and isinstance(order[0], str)
             for wrong in [entry for entry in order if not (isinstance(entry, str) if names else _is_label(entry))]:
-                expected = "names of classes" if names else "classes as integers from 0, or as names"
+                expected = "names of classes" if names else "classes as integers from 0"
                 raise ConfigError(f"class_order: expected {expected}, got {wrong!r}")
-            for twice in [entry for entry in order if list(order).count(entry) > 1]:
-                raise ConfigError(
-                    f"class_order: expected each entry once, got `{twice}` {list(order).count(twice)} times"
-                )
+            repeats("class_order", order)
         elif order not in ("shuffled", "fixed"):
             raise ConfigError(
                 f"class_order: {unknown(str(order), ['shuffled', 'fixed'], 'value')}, or a list of classes, as in "
