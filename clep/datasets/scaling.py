@@ -76,7 +76,7 @@ def _check_scale(x: np.ndarray, source: str, scale: float) -> None:
     """Refuse a number that leaves nothing of the samples in float32."""
     top = max(abs(float(x.min())), abs(float(x.max())))
     kinds = np.finfo(np.float32)
-    if top and not kinds.tiny <= top / scale <= kinds.max:
+    if not kinds.tiny <= scale <= kinds.max or (top and not kinds.tiny <= top / scale <= kinds.max):
         raise ConfigError(f"scale: {source}: {_Range.of(x)}, divided by {scale:g}, leaves nothing in float32")
 
 
