@@ -57,7 +57,7 @@ def refuse_ambiguous(text: str, key: str = "") -> None:
         yaml.YAMLError: if the text is not YAML.
 
     Example:
-        >>> refuse_ambiguous("lr: 0.10, seed: '010'")
+        >>> refuse_ambiguous("{lr: 0.10, seed: '010'}")
         >>> refuse_ambiguous("010", "seed")
         Traceback (most recent call last):
             ...

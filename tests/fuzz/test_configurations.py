@@ -10,7 +10,7 @@ from clep.config import compose, to_yaml
 from clep.errors import ClepError
 from clep.schema import key_paths
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
 
 FUZZ = settings(
     max_examples=400,
