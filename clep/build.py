@@ -3,6 +3,10 @@
 import dataclasses
 import hashlib
 import json
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -10,8 +14,9 @@ from avalanche.core import BasePlugin
 from torch import nn
 
 from clep import __version__, registry, streams, tracking
-from clep.checks import one_of
+from clep.checks import one_of, shown
 from clep.config import Config, label, replace, to_dict
+from clep.datasets.files import user_path
 from clep.equilibrium import Network
 from clep.equilibrium.gradients import gradient_class, gradient_from
 from clep.errors import ConfigError, within
@@ -19,6 +24,7 @@ from clep.feedforward import Feedforward
 from clep.learner import Learner
 from clep.randomness import seed_for
 from clep.schema import NOT_OF_A_RESULT
+from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec, TrainingSpec
 from clep.specs.network import NetworkSpec
 from clep.specs.optimization import Optimization
@@ -29,9 +35,10 @@ from clep.training import Training
 
 def build_stream(config: Config) -> Stream:
     """The class-incremental stream of `config.stream`."""
+    root = None if config.data.root is None else str(user_path(config.data.root, "data.root"))
     with within("stream"):
         return streams.stream(
-            seed=config.seed, root=config.data.root, download=config.data.download, **config.stream.part(StreamSpec)
+            seed=config.seed, root=root, download=config.data.download, **config.stream.part(StreamSpec)
         )
 
 
@@ -42,9 +49,10 @@ def build_learner(config: Config, stream: Stream) -> Learner:
     seed = seed_for(config.seed, "network")
     optimization = spec.part(Optimization)
     if section.model == "feedforward":
-        network: nn.Module = Feedforward(layers, activation=section.neuron, bias=section.bias, seed=seed)
+        with within("network"), _fitting(layers):
+            network: nn.Module = Feedforward(layers, activation=section.neuron, bias=section.bias, seed=seed)
         return Learner(network, **optimization)
-    with within("network"):
+    with within("network"), _seeing(stream.axes if section.channels else ""), _fitting(layers):
         network = Network(layers, seed=seed, **section.part(NetworkSpec))
     with within("learner"):
         known = gradient_class(spec.gradient).option_names()
@@ -56,6 +64,33 @@ def build_learner(config: Config, stream: Stream) -> Learner:
                 one_of(name, name, known, "option")
         gradient = gradient_from({"name": spec.gradient, **options, **spec.gradient_options})
         return Learner(network, gradient=gradient, **optimization)
+
+
+@contextmanager
+def _seeing(axes: str) -> Iterator[None]:
+    """Add to an error what the axes of the inputs are: a wrong order looks like a wrong kernel."""
+    try:
+        yield
+    except ConfigError as error:
+        raise ConfigError(f"{error}; {axes}" if axes else str(error)) from error
+
+
+@contextmanager
+def _fitting(layers: Sequence[Any]) -> Iterator[None]:
+    """Refuse layers whose weights do not fit into memory; asked for one by one, the system would kill the process."""
+    dense = [below * above for below, above in pairwise(layers) if isinstance(below, int) and isinstance(above, int)]
+    key = "channels" if any(isinstance(layer, ConvLayer) for layer in layers) else "hidden"
+    message = f"{key}: the weights of layers of {shown(list(layers))} units do not fit into memory; use fewer units"
+    if 4 * sum(dense) > os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"):
+        raise ConfigError(message)
+    try:
+        yield
+    except (MemoryError, OverflowError) as error:
+        raise ConfigError(message) from error
+    except RuntimeError as error:  # torch's allocator has no exception of its own
+        if "memory" in str(error) or "overflow" in str(error):
+            raise ConfigError(message) from error
+        raise
 
 
 def resolved(config: Config) -> Config:

@@ -8,6 +8,7 @@ import math
 import re
 import types
 import typing
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, is_dataclass
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -138,10 +139,27 @@ def problem(value: Any, kind: Any, interval: str | None = None) -> str | None:
     if choices is not None and not fits(value, kind):
         return unknown(str(value), map(str, choices), "value")
     numbers = value if isinstance(value, list | tuple) else [value]
-    inside = interval is None or all(n in Interval.of(interval) for n in numbers if isinstance(n, int | float))
-    if fits(value, kind) and inside:
-        return None
-    return f"expected {words(kind, interval)}, got {value!r}"
+    numbers = [number for number in numbers if isinstance(number, int | float)]
+    inside = interval is None or all(number in Interval.of(interval) for number in numbers)
+    if not (fits(value, kind) and inside):
+        return f"expected {words(kind, interval)}, got {shown(value)}"
+    if any(isinstance(number, int) and abs(number) >= 2**63 for number in numbers):
+        return f"expected {words(kind, interval)}, below 2^63, got {shown(value)}"
+    return None
+
+
+def shown(value: Any) -> str:
+    """A value for a message, cut where it is too long to read.
+
+    Example:
+        >>> shown([0, 1]), len(shown(10**1000))
+        ('[0, 1]', 100)
+    """
+    try:
+        text = repr(value)
+    except ValueError:  # Python prints no integer of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def check(name: str, value: T, kind: Any, interval: str | None = None) -> T:
@@ -162,6 +180,9 @@ def check(name: str, value: T, kind: Any, interval: str | None = None) -> T:
     """
     if (found := problem(value, kind, interval)) is not None:
         raise ConfigError(f"{name}: {found}")
+    for number in value if isinstance(value, list | tuple) else [value]:
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ConfigError(f"{name}: expected {words(kind, interval)}, finite, got {shown(value)}")
     return value
 
 
@@ -211,6 +232,24 @@ def one_of(name: str, value: str, valid: Iterable[str], what: str = "value") -> 
     if value not in valid:
         raise ConfigError(f"{name}: {unknown(str(value), valid, what)}")
     return value
+
+
+def repeats(name: str, entries: Sequence[Any]) -> None:
+    """Refuse a list that has an entry twice.
+
+    Args:
+        name: the parameter, for the message.
+        entries: its entries.
+
+    Raises:
+        ConfigError: if an entry stands there twice.
+
+    Example:
+        >>> repeats("seeds", [0, 1])
+    """
+    for entry, times in Counter(map(str, entries)).items():
+        if times > 1:
+            raise ConfigError(f"{name}: expected each entry once, got `{entry}` {times} times")
 
 
 def _plural(kind: Any) -> str:

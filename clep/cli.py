@@ -18,7 +18,15 @@ from typing import Any
 
 from clep import config
 from clep.commands import COMMANDS, Command
-from clep.errors import ClepError, ConfigError, DataError, MissingExtraError, RenamedWarning, SettlingWarning
+from clep.errors import (
+    ClepError,
+    ConfigError,
+    DataError,
+    InputWarning,
+    MissingExtraError,
+    RenamedWarning,
+    SettlingWarning,
+)
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
@@ -35,14 +43,23 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())  # to find `strategies=[my_module:MyStrategy]`, as with `python -m`
     formatted = warnings.formatwarning
-    warnings.formatwarning = lambda text, kind, *place: (
-        f"clep: warning: {text}\n"
-        if issubclass(kind, SettlingWarning | RenamedWarning)
-        else formatted(text, kind, *place)
-    )
+    said: list[tuple[type[Warning], str]] = []
+
+    def spoken(
+        message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
+    ) -> str:
+        said.append((category, f"clep: warning: {message}"))
+        own = issubclass(category, InputWarning | SettlingWarning | RenamedWarning)
+        return f"{said[-1][1]}\n" if own else formatted(message, category, filename, lineno, line)
+
+    warnings.formatwarning = spoken
     try:
         with _terminate_as_interrupt():
-            return _run(arguments)
+            code = _run(arguments)
+        if said and not issubclass(said[-1][0], InputWarning):  # what explains the others is read where it stands last
+            for text in dict.fromkeys(text for kind, text in said if issubclass(kind, InputWarning)):
+                print(text, file=sys.stderr)
+        return code
     except KeyboardInterrupt as stop:
         goes_on = "".join(f"; go on with: {command}" for command in getattr(stop, "__notes__", ()))
         _complain(

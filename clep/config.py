@@ -26,6 +26,7 @@ from omegaconf.errors import OmegaConfBaseException
 from clep.cells import Cell, expand, names_in, normal, read_cells
 from clep.checks import one_of, unknown
 from clep.datasets.names import DATASETS
+from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError
 from clep.imports import check_name, is_import_path, registered_strategies
 from clep.renames import branches_without_feedback, renamed, with_new_keys
@@ -47,6 +48,7 @@ __all__ = [
     "to_yaml",
 ]
 
+_UNREADABLE = (yaml.YAMLError, OmegaConfBaseException, RecursionError, ValueError)  # ValueError: bytes, endless digits
 DEFAULT_PIPELINE = "class_incremental"
 # The sections that a name can stand for, and their default names.
 _GROUPS = {"stream": StreamSpec.name, "network": NetworkSection.name}
@@ -191,9 +193,13 @@ def _override(text: str) -> dict[str, Any]:
     if not equals:
         raise ConfigError(f"{text}: expected key=value, for example learner.lr=0.01")
     try:
+        refuse_ambiguous(value, key)
         return _nested(parts_of(key), _container(OmegaConf.from_dotlist([f"value={value}"]))["value"])
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"{key}: `{value}` is not YAML: {_reason(error)}") from error
+    except ConfigError:
+        raise
+    except _UNREADABLE as error:
+        cut = value if len(value) <= 100 else f"{value[:97]}..."
+        raise ConfigError(f"{key}: `{cut}` is not YAML: {why(error)}") from error
 
 
 def _change(text: str) -> dict[str, Any]:
@@ -235,19 +241,17 @@ def _shipped(group: str, name: str, *keys: str) -> _Layer:
 def _read(file: Traversable, origin: str, *keys: str) -> _Layer:
     """Read a YAML file; its values belong under `keys`, and `origin` names it in errors."""
     try:
-        values = _container(OmegaConf.load(io.StringIO(file.read_text(encoding="utf-8"))))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, OmegaConfBaseException) as error:
-        mark = getattr(error, "problem_mark", None)
-        line = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{origin}{line}: cannot be read as YAML: {_reason(error)}") from error
+        text = text_of(file)
+        refuse_ambiguous(text)
+        values = _container(OmegaConf.load(io.StringIO(text)))
+    except ConfigError as error:
+        raise ConfigError(f"{error} (set in {origin})") from error
+    except (OSError, *_UNREADABLE) as error:
+        raise ConfigError(f"{origin}{line_of(error)}: cannot be read as YAML: {why(error)}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{origin}: expected keys and their values, got {values!r}")
     learner = values.pop("learner", None) if keys == ("network",) else None
     return _Layer(origin, _nested(keys, values) | ({} if learner is None else {"learner": learner}))
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "problem", None) or getattr(error, "strerror", None) or str(error).partition("\n")[0]
 
 
 def _plain(origin: str | None, values: Any) -> _Layer:
@@ -255,7 +259,9 @@ def _plain(origin: str | None, values: Any) -> _Layer:
     try:
         plain = _container(OmegaConf.create(values))
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key}: {_reason(error)}") from error
+        raise ConfigError(f"{error.full_key}: {why(error)}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{origin or 'config'}: {why(error)}") from error
     picks = {group: {"name": plain[group]} for group in _GROUPS if isinstance(plain.get(group), str)}
     names = {"strategies": [plain["strategies"]]} if isinstance(plain.get("strategies"), str) else {}
     cells = {"cells": _cells(origin, plain["cells"])} if "cells" in plain else {}
@@ -348,7 +354,7 @@ def _merged(layers: Sequence[_Layer]) -> Config:
         merged = OmegaConf.merge(to_dict(Config()), *(layer.values for layer in layers))
         values = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
-        raise ConfigError(f"{error.full_key or 'config'}: {_reason(error)}") from error
+        raise ConfigError(f"{error.full_key or 'config'}: {why(error)}") from error
     with _placed(layers):
         for key, problem in misfits(values):  # what `${...}` stood for
             raise ConfigError(f"{key}: {problem}")

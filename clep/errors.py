@@ -27,6 +27,10 @@ class SettlingWarning(UserWarning):
     """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
 
 
+class InputWarning(UserWarning):
+    """Data were read in the likely way where another is possible; the message names the key that settles it."""
+
+
 class RenamedWarning(FutureWarning):
     """Something is used by its old name, which works for one version; see `clep.renames`."""
 

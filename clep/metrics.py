@@ -3,7 +3,8 @@
 `R` has shape (n, n): `R[i, j]` is the accuracy on experience `j` after training on experience `i` and all of `i`'s
 consolidation; NaN means not measured (joint training has only its last row). `learned[j]` is the accuracy on experience
 `j` right after training it, before consolidation. Every function reads row `i` (default: the
-last), counts the experiences `j <= i` as seen, and returns NaN if the metric is undefined.
+last), counts the experiences `j <= i` as seen, and returns NaN if the metric is undefined. An experience without
+samples to measure on is NaN in every row and counts nowhere.
 
 References:
     Chaudhry et al., 2018. Riemannian Walk for Incremental Learning: Understanding Forgetting and Intransigence.
@@ -34,7 +35,7 @@ def average_accuracy(R: ArrayLike, i: int = -1) -> float:
         0.75
     """
     R, i = _matrix(R, i)
-    return float(R[i, : i + 1].mean())
+    return _mean(R[i, _seen(R, i)])
 
 
 def seen_accuracy(R: ArrayLike, sizes: ArrayLike, i: int = -1) -> float:
@@ -50,8 +51,24 @@ def seen_accuracy(R: ArrayLike, sizes: ArrayLike, i: int = -1) -> float:
         0.875
     """
     R, i = _matrix(R, i)
-    weights = np.asarray(sizes, dtype=np.float64)[: i + 1]
-    return float(R[i, : i + 1] @ weights / weights.sum())
+    return pooled_accuracy(R[i], sizes, i)
+
+
+def pooled_accuracy(row: ArrayLike, sizes: ArrayLike, i: int) -> float:
+    """Accuracy on all samples of the experiences up to `i`, of one row of accuracies.
+
+    Args:
+        row: accuracy on each experience, (n,).
+        sizes: number of samples of each experience, (n,).
+        i: the last experience to count.
+
+    Example:
+        >>> pooled_accuracy([0.5, float("nan"), 1.0], sizes=[10, 0, 30], i=2)
+        0.875
+    """
+    values, weights = (np.asarray(part, dtype=np.float64)[: i + 1] for part in (row, sizes))
+    measured = weights > 0.0
+    return float(values[measured] @ weights[measured] / weights.sum()) if measured.any() else math.nan
 
 
 def learned_accuracy(R: ArrayLike, i: int = -1) -> float:
@@ -66,7 +83,7 @@ def learned_accuracy(R: ArrayLike, i: int = -1) -> float:
         0.75
     """
     R, i = _matrix(R, i)
-    return float(np.diagonal(R)[: i + 1].mean())
+    return _mean(np.diagonal(R)[_seen(R, i)])
 
 
 def forgetting_per_experience(R: ArrayLike, i: int = -1) -> Array:
@@ -100,7 +117,8 @@ def forgetting(R: ArrayLike, i: int = -1) -> float:
         >>> forgetting([[1.0, 0.0], [0.25, 1.0]])
         0.75
     """
-    return _mean(forgetting_per_experience(R, i))
+    R, i = _matrix(R, i)
+    return _mean(forgetting_per_experience(R, i)[_seen(R, i, before=True)])
 
 
 def forgetting_since_training_per_experience(R: ArrayLike, learned: ArrayLike, i: int = -1) -> Array:
@@ -137,22 +155,26 @@ def forgetting_since_training(R: ArrayLike, learned: ArrayLike, i: int = -1) -> 
         >>> forgetting_since_training([[0.75, 0.0], [0.5, 1.0]], learned=[1.0, 1.0])
         0.5
     """
-    return _mean(forgetting_since_training_per_experience(R, learned, i))
+    R, i = _matrix(R, i)
+    return _mean(forgetting_since_training_per_experience(R, learned, i)[_seen(R, i, before=True)])
 
 
-def learned_in_training(learned: ArrayLike, i: int = -1) -> float:
+def learned_in_training(learned: ArrayLike, i: int = -1, sizes: ArrayLike | None = None) -> float:
     """Mean accuracy on each experience right after training it, before consolidation, `mean_{j<=i} learned[j]`.
 
     Args:
         learned: these accuracies, (n,).
         i: the experience just trained.
+        sizes: number of test samples of each experience, (n,), to leave out those without; None if all have some.
 
     Example:
         >>> learned_in_training([1.0, 0.5])
         0.75
     """
     values = np.asarray(learned, dtype=np.float64)
-    return float(values[: range(len(values))[i] + 1].mean())
+    measured = np.full(len(values), True) if sizes is None else np.asarray(sizes) > 0
+    seen = range(len(values))[i] + 1
+    return _mean(values[:seen][measured[:seen]])
 
 
 def max_forgetting(R: ArrayLike, i: int = -1) -> float:
@@ -171,7 +193,7 @@ def max_forgetting(R: ArrayLike, i: int = -1) -> float:
     R, i = _matrix(R, i)
     if i == 0:
         return math.nan
-    return _mean(R[:i, :i].max(axis=0) - R[i, :i])
+    return _mean((R[:i, :i].max(axis=0) - R[i, :i])[_seen(R, i, before=True)])
 
 
 def backward_transfer(R: ArrayLike, i: int = -1) -> float:
@@ -206,7 +228,7 @@ def forward_transfer(R: ArrayLike, untrained: ArrayLike, i: int = -1) -> float:
     """
     R, i = _matrix(R, i)
     before = np.asarray(untrained, dtype=np.float64)
-    return _mean(np.diagonal(R, offset=1)[:i] - before[1 : i + 1])
+    return _mean((np.diagonal(R, offset=1)[:i] - before[1 : i + 1])[[j - 1 for j in _seen(R, i) if j > 0]])
 
 
 class Accuracies(Protocol):
@@ -232,7 +254,7 @@ AFTER_EACH: dict[str, Callable[[Accuracies, int], float]] = {
     metric_names.ACCURACY_SEEN: lambda a, i: seen_accuracy(a.matrix, a.sizes, i),
     metric_names.ACCURACY_AVERAGE: lambda a, i: average_accuracy(a.matrix, i),
     metric_names.ACCURACY_LEARNED: lambda a, i: learned_accuracy(a.matrix, i),
-    metric_names.ACCURACY_LEARNED_BEFORE: lambda a, i: learned_in_training(a.learned, i),
+    metric_names.ACCURACY_LEARNED_BEFORE: lambda a, i: learned_in_training(a.learned, i, a.sizes),
     metric_names.FORGETTING_AVERAGE: lambda a, i: forgetting(a.matrix, i),
     metric_names.FORGETTING_SINCE_TRAINING_AVERAGE: lambda a, i: forgetting_since_training(a.matrix, a.learned, i),
     metric_names.FORGETTING_MAX_AVERAGE: lambda a, i: max_forgetting(a.matrix, i),
@@ -313,6 +335,11 @@ def _matrix(R: ArrayLike, i: int) -> tuple[Array, int]:
     if R.ndim != 2 or R.shape[0] != R.shape[1] or len(R) == 0:
         raise ValueError(f"R: expected an accuracy matrix of shape (n, n) with n >= 1, got shape {R.shape}")
     return R, range(len(R))[i]
+
+
+def _seen(R: Array, i: int, *, before: bool = False) -> list[int]:
+    """The experiences `j <= i` (`before`: `j < i`) that row `i` measures."""
+    return [j for j in range(i if before else i + 1) if not math.isnan(R[i, j])]
 
 
 def _mean(values: Array) -> float:

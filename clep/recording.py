@@ -109,7 +109,8 @@ def experience_metrics(experience: ExperienceReport, so_far: TrainingResult) -> 
         metric_names.TIME_CONSOLIDATION: experience.seconds["consolidation"],
         metric_names.TIME_EVAL: experience.seconds["eval"],
     }
-    before, after = _seen(experience.before, experience.index, so_far.sizes), values[metric_names.ACCURACY_SEEN]
+    before = metrics.pooled_accuracy(experience.before, so_far.sizes, experience.index)
+    after = values[metric_names.ACCURACY_SEEN]
     if experience.consolidated:
         values[metric_names.CONSOLIDATION_ACCURACY_BEFORE] = before
         values[metric_names.CONSOLIDATION_ACCURACY_AFTER] = after
@@ -121,11 +122,7 @@ def experience_metrics(experience: ExperienceReport, so_far: TrainingResult) -> 
 
 def epoch_accuracies(experience: ExperienceReport, sizes: np.ndarray) -> list[float]:
     """Accuracy on all samples of the classes seen so far after each epoch of an experience."""
-    return [_seen(row, experience.index, sizes) for row in experience.epochs]
-
-
-def _seen(row: np.ndarray, i: int, sizes: np.ndarray) -> float:
-    return float(np.average(row[: i + 1], weights=sizes[: i + 1]))
+    return [metrics.pooled_accuracy(row, sizes, experience.index) for row in experience.epochs]
 
 
 def record_result(
@@ -174,7 +171,7 @@ def _result(config: Config, run: tracking.Run, stream: Stream, trained: Training
         forgetting_since_training=metrics.none_if_nan(metrics.forgetting_since_training(matrix, trained.learned)),
         forgetting=metrics.none_if_nan(metrics.forgetting(matrix)),
         backward_transfer=metrics.none_if_nan(metrics.backward_transfer(matrix)),
-        learned_in_training=metrics.none_if_nan(metrics.learned_in_training(trained.learned)),
+        learned_in_training=metrics.none_if_nan(metrics.learned_in_training(trained.learned, sizes=sizes)),
         learned_accuracy=metrics.none_if_nan(metrics.learned_accuracy(matrix)),
         accuracy_matrix=plain_matrix(matrix),
         accuracy_before_consolidation=plain_matrix(trained.before),
@@ -233,6 +230,7 @@ def _tags(config: Config, stream: Stream) -> dict[str, Any]:
         "strategies": label(config.strategies),
         "seed": config.seed,
         "class_order": ",".join(map(str, stream.class_order)),
+        "class_names": ",".join(stream.class_names[label] for label in stream.class_order if stream.class_names) or "-",
         "evaluate_on": config.stream.evaluate_on,
         "standardize": config.stream.standardize,
     }

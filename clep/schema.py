@@ -5,12 +5,11 @@ The specs hold neutral values, `configs/` holds tuned ones. Nothing here reads f
 
 import dataclasses
 import types
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
-from clep.checks import one_of, problem, unknown
+from clep.checks import one_of, problem, repeats, unknown
 from clep.datasets import names
 from clep.errors import ConfigError, within
 from clep.renames import renamed
@@ -83,7 +82,7 @@ class Config(Spec):
     strategy: dict[str, dict[str, Any]] = option({}, "parameters of each strategy, by its name")
     seed: int = option(0, "seed for everything random in a run", "[0, inf)")
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where tensors live; `auto` uses a GPU if there is one")
-    threads: int = option(1, "threads of torch in each run", "[1, inf)")
+    threads: int = option(1, "threads of torch in each run", "[1, 1024]")
     data: DataSection = option(DataSection(), "where data sets are stored")
     tracking: TrackingSection = option(TrackingSection(), "where MLflow records")
     cells: list[Any] = option(
@@ -165,8 +164,12 @@ def _misfits_of_strategies(value: Any, key: str) -> Iterator[tuple[str, str]]:
         yield key, f"expected {example} (`strategies` selects strategies), got {value!r}"
         return
     for name, part in value.items():
-        if not (isinstance(part, Mapping) or _holds_interpolation([part])):
+        if not isinstance(name, str):
+            yield key, f"expected names of strategies, got {name!r}"
+        elif not (isinstance(part, Mapping) or _holds_interpolation([part])):
             yield f"{key}.{name}", f"expected a mapping of parameters to values, got {part!r}"
+        elif isinstance(part, Mapping) and (wrong := [inner for inner in part if not isinstance(inner, str)]):
+            yield f"{key}.{name}", f"expected names of parameters, got {wrong[0]!r}"
 
 
 def _holds_interpolation(value: Any) -> bool:
@@ -251,17 +254,11 @@ def check(config: Config) -> None:
     for key, entries in lists.items():
         if not entries:
             raise ConfigError(f"{key}: expected at least one entry, got []")
-        _check_repeats(key, entries)
+        repeats(key, entries)
 
 
 def _check_set(key: str, names: Sequence[str]) -> None:
-    _check_repeats(key, names)
+    repeats(key, names)
     for name in names if len(names) > 1 else []:
         if name in ALONE:
             raise ConfigError(f"{key}: `{name}` stands alone, got {'+'.join(names)}; remove `{name}` or the others")
-
-
-def _check_repeats(key: str, entries: Sequence[Any]) -> None:
-    for entry, times in Counter(map(str, entries)).items():
-        if times > 1:
-            raise ConfigError(f"{key}: expected each entry once, got `{entry}` {times} times")

@@ -1,5 +1,6 @@
 """Class-incremental streams: a data set's classes, split into experiences that are learned one after another."""
 
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -12,8 +13,9 @@ from torch.utils.data import BatchSampler, DataLoader, RandomSampler, Sequential
 from torch.utils.data import Dataset as TorchDataset
 
 from clep import datasets
-from clep.checks import check
-from clep.errors import ConfigError
+from clep.checks import check, one_of
+from clep.datasets.checking import named
+from clep.errors import ConfigError, DataError
 from clep.randomness import generator_for
 from clep.specs.options import from_keywords, takes
 from clep.specs.stream import StreamSpec
@@ -117,6 +119,8 @@ class Stream:
         validation: the part held out of each training experience; empty unless a fraction was asked for.
         test: the test samples of each experience's classes.
         evaluate_on: which of the two `evaluation` is, `test` or `validation`.
+        class_names: name of each class, by its label; empty if classes have numbers only.
+        axes: the axes of the samples as they are stored, for messages.
 
     Example:
         >>> from clep.streams import stream
@@ -132,6 +136,8 @@ class Stream:
     validation: tuple[Experience, ...]
     test: tuple[Experience, ...]
     evaluate_on: str = "test"
+    class_names: tuple[str, ...] = ()
+    axes: str = ""
 
     @property
     def evaluation(self) -> tuple[Experience, ...]:
@@ -223,13 +229,15 @@ def stream(
         options["class_order"] = np.asarray(given).tolist()  # of any array, tensor or range
     spec = from_keywords(StreamSpec, {"name": name, **options})
     check("seed", seed, int)
-    data = datasets.load(name, root=root, download=download, path=spec.path, standardize=spec.standardize)
+    how: dict[str, Any] = {"layout": spec.layout, "scale": spec.scale, "standardize": spec.standardize}
+    data = datasets.load(name, root=root, download=download, path=spec.path, **how)
     if spec.experiences > data.classes:
         text = f"expected an integer in [1, {data.classes}], the classes of `{name}`, got {spec.experiences}"
         raise ConfigError(f"experiences: {text}")
-    order = _class_order(spec.class_order, data.classes, seed)
+    order = _class_order(spec.class_order, data, seed)
     train, test = Samples(data.x_train, data.y_train), Samples(data.x_test, data.y_test)
     kept, held_out = _split(train.y, spec.validation_fraction, generator_for(seed, "validation"))
+    _check_classes(data, kept, held_out, spec)
     choice = generator_for(seed, "samples")
     parts: dict[str, list[Experience]] = {"train": [], "validation": [], "test": []}
     for index, classes in enumerate(np.array_split(order, spec.experiences)):
@@ -243,12 +251,6 @@ def stream(
         parts["train"].append(Experience(index, labels, train.rows(rows), tuple(rows.tolist())))
         parts["validation"].append(Experience(index, labels, train.rows(validation)))
         parts["test"].append(Experience(index, labels, test.rows(tested)))
-    for part in ("train", "validation") if spec.evaluate_on == "validation" else ("train",):
-        if empty := [experience.index for experience in parts[part] if not len(experience)]:
-            raise ConfigError(
-                f"validation_fraction: {spec.validation_fraction} leaves experience {empty[0]} of `{name}` without a "
-                f"{part} sample; choose it nearer to 0.5"
-            )
     return Stream(
         name,
         tuple(order),
@@ -257,7 +259,33 @@ def stream(
         validation=tuple(parts["validation"]),
         test=tuple(parts["test"]),
         evaluate_on=spec.evaluate_on,
+        class_names=data.class_names,
+        axes=data.axes,
     )
+
+
+def _check_classes(data: datasets.Dataset, kept: Tensor, held_out: Tensor, spec: StreamSpec) -> None:
+    """Refuse a class without samples to learn from or to measure on: its accuracy would be undefined."""
+
+    def absent(y: Tensor) -> list[int]:
+        return torch.nonzero(torch.bincount(y, minlength=data.classes) == 0).flatten().tolist()
+
+    to_test = absent(data.y_test) if spec.evaluate_on == "test" else []
+    if to_test and spec.missing_test == "refuse":
+        raise DataError(
+            f"{data.sources[3]} has no sample of class {named(to_test[0], data.class_names)}; add some, or set "
+            "stream.missing_test=ignore to measure over the samples that there are."
+        )
+    parts = {"train": absent(data.y_train[kept])}
+    if spec.evaluate_on == "validation":
+        without = absent(data.y_train[held_out])
+        parts["validation"] = [] if spec.missing_test == "ignore" and len(without) < data.classes else without
+    for part, classes in parts.items():
+        if classes:
+            raise ConfigError(
+                f"validation_fraction: {spec.validation_fraction} leaves class {named(classes[0], data.class_names)} "
+                f"of `{spec.name}` without a {part} sample; choose it nearer to 0.5"
+            )
 
 
 def _some(rows: Tensor, limit: int | None) -> Tensor:
@@ -268,15 +296,29 @@ def _some(rows: Tensor, limit: int | None) -> Tensor:
     return rows[chosen.sort().values]
 
 
-def _class_order(class_order: Any, classes: int, seed: int) -> list[int]:
+def _class_order(class_order: Any, data: datasets.Dataset, seed: int) -> list[int]:
     if class_order == "fixed":
-        return list(range(classes))
+        return list(range(data.classes))
     if class_order == "shuffled":
-        return torch.randperm(classes, generator=generator_for(seed, "class order")).tolist()
-    if sorted(class_order) != list(range(classes)):
-        text = f"expected `shuffled`, `fixed` or a permutation of 0 to {classes - 1}, got {class_order}"
+        return torch.randperm(data.classes, generator=generator_for(seed, "class order")).tolist()
+    if class_order and isinstance(class_order[0], str):
+        return _labels_of(class_order, data)
+    if sorted(class_order) != list(range(data.classes)):
+        text = f"expected `shuffled`, `fixed` or a permutation of 0 to {data.classes - 1}, got {class_order}"
         raise ConfigError(f"class_order: {text}")
     return list(class_order)
+
+
+def _labels_of(class_order: Sequence[str], data: datasets.Dataset) -> list[int]:
+    """The labels of classes given by their names."""
+    if not data.class_names:
+        raise ConfigError(f"class_order: the classes of `{data.name}` have numbers only, 0 to {data.classes - 1}")
+    names = [
+        one_of("class_order", unicodedata.normalize("NFC", name), data.class_names, "class") for name in class_order
+    ]
+    if left := [name for name in data.class_names if name not in names]:
+        raise ConfigError(f"class_order: expected every class once; `{left[0]}` is missing")
+    return [data.class_names.index(name) for name in names]
 
 
 def _split(y: Tensor, fraction: float, generator: torch.Generator) -> tuple[Tensor, Tensor]:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from clep.errors import SettlingWarning
+from clep.errors import InputWarning, SettlingWarning
 
 _GRACE_SECONDS = 15.0  # for a worker to close its MLflow run after an interrupt
 
@@ -84,9 +84,9 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
     """Body of a worker process."""
     os.environ["CLEP_PROGRESS"] = "0"
     sys.stdout = sys.stderr
-    warnings.simplefilter(
-        "ignore", SettlingWarning
-    )  # each run's metrics tell; warnings from many runs at once would be a jumble
+    # Each run's metrics tell, and the parent has looked at the data; warnings from many runs would be a jumble.
+    for kind in (InputWarning, SettlingWarning):
+        warnings.simplefilter("ignore", kind)
     interrupted = False
 
     def interrupt(*_: Any) -> None:

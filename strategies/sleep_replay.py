@@ -7,6 +7,7 @@ References:
 """
 
 import math
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -19,7 +20,7 @@ from torch.utils.data import DataLoader
 
 from clep import metric_names
 from clep.equilibrium.stack import DenseStack, stack_of
-from clep.errors import ConfigError
+from clep.errors import ConfigError, InputWarning
 from clep.progress import bar as progress_bar
 from clep.sleep import (
     CompiledSimulation,
@@ -229,6 +230,14 @@ class SleepReplay(Strategy):
         batches = (images.to(strategy.device) for images, *_ in loader)
         first = next(batches)
         self.inputs = observe(stack, chain([first], batches), self.inputs if self.statistics == "seen" else None)
+        if self.inputs.low < 0.0:
+            warnings.warn(
+                f"strategy.sleep_replay: inputs go down to {self.inputs.low:.3g}, and sleep needs rates: it takes the "
+                "lowest input as silence and the highest as rate 1. Its constants suit inputs in [0, 1]; use such "
+                "inputs (stream.standardize=false), or tune it before judging it",
+                InputWarning,
+                stacklevel=2,
+            )
         return first
 
     def _log_residual(self, when: str, stack: DenseStack, x: Tensor) -> None:

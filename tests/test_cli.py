@@ -5,6 +5,7 @@ import os
 import shlex
 import subprocess
 import sys
+import warnings
 from importlib import metadata
 from types import ModuleType, SimpleNamespace
 
@@ -15,7 +16,15 @@ import yaml
 from clep import build, config, registry, schema
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.cli import COMMANDS, main, parse
-from clep.errors import ClepError, ConfigError, DataError, DivergenceError, MissingExtraError
+from clep.errors import (
+    ClepError,
+    ConfigError,
+    DataError,
+    DivergenceError,
+    InputWarning,
+    MissingExtraError,
+    SettlingWarning,
+)
 
 VALUES = {"status": "FINISHED", "accuracy": 0.745, "forgetting": None}
 OPEN = "Open the results: ui sqlite:///mlflow.db 0123"
@@ -105,6 +114,20 @@ def test_what_pipelines_and_their_processes_print_goes_to_stderr(pipelines, capf
     out, err = capfd.readouterr()
     assert json.loads(out) == VALUES
     assert {"printed", "written", "echoed"} <= {*err.split()}
+
+
+@pytest.mark.parametrize(("order", "times"), [("is", 2), ("si", 1), ("i", 1), ("s", 0)])
+def test_a_warning_about_the_data_stands_last_since_it_may_explain_the_others(order, times, pipelines, capfd):
+    def warn():  # as Python shows it; pytest keeps the warnings of a test to itself
+        for letter in order:
+            kind = InputWarning if letter == "i" else SettlingWarning
+            sys.stderr.write(warnings.formatwarning(letter, kind, "file.py", 1))
+
+    pipelines.before = warn
+    assert main(["run", "--json"]) == 0
+    lines = capfd.readouterr().err.splitlines()
+    assert lines.count("clep: warning: i") == times
+    assert lines[-1] == f"clep: warning: {'i' if times else 's'}"
 
 
 def test_stdout_is_restored_after_an_error(pipelines, capfd):

@@ -22,7 +22,7 @@ FOLDERS = {
 
 ORDER = [
     {"errors", "progress"},
-    {"checks", "randomness", "metric_names", "metrics", "statistics"},
+    {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
     {"specs", "datasets"},
     {"schema", "columns"},

@@ -164,6 +164,24 @@ def test_none_if_nan_returns_plain_floats():
     assert type(metrics.none_if_nan(np.float64(0.5))) is float
 
 
+@pytest.mark.parametrize("empty", [0, 1, 2, 3])
+def test_an_experience_without_samples_changes_no_metric(empty):
+    """The same run with one more experience, on which nothing could be measured; where it comes last, its row is that
+    of the weights after it."""
+    sizes, others = np.insert(SIZES, empty, 0), [j for j in range(4) if j != empty]
+    wide = np.full((4, 4), math.nan)
+    wide[:, others] = np.insert(R, empty, R[max(empty - 1, 0)], axis=0)  # it changes no weight
+    earlier = [0.6, -0.2] if empty < 3 else [0.6, -0.2, 0.0]  # with one more after it, the last one is earlier too
+    learned = np.diagonal(wide)
+    assert metrics.average_accuracy(wide) == close(np.mean([0.3, 0.8, 0.7]))
+    assert metrics.seen_accuracy(wide, sizes) == close(0.03 + 0.24 + 0.42)
+    assert metrics.learned_accuracy(wide) == close(np.mean([0.9, 0.6, 0.7]))
+    assert metrics.learned_in_training(learned, sizes=sizes) == close(np.mean([0.9, 0.6, 0.7]))
+    assert metrics.forgetting(wide) == metrics.forgetting_since_training(wide, learned) == close(np.mean(earlier))
+    assert not math.isnan(metrics.max_forgetting(wide))
+    assert math.isnan(metrics.average_accuracy(wide, 0)) == (empty == 0)
+
+
 def test_all_metrics_equal_those_of_avalanche_on_the_same_run():
     """The matrix is filled from Avalanche's experience accuracies, and every other metric must follow from it.
 

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader, TensorDataset
 import clep
 from clep.build import build_stream
 from clep.config import compose
-from clep.errors import ConfigError
+from clep.errors import ConfigError, DataError
 from clep.randomness import generator_for
 from clep.streams import ROW, Samples
 
@@ -31,7 +31,9 @@ def toy(tmp_path):
         for start, y in ((0, y_train), (1000, y_test))
     )
     np.savez(tmp_path / "toy.npz", x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test)
-    return lambda **options: clep.stream("npz", path=str(tmp_path / "toy.npz"), **({"experiences": 3} | options))
+    return lambda **options: clep.stream(
+        "npz", path=str(tmp_path / "toy.npz"), **({"experiences": 3, "scale": 1} | options)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -293,9 +295,45 @@ def test_impossible_options_are_refused_by_their_names(options, message):
 )
 def test_a_part_without_samples_is_refused(fraction, evaluate_on, part, toy):
     """Its accuracies would be undefined, or there would be nothing to learn."""
-    message = rf"^validation_fraction: {fraction} leaves experience 0 of `npz` without a {part} sample"
+    message = rf"^validation_fraction: {fraction} leaves class \d of `npz` without a {part} sample"
     with pytest.raises(ConfigError, match=message):
         toy(validation_fraction=fraction, evaluate_on=evaluate_on)
+
+
+@pytest.fixture
+def without(tmp_path):
+    """`without(part, label, **options)`: 4 classes of 5 training and 3 test samples; a part lacks one."""
+
+    def made(part, label, **options):
+        labels = {"train": np.repeat(np.arange(4), 5), "test": np.repeat(np.arange(4), 3)}
+        labels[part] = labels[part][labels[part] != label]
+        arrays = {f"y_{part}": y for part, y in labels.items()}
+        arrays |= {f"x_{part}": np.eye(4, dtype=np.float32)[y] for part, y in labels.items()}
+        np.savez(tmp_path / "data.npz", **arrays)
+        return clep.stream("npz", path=str(tmp_path / "data.npz"), **({"experiences": 4} | options))
+
+    return made
+
+
+@pytest.mark.parametrize(("part", "kind"), [("test", DataError), ("train", DataError)])
+def test_a_class_without_samples_is_refused_with_its_number_and_the_file(part, kind, without, tmp_path):
+    with pytest.raises(kind, match=rf"^{tmp_path}/data\.npz: `y_{part}` has no sample of class 2[,;]"):
+        without(part, 2)
+
+
+def test_a_class_without_test_samples_counts_nowhere_if_one_says_so(without):
+    """Training by hand, since what is measured is the point: every answer is class 0, the others are 3 samples each."""
+    stream = without("test", 2, missing_test="ignore", class_order=[2, 0, 1, 3])
+    assert [len(e) for e in stream.test] == [0, 3, 3, 3]
+    assert stream.chance == pytest.approx(1 / 3)
+    assert len(without("test", 2, missing_test="ignore", experiences=2, class_order="fixed").test[1]) == 3
+
+
+def test_a_class_without_held_out_samples_is_refused_only_where_they_are_measured(without):
+    """round(0.08 * 5) = 0: nothing of a class is held out."""
+    assert without("test", None, validation_fraction=0.08).evaluate_on == "test"
+    with pytest.raises(ConfigError, match=r"^validation_fraction: 0\.08 leaves class 0 of `npz` without a validation"):
+        without("test", None, validation_fraction=0.08, evaluate_on="validation", missing_test="ignore")
 
 
 def test_streams_compare_and_hash_by_identity(toy):

@@ -6,14 +6,18 @@ from pathlib import Path
 from typing import Any, get_type_hints
 
 import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from clep.cells import Axis, Cell, axis_of, read_grid
-from clep.checks import check, one_of, unknown
+from clep.checks import check, one_of, repeats, shown, unknown
 from clep.columns import Column, chosen
 from clep.config import Config, compose
+from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError, within
 
 _FIXED = ("seed", "seeds", "cells", "strategies", "tune")
+_ELSEWHERE = {"seed": "seeds", "seeds": "seeds", "cells": "cells", "tune": "clep tune"}  # a change has no effect
 
 
 @dataclass(frozen=True)
@@ -97,11 +101,13 @@ def read(path: Path, name: str) -> Claim:
         (0, 1, 2, 3, 4)
     """
     try:
-        return _claim(yaml.safe_load(path.read_text(encoding="utf-8")), name)
-    except (OSError, yaml.YAMLError) as error:
-        raise ConfigError(f"{name}: cannot be read as YAML: {error}") from error
+        text = text_of(path)
+        refuse_ambiguous(text)
+        return _claim(OmegaConf.to_container(OmegaConf.create(text)), name)
     except ConfigError as error:
         raise ConfigError(f"{name}: {error}") from error
+    except (OSError, yaml.YAMLError, OmegaConfBaseException, RecursionError, ValueError) as error:
+        raise ConfigError(f"{name}{line_of(error)}: cannot be read as YAML: {why(error)}") from error
 
 
 def _claim(values: Any, name: str) -> Claim:
@@ -110,9 +116,12 @@ def _claim(values: Any, name: str) -> Claim:
         raise ConfigError("expected a claim with `claim`, `config`, `seeds` and `cells` or `grid`")
     kinds = get_type_hints(Claim) | {"cells": Any, "grid": Any, "columns": list[str], "compare": Any}
     given = _checked(values, {key: kind for key, kind in kinds.items() if key not in ("name", "given")})
+    if given.get("seeds") == ():
+        raise ConfigError("seeds: expected at least one entry, got []")
     grid, combinations = read_grid(given.pop("grid", None))
     if not isinstance(cells := given.pop("cells", {}), Mapping):
-        raise ConfigError(f"cells: expected labels with the changes of their cells, got {cells!r}")
+        raise ConfigError(f"cells: expected labels with the changes of their cells, got {shown(cells)}")
+    repeats("cells", [str(label) for label in cells])
     written = [_cell(str(label), cell or {}) for label, cell in cells.items()]
     claim = Claim(
         name=Path(name).stem,
@@ -123,18 +132,43 @@ def _claim(values: Any, name: str) -> Claim:
         compare=_pairs(given.pop("compare", [])),
         **{key: value for key, value in given.items() if value != ()},
     )
-    for cell in claim.cells:
-        if not set(cell.seeds) <= set(claim.seeds):
-            text = f"expected some of the claim's seeds, got {list(cell.seeds)}"
-            raise ConfigError(f"cells.{cell.label}.seeds: {text}")
+    _check_values(claim)
     for pair in claim.compare:
         _check_pair(pair, claim)
     return claim
 
 
+def _check_values(claim: Claim) -> None:
+    """Refuse what would show only in the table, after all training, or would have no effect."""
+    check("seeds", list(claim.seeds), list[int], "[0, inf)")
+    repeats("seeds", claim.seeds)
+    repeats("cells", [cell.label for cell in claim.cells])
+    repeats("columns", [column.name for column in claim.columns])
+    repeats("compare", claim.compare)
+    _check_changes("set", claim.set)
+    _check_changes("small", claim.small)
+    for cell in claim.cells:
+        with within(f"cells.{cell.label}"):
+            repeats("seeds", cell.seeds)
+            if not set(cell.seeds) <= set(claim.seeds):
+                raise ConfigError(f"seeds: expected some of the claim's seeds, got {list(cell.seeds)}")
+            for key in ("published", "at_least"):
+                check(key, getattr(cell, key), float | None, "[0, 1]")
+            _check_changes("set", cell.set)
+
+
+def _check_changes(key: str, changes: Sequence[str]) -> None:
+    for change in changes:
+        name, equals, _ = change.partition("=")
+        if not equals:
+            raise ConfigError(f"{key}: expected key=value, got `{change}`")
+        if home := _ELSEWHERE.get(name.partition(".")[0]):
+            raise ConfigError(f"{key}: `{change}` would change nothing in a claim; use `{home}`")
+
+
 def _cell(label: str, values: Any) -> Cell:
     if not isinstance(values, Mapping):
-        raise ConfigError(f"cells.{label}: expected keys and their values, as in {{set: [...]}}, got {values!r}")
+        raise ConfigError(f"cells.{label}: expected keys and their values, as in {{set: [...]}}, got {shown(values)}")
     kinds = {key: kind for key, kind in get_type_hints(Cell).items() if key not in ("label", "at")}
     with within(f"cells.{label}"):
         return Cell(label, **_checked(values, kinds))
@@ -168,6 +202,8 @@ def _check_pair(pair: tuple[str, str], claim: Claim) -> None:
         )
     labels = [cell.label for cell in claim.cells]
     alternatives = [label for axis in claim.grid for label in axis.points]
+    if pair[0] == pair[1]:
+        raise ConfigError(f"compare: expected two different cells, got `{pair[0]}` twice")
     for label in pair if axis_of(claim.grid, pair) is None else ():
         if label not in labels:
             raise ConfigError(f"compare: {unknown(label, alternatives or labels, 'cell')}")

@@ -1,13 +1,38 @@
-"""From the arrays of a file to the tensors of a data set."""
+"""From the arrays of files to the tensors of a data set."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clep.errors import DataError
+from clep.datasets.checking import check_parts, checked_labels, checked_samples
+from clep.datasets.layout import channels_first
+from clep.datasets.scaling import divisor
+
+Four = tuple[str, str, str, str]
+"""One text for each of x_train, y_train, x_test, y_test."""
+
+
+@dataclass(frozen=True, eq=False)
+class Raw:
+    """What a reader found in files, before any check.
+
+    Attributes:
+        name: name of the data set.
+        arrays: x_train, y_train, x_test, y_test: samples (N, features), (N, H, W) or (N, C, H, W), and labels (N,).
+        sources: where each of the four comes from, for messages.
+        fix: how to repair them, for messages.
+        layout: `channels_first` if the format says so; `auto` if it says nothing.
+        class_names: name of each class, in the order of the labels; empty if classes have numbers only.
+    """
+
+    name: str
+    arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
+    sources: Four
+    fix: str
+    layout: str = "auto"
+    class_names: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -15,11 +40,14 @@ class Dataset:
     """The samples of a data set, to learn from and to test on.
 
     Attributes:
-        x_train: (N, C, H, W) or (N, features), float32, in [0, 1] unless the file stores other floats or the data
-            are standardized.
-        y_train: (N,), int64.
-        x_test, y_test: the same, to test on.
+        x_train: (N, C, H, W) or (N, features), float32, about [0, 1] unless you say otherwise, with `scale` or
+            `standardize`.
+        y_train: (N,), int64; every class up to the largest label has samples.
+        x_test, y_test: the same, to test on; a class may have no samples.
         name: its name.
+        class_names: name of each class, in the order of the labels; empty if classes have numbers only.
+        sources: where the four come from, for messages.
+        axes: the axes of the stored samples, for messages.
     """
 
     x_train: Tensor
@@ -27,6 +55,9 @@ class Dataset:
     x_test: Tensor
     y_test: Tensor
     name: str
+    class_names: tuple[str, ...] = ()
+    sources: Four = ("x_train", "y_train", "x_test", "y_test")
+    axes: str = ""
 
     @property
     def classes(self) -> int:
@@ -34,30 +65,31 @@ class Dataset:
         return int(max(self.y_train.max(), self.y_test.max())) + 1
 
 
-def dataset_of(name: str, arrays: Sequence[np.ndarray], sources: Sequence[str], fix: str) -> Dataset:
-    """Make a data set of the arrays x_train, y_train, x_test, y_test.
-
-    Args:
-        name: its name.
-        arrays: samples (N, features), (N, H, W) or (N, C, H, W), and integer labels (N,). Unsigned integers are divided
-            by the largest value of their type; floats stay as they are.
-        sources: where each of the four comes from, for messages.
-        fix: how to repair it, for messages.
+def dataset_of(raw: Raw, *, layout: str = "auto", scale: float | None = None, standardize: bool = False) -> Dataset:
+    """Check the arrays of a reader and make a data set of them; see `clep.datasets.loading.load`.
 
     Raises:
-        DataError: if a part is empty, or its samples and labels, or the two parts, do not fit together.
+        ConfigError: if the order of the axes or the range of the samples is unclear; names the key that settles it.
+        DataError: if a part is empty, has values that are no samples or labels, or does not fit the others.
     """
-    for x, y, x_source, y_source in zip(arrays[::2], arrays[1::2], sources[::2], sources[1::2], strict=True):
-        if x.size == 0:
-            raise DataError(f"{x_source}: empty, its shape is {x.shape}. {fix}")
-        if len(x) != len(y):
-            raise DataError(f"{y_source}: {len(y)} labels, but {len(x)} samples in {x_source}. {fix}")
-    if arrays[0].shape[1:] != arrays[2].shape[1:]:
-        shapes = f"samples of shape {arrays[2].shape[1:]}, but {arrays[0].shape[1:]} in {sources[0]}"
-        raise DataError(f"{sources[2]}: {shapes}. {fix}")
-    x_train, x_test = (_scaled(x if x.ndim != 3 else x[:, None]) for x in arrays[::2])
-    y_train, y_test = (torch.from_numpy(y.astype(np.int64)) for y in arrays[1::2])
-    return Dataset(x_train, y_train, x_test, y_test, name)
+    (x_train, y_train, x_test, y_test), sources = raw.arrays, raw.sources
+    x_train, x_test = (checked_samples(x, sources[i], raw.fix) for i, x in ((0, x_train), (2, x_test)))
+    y_train, y_test = (checked_labels(y, sources[i], raw.fix) for i, y in ((1, y_train), (3, y_test)))
+    check_parts((x_train, y_train, x_test, y_test), sources, raw.fix, raw.class_names)
+    by = divisor(x_train, x_test, (sources[0], sources[2]), scale, standardize=standardize)
+    order = channels_first(x_train.shape, sources[0], layout, raw.layout)
+    x_train, x_test = (x if order.axes is None else x.transpose(order.axes) for x in (x_train, x_test))
+    dataset = Dataset(
+        x_train=_divided(x_train, by),
+        y_train=torch.from_numpy(y_train),
+        x_test=_divided(x_test, by),
+        y_test=torch.from_numpy(y_test),
+        name=raw.name,
+        class_names=raw.class_names,
+        sources=sources,
+        axes=f"{sources[0]} has the axes {order.words}",
+    )
+    return standardized(dataset) if standardize else dataset
 
 
 def standardized(dataset: Dataset) -> Dataset:
@@ -69,7 +101,8 @@ def standardized(dataset: Dataset) -> Dataset:
     return replace(dataset, x_train=(x - mean) / std, x_test=(dataset.x_test - mean) / std)
 
 
-def _scaled(x: np.ndarray) -> Tensor:
-    """Float32; unsigned integers are divided by the largest value of their type, floats stay as they are."""
-    scaled = torch.from_numpy(np.array(x, dtype=np.float32, order="C"))
-    return scaled.div_(float(np.iinfo(x.dtype).max)) if x.dtype.kind == "u" else scaled
+def _divided(x: np.ndarray, by: float) -> Tensor:
+    """(N, features) or (N, C, H, W), float32; grey images (N, H, W) get their channel."""
+    x = x[:, None] if x.ndim == 3 else x
+    tensor = torch.from_numpy(np.array(x, dtype=np.float32, order="C"))
+    return tensor if by == 1 else tensor.div_(by)

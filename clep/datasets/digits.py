@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from clep.datasets.arrays import Dataset, dataset_of
+from clep.datasets.arrays import Raw
 
 
-def digits(root: Path, download: bool) -> Dataset:
+def digits(root: Path, download: bool) -> Raw:
     """1 797 digits of 8x8 (scikit-learn, no download); sorted by writer, hence a fixed stratified 80/20 split."""
     from sklearn.datasets import load_digits  # scikit-learn takes seconds to import
     from sklearn.model_selection import train_test_split
@@ -13,4 +13,4 @@ def digits(root: Path, download: bool) -> Dataset:
     bunch = load_digits()
     images, labels = bunch.images[:, None] / 16, bunch.target  # (N, 1, 8, 8), 17 grey levels
     x_train, x_test, y_train, y_test = train_test_split(images, labels, test_size=0.2, stratify=labels, random_state=0)
-    return dataset_of("digits", (x_train, y_train, x_test, y_test), ["digits"] * 4, "")
+    return Raw("digits", (x_train, y_train, x_test, y_test), ("digits",) * 4, "", "channels_first")

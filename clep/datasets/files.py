@@ -1,14 +1,54 @@
-"""Files of published data sets: found under the data folder, or downloaded into it."""
+"""Files: what a path is, and the files of published data sets, found under the data folder or downloaded into it."""
 
 import gzip
-import zlib
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from clep.errors import DataError
+from clep.errors import ConfigError, DataError
 
 AGAIN = "Delete it and download it again."
 ALL_AGAIN = "Delete these files and download them again."
+
+
+def user_path(path: str | Path, key: str) -> Path:
+    """A path that the user typed, with `~` resolved.
+
+    Raises:
+        ConfigError: naming the key, if there is no such home folder.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ConfigError(f"{key}: `{path}`: {error}; write the whole path") from error
+
+
+def kind_of(path: Path) -> str:
+    """`file`, `folder`, or what else a path is, in words; empty if there is nothing. Opens nothing: a pipe would wait.
+
+    Raises:
+        DataError: if one cannot even look.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    except (OSError, ValueError) as error:  # no permission, a loop of links, a name too long or with a null byte
+        raise DataError(f"{path}: cannot be looked at ({error}); correct the path.") from error
+    kinds = {stat.S_IFREG: "file", stat.S_IFDIR: "folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket"}
+    return kinds.get(stat.S_IFMT(mode), "a device")
+
+
+def regular(path: Path, fix: str) -> Path:
+    """The path, if it is a file.
+
+    Raises:
+        DataError: if there is nothing, or something that is no file.
+    """
+    kind = kind_of(path)
+    if kind != "file":
+        raise DataError(f"{path}: {f'is {kind}, not a file' if kind else 'there is no such file'}; {fix}")
+    return path
 
 
 def found(folder: Path, names: Sequence[str], root: Path, download: bool, class_name: str, note: str) -> list[Path]:
@@ -29,7 +69,7 @@ def found(folder: Path, names: Sequence[str], root: Path, download: bool, class_
     def look() -> dict[str, Path]:
         # If both forms exist, take the plain file, like torchvision.
         candidates = [(name, folder / f"{name}{end}") for end in (".gz", "") for name in names]
-        return {name: file for name, file in candidates if file.is_file()}
+        return {name: file for name, file in candidates if kind_of(file)}
 
     files, reason = look(), "downloads are switched off"
     if len(files) < len(names) and download:
@@ -47,7 +87,7 @@ def found(folder: Path, names: Sequence[str], root: Path, download: bool, class_
             f"{class_name} is {what} in the data folder {root}, and {reason}. Put these {len(names)} files into "
             f"{folder}, {note}: {', '.join(names)}. Or use `digits`, which needs no download."
         )
-    return [files[name] for name in names]
+    return [regular(files[name], AGAIN) for name in names]
 
 
 def read_bytes(path: Path) -> bytes:
@@ -58,5 +98,11 @@ def read_bytes(path: Path) -> bytes:
     """
     try:
         return gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path}: cannot be read ({error}). {AGAIN}") from error
+    except Exception as error:  # a damaged gz file can raise anything, one that lies fills the memory
+        raise DataError(f"{path}: cannot be read ({reason(error)}). {AGAIN}") from error
+
+
+def reason(error: BaseException) -> str:
+    """Why something failed, on one line, without addresses of objects."""
+    text = " ".join(str(error).split())
+    return text if text and " at 0x" not in text else type(error).__name__

@@ -5,32 +5,34 @@ from pathlib import Path
 
 import numpy as np
 
-from clep.datasets.arrays import Dataset, dataset_of
+from clep.datasets.arrays import Raw
 from clep.datasets.files import AGAIN, ALL_AGAIN, found, read_bytes
 from clep.errors import DataError
 
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
-def mnist(root: Path, download: bool) -> Dataset:
+def mnist(root: Path, download: bool) -> Raw:
     """MNIST: 70 000 handwritten digits of 28x28, 10 classes (12 MB)."""
     return _dataset("mnist", "MNIST", root, download)
 
 
-def fashion_mnist(root: Path, download: bool) -> Dataset:
+def fashion_mnist(root: Path, download: bool) -> Raw:
     """FashionMNIST: 70 000 pictures of clothes of 28x28, 10 classes (31 MB)."""
     return _dataset("fashion_mnist", "FashionMNIST", root, download)
 
 
-def kmnist(root: Path, download: bool) -> Dataset:
+def kmnist(root: Path, download: bool) -> Raw:
     """KMNIST: 70 000 handwritten Japanese characters of 28x28, 10 classes (21 MB)."""
     return _dataset("kmnist", "KMNIST", root, download)
 
 
-def _dataset(name: str, class_name: str, root: Path, download: bool) -> Dataset:
+def _dataset(name: str, class_name: str, root: Path, download: bool) -> Raw:
     files = found(root / class_name / "raw", IDX_FILES, root, download, class_name, "`.gz` is fine")
     arrays = [read_idx(file, dimensions) for file, dimensions in zip(files, (3, 1, 3, 1), strict=True)]
-    return dataset_of(name, arrays, [str(file) for file in files], ALL_AGAIN)
+    x_train, y_train, x_test, y_test = arrays
+    a, b, c, d = map(str, files)
+    return Raw(name, (x_train, y_train, x_test, y_test), (a, b, c, d), ALL_AGAIN)
 
 
 def read_idx(path: Path, dimensions: int) -> np.ndarray:

@@ -6,7 +6,9 @@ from pathlib import Path
 import platformdirs
 
 from clep.datasets import names
-from clep.datasets.arrays import Dataset, standardized
+from clep.datasets.arrays import Dataset, dataset_of
+from clep.datasets.files import user_path
+from clep.errors import DataError
 
 __all__ = ["Dataset", "default_root", "load"]
 
@@ -17,6 +19,8 @@ def load(
     root: str | Path | None = None,
     download: bool = True,
     path: str | Path | None = None,
+    layout: str = "auto",
+    scale: float | None = None,
     standardize: bool = False,
 ) -> Dataset:
     """Load a data set by name.
@@ -27,6 +31,9 @@ def load(
             it.
         download: whether files missing from `root` may be downloaded.
         path: the file of the data set `npz`, or the folder of `folder`.
+        layout: `channels_first`, `channels_last`, or `auto` to tell by the shape of the images.
+        scale: the number by which samples are divided, 1 to take them as they are; None to tell by their type and
+            range.
         standardize: subtract the mean of `x_train` and divide by its standard deviation: one pair per channel for
             images, one pair altogether for vectors. This looks ahead: the statistics include classes that are learned
             later.
@@ -35,8 +42,9 @@ def load(
         Samples (N, C, H, W) or (N, features), and labels (N,), to learn from and to test on.
 
     Raises:
-        ConfigError: if the name is unknown, a path is missing, or a path would be ignored.
-        DataError: if a file is missing, damaged or of the wrong shape.
+        ConfigError: if the name is unknown, a path is missing, a path would be ignored, or the layout or the scale is
+            unclear.
+        DataError: if a file is missing, damaged or of the wrong shape, or holds labels that number no classes.
 
     Example:
         >>> data = load("digits")
@@ -46,11 +54,14 @@ def load(
     names.check(name, path)
     module, _, function = names.DATASETS[name].loader.partition(":")
     loader = getattr(import_module(module), function)
-    if path is None:
-        dataset = loader(default_root() if root is None else Path(root).expanduser(), download)
-    else:
-        dataset = loader(Path(path).expanduser())
-    return standardized(dataset) if standardize else dataset
+    try:
+        if path is None:
+            raw = loader(default_root() if root is None else user_path(root, "root"), download)
+        else:
+            raw = loader(user_path(path, "path"))
+        return dataset_of(raw, layout=layout, scale=scale, standardize=standardize)
+    except MemoryError as error:
+        raise DataError(f"{path or name}: does not fit into memory; use fewer or smaller samples.") from error
 
 
 def default_root() -> Path:

@@ -17,6 +17,9 @@ class Statistics:
         mean: mean input of the lowest layer, float32; an image (C, H, W) if the inputs are images, otherwise (n_0,).
         count: number of samples behind the mean.
         maxima: of each layer, the largest pre-activation of any unit on any sample.
+        low, high: if inputs are negative, the smallest and the largest of the first batch. All statistics are then of
+            the rates `(input - low) / (high - low)`, since a neuron cannot fire less than never; 0 and 1 otherwise,
+            and the inputs are the rates.
 
     Example:
         >>> import torch
@@ -27,11 +30,13 @@ class Statistics:
     mean: Tensor
     count: int
     maxima: list[float]
+    low: float = 0.0
+    high: float = 1.0
 
     @property
     def nbytes(self) -> int:
         """Their size in bytes."""
-        return self.mean.nbytes + 8 * (1 + len(self.maxima))
+        return self.mean.nbytes + 8 * (1 + len(self.maxima) + (2 if self.low < 0.0 else 0))
 
 
 @torch.no_grad()
@@ -53,16 +58,22 @@ def observe(stack: DenseStack, batches: Iterable[Tensor], before: Statistics | N
         (tensor([0.2500, 0.2500, 0.2500]), 8)
     """
     maxima = [0.0] * len(stack) if before is None else before.maxima
+    low, high = (0.0, 1.0) if before is None else (before.low, before.high)
     total, count = torch.zeros(()), 0
     for x in batches:
-        below = stack.presynaptic(x)
-        total = total + _as_pictures(below[0], x).sum(0, dtype=torch.float64).cpu()
+        below = list(stack.presynaptic(x))
+        pictures = _as_pictures(below[0], x)
+        if before is None and count == 0 and float(pictures.min()) < 0.0:
+            low, high = float(pictures.min()), float(pictures.max())
+        if low < 0.0:
+            pictures, below[0] = ((part - low) / max(high - low, 1e-12) for part in (pictures, below[0]))
+        total = total + pictures.sum(0, dtype=torch.float64).cpu()
         count += len(x)
         largest = [float((state @ weight.T).max()) for state, weight in zip(below, stack.weights, strict=True)]
         maxima = [max(pair) for pair in zip(maxima, largest, strict=True)]
     if before is not None:
         total, count = before.mean.double() * before.count + total, before.count + count
-    return Statistics((total / count).float(), count, maxima)
+    return Statistics((total / count).float(), count, maxima, low, high)
 
 
 def _as_pictures(activity: Tensor, x: Tensor) -> Tensor:

@@ -1,6 +1,7 @@
 """Claims: what their files may say, and what a table says about the numbers."""
 
 import math
+import os
 
 import pytest
 
@@ -68,7 +69,7 @@ def test_a_claim_is_read_with_its_cells_and_comparisons(tmp_path):
             r"^restore\.yaml: cells\.sleep\.publishd: unknown key `publishd`; did you mean `published`",
         ),
         ("[[sleep, naive]]", "[[sleep, naif]]", r"restore\.yaml: compare: unknown cell `naif`; did you mean `naive`"),
-        ("cells:", "cells: [", r"restore\.yaml: cannot be read as YAML"),
+        ("cells:", "cells: [", r"restore\.yaml, line \d+: cannot be read as YAML"),
         ("[[sleep, naive]]", "[[sleep, naive, sleep]]", r"restore\.yaml: compare: expected pairs of cells"),
         ("seeds: [0, 1, 2]", "seeds: 3", r"restore\.yaml: seeds: expected a list of integers, got 3"),
         ("{set: [strategies=naive]}", "{set: strategies=naive}", r"cells\.naive\.set: expected a list of strings"),
@@ -86,6 +87,53 @@ def test_a_claim_is_read_with_its_cells_and_comparisons(tmp_path):
 def test_a_file_that_is_no_claim_is_refused_with_what_is_wrong(old, new, message, tmp_path):
     with pytest.raises(ConfigError, match=message):
         claim(tmp_path, TEXT.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("seeds: [0, 1, 2]", "seeds: [0, 0]", r"yaml: seeds: expected each entry once, got `0` 2 times"),
+        ("seeds: [0, 1, 2]", "seeds: []", r"yaml: seeds: expected at least one entry"),
+        ("seeds: [0, 1, 2]", "seeds: [0, -1]", r"yaml: seeds: expected a list of integers of at least 0"),
+        (
+            "seeds: [0, 1, 2]",
+            "seeds: [0, 010]",
+            r"yaml: seeds\[1\]: YAML reads `010` as the number 8; write 8, or '010'",
+        ),
+        ("cells:", "cells:\n  sleep: {}", r"yaml, line 10: cannot be read as YAML: found duplicate key sleep$"),
+        (
+            "cells:",
+            "cells:\n  1: {}\n  '1': {}",
+            r"yaml: cannot be read as YAML: Conflicting integer and string keys: 1",
+        ),
+        ("published: 0.5", "published: 50", r"yaml: cells\.sleep\.published: expected a number in \[0, 1\] or null"),
+        ("published: 0.5", "published: .inf", r"yaml: cells\.sleep\.published: expected a number or null, finite"),
+        ("note: not run", "seeds: [1, 1]", r"yaml: cells\.kmnist\.seeds: expected each entry once"),
+        ("[strategies=naive]", "[seed=3]", r"yaml: cells\.naive\.set: `seed=3` would change nothing .* use `seeds`"),
+        ("[strategies=naive]", "[naive]", r"yaml: cells\.naive\.set: expected key=value, got `naive`"),
+        ("[[sleep, naive]]", "[[sleep, sleep]]", r"yaml: compare: expected two different cells, got `sleep` twice"),
+        ("[[sleep, naive]]", "[[sleep, naive], [sleep, naive]]", r"yaml: compare: expected each entry once"),
+        ("seeds:", "small: ['seeds=[1]']\nseeds:", r"yaml: small: `seeds=\[1\]` would change nothing"),
+        ("cells:", "cells: " + "[" * 5000, r"yaml.*: cannot be read as YAML"),
+    ],
+)
+def test_what_would_show_only_in_the_table_is_refused_before_any_training(old, new, message, tmp_path):
+    assert old in TEXT
+    with pytest.raises(ConfigError, match=message):
+        claim(tmp_path, TEXT.replace(old, new))
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", b"claim: \x00"])
+def test_a_claim_that_is_no_text_is_refused(content, tmp_path):
+    (tmp_path / "mine.yaml").write_bytes(content)
+    with pytest.raises(ConfigError, match=r"^mine\.yaml.*: cannot be read as YAML"):
+        claims.read(tmp_path / "mine.yaml", "mine.yaml")
+
+
+def test_a_claim_in_a_pipe_is_refused_at_once(tmp_path):
+    os.mkfifo(tmp_path / "mine.yaml")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: is no file"):
+        claims.read(tmp_path / "mine.yaml", "mine.yaml")
 
 
 def test_differences_are_paired_by_seed_with_the_t_interval_of_the_textbook(tmp_path):

@@ -1,6 +1,7 @@
 """The folder stream: the same pictures and labels as torchvision's reader, from folders and from zips."""
 
 import io
+import os
 import re
 import shutil
 import zipfile
@@ -10,12 +11,15 @@ import numpy as np
 import pytest
 import torch
 import torchvision
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
 import clep
 from clep import progress
 from clep.datasets import load
-from clep.errors import DataError
+from clep.datasets.image_folder import natural
+from clep.errors import ConfigError, DataError
 from tests.datasets.writers import same
 
 CLASSES = ["apple", "Berry", "cherry 2"]  # sorted by name: capitals first
@@ -132,13 +136,21 @@ def test_reading_shows_its_progress_after_two_seconds(tmp_path, monkeypatch):
             r"train.*/apple/05\.png: 6 x 5 pixels in colours, but 6",
         ),
         ("test/apple/01.png", encoded(picture(0, (4, 6))), r"4 pixels in grey levels, but 6 x 4 pixels in colours in "),
-        ("train/apple/05.png", b"no image", r"train.*/apple/05\.png: cannot be read \(cannot identify"),
+        (
+            "train/apple/05.png",
+            b"no image",
+            r"train.*/apple/05\.png: neither a PNG nor a JPEG image: it begins with b'no",
+        ),
         ("train/apple/05.png", encoded(picture(0))[:-30], r"train.*/apple/05\.png: cannot be read"),
         ("train/apple/05.png", encoded(picture(0), mode="RGBA"), r"apple/05\.png: pixels of type RGBA; save"),
         ("train/apple/notes.txt", b"", r"train.*/apple/notes\.txt: expected CLASS/IMAGE, a \.png, \.jpg, \.jpeg file"),
         ("train/00.png", encoded(picture(0)), r"train.*/00\.png: expected CLASS/IMAGE"),
         ("train/apple/green/00.png", encoded(picture(0)), r"train.*/apple/green/00\.png: expected CLASS/IMAGE"),
-        ("test/date/00.png", encoded(picture(0)), r"no image of class `date` .*classes are: Berry, apple, cherry 2\."),
+        (
+            "test/date/00.png",
+            encoded(picture(0)),
+            r"no image of class `date` .*Valid classes: Berry, apple, cherry 2\.",
+        ),
         ("train/date/", None, r"train.*/date: no image in this class"),
     ],
 )
@@ -176,3 +188,110 @@ def test_a_flipped_byte_in_a_zip_is_noticed(tmp_path):
     damaged[member.header_offset + 30 + len(member.filename) + 20] ^= 255
     archive.write_bytes(damaged)
     assert re.search(r"train\.zip/apple/01\.png: cannot be read", refusal(tmp_path))
+
+
+def renamed(root, names):
+    for part in ("train", "test"):
+        for old, new in zip(CLASSES, names, strict=True):
+            (root / part / old).rename(root / part / new)
+    return root
+
+
+def test_numbered_classes_are_in_the_order_of_their_numbers(tmp_path):
+    """By text, `class 10` would be label 1 and `class 2` label 2."""
+    renamed(write(tmp_path), ["class 2", "class 1", "class 10"])
+    dataset = load("folder", path=tmp_path)
+    assert dataset.class_names == ("class 1", "class 2", "class 10")
+    assert np.array_equal(dataset.x_train[0] * 255, picture(310).transpose(2, 0, 1))  # "Berry", now `class 1`
+    assert np.array_equal(dataset.x_train[8] * 255, picture(322).transpose(2, 0, 1))
+
+
+@given(st.lists(st.integers(0, 10**30), unique=True, min_size=1), st.sampled_from(["", "x", "x-"]))
+def test_natural_order_is_that_of_the_numbers_whatever_their_length(numbers, prefix):
+    assert sorted((f"{prefix}{n}" for n in numbers), key=natural) == [f"{prefix}{n}" for n in sorted(numbers)]
+
+
+def test_classes_can_be_ordered_by_their_names(tmp_path):
+    path = str(write(tmp_path))
+    stream = clep.stream("folder", path=path, experiences=3, class_order=["cherry 2", "Berry", "apple"])
+    assert stream.class_names == ("Berry", "apple", "cherry 2")
+    assert stream.class_order == (2, 0, 1)
+    for wrong, message in (
+        (["cherry 2", "Bery", "apple"], r"^class_order: unknown class `Bery`; did you mean `Berry`\?"),
+        (["cherry 2", "Berry"], r"^class_order: expected every class once; `apple` is missing"),
+        (["cherry 2", "cherry 2", "apple"], r"^class_order: expected each entry once"),
+        (["cherry 2", 1], r"^class_order: expected names of classes, got 1"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            clep.stream("folder", path=path, experiences=1, class_order=wrong)
+    with pytest.raises(ConfigError, match=r"^class_order: the classes of `digits` have numbers only, 0 to 9"):
+        clep.stream("digits", class_order=["one", "two"])
+
+
+def test_an_accent_written_in_two_ways_is_one_class(tmp_path):
+    """A Mac writes é as e and an accent."""
+    renamed(write(tmp_path), ["caf\u00e9", "th\u00e9", "x"])
+    (tmp_path / "test" / "th\u00e9").rename(tmp_path / "test" / "the\u0301")
+    dataset = load("folder", path=tmp_path)
+    assert dataset.class_names == ("caf\u00e9", "th\u00e9", "x")
+    assert dataset.y_test.tolist() == [0, 0, 1, 1, 2, 2]
+    stream = clep.stream("folder", path=str(tmp_path), experiences=1, class_order=["the\u0301", "x", "caf\u00e9"])
+    assert stream.class_order == (1, 2, 0)
+
+
+def test_a_zip_of_the_whole_part_is_read_like_a_zip_of_what_is_in_it(tmp_path):
+    expected = load("folder", path=write(tmp_path / "a"))
+    write(tmp_path / "b")
+    for part in ("train", "test"):
+        shutil.make_archive(str(tmp_path / "b" / part), "zip", tmp_path / "b", part)
+        shutil.rmtree(tmp_path / "b" / part)
+    assert same(expected, load("folder", path=tmp_path / "b"))
+
+
+@pytest.mark.parametrize("mode", ["P", "L", "RGB"])
+def test_a_picture_with_transparent_pixels_is_refused_and_one_without_is_read(tmp_path, mode):
+    """Its colours say nothing where it is transparent: a palette may be all black, the picture in its transparency."""
+    levels = np.repeat(np.array([[0, 1, 1, 0]], np.uint8), 4, 0)
+    image = Image.fromarray(levels if mode != "RGB" else np.stack([levels] * 3, 2), mode)
+    if mode == "P":
+        image.putpalette([0] * 768)
+    clear, opaque = ((0, 1), (9, 9))  # a level in the picture, and one that is not
+    for key, refused in ((clear, True), (opaque, False)):
+        root = write(tmp_path / str(refused), shape=(4, 4) if mode == "L" else (4, 4, 3))
+        transparency = tuple(key[:1] * 3) if mode == "RGB" else key[0]
+        image.save(root / "train" / "apple" / "00.png", transparency=transparency)
+        if refused:
+            assert re.search(r"apple/00\.png: some pixels are transparent; save it without", refusal(root))
+        else:
+            assert load("folder", path=root).class_names == ("Berry", "apple", "cherry 2")
+
+
+@pytest.mark.parametrize("content", [b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 4 4\n", b"<html>404</html>", b""])
+def test_a_file_that_is_no_image_is_named_by_what_it_holds_and_given_to_no_other_program(
+    tmp_path, monkeypatch, content
+):
+    """Pillow calls Ghostscript for EPS, whatever the file is called."""
+    monkeypatch.setattr("subprocess.Popen", lambda *args, **options: pytest.fail(f"{args} was started"))
+    (write(tmp_path) / "train" / "apple" / "00.png").write_bytes(content)
+    message = refusal(tmp_path)
+    assert "apple/00.png: neither a PNG nor a JPEG image: it " in message
+    assert "0x" not in message
+    assert str(content[:10])[2:-1] in message
+
+
+@pytest.mark.parametrize("where", ["train/apple/00.png", "test.zip"])
+def test_a_pipe_is_refused_at_once(tmp_path, where):
+    write(tmp_path)
+    if where == "test.zip":
+        shutil.rmtree(tmp_path / "test")
+    else:
+        (tmp_path / where).unlink()
+    os.mkfifo(tmp_path / where)
+    assert refusal(tmp_path).startswith(f"{tmp_path / where}: is a named pipe, not a file; ")
+
+
+def test_a_folder_that_contains_itself_by_a_link_is_refused_by_name(tmp_path):
+    write(tmp_path)
+    for i in range(12):  # followed without end, these would be 12 to the power of 40 folders
+        (tmp_path / "train" / "apple" / f"loop {i}").symlink_to(tmp_path / "train")
+    assert re.search(r"train/apple/loop \d+/.*: expected CLASS/IMAGE", refusal(tmp_path))

@@ -42,7 +42,7 @@ def python2_pickle(data: np.ndarray, labels: list[int]) -> bytes:
 
 
 def write_cifar(root: Path) -> Path:
-    """Batch b (test: 6) has two images, of labels b and 0; all pixels are b, only one pixel of each plane is marked."""
+    """Batch b has two images, of labels b and 0 (the test batch: 5 and 0); one pixel of each plane is marked."""
     folder = root / "cifar-10-batches-py"
     folder.mkdir(parents=True)
     for number, name in enumerate(CIFAR10_FILES, start=1):
@@ -50,7 +50,7 @@ def write_cifar(root: Path) -> Path:
         data[0, 2 * 32 + 7] = 255  # the red plane comes first, each plane row by row: row 2, column 7
         data[0, 1024 + 3 * 32 + 1] = 200  # green: row 3, column 1
         data[0, 2048 + 31 * 32 + 30] = 100  # blue: row 31, column 30
-        (folder / name).write_bytes(python2_pickle(data, [number, 0]))
+        (folder / name).write_bytes(python2_pickle(data, [min(number, 5), 0]))
     return folder
 
 

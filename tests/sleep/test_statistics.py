@@ -37,6 +37,19 @@ def test_their_size_is_that_of_the_mean_the_count_and_the_maxima():
     assert Statistics(torch.zeros(7), 3, [1.0, 2.0]).nbytes == 7 * 4 + 8 + 2 * 8
 
 
+def test_negative_inputs_become_rates_from_the_lowest_to_the_highest():
+    """From -1 to 3: (x + 1) / 4, so (0.5, 0.25), (0, 1) and, in a second experience, (0.75, 0.25). Pre-activations are
+    0.25, 0.5, 0.75 and -1, 2, 1; the layer above sees what it saw before."""
+    first = observe(STACK, [torch.tensor([[1.0, 0.0], [-1.0, 3.0]])])
+    assert (first.low, first.high, first.count) == (-1.0, 3.0, 2)
+    assert first.mean.tolist() == [0.25, 0.625]
+    assert first.maxima == [2.0, 0.0]
+    both = observe(STACK, [torch.tensor([[2.0, 0.0]])], first)
+    assert (both.low, both.high, both.count) == (-1.0, 3.0, 3)
+    assert both.mean.tolist() == pytest.approx([(0.5 + 0.75) / 3, (1.25 + 0.25) / 3])
+    assert both.nbytes == 2 * 4 + 8 + 2 * 8 + 2 * 8
+
+
 def test_observing_records_no_graph():
     seen = observe(stack_of(nn.Linear(2, 3)), [torch.ones(4, 2, requires_grad=True)])
     assert not seen.mean.requires_grad
