@@ -216,7 +216,7 @@ def answer(rows: Sequence[Row], baseline: str = "") -> Answer:
         ...     return [values | {"seed": i, "forgetting_since_training": value} for i, value in enumerate(forgotten)]
         >>> rows = [Row("naive", runs(0.9, 0.92, 0.91)), Row("sleep", runs(0.3, 0.31, 0.29))]
         >>> print(answer(rows).sentence)
-        sleep forgets least: 0.300, 0.610 less than naive [+0.561, +0.659], lower in 3 of 3 seeds (0, 1, 2): shown \
+        sleep forgets least: 0.300, 0.610 less than naive [+0.585, +0.635], lower in 3 of 3 seeds (0, 1, 2): shown \
 with 3 seeds.
     """
     if baseline:
