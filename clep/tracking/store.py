@@ -100,6 +100,14 @@ def load_mlflow() -> ModuleType:
     return mlflow
 
 
+def warm_up() -> None:
+    """Do what MLflow's first call to a database does in every process: half a second that forked ones then save."""
+    load_mlflow()
+    from sqlalchemy.orm import configure_mappers
+
+    configure_mappers()
+
+
 def client_of(uri: str) -> Any:
     """MLflow's client of a store."""
     return load_mlflow().MlflowClient(tracking_uri=uri)
