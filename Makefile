@@ -20,8 +20,9 @@ install: .venv/installed  ## set up .venv with pinned versions (a few minutes, s
 run: install  ## the main job: compare strategies on class-incremental digits, results in mlflow.db
 	$(BIN)/clep compare
 
-test: install  ## the tests (no network, about 8 minutes on 2 cores)
-	$(BIN)/python -m pytest
+# A process for each core, and all tests of a file in one of them: they share what its fixtures have trained.
+test: install  ## the tests (no network, a few minutes on 2 cores)
+	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 test-slow: install  ## the tests that take minutes or start a server
 	$(BIN)/python -m pytest -m slow

@@ -329,6 +329,10 @@ def _over_seeds(key: str, title: str = "", *, spread: bool = False) -> Column:
     )
 
 
+def _by_run(key: str, title: str, *, higher_is_better: bool = False) -> Column:
+    return Column(key, title, mean(of(key)), ".3f", of_run=of(key), higher_is_better=higher_is_better)
+
+
 COMPARISON = (
     _over_seeds("forgetting_since_training", "forgetting", spread=True),
     _over_seeds("forgetting", "Aval."),
@@ -379,6 +383,8 @@ COLUMNS = {
     column.name: column
     for column in (
         _STD,
+        _by_run("forgetting_since_training", "forgetting since training"),
+        _by_run("learned_in_training", "learned in training", higher_is_better=True),
         Column("worst", "worst seed", worst, ".3f", higher_is_better=True),
         Column(
             "std_last_epochs",

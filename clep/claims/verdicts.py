@@ -3,10 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-import numpy as np
-from scipy import stats
-
-_CONFIDENCE = 0.95
+from clep.statistics import paired
 
 
 @dataclass(frozen=True)
@@ -35,16 +32,14 @@ def verdict(a: str, b: str, first: Mapping[int, float], second: Mapping[int, flo
         >>> verdict("sleep", "naive", {0: 0.5, 1: 0.6}, {0: 0.2, 1: 0.25}).words
         'sleep - naive = +0.325 [+0.007, +0.643], higher in 2 of 2 seeds: above'
     """
-    differences = np.array([first[seed] - second[seed] for seed in first if seed in second])
-    n = len(differences)
-    if n == 0:
+    found = paired(first, second)
+    if found.mean is None:
         return Verdict(None, None, f"{a} against {b}: not run")
-    mean, better = float(differences.mean()), int((differences > 0).sum())
-    text = f"{a} - {b} = {mean:+.3f}"
-    if n == 1:
-        return Verdict(mean, None, f"{text} (one seed)")
-    half = float(stats.t.ppf(0.5 + _CONFIDENCE / 2.0, n - 1) * differences.std(ddof=1) / n**0.5)
-    low, high = mean - half, mean + half
-    judged = "above" if low > 0.0 else "below" if high < 0.0 else "no difference shown"
-    words = f"{text} [{low:+.3f}, {high:+.3f}], higher in {better} of {n} seeds: {judged}"
-    return Verdict(mean, (low, high), words)
+    text = f"{a} - {b} = {found.mean:+.3f}"
+    if found.low is None or found.high is None:
+        return Verdict(found.mean, None, f"{text} (one seed)")
+    judged = "no difference shown" if not found.shown else "above" if found.mean > 0.0 else "below"
+    p = "" if found.p is None else f", p = {found.p:.2g}"
+    better = f"higher in {found.agreeing('higher')} of {found.n} seeds{p}"
+    words = f"{text} [{found.low:+.3f}, {found.high:+.3f}], {better}: {judged}"
+    return Verdict(found.mean, (found.low, found.high), words)

@@ -1,11 +1,13 @@
 """Run the jobs of a comparison that the store lacks, each in its own process and MLflow run."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from typing import Any
 
-from clep import progress, run_names, tracking
+from clep import run_names, tracking
 from clep.comparison.cells import Job, varying
 from clep.comparison.ledger import Ledger
+from clep.comparison.watching import Watch
 from clep.config import Config
 from clep.results import Result
 from clep.workers import Message, run_jobs
@@ -44,34 +46,32 @@ def run_missing(
     arguments = [
         (pipeline, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}, names[i]) for i in missing
     ]
-    for position, result in _ended(arguments, workers, ledger.uri):
-        results[missing[position]] = result
+    with Watch([jobs[i] for i in missing]) as watch:
+        for position, result in _ended(arguments, workers, ledger.uri, watch):
+            results[missing[position]] = result
     return [results[index] for index in range(len(jobs))]
 
 
 _Arguments = tuple[Pipeline, Config, str, dict[str, str], str]
 
 
-def _ended(arguments: Sequence[_Arguments], workers: int, uri: str) -> Iterator[tuple[int, Result]]:
+def _ended(arguments: Sequence[_Arguments], workers: int, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
     """Yield the position and the result of each job as it ends."""
     run_ids: dict[int, str] = {}
-    ended = 0
     configs = [config for _, config, *_ in arguments]
     preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]
     messages = run_jobs(_run, arguments, workers=workers, preload=preload)
-    experiences = sum(config.stream.experiences for config in configs)
-    with progress.bar(total=experiences, desc="starting", unit="exp") as bar:
-        try:
-            for message in messages:
-                if message.kind == "progress":
-                    run_ids.update({message.job: message.value["run_id"]} if "run_id" in message.value else {})
-                    bar.update("experience" in message.value)
-                else:
-                    ended += 1
-                    yield message.job, _outcome(message, configs[message.job], uri, run_ids.get(message.job))
-                bar.set_description(f"{ended}/{len(configs)} runs")
-        finally:
-            messages.close()
+    with closing(messages):
+        for message in messages:
+            if message.kind == "progress":
+                if "run_id" in message.value:
+                    run_ids[message.job] = message.value["run_id"]
+                    watch.started(message.job)
+                watch.reported(message.value)
+            else:
+                result = _outcome(message, configs[message.job], uri, run_ids.get(message.job))
+                watch.ended(message.job, result)
+                yield message.job, result
 
 
 def _run(arguments: _Arguments, tell: Callable[[Any], None]) -> Result:

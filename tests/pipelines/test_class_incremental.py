@@ -50,6 +50,15 @@ def test_every_number_of_a_run_follows_from_its_accuracy_matrix(slept):
     assert slept.backward_transfer == pytest.approx(-slept.forgetting)
     assert slept.learned_accuracy == pytest.approx(np.trace(matrix) / 5)
     assert slept.accuracy_seen[-1] == slept.accuracy
+    before = slept.matrix_before
+    since_training = [before[j, j] - matrix[4, j] for j in range(4)]
+    assert slept.forgetting_since_training == pytest.approx(np.mean(since_training))
+    assert slept.learned_in_training == pytest.approx(np.trace(before) / 5)
+    assert not np.array_equal(before, matrix)  # sleep changes something
+    assert (slept.sizes, sum(slept.classes, [])) == (sizes, list(clep.stream("digits", seed=0).class_order))
+    assert slept.updates == 5 * 2 + 4 * 2  # two batches of 32 in each experience, two more of rehearsal from the second
+    labels = np.concatenate([e.samples.y for e in clep.stream("digits", seed=0).test])
+    assert slept.chance == pytest.approx(np.bincount(labels).max() / len(labels))
 
 
 def test_mlflow_holds_the_contract_of_metrics_with_the_experience_as_step(slept):
@@ -84,7 +93,9 @@ def test_mlflow_holds_the_contract_of_metrics_with_the_experience_as_step(slept)
     assert len(steps) >= 10
     data = client(slept).get_run(slept.run_id).data
     assert data.metrics["final/accuracy"] == slept.accuracy
+    assert data.metrics["final/forgetting_since_training"] == slept.forgetting_since_training
     assert data.metrics["final/learned_accuracy"] == slept.learned_accuracy
+    assert history(slept, "final/accuracy") == {0: slept.accuracy}
     assert data.metrics["memory/statistics_bytes"] >= 64 * 4  # the mean input
     assert data.tags["strategies"] == "awake_rehearsal+sleep_replay"
     assert data.tags["seed"] == "0"
@@ -96,7 +107,8 @@ def test_mlflow_holds_the_contract_of_metrics_with_the_experience_as_step(slept)
 def test_artifacts_hold_the_config_the_matrix_a_plot_and_a_checkpoint(slept, tmp_path):
     names = {artifact.path for artifact in client(slept).list_artifacts(slept.run_id)}
     pictures = {"accuracy_matrix.png", "hidden_states.png"}
-    assert names == pictures | {"config.yaml", "accuracy_matrix.csv", "learner.ckpt", "result.json"}
+    matrices = {"accuracy_matrix.csv", "accuracy_before_consolidation.csv"}
+    assert names == pictures | matrices | {"config.yaml", "learner.ckpt", "result.json"}
     path = client(slept).download_artifacts(slept.run_id, "accuracy_matrix.csv", str(tmp_path))
     with open(path) as file:
         rows = list(csv.reader(file))
