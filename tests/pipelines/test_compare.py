@@ -44,7 +44,13 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     assert {run.info.status for run in found} == {"FINISHED"}
     store = mlflow.MlflowClient(tracking_uri=comparison.tracking_uri)
     artifacts = {a.path for a in store.list_artifacts(comparison.parent_run_id)}
-    assert artifacts == {"config.yaml", "comparison.json", "comparison.txt", "comparison.png"}
+    assert artifacts == {"config.yaml", "comparison.json", "comparison.txt", "comparison.png", "overview.png"}
+    parent = store.get_run(comparison.parent_run_id).data
+    assert (parent.params["seeds"], "seed" in parent.params, "strategies" in parent.params) == ("0, 1", False, False)
+    assert parent.metrics["cell/sleep_replay/accuracy_mean"] == pytest.approx(row["accuracy"]["mean"])
+    assert {run.info.run_name for run in found} == {f"{cell} seed {seed}" for [cell] in CELLS for seed in (0, 1)}
+    assert len({run.data.tags["clep.cell"] for run in found}) == 3
+    assert all(comparison.parent_run_id in run.data.tags["mlflow.note.content"] for run in found)
 
 
 def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, monkeypatch):
