@@ -91,7 +91,7 @@ def record_experience(run: tracking.Run, experience: ExperienceReport, so_far: T
     epochs = epoch_accuracies(experience, so_far.sizes)
     done = sum(len(report.epochs) for report in so_far.reports) - len(epochs)
     run.log_series(metric_names.ACCURACY_EPOCH, epochs, range(done + 1, done + 1 + len(epochs)))
-    run.flush()
+    run.show()
 
 
 def experience_metrics(experience: ExperienceReport, so_far: TrainingResult) -> dict[str, float]:
@@ -211,6 +211,8 @@ def _store(
         report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
         about = report.about_run(config, run.uri, run.run_id)
         (path / "report.html").write_text(report.run_page(result.to_json(), about), encoding="utf-8")
+        if not run.has_parent:  # the page of a comparison shows the matrices of its cells, and drawing takes long
+            report.plot_accuracy_matrix(result.matrix, path / "accuracy_matrix.png", title=title)
         if hidden:
             magnitudes, participations = [a.magnitude for a in hidden], [a.participation for a in hidden]
             report.plot_hidden_states(magnitudes, participations, path / "hidden_states.png", title=title)
