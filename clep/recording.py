@@ -211,8 +211,6 @@ def _store(
         report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
         about = report.about_run(config, run.uri, run.run_id)
         (path / "report.html").write_text(report.run_page(result.to_json(), about), encoding="utf-8")
-        if not run.has_parent:  # the page of a comparison shows the matrices of its cells, and drawing takes long
-            report.plot_accuracy_matrix(result.matrix, path / "accuracy_matrix.png", title=title)
         if hidden:
             magnitudes, participations = [a.magnitude for a in hidden], [a.participation for a in hidden]
             report.plot_hidden_states(magnitudes, participations, path / "hidden_states.png", title=title)
@@ -232,9 +230,10 @@ def _tags(config: Config, stream: Stream) -> dict[str, Any]:
         "strategies": label(config.strategies),
         "seed": config.seed,
         "class_order": ",".join(map(str, stream.class_order)),
-        "class_names": ",".join(stream.class_names[label] for label in stream.class_order if stream.class_names) or "-",
         "evaluate_on": config.stream.evaluate_on,
         "standardize": config.stream.standardize,
     }
+    if stream.class_names:
+        tags["class_names"] = ",".join(stream.class_names[label] for label in stream.class_order)
     parameters = {name: config.strategy.get(name, {}) for name in config.strategies}
     return tracking.provenance() | tags | tracking.flatten({"strategy": parameters})

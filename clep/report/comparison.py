@@ -10,7 +10,7 @@ from matplotlib.transforms import ScaledTranslation, blended_transform_factory
 
 from clep.columns import plus_minus
 from clep.metrics import mean_std
-from clep.report.drawing import COLOURS, GRID, INK, MARKERS, Runs, drawn_for
+from clep.report.drawing import GRID, INK, Runs, drawn_for, styles
 
 
 @drawn_for("comparison", "comparison")
@@ -28,11 +28,12 @@ def comparison_figure(runs: Runs, *, classes: int) -> Figure:
     row_height = max(0.46, 0.2 + 0.15 * max(1 + label.count("+") for label in labels))
     figure = Figure(figsize=(10.0, max(3.4, 1.3 + row_height * len(labels))), layout="constrained", facecolor="white")
     left, right = figure.subplots(1, 2, width_ratios=(1.2, 1), gridspec_kw={"wspace": 0.04})
+    looks = styles(labels)
     inches = figure.dpi_scale_trans + ScaledTranslation(0, 0, right.transAxes)
     beside = blended_transform_factory(inches, right.transData)
     for row, label in enumerate(labels):
         cell = [run for run in runs if run["label"] == label]
-        style = {"color": COLOURS[row % len(COLOURS)], "marker": MARKERS[row % len(MARKERS)]}
+        style = {"color": looks[label].colour, "marker": looks[label].marker, "linestyle": looks[label].dashes}
         key = _draw_course(left, cell, label, style)
         _draw_final(right, cell, row, style, key | {"transform": beside})
     chance = {"color": INK, "linewidth": 1, "linestyle": ":", "zorder": 1.5, "label": "chance"}

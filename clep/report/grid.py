@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from clep.report.drawing import COLOURS, GRID, MARKERS, Runs, drawn_for
+from clep.report.drawing import GRID, Runs, drawn_for, styles
 
 _DODGE = 0.025  # between the dots of two series in the same place, as a share of a number or of a step
 
@@ -23,6 +23,7 @@ def grid_figure(rows: Runs, *, over: str) -> Figure:
     conditions = list(dict.fromkeys(tuple(row["at"][:-2]) for row in rows))
     series = list(dict.fromkeys(row["at"][-2] for row in rows))
     places = _places(list(dict.fromkeys(row["at"][-1] for row in rows)))
+    looks = styles(series)
     logarithmic = min(places.values()) > 0.0
     figure = Figure(figsize=(1.2 + 2.6 * len(conditions), 6.0), layout="constrained", facecolor="white")
     panels = figure.subplots(2, len(conditions), sharex=True, sharey="row", squeeze=False, height_ratios=(1.6, 1))
@@ -30,7 +31,7 @@ def grid_figure(rows: Runs, *, over: str) -> Figure:
         above, below = panels[:, column]
         for i, name in enumerate(series):
             cells = [row for row in rows if tuple(row["at"][:-1]) == (*condition, name)]
-            style = {"color": COLOURS[i % len(COLOURS)], "marker": MARKERS[i % len(MARKERS)], "markersize": 3.5}
+            style = {"color": looks[name].colour, "marker": looks[name].marker, "markersize": 3.5}
             shift = (i - (len(series) - 1) / 2) * _DODGE
             x = [places[row["at"][-1]] * (1 + shift) if logarithmic else places[row["at"][-1]] + shift for row in cells]
             for key, axes in (("mean", above), ("std", below)):

@@ -160,8 +160,17 @@ def _difference(found: Paired) -> str:
 
 def _judged(found: Paired) -> str:
     """The verdict, with the effect size and the p of the test where they are defined."""
-    effect = "" if found.effect is None else f", d = {found.effect:+.1f}"
-    return f"{found.verdict}{_signed(effect)}" + ("" if found.p is None else f", p = {found.p:.2g}")
+    parts = [found.verdict]
+    if found.effect is not None:
+        parts.append(_equal("d", _signed(f"{found.effect:+.1f}")))
+    if found.p is not None:
+        parts.append(_equal("p", f"{found.p:.2g}"))
+    return ", ".join(parts)
+
+
+def _equal(name: str, value: str) -> str:
+    """`name = value`, not to be broken into lines."""
+    return "\N{NO-BREAK SPACE}".join((name, "=", value))
 
 
 def _signed(text: str) -> str:
@@ -184,6 +193,7 @@ _LATEX = {
     "<": r"\textless{}",
     ">": r"\textgreater{}",
     "±": r"$\pm$",
+    "\N{NO-BREAK SPACE}": "~",
     _MINUS: r"$-$",
     "\n": " ",
 } | {c: f"\\{c}" for c in "&%$#_{}"}

@@ -151,11 +151,6 @@ class Run:
         if time.monotonic() - self._sent >= _SECONDS_BETWEEN:
             self.flush()
 
-    @property
-    def has_parent(self) -> bool:
-        """Whether the run belongs to another one."""
-        return "mlflow.parentRunId" in self.tags
-
     def artifact(self, path: str | Path) -> None:
         """Store a copy of a file, or of a folder with all it holds, under its own name."""
         self._client.log_artifact(self.run_id, str(path))

@@ -33,7 +33,7 @@ def _breakable(text: str) -> Any:
     """The text, escaped, with places where a line may break: names of cells have no spaces."""
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"([+_/])(?=[A-Za-z])", r"\1<wbr>", str(escape(text))))
+    return Markup(re.sub(r"([+/])(?=[A-Za-z])", r"\1<wbr>", str(escape(text))))
 
 
 def render(template: str, **values: Any) -> str:
