@@ -5,9 +5,10 @@ events within a step are the moments of `Learner.step`. Those around it are in o
 event.
 """
 
+import inspect
 import signal
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,13 +16,15 @@ import torch
 from avalanche.core import BasePlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
-from torch import Tensor
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from clep import progress
+from clep.checks import one_of
 from clep.errors import ConfigError
-from clep.learner import Learner, quiet_lightning
+from clep.learner import Learner, precision_problem, quiet_lightning
 from clep.strategy import refusals, touches_loss
 from clep.streams import ROW, Samples
 from clep.update import Moment
@@ -43,10 +46,11 @@ class LightningTemplate(SupervisedTemplate):
         device: `cpu` or `cuda`.
         evaluator: Avalanche evaluation plugin, or None.
         generator: draws the batches; None uses torch's global generator.
-        trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `precision`, ...).
+        trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `logger`, ...).
 
     Raises:
-        ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost.
+        ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost, or for an
+            argument of the trainer that is unknown, has no effect or has a parameter of its own.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class LightningTemplate(SupervisedTemplate):
             )
         for message in refusals(plugins, learner, batch_size):
             raise ConfigError(message)
+        check_trainer(learner.network, trainer or {})
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -119,17 +124,7 @@ class LightningTemplate(SupervisedTemplate):
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
         with quiet_lightning():
-            trainer = pl.Trainer(
-                max_epochs=self.train_epochs,
-                accelerator="gpu" if self.device.type == "cuda" else "cpu",
-                devices=1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                use_distributed_sampler=False,
-                **self.trainer_arguments,
-            )
+            trainer = self._trainer()
             interrupt = signal.getsignal(signal.SIGINT)
             try:
                 trainer.fit(_Fit(self), self.dataloader)
@@ -141,6 +136,29 @@ class LightningTemplate(SupervisedTemplate):
                 raise KeyboardInterrupt from None
         self._stop_training = False
         self._back_to_device()
+
+    def _trainer(self) -> pl.Trainer:
+        """A trainer for one experience."""
+        arguments: dict[str, Any] = {
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        }
+        arguments |= self.trainer_arguments
+        plugins = arguments.pop("plugins", None) or []
+        plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
+        if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+            # Otherwise Lightning takes the variables of a scheduler, such as SLURM_NTASKS, for a distributed run.
+            plugins.append(LightningEnvironment())
+        return pl.Trainer(
+            max_epochs=self.train_epochs,
+            accelerator="gpu" if self.device.type == "cuda" else "cpu",
+            devices=1,
+            use_distributed_sampler=False,
+            plugins=plugins,
+            **arguments,
+        )
 
     def _back_to_device(self) -> None:
         """Undo Lightning's move of model and optimiser to the CPU, before consolidation and evaluation."""
@@ -157,6 +175,49 @@ class LightningTemplate(SupervisedTemplate):
     def describe_experience(self) -> str:
         """For messages: `experience 2`."""
         return f"experience {self.experience.current_experience}"
+
+
+_INSTEAD = {
+    "max_epochs": "set `epochs`",
+    "accelerator": "set `device`",
+    "devices": "one process trains on one device; set `device`",
+    "num_nodes": "one process trains on one device; leave it out",
+    "strategy": "one process trains on one device; leave it out",
+    "use_distributed_sampler": "one process trains on one device; leave it out",
+    "reload_dataloaders_every_n_epochs": "each experience has a loader of its own; leave it out",
+    "limit_val_batches": "`Trainer.fit` measures nothing here; see `Stream.evaluation`",
+    "limit_test_batches": "`Trainer.fit` measures nothing here; see `Stream.evaluation`",
+    "limit_predict_batches": "`Trainer.fit` predicts nothing here; leave it out",
+    "val_check_interval": "`Trainer.fit` measures nothing here; set `evaluate_epochs`",
+    "check_val_every_n_epoch": "`Trainer.fit` measures nothing here; set `evaluate_epochs`",
+    "num_sanity_val_steps": "`Trainer.fit` measures nothing here; leave it out",
+}
+"""Arguments of Lightning's trainer that clep sets itself, or that would change nothing: what to do instead."""
+
+
+def check_trainer(network: nn.Module, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments of Lightning's trainer that do not exist, or that would change nothing.
+
+    Args:
+        network: what is trained.
+        arguments: name -> value.
+
+    Raises:
+        ConfigError: naming the argument.
+
+    Example:
+        >>> check_trainer(nn.Linear(2, 2), {"max_epochs": 3})
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: trainer.max_epochs: set `epochs`
+    """
+    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:]
+    for name, value in arguments.items():
+        one_of(f"trainer.{name}", name, known, "argument")
+        if name in _INSTEAD:
+            raise ConfigError(f"trainer.{name}: {_INSTEAD[name]}")
+        if name == "precision" and (reason := precision_problem(network, value)) is not None:
+            raise ConfigError(f"trainer.precision: {reason}")
 
 
 class _Fit(pl.LightningModule):

@@ -27,6 +27,10 @@ class SettlingWarning(UserWarning):
     """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
 
 
+class UnusedWarning(UserWarning):
+    """Something that was set, or a strategy that was chosen, has no effect; said once, by name."""
+
+
 class RenamedWarning(FutureWarning):
     """Something is used by its old name, which works for one version; see `clep.renames`."""
 

@@ -155,6 +155,8 @@ TRAIN_FEEDBACK_ANGLE = metric(
 )
 VALIDATION_LOSS = metric("validation/loss", "loss on validation batches, in a plain Lightning fit", EPOCH)
 VALIDATION_ACCURACY = metric("validation/accuracy", "accuracy on validation batches, in a plain Lightning fit", EPOCH)
+TEST_LOSS = metric("test/loss", "loss on test batches, in a plain Lightning test", END)
+TEST_ACCURACY = metric("test/accuracy", "accuracy on test batches, in a plain Lightning test", END)
 
 ENERGY_SPIKES = metric("energy/spikes_per_sample", "spikes of all hidden units in a free phase")
 ENERGY_OPERATIONS = metric(

@@ -65,6 +65,21 @@ def find(name: str) -> type[BasePlugin]:
     return cls
 
 
+def name_of(cls: type[BasePlugin]) -> str:
+    """The name under which `find` finds a class: the registered one, or its import path.
+
+    Args:
+        cls: class of the strategy.
+
+    Example:
+        >>> from clep.strategies.sleep_replay import SleepReplay
+        >>> name_of(SleepReplay)
+        'sleep_replay'
+    """
+    path = f"{cls.__module__}:{cls.__qualname__}"
+    return next((name for name, entry in registered_strategies().items() if entry.value == path), path)
+
+
 def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
     """Read the parameters of a strategy from the signature of its constructor, with their types as annotations.
 

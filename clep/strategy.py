@@ -51,6 +51,7 @@ class Strategy(SupervisedPlugin):
             hooks.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
+        is_seeded: whether `seed_with` was called; `clep.Training` seeds the strategies for which it was not.
 
     Raises:
         TypeError: when a class is defined with a hook that Avalanche would never call.
@@ -85,6 +86,7 @@ class Strategy(SupervisedPlugin):
         super().__init__()
         self.generator = torch.Generator()
         self.seed_with(0)
+        self.is_seeded = False
         self._logged: dict[str, float] = {}
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterable[str]:
@@ -113,6 +115,7 @@ class Strategy(SupervisedPlugin):
     def seed_with(self, seed: int) -> None:
         """Restart this strategy's generator; each strategy of a run gets its own seed."""
         self.generator.manual_seed(seed)
+        self.is_seeded = True
 
     def draw(self, n: int, k: int) -> list[int]:
         """Draw `k` different indices below `n`, in random order, from this strategy's generator.

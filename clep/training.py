@@ -1,5 +1,6 @@
 """A learner on a stream: train on one experience after another, and measure all of them after each."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,9 +12,11 @@ from clep import progress
 from clep.bridge import LightningTemplate
 from clep.learner import Learner
 from clep.measuring import ExperienceReport, Measuring, accuracies
-from clep.randomness import generator_for
+from clep.randomness import generator_for, seed_for, seeded
+from clep.registry import name_of
 from clep.specs.learner import TrainingSpec
 from clep.specs.options import from_keywords, takes
+from clep.strategy import Strategy
 from clep.streams import Experience, Stream
 
 
@@ -55,7 +58,8 @@ class Training:
     Args:
         learner: the learner to train, in place.
         strategies: Avalanche plugins and clep strategies, in the order of their hooks.
-        seed: seeds the batches.
+        seed: seeds the batches, each strategy that was not seeded by `Strategy.seed_with`, and while a stream is learned
+            the global generators, which Avalanche's own plug-ins draw from.
         device: `cpu` or `cuda`.
         trainer: further arguments of Lightning's `Trainer`.
 
@@ -82,6 +86,8 @@ class Training:
     ) -> None:
         spec = from_keywords(TrainingSpec, options)
         self.strategies = list(strategies)
+        self._seed = seed
+        _seed_strategies(self.strategies, seed)
         self.measuring = Measuring(self.strategies, each_epoch=spec.evaluate_epochs)
         self.reset_optimizer = spec.reset_optimizer
         self.template = LightningTemplate(
@@ -111,6 +117,10 @@ class Training:
         Raises:
             DivergenceError: if training produces values that are not finite.
         """
+        with seeded(self._seed):
+            return self._run(stream, on_experience or (lambda report, so_far: None))
+
+    def _run(self, stream: Stream, on_experience: Callable[[ExperienceReport, TrainingResult], None]) -> TrainingResult:
         n = len(stream.evaluation)
         result = TrainingResult(
             matrix=np.full((n, n), np.nan),
@@ -133,10 +143,19 @@ class Training:
             result.before[report.index] = report.before
             result.matrix[report.index] = report.after
             result.reports.append(report)
-            if on_experience is not None:
-                on_experience(report, result)
+            on_experience(report, result)
         return result
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
         return accuracies(self.template.model, experiences, self.template.device)
+
+
+def _seed_strategies(strategies: Sequence[BasePlugin], seed: int) -> None:
+    """Give each strategy the seed that it has in a run of the command line; two of one name get different ones."""
+    taken: Counter[str] = Counter()
+    for strategy in strategies:
+        name = name_of(type(strategy))
+        number, taken[name] = taken[name], taken[name] + 1
+        if isinstance(strategy, Strategy) and not strategy.is_seeded:
+            strategy.seed_with(seed_for(seed, f"strategy {name}" + (f" {number}" if number else "")))
