@@ -15,7 +15,15 @@ from importlib import metadata
 from typing import Any
 
 from clep.commands import COMMANDS, Command
-from clep.errors import ClepError, ConfigError, DataError, MissingExtraError, RenamedWarning, SettlingWarning
+from clep.errors import (
+    ClepError,
+    ConfigError,
+    DataError,
+    MissingExtraError,
+    RenamedWarning,
+    SettlingWarning,
+    UnusedWarning,
+)
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
@@ -34,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     formatted = warnings.formatwarning
     warnings.formatwarning = lambda text, kind, *place: (
         f"clep: warning: {text}\n"
-        if issubclass(kind, SettlingWarning | RenamedWarning)
+        if issubclass(kind, SettlingWarning | RenamedWarning | UnusedWarning)
         else formatted(text, kind, *place)
     )
     try:

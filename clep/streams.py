@@ -58,7 +58,7 @@ class Samples:
         Without a `generator`, torch's global one gives the order, by the same draws as in Avalanche's loader.
         """
         sampler = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
-        # A sampler of samples, not of batches: Lightning puts its own in place of it (`overfit_batches`, several devices).
+        # A sampler of samples, not of batches: Lightning puts others in its place (`overfit_batches`, several devices).
         return DataLoader(
             _Slices(self), batch_size=batch_size, sampler=sampler, collate_fn=_joined, generator=generator
         )
@@ -97,8 +97,9 @@ class _Rows(Sequence[list[Tensor]]):
         return [tensor[self._rows] for tensor in self._tensors]
 
 
-def _joined(rows: _Rows) -> list[Tensor]:
-    return rows.joined()
+def _joined(rows: Any) -> list[Tensor]:
+    joined: list[Tensor] = rows.joined()
+    return joined
 
 
 @dataclass(frozen=True, eq=False)

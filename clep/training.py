@@ -58,8 +58,8 @@ class Training:
     Args:
         learner: the learner to train, in place.
         strategies: Avalanche plugins and clep strategies, in the order of their hooks.
-        seed: seeds the batches, each strategy that was not seeded by `Strategy.seed_with`, and while a stream is learned
-            the global generators, which Avalanche's own plug-ins draw from.
+        seed: seeds the batches, each strategy that was not seeded by `Strategy.seed_with`, and, while a stream is
+            learned, the global generators, which Avalanche's own plug-ins draw from.
         device: `cpu` or `cuda`.
         trainer: further arguments of Lightning's `Trainer`.
 

@@ -5,10 +5,13 @@ import pytest
 import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import ReplayPlugin
+from clep.strategies.awake_rehearsal import AwakeRehearsal
+from clep.strategies.sleep_replay import SleepReplay
 from torch import nn
 
 import clep
 from clep.errors import DivergenceError
+from clep.randomness import seed_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:No loggers specified")
 
@@ -146,9 +149,6 @@ def test_accuracy_before_a_consolidation_is_that_of_the_weights_before_it(stream
 
 def test_the_seed_of_a_training_is_that_of_its_strategies(stream):
     """As `clep run` seeds them; a strategy that was seeded by hand keeps its seed."""
-    from clep.randomness import seed_for
-    from clep.strategies.awake_rehearsal import AwakeRehearsal
-    from clep.strategies.sleep_replay import SleepReplay
 
     def drawn(strategy):
         return strategy.draw(1000, 5)

@@ -288,7 +288,7 @@ def effective(connection: Connection, names: Sequence[str]) -> Connection:
         return connection
     copied: Any = connection
     if parametrize.is_parametrized(connection):  # such a class refuses to be copied; its parent does not
-        copied = type(connection).__mro__[1].__new__(type(connection).__mro__[1])
+        copied = object.__new__(type(connection).__mro__[1])
         copied.__dict__.update(connection.__dict__)
     else:
         copied = copy.copy(connection)

@@ -52,7 +52,9 @@ def test_reloading_the_loader_changes_nothing_about_its_batches(stream):
 def test_a_loader_gives_slices_and_its_data_set_gives_samples(stream):
     samples = stream.train[0].samples
     x, y, t = next(iter(samples.loader(5, shuffle=False)))
-    assert torch.equal(x, samples.x[:5]) and torch.equal(y, samples.y[:5]) and not t.any()
+    assert torch.equal(x, samples.x[:5])
+    assert torch.equal(y, samples.y[:5])
+    assert not t.any()
     other = DataLoader(samples.loader(5).dataset, batch_size=7)  # torch's own collation
     assert [len(y) for _, y, _ in other] == [7] * 9 + [1]
     assert torch.equal(torch.cat([x for x, _, _ in other]), samples.x)
