@@ -14,6 +14,7 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
+from clep import interrupts
 from clep.commands import COMMANDS, Command
 from clep.errors import (
     ClepError,
@@ -27,18 +28,22 @@ from clep.errors import (
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-_CODES = "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted"
+OK, FAILED, USAGE = 0, 1, 2
+_CODES = "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 success, 1 a failed run, 2 a usage or config error, 130 Ctrl-C."""
+    """Run one command and return its exit code: 0 success, 1 a failed run, 2 a usage or config error, 130 Ctrl-C.
+
+    `kill` gives 143, a closed terminal 129.
+    """
     try:
         arguments = parse(argv)
     except SystemExit as stop:  # argparse has printed the help, the version or the error
         return int(stop.code or OK)
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # to find `strategies=[my_module:MyStrategy]`, as with `python -m`
+        # To find `strategies=[my_module:MyStrategy]`; last, so that no module there takes the place of a dependency.
+        sys.path.append(os.getcwd())
     formatted = warnings.formatwarning
     warnings.formatwarning = lambda text, kind, *place: (
         f"clep: warning: {text}\n"
@@ -46,22 +51,42 @@ def main(argv: Sequence[str] | None = None) -> int:
         else formatted(text, kind, *place)
     )
     try:
-        with _terminate_as_interrupt():
-            return _run(arguments)
-    except KeyboardInterrupt:
-        resumes = "; `--resume` runs only what is missing" if "resume" in arguments else ""
-        _complain(
-            f"interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then{resumes}"
-        )
-        return INTERRUPTED
-    except ClepError as error:
-        _complain(f"error: {error}")
-        return USAGE if isinstance(error, ConfigError | DataError | MissingExtraError) else FAILED
-    except Exception as error:
-        _complain(f"error: {type(error).__name__}: {error}; set CLEP_TRACEBACK=1 to see the traceback")
-        return FAILED
+        with interrupts.listening():
+            try:
+                code = _tried(arguments)
+            except KeyboardInterrupt:  # while an error was printed
+                code = interrupts.exit_code()
+            if argv is None and interrupts.pending():  # the process ends: nothing may interrupt that
+                for number in interrupts.SIGNALS:
+                    signal.signal(number, signal.SIG_IGN)
+                sys.stdout.flush()
+                sys.stderr.flush()
+                os._exit(code)
+            return code
     finally:
         warnings.formatwarning = formatted
+
+
+def _tried(arguments: argparse.Namespace) -> int:
+    """Run the command; say what went wrong, and return the exit code."""
+    try:
+        code = _run(arguments)
+        interrupts.check()
+        return code
+    except KeyboardInterrupt:
+        pass
+    except ClepError as error:
+        if interrupts.pending() is None:
+            _complain(f"error: {error}")
+            return USAGE if isinstance(error, ConfigError | DataError | MissingExtraError) else FAILED
+    except Exception as error:
+        if interrupts.pending() is None:  # otherwise a library made this of the interrupt
+            _complain(f"error: {type(error).__name__}: {error}; set CLEP_TRACEBACK=1 to see the traceback")
+            return FAILED
+    interrupts.close()
+    resumes = "; `--resume` runs only what is missing" if "resume" in arguments else ""
+    _complain(f"interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then{resumes}")
+    return interrupts.exit_code()
 
 
 def parser() -> argparse.ArgumentParser:
@@ -142,6 +167,7 @@ def _run(arguments: argparse.Namespace) -> int:
     command: Command = arguments.command
     with _stdout_on_stderr():
         result = command.call(arguments)
+        interrupts.check()
     for failure in getattr(result, "failures", ()):
         print(f"clep: {failure}", file=sys.stderr)
     if arguments.json:
@@ -173,20 +199,6 @@ def _stdout_on_stderr() -> Iterator[None]:
     finally:
         os.dup2(stdout, 1)
         os.close(stdout)
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Make `kill` end a command like Ctrl-C does: with its runs closed."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _print(text: str) -> None:

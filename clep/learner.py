@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clep import metric_names
+from clep import interrupts, metric_names
 from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
 from clep.equilibrium import Cost, Gradient, Network, Prediction
@@ -137,6 +137,7 @@ class Learner(pl.LightningModule):
         Raises:
             DivergenceError: if the loss is not finite.
         """
+        interrupts.check()
         update.at("before_forward")
         prediction = self.predict(update.mb_x)
         update.mb_output = prediction.output
