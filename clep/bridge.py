@@ -7,6 +7,7 @@ event.
 
 import inspect
 import signal
+import traceback
 import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,9 +22,9 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clep import progress
+from clep import interrupts, progress
 from clep.checks import one_of
-from clep.errors import ConfigError
+from clep.errors import ClepError, ConfigError, StrategyError
 from clep.learner import Learner, precision_problem, quiet_lightning
 from clep.strategy import refusals, touches_loss
 from clep.streams import ROW, Samples
@@ -52,6 +53,8 @@ class LightningTemplate(SupervisedTemplate):
         ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost, or for an
             argument of the trainer that is unknown, has no effect or has a parameter of its own.
     """
+
+    model: nn.Module
 
     def __init__(
         self,
@@ -100,6 +103,32 @@ class LightningTemplate(SupervisedTemplate):
         self.generator = generator
         self.trainer_arguments = trainer or {}
 
+    def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
+        """Avalanche's, but an exception of a plug-in says whose it is, and the learner keeps its own network.
+
+        Raises:
+            StrategyError: if a plug-in fails; the cause is its exception.
+        """
+        own, index = self.learner.network, getattr(experiences, "current_experience", None)
+        try:
+            return super().train(experiences, eval_streams, **kwargs)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ClepError) or interrupts.pending() is not None:
+                raise
+            where = "" if index is None else f" in experience {index}"
+            if (culprit := culprit_of(error, self.plugins)) is None:
+                raise
+            raise StrategyError(f"strategies: {culprit}{where}: {type(error).__name__}: {error}") from error
+        finally:
+            # A view that a strategy had put in its place has the same parameters; a network made anew has others.
+            self.learner.network = self._own_or_new(own, self.model)
+            self.model = self.learner.network
+
+    @staticmethod
+    def _own_or_new(own: nn.Module, model: nn.Module) -> nn.Module:
+        shared = list(map(id, own.parameters())) == list(map(id, model.parameters()))
+        return own if shared else model
+
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
         """Batches as tensor slices if the data are rows of `samples`, otherwise Avalanche's own loader."""
         samples = self._tensors(self.adapted_dataset)
@@ -131,9 +160,10 @@ class LightningTemplate(SupervisedTemplate):
             except SystemExit:
                 if not trainer.interrupted:
                     raise
-                # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored; restore both for the caller.
-                signal.signal(signal.SIGINT, interrupt)
-                raise KeyboardInterrupt from None
+                raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored
+            finally:
+                if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+                    signal.signal(signal.SIGINT, interrupt)
         self._stop_training = False
         self._back_to_device()
 
@@ -175,6 +205,28 @@ class LightningTemplate(SupervisedTemplate):
     def describe_experience(self) -> str:
         """For messages: `experience 2`."""
         return f"experience {self.experience.current_experience}"
+
+
+def culprit_of(error: BaseException, plugins: Sequence[BasePlugin]) -> str | None:
+    """The plug-in and the hook in which an exception was raised, with the innermost line of its own code, or None.
+
+    Args:
+        error: the exception.
+        plugins: all plug-ins.
+    """
+    found, file = None, ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code, plugin = frame.f_code, frame.f_locals.get("self")
+        if (
+            any(plugin is known for known in plugins)
+            and found is None
+            and code.co_name.startswith(("before_", "after_"))
+        ):
+            found, file = f"{type(plugin).__name__}.{code.co_name} failed", code.co_filename
+            place = f"{file}, line {line}"
+        elif found is not None and code.co_filename == file:
+            place = f"{file}, line {line}"
+    return None if found is None else f"{found} ({place})"
 
 
 _INSTEAD = {

@@ -23,6 +23,10 @@ class DivergenceError(ClepError, ArithmeticError):
     """Training produced a value that is not finite; the message names the experience, the layer and the step."""
 
 
+class StrategyError(ClepError):
+    """A strategy or plug-in failed; the message names it, its hook, the experience, and the line of its own code."""
+
+
 class SettlingWarning(UserWarning):
     """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
 

@@ -1,5 +1,6 @@
 """A learner on a stream: train on one experience after another, and measure all of them after each."""
 
+import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -8,8 +9,9 @@ from typing import Any
 import numpy as np
 from avalanche.core import BasePlugin
 
-from clep import progress
+from clep import plugins, progress
 from clep.bridge import LightningTemplate
+from clep.errors import ConfigError, UnusedWarning
 from clep.learner import Learner
 from clep.measuring import ExperienceReport, Measuring, accuracies
 from clep.randomness import generator_for, seed_for, seeded
@@ -86,7 +88,10 @@ class Training:
     ) -> None:
         spec = from_keywords(TrainingSpec, options)
         self.strategies = list(strategies)
-        self._seed = seed
+        self._seed, self._has_run = seed, False
+        _refuse_used(self.strategies)
+        for message in (message for strategy in self.strategies for message in plugins.plugin_refusals(strategy)):
+            raise ConfigError(message)
         _seed_strategies(self.strategies, seed)
         self.measuring = Measuring(self.strategies, each_epoch=spec.evaluate_epochs)
         self.reset_optimizer = spec.reset_optimizer
@@ -105,6 +110,18 @@ class Training:
         """Whether all experiences are learned at once."""
         return any(getattr(strategy, "trains_jointly", False) for strategy in self.strategies)
 
+    def _begin(self) -> None:
+        """Refuse to go on in silence with what a run before has left, and note that this one has begun."""
+        if self._has_run:
+            raise ConfigError(
+                "training: it has run already, and its strategies and generators are no longer fresh; make a new "
+                "`Training` with new strategies (the learner may be the same)"
+            )
+        _refuse_used(self.strategies)
+        self._has_run = True
+        for strategy in self.strategies:
+            strategy._clep_has_run = True
+
     def run(
         self, stream: Stream, on_experience: Callable[[ExperienceReport, TrainingResult], None] | None = None
     ) -> TrainingResult:
@@ -115,8 +132,11 @@ class Training:
             on_experience: called after each experience with its report and the result so far.
 
         Raises:
+            ConfigError: if this training, or one of its strategies, has run before.
             DivergenceError: if training produces values that are not finite.
+            StrategyError: if a strategy fails.
         """
+        self._begin()
         with seeded(self._seed):
             return self._run(stream, on_experience or (lambda report, so_far: None))
 
@@ -144,6 +164,8 @@ class Training:
             result.matrix[report.index] = report.after
             result.reports.append(report)
             on_experience(report, result)
+        if len(result.reports) > 1:
+            _name_idle(self.strategies)
         return result
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
@@ -159,3 +181,22 @@ def _seed_strategies(strategies: Sequence[BasePlugin], seed: int) -> None:
         number, taken[name] = taken[name], taken[name] + 1
         if isinstance(strategy, Strategy) and not strategy.is_seeded:
             strategy.seed_with(seed_for(seed, f"strategy {name}" + (f" {number}" if number else "")))
+
+
+def _refuse_used(strategies: Sequence[BasePlugin]) -> None:
+    """Refuse strategies that remember another run."""
+    for strategy in strategies:
+        if getattr(strategy, "_clep_has_run", False):
+            raise ConfigError(
+                f"strategies: {type(strategy).__name__} has been trained with already and would start with what it "
+                "remembers; make a new one"
+            )
+
+
+def _name_idle(strategies: Sequence[BasePlugin]) -> None:
+    """Name each strategy that did nothing, and why."""
+    for strategy in strategies:
+        reason = strategy.idle() if isinstance(strategy, Strategy) else plugins.idle(strategy)
+        if reason is not None:
+            text = f"strategies: {name_of(type(strategy))} had no effect: {reason}"
+            warnings.warn(text, UnusedWarning, stacklevel=3)

@@ -71,7 +71,7 @@ def _with_convolutions(setup: Any) -> bool:
 
 def _joins(setup: Any) -> bool:
     """Whether a relaxing layer has another one above it."""
-    return setup.layers is None or setup.layers - (setup.network.readout == "linear") > 1
+    return bool(setup.layers is None or setup.layers - (setup.network.readout == "linear") > 1)
 
 
 def _drawn(setup: Any) -> bool:
@@ -81,7 +81,7 @@ def _drawn(setup: Any) -> bool:
 def _differ(setup: Any) -> bool:
     """Whether time steps can differ; `scalar` says rightly that they do not."""
     steps = setup.network.time_step
-    return steps.distribution == "scalar" or steps.min < steps.mean < steps.max
+    return bool(steps.distribution == "scalar" or steps.min < steps.mean < steps.max)
 
 
 def _pools(setup: Any) -> bool:
@@ -96,7 +96,7 @@ def _estimate(*names: str) -> Callable[[Any], bool]:
 
 def _has_momentum(setup: Any) -> bool:
     """Whether the optimiser takes momentum; that others have none, 0 says rightly."""
-    return setup.learner.momentum == 0.0 or "momentum" in OPTIMIZERS[setup.learner.optimizer].options
+    return bool(setup.learner.momentum == 0.0 or "momentum" in OPTIMIZERS[setup.learner.optimizer].options)
 
 
 def _never(setup: Any) -> bool:
@@ -131,7 +131,7 @@ IDLE = [
         Idle("feedforward", key, _never, _RELAXES, reported=True)
         for key in (
             *("init", "free_steps", "nudged_steps", "time_step", "relaxation", "tolerance", "average_steps"),
-            *("connection", "precision", "kernel", "stride", "padding", "pooling", "pool"),
+            *("feedback_scale", "connection", "precision", "kernel", "stride", "padding", "pooling", "pool"),
         )
     ),
     *(

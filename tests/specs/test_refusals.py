@@ -375,6 +375,7 @@ FEEDFORWARD = {
     "network.average_steps": "2",
     "network.connection": "clep.equilibrium.connections:Dense",
     "network.precision": "bfloat16",
+    "network.feedback_scale": "0.5",
     "network.kernel": "[2]",
     "network.stride": "[2]",
     "network.padding": "[1]",
