@@ -12,7 +12,7 @@ from torch import Tensor
 from clep import metric_names
 from clep.equilibrium import Adaptation, Network
 from clep.specs.options import from_keywords, takes
-from clep.strategy import Strategy
+from clep.strategy import Memory, Strategy
 
 
 @takes(Adaptation)
@@ -70,6 +70,10 @@ class NeuronalAdaptation(Strategy):
         strategy.model, self._plain = self._plain, None
         for name, total in zip(("before", "after"), self._norms, strict=True):
             self.log(metric_names.ADAPTATION_UPDATE_NORM.format(when=name), total / max(1, self._updates))
+
+    def memory(self) -> Memory:
+        """Nothing: the norms of an experience are what it logs."""
+        return Memory()
 
     def _add_norms(self, before: Tensor, after: Tensor) -> None:
         """Collect the norms of an update."""
