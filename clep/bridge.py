@@ -5,9 +5,11 @@ events within a step are the moments of `Learner.step`. Those around it are in o
 event.
 """
 
+import inspect
 import signal
+import traceback
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,13 +17,15 @@ import torch
 from avalanche.core import BasePlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
-from torch import Tensor
+from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clep import progress
-from clep.errors import ConfigError
-from clep.learner import Learner, quiet_lightning
+from clep import interrupts, progress
+from clep.checks import one_of
+from clep.errors import ClepError, ConfigError, StrategyError
+from clep.learner import Learner, precision_problem, quiet_lightning
 from clep.strategy import refusals, touches_loss
 from clep.streams import ROW, Samples
 from clep.update import Moment
@@ -43,11 +47,14 @@ class LightningTemplate(SupervisedTemplate):
         device: `cpu` or `cuda`.
         evaluator: Avalanche evaluation plugin, or None.
         generator: draws the batches; None uses torch's global generator.
-        trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `precision`, ...).
+        trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `logger`, ...).
 
     Raises:
-        ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost.
+        ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost, or for an
+            argument of the trainer that is unknown, has no effect or has a parameter of its own.
     """
+
+    model: nn.Module
 
     def __init__(
         self,
@@ -76,6 +83,7 @@ class LightningTemplate(SupervisedTemplate):
             )
         for message in refusals(plugins, learner, batch_size):
             raise ConfigError(message)
+        check_trainer(learner.network, trainer or {})
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -94,6 +102,32 @@ class LightningTemplate(SupervisedTemplate):
         self.samples: Samples | None = None
         self.generator = generator
         self.trainer_arguments = trainer or {}
+
+    def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
+        """Avalanche's, but an exception of a plug-in says whose it is, and the learner keeps its own network.
+
+        Raises:
+            StrategyError: if a plug-in fails; the cause is its exception.
+        """
+        own, index = self.learner.network, getattr(experiences, "current_experience", None)
+        try:
+            return super().train(experiences, eval_streams, **kwargs)
+        except (Exception, SystemExit) as error:
+            if isinstance(error, ClepError) or interrupts.pending() is not None:
+                raise
+            where = "" if index is None else f" in experience {index}"
+            if (culprit := culprit_of(error, self.plugins)) is None:
+                raise
+            raise StrategyError(f"strategies: {culprit}{where}: {type(error).__name__}: {error}") from error
+        finally:
+            # A view that a strategy had put in its place has the same parameters; a network made anew has others.
+            self.learner.network = self._own_or_new(own, self.model)
+            self.model = self.learner.network
+
+    @staticmethod
+    def _own_or_new(own: nn.Module, model: nn.Module) -> nn.Module:
+        shared = list(map(id, own.parameters())) == list(map(id, model.parameters()))
+        return own if shared else model
 
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
         """Batches as tensor slices if the data are rows of `samples`, otherwise Avalanche's own loader."""
@@ -119,28 +153,42 @@ class LightningTemplate(SupervisedTemplate):
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
         with quiet_lightning():
-            trainer = pl.Trainer(
-                max_epochs=self.train_epochs,
-                accelerator="gpu" if self.device.type == "cuda" else "cpu",
-                devices=1,
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                use_distributed_sampler=False,
-                **self.trainer_arguments,
-            )
+            trainer = self._trainer()
             interrupt = signal.getsignal(signal.SIGINT)
             try:
                 trainer.fit(_Fit(self), self.dataloader)
             except SystemExit:
                 if not trainer.interrupted:
                     raise
-                # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored; restore both for the caller.
-                signal.signal(signal.SIGINT, interrupt)
-                raise KeyboardInterrupt from None
+                raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored
+            finally:
+                if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+                    signal.signal(signal.SIGINT, interrupt)
         self._stop_training = False
         self._back_to_device()
+
+    def _trainer(self) -> pl.Trainer:
+        """A trainer for one experience."""
+        arguments: dict[str, Any] = {
+            "logger": False,
+            "enable_checkpointing": False,
+            "enable_progress_bar": False,
+            "enable_model_summary": False,
+        }
+        arguments |= self.trainer_arguments
+        plugins = arguments.pop("plugins", None) or []
+        plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
+        if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
+            # Otherwise Lightning takes the variables of a scheduler, such as SLURM_NTASKS, for a distributed run.
+            plugins.append(LightningEnvironment())
+        return pl.Trainer(
+            max_epochs=self.train_epochs,
+            accelerator="gpu" if self.device.type == "cuda" else "cpu",
+            devices=1,
+            use_distributed_sampler=False,
+            plugins=plugins,
+            **arguments,
+        )
 
     def _back_to_device(self) -> None:
         """Undo Lightning's move of model and optimiser to the CPU, before consolidation and evaluation."""
@@ -157,6 +205,71 @@ class LightningTemplate(SupervisedTemplate):
     def describe_experience(self) -> str:
         """For messages: `experience 2`."""
         return f"experience {self.experience.current_experience}"
+
+
+def culprit_of(error: BaseException, plugins: Sequence[BasePlugin]) -> str | None:
+    """The plug-in and the hook in which an exception was raised, with the innermost line of its own code, or None.
+
+    Args:
+        error: the exception.
+        plugins: all plug-ins.
+    """
+    found, file = None, ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        code, plugin = frame.f_code, frame.f_locals.get("self")
+        if (
+            any(plugin is known for known in plugins)
+            and found is None
+            and code.co_name.startswith(("before_", "after_"))
+        ):
+            found, file = f"{type(plugin).__name__}.{code.co_name} failed", code.co_filename
+            place = f"{file}, line {line}"
+        elif found is not None and code.co_filename == file:
+            place = f"{file}, line {line}"
+    return None if found is None else f"{found} ({place})"
+
+
+_INSTEAD = {
+    "max_epochs": "set `epochs`",
+    "accelerator": "set `device`",
+    "devices": "one process trains on one device; set `device`",
+    "num_nodes": "one process trains on one device; leave it out",
+    "strategy": "one process trains on one device; leave it out",
+    "use_distributed_sampler": "one process trains on one device; leave it out",
+    "reload_dataloaders_every_n_epochs": "each experience has a loader of its own; leave it out",
+    "limit_val_batches": "`Trainer.fit` measures nothing here; see `Stream.evaluation`",
+    "limit_test_batches": "`Trainer.fit` measures nothing here; see `Stream.evaluation`",
+    "limit_predict_batches": "`Trainer.fit` predicts nothing here; leave it out",
+    "val_check_interval": "`Trainer.fit` measures nothing here; set `evaluate_epochs`",
+    "check_val_every_n_epoch": "`Trainer.fit` measures nothing here; set `evaluate_epochs`",
+    "num_sanity_val_steps": "`Trainer.fit` measures nothing here; leave it out",
+}
+"""Arguments of Lightning's trainer that clep sets itself, or that would change nothing: what to do instead."""
+
+
+def check_trainer(network: nn.Module, arguments: Mapping[str, Any]) -> None:
+    """Refuse arguments of Lightning's trainer that do not exist, or that would change nothing.
+
+    Args:
+        network: what is trained.
+        arguments: name -> value.
+
+    Raises:
+        ConfigError: naming the argument.
+
+    Example:
+        >>> check_trainer(nn.Linear(2, 2), {"max_epochs": 3})
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: trainer.max_epochs: set `epochs`
+    """
+    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:]
+    for name, value in arguments.items():
+        one_of(f"trainer.{name}", name, known, "argument")
+        if name in _INSTEAD:
+            raise ConfigError(f"trainer.{name}: {_INSTEAD[name]}")
+        if name == "precision" and (reason := precision_problem(network, value)) is not None:
+            raise ConfigError(f"trainer.precision: {reason}")
 
 
 class _Fit(pl.LightningModule):

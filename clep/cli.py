@@ -16,7 +16,7 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
-from clep import config
+from clep import config, interrupts
 from clep.commands import COMMANDS, Command
 from clep.errors import (
     ClepError,
@@ -26,22 +26,68 @@ from clep.errors import (
     MissingExtraError,
     RenamedWarning,
     SettlingWarning,
+    UnusedWarning,
 )
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
-OK, FAILED, USAGE, INTERRUPTED = 0, 1, 2, 130
-_CODES = "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted"
+OK, FAILED, USAGE = 0, 1, 2
+_CODES = "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup)"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code: 0 success, 1 a failed run, 2 a usage or config error, 130 Ctrl-C."""
+    """Run one command and return its exit code: 0 success, 1 a failed run, 2 a usage or config error, 130 Ctrl-C.
+
+    `kill` gives 143, a closed terminal 129.
+    """
     try:
         arguments = parse(argv)
     except SystemExit as stop:  # argparse has printed the help, the version or the error
         return int(stop.code or OK)
     if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())  # to find `strategies=[my_module:MyStrategy]`, as with `python -m`
+        # To find `strategies=[my_module:MyStrategy]`; last, so that no module there takes the place of a dependency.
+        sys.path.append(os.getcwd())
+    with interrupts.listening():
+        try:
+            code = _tried(arguments)
+        except KeyboardInterrupt:  # while an error was printed
+            code = interrupts.exit_code()
+        if argv is None and interrupts.pending():  # the process ends: nothing may interrupt that
+            for number in interrupts.SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+        return code
+
+
+def _tried(arguments: argparse.Namespace) -> int:
+    """Run the command; say what went wrong, and return the exit code."""
+    go_on: Sequence[str] = ()
+    try:
+        with _plain_warnings():
+            code = _run(arguments)
+        interrupts.check()
+        return code
+    except KeyboardInterrupt as stop:
+        go_on = getattr(stop, "__notes__", ())
+    except ClepError as error:
+        if interrupts.pending() is None:
+            _complain(f"error: {error}")
+            return USAGE if isinstance(error, ConfigError | DataError | MissingExtraError) else FAILED
+    except Exception as error:
+        if interrupts.pending() is None:  # otherwise a library made this of the interrupt
+            _complain(f"error: {type(error).__name__}: {error}; set CLEP_TRACEBACK=1 to see the traceback")
+            return FAILED
+    interrupts.close()
+    goes_on = "".join(f"; go on with: {command}" for command in go_on)
+    _complain(f"interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then{goes_on}")
+    return interrupts.exit_code()
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Print clep's own warnings as one line each; those about the data once more at the end, if others follow them."""
     formatted = warnings.formatwarning
     said: list[tuple[type[Warning], str]] = []
 
@@ -49,31 +95,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         said.append((category, f"clep: warning: {message}"))
-        own = issubclass(category, InputWarning | SettlingWarning | RenamedWarning)
+        own = issubclass(category, InputWarning | RenamedWarning | SettlingWarning | UnusedWarning)
         return f"{said[-1][1]}\n" if own else formatted(message, category, filename, lineno, line)
 
     warnings.formatwarning = spoken
     try:
-        with _terminate_as_interrupt():
-            code = _run(arguments)
-        if said and not issubclass(said[-1][0], InputWarning):  # what explains the others is read where it stands last
-            for text in dict.fromkeys(text for kind, text in said if issubclass(kind, InputWarning)):
-                print(text, file=sys.stderr)
-        return code
-    except KeyboardInterrupt as stop:
-        goes_on = "".join(f"; go on with: {command}" for command in getattr(stop, "__notes__", ()))
-        _complain(
-            f"interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then{goes_on}"
-        )
-        return INTERRUPTED
-    except ClepError as error:
-        _complain(f"error: {error}")
-        return USAGE if isinstance(error, ConfigError | DataError | MissingExtraError) else FAILED
-    except Exception as error:
-        _complain(f"error: {type(error).__name__}: {error}; set CLEP_TRACEBACK=1 to see the traceback")
-        return FAILED
+        yield
     finally:
         warnings.formatwarning = formatted
+    if said and not issubclass(said[-1][0], InputWarning):  # what explains the others is read where it stands last
+        for text in dict.fromkeys(text for kind, text in said if issubclass(kind, InputWarning)):
+            print(text, file=sys.stderr)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -161,6 +193,7 @@ def _run(arguments: argparse.Namespace) -> int:
     command: Command = arguments.command
     with _stdout_on_stderr():
         result = command.call(arguments)
+        interrupts.check()
     for failure in getattr(result, "failures", ()):
         print(f"clep: {failure}", file=sys.stderr)
     if again := getattr(result, "again", ""):
@@ -197,20 +230,6 @@ def _stdout_on_stderr() -> Iterator[None]:
     finally:
         os.dup2(stdout, 1)
         os.close(stdout)
-
-
-@contextmanager
-def _terminate_as_interrupt() -> Iterator[None]:
-    """Make `kill` end a command like Ctrl-C does: with its runs closed."""
-
-    def interrupt(*_: Any) -> None:
-        raise KeyboardInterrupt
-
-    previous = signal.signal(signal.SIGTERM, interrupt)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _print(text: str) -> None:

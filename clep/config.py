@@ -12,6 +12,7 @@ import dataclasses
 import functools
 import io
 import re
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import resources
@@ -27,10 +28,10 @@ from clep.cells import Cell, expand, names_in, normal, read_cells
 from clep.checks import one_of, unknown
 from clep.datasets.names import DATASETS
 from clep.documents import line_of, refuse_ambiguous, text_of, why
-from clep.errors import ConfigError
+from clep.errors import ConfigError, UnusedWarning
 from clep.imports import check_name, is_import_path, registered_strategies
 from clep.renames import branches_without_feedback, renamed, with_new_keys
-from clep.schema import Config, check, construct, label, misfits
+from clep.schema import Config, check, construct, label, misfits, unused
 from clep.specs.network import NetworkSection
 from clep.specs.stream import StreamSpec
 
@@ -79,7 +80,13 @@ def compose(config: str | Path | Mapping[str, Any] | Config | None = None, overr
     Raises:
         ConfigError: An unknown key or name, a wrong type, a value out of range; the message begins with the key's path.
     """
-    return _composed(_source(config), _Layer(None, _merged_changes(map(_change, overrides))))
+    changed = _Layer(None, _merged_changes(map(_change, overrides)))
+    composed = _composed(_source(config), changed)
+    for key, reason in unused(composed):
+        if _says(changed.values, key.split(".")):
+            raise ConfigError(f"{key}: {reason}")
+        warnings.warn(f"{key}: {reason}", UnusedWarning, stacklevel=2)
+    return composed
 
 
 def replace(config: Config, **changes: Any) -> Config:
@@ -372,10 +379,11 @@ def _placed(layers: Sequence[_Layer]) -> Iterator[None]:
 
 def _set_in(layers: Sequence[_Layer], key: str) -> str:
     """Say which file set `key` last, if a file did."""
-
-    def says(values: Any, parts: Sequence[str]) -> bool:
-        return not parts or (isinstance(values, dict) and parts[0] in values and says(values[parts[0]], parts[1:]))
-
     parts = parts_of(re.sub(r"\[\d+]", "", key))
-    origin = next((layer.origin for layer in reversed(layers) if says(layer.values, parts)), None)
+    origin = next((layer.origin for layer in reversed(layers) if _says(layer.values, parts)), None)
     return f" (set in {origin})" if origin else ""
+
+
+def _says(values: Any, parts: Sequence[str]) -> bool:
+    """Whether nested values hold a key."""
+    return not parts or (isinstance(values, dict) and parts[0] in values and _says(values[parts[0]], parts[1:]))

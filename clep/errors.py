@@ -23,12 +23,20 @@ class DivergenceError(ClepError, ArithmeticError):
     """Training produced a value that is not finite; the message names the experience, the layer and the step."""
 
 
+class StrategyError(ClepError):
+    """A strategy or plug-in failed; the message names it, its hook, the experience, and the line of its own code."""
+
+
 class SettlingWarning(UserWarning):
     """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
 
 
 class InputWarning(UserWarning):
     """Data were read in the likely way where another is possible; the message names the key that settles it."""
+
+
+class UnusedWarning(UserWarning):
+    """Something that was set, or a strategy that was chosen, has no effect; said once, by name."""
 
 
 class RenamedWarning(FutureWarning):

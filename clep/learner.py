@@ -10,16 +10,17 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.plugins.environments import LightningEnvironment
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clep import metric_names
+from clep import interrupts, metric_names
 from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
 from clep.equilibrium import Cost, Gradient, Network, Prediction
 from clep.equilibrium.gradients import Criterion, gradient_from, learner_of, name_of
-from clep.errors import ConfigError, DivergenceError
+from clep.errors import ConfigError, DivergenceError, UnusedWarning
 from clep.feedforward import Feedforward
 from clep.imports import import_path
 from clep.renames import of_checkpoint
@@ -136,6 +137,7 @@ class Learner(pl.LightningModule):
         Raises:
             DivergenceError: if the loss is not finite.
         """
+        interrupts.check()
         update.at("before_forward")
         prediction = self.predict(update.mb_x)
         update.mb_output = prediction.output
@@ -177,6 +179,11 @@ class Learner(pl.LightningModule):
                 numbers[metric_names.TRAIN_FEEDBACK_ANGLE.format(layer=layer)] = angle
         return numbers
 
+    def on_fit_start(self) -> None:
+        """Say which of the trainer's settings cannot act on this network."""
+        if (reason := precision_problem(self.network, self.trainer.precision)) is not None:
+            warnings.warn(f"Trainer(precision): {reason}", UnusedWarning, stacklevel=2)
+
     def training_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch `(x, y, ...)`; logs `train/loss` and `train/accuracy`."""
         update = Batch(batch[0], batch[1], None if self.automatic_optimization else self.optimizers())
@@ -189,13 +196,23 @@ class Learner(pl.LightningModule):
         return loss
 
     def update_continually(self, prediction: Prediction, y: Tensor, optimizer: Any) -> None:
-        """Move the weights step by step, for a gradient with its own updates (C-EP)."""
+        """Move the weights step by step, for a gradient with its own updates (C-EP).
+
+        Several processes take the mean of their gradients at every step: autograd, which would do it, has no part here.
+        """
         parameters = list(self.network.parameters())
         for gradients in self.gradient.updates(prediction, y, self.criterion):
             for parameter, gradient in zip(parameters, gradients, strict=True):
-                parameter.grad = gradient
+                parameter.grad = self._mean_over_processes(gradient)
             optimizer.step()
         optimizer.zero_grad()
+
+    def _mean_over_processes(self, gradient: Tensor) -> Tensor:
+        trainer = self._trainer
+        if trainer is None or trainer.world_size == 1:
+            return gradient
+        mean: Tensor = trainer.strategy.reduce(gradient, reduce_op="mean")
+        return mean
 
     def on_train_epoch_end(self) -> None:
         """Log what training noticed in this epoch."""
@@ -204,11 +221,18 @@ class Learner(pl.LightningModule):
 
     def validation_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
         """Loss of one batch without learning; logs `validation/loss` and `validation/accuracy`."""
+        return self._measure(batch, metric_names.VALIDATION_LOSS, metric_names.VALIDATION_ACCURACY)
+
+    def test_step(self, batch: Sequence[Tensor], batch_idx: int) -> Tensor:
+        """Loss of one batch without learning; logs `test/loss` and `test/accuracy`."""
+        return self._measure(batch, metric_names.TEST_LOSS, metric_names.TEST_ACCURACY)
+
+    def _measure(self, batch: Sequence[Tensor], loss_name: str, accuracy_name: str) -> Tensor:
         x, y = batch[0], batch[1]
         output = self(x)
         loss: Tensor = self.criterion(output, y)
-        self.log(metric_names.VALIDATION_LOSS, loss, batch_size=len(y))
-        self.log(metric_names.VALIDATION_ACCURACY, accuracy(output, y), batch_size=len(y))
+        self.log(loss_name, loss, batch_size=len(y))
+        self.log(accuracy_name, accuracy(output, y), batch_size=len(y))
         return loss
 
     def predict_step(self, batch: Tensor | Sequence[Tensor], batch_idx: int) -> Tensor:
@@ -257,7 +281,13 @@ class Learner(pl.LightningModule):
     def save(self, path: str | Path) -> None:
         """Write a Lightning checkpoint (weights, time steps, arguments) that `Learner.load_from_checkpoint` reads."""
         with quiet_lightning():
-            trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+            trainer = pl.Trainer(
+                accelerator="cpu",
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                plugins=[LightningEnvironment()],
+            )
             trainer.strategy.connect(self)
             trainer.save_checkpoint(path, weights_only=True)
 
@@ -300,6 +330,26 @@ def quiet_lightning() -> Iterator[None]:
             yield
     finally:
         logger.setLevel(level)
+
+
+def precision_problem(network: nn.Module, precision: Any) -> str | None:
+    """Why a precision of Lightning's trainer changes nothing in a network; None if it does, or is full anyway.
+
+    Args:
+        network: the model.
+        precision: as in `pytorch_lightning.Trainer`.
+
+    Example:
+        >>> from clep.equilibrium import Network
+        >>> precision_problem(Network([4, 3, 2]), "bf16-mixed").partition(";")[0]
+        '`bf16-mixed` changes nothing: an equilibrium network relaxes in the precision of its own'
+    """
+    if not (isinstance(network, Network) and str(precision).endswith("mixed")):
+        return None
+    return (
+        f"`{precision}` changes nothing: an equilibrium network relaxes in the precision of its own; set "
+        "network.precision=bfloat16, or leave it out"
+    )
 
 
 def accuracy(output: Tensor, y: Tensor) -> Tensor:

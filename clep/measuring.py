@@ -10,6 +10,7 @@ import torch
 from avalanche.core import BasePlugin
 from torch import Tensor, nn
 
+from clep import interrupts
 from clep.bridge import EVALUATION_BATCH
 from clep.learner import Learner, accuracy
 from clep.strategy import Memory, Strategy, memory_of
@@ -183,6 +184,7 @@ def _accuracy(model: nn.Module, samples: Samples, device: torch.device) -> float
     hits = 0
     # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
     for x, y, _ in samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator()):
+        interrupts.check()
         hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())
     model.train(was_training)
     return hits / len(samples)

@@ -1,14 +1,17 @@
 """How much a strategy keeps of the past: samples, their bytes, and the bytes of everything else."""
 
+from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from typing import Any
 
+import numpy as np
 from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.training.storage_policy import ExemplarsBuffer
 from torch import Tensor, nn
 
-_LABEL_BYTES = 8
+_LABEL_BYTES = _NUMBER_BYTES = 8
+_NOT_OF_THE_PAST = {"_logged", "_not_finite"}  # what a strategy logs
 
 
 @dataclass(frozen=True)
@@ -48,20 +51,21 @@ def memory_of_buffer(buffer: ExemplarsBuffer) -> Memory:
     return _memory_of_samples(buffer.buffer)
 
 
-def memory_in(attributes: Mapping[str, Any]) -> Memory:
+def memory_in(attributes: Mapping[str, Any], *, numbers: bool = False) -> Memory:
     """Count what the attributes of an Avalanche plugin hold: tensors, modules, samples and containers of these.
 
     Each object counts once. Objects from outside Avalanche, such as an optimiser, are not searched.
 
     Args:
         attributes: name -> value, as in `vars(plugin)`.
+        numbers: whether the numbers in lists and the like count too.
 
     Example:
         >>> import torch
         >>> memory_in({"importances": [torch.zeros(5), torch.zeros(5)]})
         Memory(exemplars=0, exemplar_bytes=0, statistics_bytes=40)
     """
-    return _scan(attributes, set())
+    return _scan({name: value for name, value in attributes.items() if name not in _NOT_OF_THE_PAST}, set(), numbers)
 
 
 def _memory_of_samples(dataset: AvalancheDataset) -> Memory:
@@ -69,12 +73,14 @@ def _memory_of_samples(dataset: AvalancheDataset) -> Memory:
     return Memory(exemplars=len(dataset), exemplar_bytes=len(dataset) * size)
 
 
-def _scan(value: Any, counted: set[int]) -> Memory:
+def _scan(value: Any, counted: set[int], numbers: bool) -> Memory:
     if id(value) in counted:
         return Memory()
     counted.add(id(value))
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | np.ndarray):
         return Memory(statistics_bytes=value.nbytes)
+    if isinstance(value, bytes | bytearray):
+        return Memory(statistics_bytes=len(value))
     if isinstance(value, nn.Module):
         return Memory(statistics_bytes=sum(tensor.nbytes for tensor in value.state_dict().values()))
     if isinstance(value, ExemplarsBuffer):
@@ -82,9 +88,15 @@ def _scan(value: Any, counted: set[int]) -> Memory:
     if isinstance(value, AvalancheDataset):
         return _memory_of_samples(value)
     if isinstance(value, Mapping):
-        return sum((_scan(entry, counted) for entry in value.values()), Memory())
-    if isinstance(value, list | tuple):
-        return sum((_scan(entry, counted) for entry in value), Memory())
-    if type(value).__module__.startswith("avalanche."):
-        return _scan(vars(value), counted)
+        return sum((_scan(entry, counted, numbers) for entry in value.values()), Memory())
+    if isinstance(value, list | tuple | set | frozenset | deque):
+        count = sum(isinstance(entry, int | float) for entry in value) if numbers else 0
+        return sum((_scan(entry, counted, numbers) for entry in value), Memory(statistics_bytes=_NUMBER_BYTES * count))
+    if _is_part(value):
+        return _scan(vars(value), counted, numbers)
     return Memory()
+
+
+def _is_part(value: Any) -> bool:
+    """Whether an object is searched: one of Avalanche's, or a plain record."""
+    return type(value).__module__.startswith("avalanche.") or (is_dataclass(value) and not isinstance(value, type))

@@ -60,14 +60,14 @@ def metric(name: str, meaning: str, step: str = EXPERIENCE, by: str = PIPELINE) 
 
 
 def refuse_reserved(name: str, logger: str) -> None:
-    """Refuse a strategy's metric that would overwrite one of the pipeline's own.
+    """Refuse a strategy's metric that would overwrite one of the pipeline's own, or whose name MLflow cannot store.
 
     Args:
         name: what the strategy logs.
         logger: class name of the strategy.
 
     Raises:
-        ConfigError: with the meaning of the pipeline's metric and a free name.
+        ConfigError: with the meaning of the pipeline's metric and a free name, or with what a name may hold.
 
     Example:
         >>> refuse_reserved("accuracy/seen", "MyStrategy")
@@ -76,6 +76,12 @@ def refuse_reserved(name: str, logger: str) -> None:
         clep.errors.ConfigError: strategies: MyStrategy logs `accuracy/seen`, a name of the pipeline (accuracy on all \
 evaluation samples of the classes seen so far); log it as `my_strategy/accuracy_seen`
     """
+    parts = name.split("/")
+    if not re.fullmatch(r"[\w\-. :/]{1,250}", name, re.ASCII) or any(part in ("", ".", "..") for part in parts):
+        raise ConfigError(
+            f"strategies: {logger} logs `{name}`, a name that MLflow cannot store; use letters, digits, `_`, `-`, `.`, "
+            "`:` and spaces, with single slashes between them, at most 250 characters"
+        )
     taken = next((m for m in METRICS.values() if m.by == PIPELINE and m.matches(name)), None)
     if taken is not None:
         own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", logger).lower()
@@ -155,6 +161,8 @@ TRAIN_FEEDBACK_ANGLE = metric(
 )
 VALIDATION_LOSS = metric("validation/loss", "loss on validation batches, in a plain Lightning fit", EPOCH)
 VALIDATION_ACCURACY = metric("validation/accuracy", "accuracy on validation batches, in a plain Lightning fit", EPOCH)
+TEST_LOSS = metric("test/loss", "loss on test batches, in a plain Lightning test", END)
+TEST_ACCURACY = metric("test/accuracy", "accuracy on test batches, in a plain Lightning test", END)
 
 ENERGY_SPIKES = metric("energy/spikes_per_sample", "spikes of all hidden units in a free phase")
 ENERGY_OPERATIONS = metric(

@@ -3,7 +3,7 @@
 import hashlib
 import random
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 import numpy as np
 import torch
@@ -38,6 +38,25 @@ def seed_globals(seed: int) -> None:
     random.seed(seed_for(seed, "python"))
 
 
+_within = False  # whether `reproducible` holds at present
+
+
+def seeded(seed: int) -> AbstractContextManager[None]:
+    """Use the seeds of a run, unless `reproducible` has set them already.
+
+    Args:
+        seed: the seed of the run.
+
+    Example:
+        >>> with seeded(3):
+        ...     first = torch.rand(1)
+        >>> with seeded(3):
+        ...     torch.equal(torch.rand(1), first)
+        True
+    """
+    return nullcontext() if _within else reproducible(seed, torch.get_num_threads())
+
+
 @contextmanager
 def reproducible(seed: int, threads: int) -> Iterator[None]:
     """Use the seeds and the thread count of a run, then restore the caller's.
@@ -46,13 +65,16 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
         seed: the seed of the run.
         threads: number of threads of torch; sums depend on it.
     """
-    before = torch.get_num_threads()
+    global _within
+    before, within = torch.get_num_threads(), _within
     states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     torch.set_num_threads(threads)
     seed_globals(seed)
+    _within = True
     try:
         yield
     finally:
+        _within = within
         torch.set_num_threads(before)
         torch.set_rng_state(states[0])
         np.random.set_state(states[1])  # noqa: NPY002

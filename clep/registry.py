@@ -16,6 +16,7 @@ from avalanche.training.templates.base import BaseTemplate
 from clep.checks import check, one_of, unknown
 from clep.errors import ConfigError, within
 from clep.imports import import_path, is_import_path, registered_strategies
+from clep.plugins import known
 from clep.randomness import seed_for
 from clep.specs.options import signature_of, taken_by
 from clep.strategy import Strategy
@@ -65,6 +66,25 @@ def find(name: str) -> type[BasePlugin]:
     return cls
 
 
+def name_of(cls: type[BasePlugin]) -> str:
+    """The name under which `find` finds a class: the registered one, or its import path.
+
+    Args:
+        cls: class of the strategy.
+
+    Example:
+        >>> from clep.strategies.sleep_replay import SleepReplay
+        >>> name_of(SleepReplay)
+        'sleep_replay'
+    """
+    path = f"{cls.__module__}:{cls.__qualname__}"
+    for name, entry in registered_strategies().items():
+        package, _, attribute = entry.value.partition(":")  # which may only pass the class on
+        if attribute == cls.__qualname__ and f"{cls.__module__}.".startswith(f"{package}."):
+            return name
+    return path
+
+
 def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
     """Read the parameters of a strategy from the signature of its constructor, with their types as annotations.
 
@@ -81,14 +101,17 @@ def parameters(cls: type[BasePlugin]) -> dict[str, inspect.Parameter]:
         with suppress(NameError):  # an annotation that only type checkers can see; none counts then
             hints = typing.get_type_hints(cls.__init__)
         signature = signature.replace(
-            parameters=[p.replace(annotation=hints.get(n, p.empty)) for n, p in signature.parameters.items()]
+            parameters=[
+                p.replace(annotation=known(cls).get(n, (hints.get(n, p.empty),))[0])
+                for n, p in signature.parameters.items()
+            ]
         )
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {name: p for name, p in signature.parameters.items() if p.kind in kinds}
 
 
 def ranges(cls: type[BasePlugin]) -> dict[str, str | None]:
-    """Read the ranges of the parameters that a strategy takes from a spec, as in `clep.checks.Interval`.
+    """Read the ranges of the parameters, as in `clep.checks.Interval`: those from a spec, and of Avalanche's plug-ins.
 
     Args:
         cls: class of the strategy.
@@ -99,7 +122,9 @@ def ranges(cls: type[BasePlugin]) -> dict[str, str | None]:
         {'steps': '[0, inf)', 'rate': '[0, 1]', 'rescale': None}
     """
     spec = taken_by(cls)
-    return {} if spec is None else {field.name: field.metadata["range"] for field in spec.options()}
+    if spec is None:
+        return {name: interval for name, (_, interval) in known(cls).items()}
+    return {field.name: field.metadata["range"] for field in spec.options()}
 
 
 def defaults(cls: type[BasePlugin]) -> dict[str, Any]:
@@ -172,6 +197,12 @@ def check_arguments(cls: type[BasePlugin], values: Mapping[str, Any]) -> None:
         clep.errors.ConfigError: steps: expected an integer of at least 0, got 'five'
     """
     schema, intervals = parameters(cls), ranges(cls)
+    for key, parameter in schema.items() if issubclass(cls, Strategy) else ():
+        if parameter.annotation is parameter.empty and parameter.default is parameter.empty:
+            raise ConfigError(
+                f"{key}: {cls.__name__}.__init__ gives it neither a type nor a default, so nothing can check its "
+                f"value; annotate it, as in `{key}: float`"
+            )
     for key, value in values.items():
         one_of(key, key, schema, "key")
         check(key, value, _kind_of(schema[key]), intervals.get(key))

@@ -16,7 +16,7 @@ from clep.renames import renamed
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSection
 from clep.specs.options import Spec, hints_of, option
-from clep.specs.refusals import Setup, refuse
+from clep.specs.refusals import Setup, idle, refuse
 from clep.specs.stream import StreamSpec
 
 T = TypeVar("T")
@@ -237,15 +237,9 @@ def check(config: Config) -> None:
     """
     with within("stream"):
         names.check(config.stream.name, config.stream.path)
-    network = config.network
-    layers = len(network.channels) + len(network.hidden) + 1
-    setup = Setup(network, network.convolutions, config.learner, layers)
-    relaxes = network.model == "equilibrium"
-    with within("network"):
-        refuse("network" if relaxes else "feedforward", setup)
-    with within("learner"):
-        for part in ("gradient", "learner") if relaxes else ("feedforward_learner",):
-            refuse(part, setup)
+    for section, part in _parts(config):
+        with within(section):
+            refuse(part, _setup(config))
     _check_set("strategies", config.strategies)
     for i, cell in enumerate(config.cells):
         _check_set(f"cells[{i}]", cell if isinstance(cell, list) else cell.get("strategies") or [])
@@ -255,6 +249,25 @@ def check(config: Config) -> None:
         if not entries:
             raise ConfigError(f"{key}: expected at least one entry, got []")
         repeats(key, entries)
+
+
+def unused(config: Config) -> Iterator[tuple[str, str]]:
+    """Yield the path of every option that changes nothing in a configuration, and why; see `clep.specs.idle`."""
+    for _, part in _parts(config):
+        yield from idle(part, _setup(config))
+
+
+def _setup(config: Config) -> Setup:
+    network = config.network
+    layers = len(network.channels) + len(network.hidden) + 1
+    return Setup(network, network.convolutions, config.learner, layers)
+
+
+def _parts(config: Config) -> list[tuple[str, str]]:
+    """(section, part of the table of refusals) of what the configuration describes."""
+    if config.network.model == "equilibrium":
+        return [("network", "network"), ("learner", "gradient"), ("learner", "learner")]
+    return [("network", "feedforward"), ("learner", "feedforward_learner")]
 
 
 def _check_set(key: str, names: Sequence[str]) -> None:

@@ -5,6 +5,8 @@ template (Avalanche's name, kept): `strategy.mb_x`, `mb_y`, `mb_output`, `loss`,
 `experience`. Strategies are found and built by name in `clep.registry`.
 """
 
+import math
+import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from types import SimpleNamespace
@@ -14,7 +16,7 @@ import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
 
 from clep.checks import in_range, one_of, unknown
-from clep.errors import ConfigError
+from clep.errors import ConfigError, UnusedWarning
 from clep.memory import Memory, memory_in, memory_of_buffer
 from clep.metric_names import refuse_reserved
 from clep.renames import renamed
@@ -51,6 +53,7 @@ class Strategy(SupervisedPlugin):
             hooks.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
+        is_seeded: whether `seed_with` was called; `clep.Training` seeds the strategies for which it was not.
 
     Raises:
         TypeError: when a class is defined with a hook that Avalanche would never call.
@@ -85,7 +88,9 @@ class Strategy(SupervisedPlugin):
         super().__init__()
         self.generator = torch.Generator()
         self.seed_with(0)
+        self.is_seeded = False
         self._logged: dict[str, float] = {}
+        self._not_finite: set[str] = set()
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterable[str]:
         """Say why this strategy cannot work with a learner, one message per reason; none if it can.
@@ -113,6 +118,7 @@ class Strategy(SupervisedPlugin):
     def seed_with(self, seed: int) -> None:
         """Restart this strategy's generator; each strategy of a run gets its own seed."""
         self.generator.manual_seed(seed)
+        self.is_seeded = True
 
     def draw(self, n: int, k: int) -> list[int]:
         """Draw `k` different indices below `n`, in random order, from this strategy's generator.
@@ -137,10 +143,16 @@ class Strategy(SupervisedPlugin):
     def log(self, name: str, value: float) -> None:
         """Record a metric of the experience just trained; it becomes the MLflow metric `name`.
 
+        A value that is not finite is left out, and named once.
+
         Raises:
-            ConfigError: for a name that the pipeline uses itself, such as `accuracy/seen`.
+            ConfigError: for a name that the pipeline uses itself, such as `accuracy/seen`, or that MLflow refuses.
         """
         refuse_reserved(name, type(self).__name__)
+        if not math.isfinite(value) and name not in self._not_finite:
+            self._not_finite.add(name)
+            text = f"strategies: {type(self).__name__} logs {float(value)} as `{name}`; such values are left out"
+            warnings.warn(text, UnusedWarning, stacklevel=2)
         self._logged[name] = float(value)
 
     def take_log(self) -> dict[str, float]:
@@ -149,8 +161,12 @@ class Strategy(SupervisedPlugin):
         return logged
 
     def memory(self) -> Memory:
-        """Count what this strategy keeps of the past at present."""
-        return Memory()
+        """Count what this strategy keeps of the past at present; by default, what is found in its attributes."""
+        return memory_in(vars(self), numbers=True)
+
+    def idle(self) -> str | None:
+        """Say why this strategy did nothing in the stream just learned; None if it did. clep names it once."""
+        return None
 
 
 def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None = None) -> Iterator[str]:

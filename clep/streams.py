@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from torch.utils.data import BatchSampler, DataLoader, RandomSampler, SequentialSampler
+from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 from torch.utils.data import Dataset as TorchDataset
 
 from clep import datasets
@@ -60,12 +60,14 @@ class Samples:
         Without a `generator`, torch's global one gives the order, by the same draws as in Avalanche's loader.
         """
         sampler = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
-        batches = BatchSampler(sampler, batch_size, drop_last=False)
-        return DataLoader(_Slices(self), batch_size=None, sampler=batches, generator=generator)
+        # A sampler of samples, not of batches: Lightning puts others in its place (`overfit_batches`, several devices).
+        return DataLoader(
+            _Slices(self), batch_size=batch_size, sampler=sampler, collate_fn=_joined, generator=generator
+        )
 
 
 class _Slices(TorchDataset[list[Tensor]]):
-    """Takes a list of rows as its index: one tensor slice per batch instead of one Python call per sample."""
+    """A batch is one tensor slice instead of one Python call per sample; a single sample is `[x, y, t]` too."""
 
     def __init__(self, samples: Samples) -> None:
         self._tensors = (samples.x, samples.y, torch.zeros_like(samples.y))
@@ -73,8 +75,33 @@ class _Slices(TorchDataset[list[Tensor]]):
     def __len__(self) -> int:
         return len(self._tensors[1])
 
-    def __getitem__(self, rows: list[int]) -> list[Tensor]:
-        return [tensor[rows] for tensor in self._tensors]
+    def __getitem__(self, row: int) -> list[Tensor]:
+        return [tensor[row] for tensor in self._tensors]
+
+    def __getitems__(self, rows: list[int]) -> "_Rows":
+        return _Rows(self._tensors, rows)
+
+
+class _Rows(Sequence[list[Tensor]]):
+    """Samples of a batch that are not taken apart before somebody asks for one, as torch's own collation does."""
+
+    def __init__(self, tensors: Sequence[Tensor], rows: list[int]) -> None:
+        self._tensors, self._rows = tensors, rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def __getitem__(self, i: Any) -> Any:
+        return [tensor[self._rows[i]] for tensor in self._tensors]
+
+    def joined(self) -> list[Tensor]:
+        """The whole batch."""
+        return [tensor[self._rows] for tensor in self._tensors]
+
+
+def _joined(rows: Any) -> list[Tensor]:
+    joined: list[Tensor] = rows.joined()
+    return joined
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,5 +1,7 @@
 """A learner on a stream: train on one experience after another, and measure all of them after each."""
 
+import warnings
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -7,13 +9,16 @@ from typing import Any
 import numpy as np
 from avalanche.core import BasePlugin
 
-from clep import progress
+from clep import plugins, progress
 from clep.bridge import LightningTemplate
+from clep.errors import ConfigError, UnusedWarning
 from clep.learner import Learner
 from clep.measuring import ExperienceReport, Measuring, accuracies
-from clep.randomness import generator_for
+from clep.randomness import generator_for, seed_for, seeded
+from clep.registry import name_of
 from clep.specs.learner import TrainingSpec
 from clep.specs.options import from_keywords, takes
+from clep.strategy import Strategy
 from clep.streams import Experience, Stream
 
 
@@ -55,7 +60,8 @@ class Training:
     Args:
         learner: the learner to train, in place.
         strategies: Avalanche plugins and clep strategies, in the order of their hooks.
-        seed: seeds the batches.
+        seed: seeds the batches, each strategy that was not seeded by `Strategy.seed_with`, and, while a stream is
+            learned, the global generators, which Avalanche's own plug-ins draw from.
         device: `cpu` or `cuda`.
         trainer: further arguments of Lightning's `Trainer`.
 
@@ -82,6 +88,11 @@ class Training:
     ) -> None:
         spec = from_keywords(TrainingSpec, options)
         self.strategies = list(strategies)
+        self._seed, self._has_run = seed, False
+        _refuse_used(self.strategies)
+        for message in (message for strategy in self.strategies for message in plugins.plugin_refusals(strategy)):
+            raise ConfigError(message)
+        _seed_strategies(self.strategies, seed)
         self.measuring = Measuring(self.strategies, each_epoch=spec.evaluate_epochs)
         self.reset_optimizer = spec.reset_optimizer
         self.template = LightningTemplate(
@@ -99,6 +110,18 @@ class Training:
         """Whether all experiences are learned at once."""
         return any(getattr(strategy, "trains_jointly", False) for strategy in self.strategies)
 
+    def _begin(self) -> None:
+        """Refuse to go on in silence with what a run before has left, and note that this one has begun."""
+        if self._has_run:
+            raise ConfigError(
+                "training: it has run already, and its strategies and generators are no longer fresh; make a new "
+                "`Training` with new strategies (the learner may be the same)"
+            )
+        _refuse_used(self.strategies)
+        self._has_run = True
+        for strategy in self.strategies:
+            strategy._clep_has_run = True
+
     def run(
         self, stream: Stream, on_experience: Callable[[ExperienceReport, TrainingResult], None] | None = None
     ) -> TrainingResult:
@@ -109,8 +132,15 @@ class Training:
             on_experience: called after each experience with its report and the result so far.
 
         Raises:
+            ConfigError: if this training, or one of its strategies, has run before.
             DivergenceError: if training produces values that are not finite.
+            StrategyError: if a strategy fails.
         """
+        self._begin()
+        with seeded(self._seed):
+            return self._run(stream, on_experience or (lambda report, so_far: None))
+
+    def _run(self, stream: Stream, on_experience: Callable[[ExperienceReport, TrainingResult], None]) -> TrainingResult:
         n = len(stream.evaluation)
         result = TrainingResult(
             matrix=np.full((n, n), np.nan),
@@ -133,10 +163,40 @@ class Training:
             result.before[report.index] = report.before
             result.matrix[report.index] = report.after
             result.reports.append(report)
-            if on_experience is not None:
-                on_experience(report, result)
+            on_experience(report, result)
+        if len(result.reports) > 1:
+            _name_idle(self.strategies)
         return result
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
         return accuracies(self.template.model, experiences, self.template.device)
+
+
+def _seed_strategies(strategies: Sequence[BasePlugin], seed: int) -> None:
+    """Give each strategy the seed that it has in a run of the command line; two of one name get different ones."""
+    taken: Counter[str] = Counter()
+    for strategy in strategies:
+        name = name_of(type(strategy))
+        number, taken[name] = taken[name], taken[name] + 1
+        if isinstance(strategy, Strategy) and not strategy.is_seeded:
+            strategy.seed_with(seed_for(seed, f"strategy {name}" + (f" {number}" if number else "")))
+
+
+def _refuse_used(strategies: Sequence[BasePlugin]) -> None:
+    """Refuse strategies that remember another run."""
+    for strategy in strategies:
+        if getattr(strategy, "_clep_has_run", False):
+            raise ConfigError(
+                f"strategies: {type(strategy).__name__} has been trained with already and would start with what it "
+                "remembers; make a new one"
+            )
+
+
+def _name_idle(strategies: Sequence[BasePlugin]) -> None:
+    """Name each strategy that did nothing, and why."""
+    for strategy in strategies:
+        reason = strategy.idle() if isinstance(strategy, Strategy) else plugins.idle(strategy)
+        if reason is not None:
+            text = f"strategies: {name_of(type(strategy))} had no effect: {reason}"
+            warnings.warn(text, UnusedWarning, stacklevel=3)

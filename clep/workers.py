@@ -4,15 +4,19 @@ import multiprocessing
 import os
 import signal
 import sys
+import threading
+import time
 import warnings
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-from clep.errors import InputWarning, SettlingWarning
+from clep import interrupts
+from clep.errors import InputWarning, SettlingWarning, UnusedWarning
 
-_GRACE_SECONDS = 15.0  # for a worker to close its MLflow run after an interrupt
+_GRACE_SECONDS = 4.0  # for all workers to close their MLflow runs after an interrupt
+_LOOK_SECONDS = 1.0  # how long an interrupt whose exception was lost can stay unnoticed
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,8 @@ def run_jobs(
                 process.start()
                 sender.close()
                 running[receiver] = (index, process)
-            ready: list[Any] = wait(list(running))  # connections; the type of `wait` does not know them
+            interrupts.check()
+            ready: list[Any] = wait(list(running), _LOOK_SECONDS)  # connections; the type of `wait` does not know them
             for connection in ready:
                 index, process = running[connection]
                 try:
@@ -85,35 +90,40 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
     os.environ["CLEP_PROGRESS"] = "0"
     sys.stdout = sys.stderr
     # Each run's metrics tell, and the parent has looked at the data; warnings from many runs would be a jumble.
-    for kind in (InputWarning, SettlingWarning):
+    for kind in (InputWarning, SettlingWarning, UnusedWarning):
         warnings.simplefilter("ignore", kind)
-    interrupted = False
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+    # Ctrl-C reaches a worker from the terminal and from its parent; the second does not cut the clean-up short.
+    with interrupts.listening():
+        try:
+            message = ("done", function(job, lambda report: sender.send(("progress", report))))
+            interrupts.check()
+        except KeyboardInterrupt:
+            os._exit(interrupts.exit_code())
+        except Exception as error:
+            if interrupts.pending() is not None:  # a library made this of the interrupt
+                os._exit(interrupts.exit_code())
+            message = ("error", f"{type(error).__name__}: {error}")
+        with interrupts.held():
+            sender.send(message)
 
-    def interrupt(*_: Any) -> None:
-        # Ctrl-C reaches a worker from the terminal and from its parent; the second must not cut the clean-up short.
-        nonlocal interrupted
-        if not interrupted:
-            interrupted = True
-            raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
-    signal.signal(signal.SIGTERM, interrupt)
-    try:
-        value = function(job, lambda report: sender.send(("progress", report)))
-    except KeyboardInterrupt:
-        sys.exit(130)
-    except Exception as error:
-        sender.send(("error", f"{type(error).__name__}: {error}"))
-    else:
-        sender.send(("done", value))
+def _end_with_parent() -> None:
+    """Interrupt this worker when the process that started it is gone: nobody waits for its result."""
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        wait([parent.sentinel])
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _stop(processes: Sequence[Any]) -> None:
     for process in processes:
         if process.is_alive():
             os.kill(process.pid, signal.SIGINT)
-    for process in processes:
-        process.join(_GRACE_SECONDS)
-        if process.is_alive():
-            process.kill()
-            process.join()
+    deadline = time.monotonic() + _GRACE_SECONDS
+    with interrupts.held():
+        for process in processes:
+            process.join(max(0.0, deadline - time.monotonic()))
+            if process.is_alive():
+                process.kill()
+                process.join()

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from clep import interrupts
 from clep.build import build_stream, build_training, resolved
 from clep.config import Config
 from clep.measuring import ExperienceReport
@@ -64,4 +65,6 @@ def _run(
                 tell({"experience": experience.index})
 
             trained = training.run(stream, on_experience)
-            return record_result(record, config, stream, training, trained, time.perf_counter() - started)
+            result = record_result(record, config, stream, training, trained, time.perf_counter() - started)
+            interrupts.check()
+            return result

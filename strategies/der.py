@@ -47,6 +47,7 @@ class DER(Strategy):
         self.beta = in_range("beta", beta, 0.0)
         self.batch_size_mem = None if batch_size_mem is None else int(in_range("batch_size_mem", batch_size_mem, 1))
         self._batches: Iterator[Any] | None = None
+        self._rehearsed = False
         self._outputs: torch.Tensor | None = None
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
@@ -61,6 +62,7 @@ class DER(Strategy):
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Put stored samples in front of the batch."""
         if self._batches is not None:
+            self._rehearsed = True
             *stored, outputs = (tensor.to(strategy.device) for tensor in next(self._batches))
             strategy.mbatch[:3] = [torch.cat(pair) for pair in zip(stored, strategy.mbatch, strict=True)]
             self._outputs = outputs
@@ -81,6 +83,12 @@ class DER(Strategy):
         """Store samples of the experience just trained, with the network's outputs."""
         self._batches, self._outputs = None, None
         self.buffer.update(strategy)
+
+    def idle(self) -> str | None:
+        """Whether the memory never filled a batch."""
+        if self._rehearsed:
+            return None
+        return "its memory never filled a batch; lower `batch_size_mem`, or train on more samples"
 
     def memory(self) -> Memory:
         """The stored samples; their outputs count as statistics."""

@@ -44,6 +44,7 @@ class ERACE(Strategy):
         self.buffer = ClassBalancedBuffer(int(in_range("mem_size", mem_size, 1)))
         self.batch_size_mem = None if batch_size_mem is None else int(in_range("batch_size_mem", batch_size_mem, 1))
         self._batches: Iterator[Any] | None = None
+        self._rehearsed = False
         self._stored: list[Tensor] = []
         self._output: Tensor | None = None
 
@@ -61,6 +62,7 @@ class ERACE(Strategy):
     def before_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Draw stored samples."""
         if self._batches is not None:
+            self._rehearsed = True
             self._stored = [tensor.to(strategy.device) for tensor in next(self._batches)]
 
     def after_forward(self, strategy: Any, **kwargs: Any) -> None:
@@ -77,6 +79,12 @@ class ERACE(Strategy):
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Stop drawing from the memory."""
         self._batches, self._stored, self._output = None, [], None
+
+    def idle(self) -> str | None:
+        """Whether the memory never filled a batch."""
+        if self._rehearsed:
+            return None
+        return "its memory never filled a batch; lower `batch_size_mem`, or train on more samples"
 
     def memory(self) -> Memory:
         """The stored samples."""

@@ -10,9 +10,9 @@ from typing import Any, ClassVar
 from torch import Tensor
 
 from clep import metric_names
-from clep.equilibrium import Adaptation, Gradient, Network
+from clep.equilibrium import Adaptation, Network
 from clep.specs.options import from_keywords, takes
-from clep.strategy import Strategy
+from clep.strategy import Memory, Strategy
 
 
 @takes(Adaptation)
@@ -36,7 +36,7 @@ class NeuronalAdaptation(Strategy):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self.adaptation = from_keywords(Adaptation, options, watch=self._add_norms)
-        self._plain: Gradient | None = None
+        self._plain: Network | None = None
         self._norms = [0.0, 0.0]
         self._updates = 0
 
@@ -60,16 +60,20 @@ class NeuronalAdaptation(Strategy):
             )
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Switch adaptation on for this experience."""
-        self._plain = strategy.model.gradient
-        strategy.model.gradient = replace(strategy.model.gradient, adaptation=self.adaptation)
+        """Switch adaptation on for this experience, in a view: the network itself stays as it is, whatever happens."""
+        self._plain = strategy.model
+        strategy.model = strategy.model.with_gradient(replace(strategy.model.gradient, adaptation=self.adaptation))
         self._norms, self._updates = [0.0, 0.0], 0
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Log the norms; switch adaptation off so that later hooks see the plain network."""
-        strategy.model.gradient = self._plain
+        strategy.model, self._plain = self._plain, None
         for name, total in zip(("before", "after"), self._norms, strict=True):
             self.log(metric_names.ADAPTATION_UPDATE_NORM.format(when=name), total / max(1, self._updates))
+
+    def memory(self) -> Memory:
+        """Nothing: the norms of an experience are what it logs."""
+        return Memory()
 
     def _add_norms(self, before: Tensor, after: Tensor) -> None:
         """Collect the norms of an update."""

@@ -18,7 +18,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from clep import metric_names
+from clep import interrupts, metric_names
 from clep.equilibrium.stack import DenseStack, stack_of
 from clep.errors import ConfigError, InputWarning
 from clep.progress import bar as progress_bar
@@ -259,6 +259,7 @@ class SleepReplay(Strategy):
             if isinstance(asleep, CompiledSimulation) and not asleep.is_compiled():
                 bar.set_description("sleep (compiling for a few seconds, only the first time)")
             for start in range(0, steps, _STEPS_PER_UPDATE):
+                interrupts.check()
                 piece = min(_STEPS_PER_UPDATE, steps - start)
                 asleep.run(self._input_spikes(piece, draws))
                 bar.set_description("sleep", refresh=False)

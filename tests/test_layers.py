@@ -21,7 +21,7 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "progress"},
+    {"errors", "interrupts", "progress"},
     {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
     {"specs", "datasets"},
@@ -33,7 +33,7 @@ ORDER = [
     {"diagnostics", "feedforward", "sleep"},
     {"update"},
     {"learner", "streams"},
-    {"memory", "rehearsal", "served"},
+    {"memory", "plugins", "rehearsal", "served"},
     {"strategy"},
     {"strategies", "registry"},
     {"bridge"},

@@ -5,10 +5,13 @@ import pytest
 import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins import ReplayPlugin
+from clep.strategies.awake_rehearsal import AwakeRehearsal
+from clep.strategies.sleep_replay import SleepReplay
 from torch import nn
 
 import clep
 from clep.errors import DivergenceError
+from clep.randomness import seed_for
 
 pytestmark = pytest.mark.filterwarnings("ignore:No loggers specified")
 
@@ -142,3 +145,46 @@ def test_accuracy_before_a_consolidation_is_that_of_the_weights_before_it(stream
     assert result.learned[0] > 0.9
     assert np.array_equal(result.before, [report.before for report in result.reports])
     assert result.learned.tolist() == [report.before[i] for i, report in enumerate(result.reports)]
+
+
+def test_the_seed_of_a_training_is_that_of_its_strategies(stream):
+    """As `clep run` seeds them; a strategy that was seeded by hand keeps its seed."""
+
+    def drawn(strategy):
+        return strategy.draw(1000, 5)
+
+    def alone(name):
+        strategy = clep.Strategy()
+        strategy.seed_with(seed_for(7, f"strategy {name}"))
+        return drawn(strategy)
+
+    by_hand = AwakeRehearsal()
+    by_hand.seed_with(5)
+    strategies = [AwakeRehearsal(), AwakeRehearsal(), SleepReplay(), by_hand]
+    clep.Training(clep.Learner(clep.Network([64, 20, 10])), strategies, seed=7)
+    draws = [drawn(strategy) for strategy in strategies]
+    assert draws[0] == alone("awake_rehearsal")
+    assert draws[2] == alone("sleep_replay")
+    assert draws[1] != draws[0]
+    again = clep.Strategy()
+    again.seed_with(5)
+    assert draws[3] == drawn(again)
+
+
+def test_one_seed_gives_one_result_whatever_was_drawn_before(stream):
+    """Avalanche's plug-ins draw from the global generators; these are the caller's again afterwards."""
+
+    def trained(seed):
+        torch.rand(int(torch.randint(1, 50, ())))
+        learner = clep.Learner(clep.Network([64, 12, 10]), lr=0.1)
+        clep.Training(learner, [ReplayPlugin(mem_size=20)], epochs=1, seed=seed).run(stream)
+        return torch.cat([p.detach().flatten() for p in learner.network.parameters()])
+
+    state = torch.get_rng_state()
+    first = trained(1)
+    torch.set_rng_state(state)
+    expected = torch.rand(int(torch.randint(1, 50, ()))), torch.rand(3)
+    torch.set_rng_state(state)
+    assert torch.equal(first, trained(1))
+    assert torch.equal(torch.rand(3), expected[1])
+    assert not torch.equal(first, trained(2))

@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.nn.utils import parametrize
 
 from clep.equilibrium.products import times_transposed
 from clep.equilibrium.stack import DenseLayer
@@ -269,6 +270,36 @@ class Dense(Bilinear):
 
     def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
         return DenseLayer(name, self.weight, time_step)
+
+
+def effective(connection: Connection, names: Sequence[str]) -> Connection:
+    """The connection with the weights that a phase uses; itself unless they are computed from other parameters.
+
+    Parametrizations (`torch.nn.utils.parametrize`) and the hooks of pruning compute a weight anew whenever they are
+    asked. The phases of one update need the same one, and autograd must know where it came from. So the values are
+    computed once, into a copy.
+
+    Args:
+        connection: one of a network's connections.
+        names: of the tensors that `differences` returns gradients for, in that order.
+    """
+    own: dict[str, Any] = connection._parameters
+    if all(name in own for name in names):
+        return connection
+    copied: Any = connection
+    if parametrize.is_parametrized(connection):  # such a class refuses to be copied; its parent does not
+        copied = object.__new__(type(connection).__mro__[1])
+        copied.__dict__.update(connection.__dict__)
+    else:
+        copied = copy.copy(connection)
+    with torch.enable_grad():
+        for hook in connection._forward_pre_hooks.values():  # connections are not called, so torch does not run them
+            hook(connection, ())
+        copied._parameters = {name: getattr(connection, name) for name in names}
+    copied._modules = {name: module for name, module in connection._modules.items() if name != "parametrizations"}
+    for name in names:
+        copied.__dict__.pop(name, None)  # where hooks keep what they computed
+    return copied  # type: ignore[no-any-return]
 
 
 def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> nn.Parameter:

@@ -21,13 +21,13 @@ from clep.equilibrium.architecture import (
 )
 from clep.equilibrium.bernoulli import Bernoulli
 from clep.equilibrium.body import Body, FreePhase
-from clep.equilibrium.connections import Connection, Dense, Wiring
+from clep.equilibrium.connections import Connection, Dense, Wiring, effective
 from clep.equilibrium.convolution import Convolution
 from clep.equilibrium.dynamics import Dynamics, Link, Stop, Watch, full_precision
 from clep.equilibrium.gradients import Gradient, LinearNudging, refuse_gradient
 from clep.equilibrium.modules import Modules
 from clep.equilibrium.motions import EnergyBased, Motion, Prototypical
-from clep.equilibrium.stack import DenseLayer, DenseStack
+from clep.equilibrium.stack import DenseLayer, DenseStack, refuse_computed
 from clep.equilibrium.time_steps import draw_time_steps
 from clep.errors import ConfigError
 from clep.renames import of_network
@@ -114,6 +114,7 @@ class Network(nn.Module):
             self.readout = linear_readout(math.prod(self.shapes[-1]), self.sizes[-1], wiring)
         self._joined = [(layer, layer + 1) for layer in range(self.depth)]
         self._add_residual_links(wiring)
+        self._learned = [list(connection._parameters) for connection in self.connections]
         self.gains = gains(self._joined, self.depth, self.spec.feedback_scale)
 
         counts = [math.prod(shape) for shape in self.shapes[1:]]
@@ -169,8 +170,14 @@ class Network(nn.Module):
 
     @property
     def links(self) -> list[Link]:
-        """The connections, each with the two layers it joins, in the order of their parameters."""
-        return [Link(*joined, connection) for joined, connection in zip(self._joined, self.connections, strict=True)]
+        """The connections, each with the two layers it joins, in the order of their parameters.
+
+        Where parametrizations compute weights, these are the values at present.
+        """
+        return [
+            Link(*joined, effective(connection, learned))
+            for joined, connection, learned in zip(self._joined, self.connections, self._learned, strict=True)
+        ]
 
     @property
     def relaxation_dtype(self) -> torch.dtype:
@@ -253,7 +260,7 @@ class Network(nn.Module):
 
     def feedback_angles(self) -> list[float]:
         """Angle between forward and untied feedback weights of each connection above the input, in degrees; else []."""
-        return [] if self.spec.feedback != "untied" else [connection.angle() for connection in self.connections[1:]]
+        return [] if self.spec.feedback != "untied" else [link.connection.angle() for link in self.links[1:]]
 
     def dense_stack(self) -> DenseStack:
         """The dense layers above the convolutions, and the linear read-out if the network has one.
@@ -262,7 +269,7 @@ class Network(nn.Module):
         basal branches of each unit.
 
         Raises:
-            ConfigError: if links skip layers.
+            ConfigError: if links skip layers, or if weights are computed from other parameters and cannot be written.
 
         Example:
             >>> [layer.name for layer in Network([64, 32, 10]).dense_stack().layers]
@@ -273,6 +280,9 @@ class Network(nn.Module):
                 "residual_links: consolidation works on a stack of dense layers, and links that skip layers break it; "
                 "set it to 0."
             )
+        for index, (connection, learned) in enumerate(zip(self.connections, self._learned, strict=True)):
+            for name in learned:
+                refuse_computed(f"connections.{index}", connection, name)
         views = [
             connection.dense_layer(f"connections.{index}", dt.flatten())
             for index, (connection, dt) in enumerate(zip(self.connections, self.time_steps, strict=True))
@@ -280,6 +290,7 @@ class Network(nn.Module):
         first = 1 + max((index for index, view in enumerate(views) if view is None), default=-1)
         layers = [view for view in views[first:] if view is not None]
         if self.readout is not None:
+            refuse_computed("readout", self.readout, "weight")
             layers.append(DenseLayer("readout", self.readout.weight))
 
         def activity(x: Tensor) -> list[Tensor]:

@@ -110,9 +110,31 @@ def stack_of(model: nn.Module) -> DenseStack:
     return DenseStack(_linear_layers(model))
 
 
+def refuse_computed(name: str, module: nn.Module, weight: str) -> None:
+    """Refuse a weight that is computed from other parameters (parametrized, pruned): what is written to it is lost.
+
+    Args:
+        name: of the module, for the message.
+        module: a layer.
+        weight: name of one of its weights.
+
+    Raises:
+        ConfigError: naming the layer.
+    """
+    if weight not in module._parameters:
+        raise ConfigError(
+            f"{name}.{weight}: it is computed from other parameters, and what consolidation writes would be lost; "
+            "call `torch.nn.utils.parametrize.remove_parametrizations` first (`prune.remove` for pruned weights), or "
+            "leave consolidation out"
+        )
+
+
 def _linear_layers(model: nn.Module) -> list[DenseLayer]:
     """The `nn.Linear` layers; they must fit on top of each other and hold all parameters of the model."""
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
+    for name, module in linear:
+        with within("network"):
+            refuse_computed(name, module, "weight")
     fit = all(low.out_features == high.in_features for (_, low), (_, high) in pairwise(linear))
     inside = {id(parameter) for _, module in linear for parameter in module.parameters()}
     if not linear or not fit or any(id(parameter) not in inside for parameter in model.parameters()):

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from clep.checks import unknown
 from clep.errors import ConfigError
 from clep.imports import is_import_path
+from clep.specs.idle import IDLE, Idle
 from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSpec
@@ -87,6 +88,37 @@ def refuse(part: str, setup: Setup) -> None:
     """
     for key, reason in problems(part, setup):
         raise ConfigError(f"{key}: {reason}")
+
+
+def idle(part: str, setup: Setup) -> Iterator[tuple[str, str]]:
+    """Yield (path of the key, reason) of the options of a part that change nothing; see `clep.specs.idle`."""
+    rows = (row for row in IDLE if row.reported and row.part == part)
+    return ((f"{row.section}.{row.key}", reason) for row in rows if (reason := row.reason(setup)) is not None)
+
+
+# ---------------------------------------------------------------- options that act only together with others
+
+
+def _row_of(option: Idle) -> Row:
+    def row(setup: Setup) -> str | None:
+        return option.reason(setup)
+
+    row.__name__, row.__doc__ = option.name, f"The option acts only {option.needs}."
+    return row
+
+
+for _option in IDLE:
+    if not _option.reported:
+        REFUSALS[_option.part].append((_option.key, _row_of(_option)))
+
+
+@_refuses("gradient", "bptt_steps")
+def no_more_steps_than_were_taken(setup: Setup) -> str | None:
+    """BPTT follows at most the steps of the free phase."""
+    steps, free = setup.learner.bptt_steps, setup.network.free_steps
+    if setup.learner.gradient == "bptt" and steps is not None and steps > free:
+        return f"expected at most network.free_steps={free}, the steps of the free phase, got {steps}; null is all"
+    return None
 
 
 # ---------------------------------------------------------------- a feed-forward network and its learner

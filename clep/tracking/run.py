@@ -9,10 +9,12 @@ import math
 import re
 import sys
 import time
+import traceback
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Self
 
+from clep import interrupts
 from clep.tracking.address import run_link, shown
 from clep.tracking.inputs import Input
 from clep.tracking.store import client_of, load_mlflow, short, system_metrics
@@ -85,8 +87,11 @@ class Run:
         if self.run_id:
             self._reopen()
             return self
-        self.run_id = self._client.create_run(self._experiment_id, tags=self.tags, run_name=self._name).info.run_id
+        with interrupts.held():  # a run that is made but unknown could never be closed
+            info = self._client.create_run(self._experiment_id, tags=self.tags, run_name=self._name).info
+            self.run_id = info.run_id
         try:
+            interrupts.check()
             self._system = system_metrics(self.uri, self.run_id)
             self.flush()
         except BaseException:
@@ -103,6 +108,13 @@ class Run:
             self._client.set_tag(self.run_id, key, value)
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        interrupts.close()
+        with interrupts.held():
+            self._close(error)
+        if error is None:
+            interrupts.check()
+
+    def _close(self, error: BaseException | None) -> None:
         try:
             try:
                 if self._system is not None:
@@ -119,12 +131,20 @@ class Run:
             _logger.warning("Run %s is incomplete in `%s`: %s", self.run_id, shown(self.uri), short(lost))
 
     def _end(self, cause: BaseException | None) -> None:
-        if cause is None:
-            end(self.uri, self.run_id, "FINISHED")
-        elif isinstance(cause, KeyboardInterrupt | SystemExit):
+        if isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None:
             end(self.uri, self.run_id, "KILLED")
+        elif cause is None:
+            end(self.uri, self.run_id, "FINISHED")
         else:
+            self._keep_traceback(cause)
             end(self.uri, self.run_id, "FAILED", f"{type(cause).__name__}: {cause}")
+
+    def _keep_traceback(self, cause: BaseException) -> None:
+        """Store where the error came from; a store that fails must not hide the error itself."""
+        try:
+            self.text("".join(traceback.format_exception(cause)), "traceback.txt")
+        except Exception as lost:
+            _logger.warning("The traceback of run %s is not in `%s`: %s", self.run_id, shown(self.uri), short(lost))
 
     def log(self, metrics: Mapping[str, float | None], step: int) -> None:
         """Buffer metrics of one step. None, NaN and infinities are left out: MLflow stores infinity as 1.8e308."""

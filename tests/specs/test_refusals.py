@@ -8,13 +8,14 @@ from typing import NamedTuple
 import pytest
 import yaml
 
-from clep.config import compose
+from clep.config import builtin, compose, to_yaml
 from clep.equilibrium import Network
 from clep.equilibrium.gradients import gradient_class
-from clep.errors import ConfigError
+from clep.errors import ConfigError, UnusedWarning
 from clep.learner import Learner
 from clep.schema import Config, construct
 from clep.specs import LearnerSpec, NetworkSection, NetworkSpec, Optimization
+from clep.specs.idle import IDLE
 from clep.specs.refusals import REFUSALS, Setup, refuse
 
 
@@ -35,6 +36,7 @@ SPIKES, BRANCHES = "network.dynamics=bernoulli", "network.feedback=dendritic"
 CEP = "learner.gradient=cep learner.momentum=0"
 HOLOMORPHIC = "learner.phases=holomorphic network.neuron=tanh"
 DEEP = "network.hidden=[9,8,7]"
+STEPS = "network.time_step"
 OWN = "network.connection=clep.equilibrium.connections:Dense"
 
 EXAMPLES = {
@@ -115,6 +117,24 @@ EXAMPLES = {
     ],
     "averages_fit_into_a_phase": [
         Example("network.average_steps", "7", "6", "from 1 to 6, the steps of the shortest phase", SPIKES)
+    ],
+    "points_acts": [
+        Example("learner.points", "6", "4", "acts only with phases=holomorphic"),
+        Example(
+            "learner.phases", "centered", "holomorphic", "6 changes nothing", "learner.points=6 network.neuron=tanh"
+        ),
+    ],
+    "start_acts": [Example("learner.start", "mirrored", "free", "where phases are nudged", "learner.gradient=clamped")],
+    "restart_acts": [Example("learner.restart", "true", "false", "acts only with gradient=clamped")],
+    "pool_acts": [
+        Example("network.pool", "[3]", "[2]", "convolutions (channels) that pool"),
+        Example("network.pooling", "none", "average", "that pool", "network.channels=[4] network.pool=[3]"),
+    ],
+    "momentum_acts": [
+        Example("learner.momentum", "0.5", "0.9", "acts only with optimizer=sgd", "learner.optimizer=adam")
+    ],
+    "no_more_steps_than_were_taken": [
+        Example("learner.bptt_steps", "21", "20", "at most network.free_steps=20", "learner.gradient=bptt")
     ],
     "linear_nudging_is_inside": [Example("learner.nudge", "outside", "inside", "not the vector-Jacobian product")],
     "energies_have_no_outside": [
@@ -292,8 +312,8 @@ IN_PYTHON = [
     for name, example in CASES
     if not ROWS[name][0].startswith("feedforward") and (ROWS[name][1] in TAKEN or ROWS[name][1] == "gradient")
 ]
-NOT_IN_PYTHON = {"linear_nudging_is_inside", "cep_has_no_one_gradient"}
-"""`LinearNudging` takes no `nudge`, and norms are clipped by the trainer, not by a learner."""
+NOT_IN_PYTHON = {"linear_nudging_is_inside", "cep_has_no_one_gradient", "start_acts", "restart_acts", "pool_acts"}
+"""Estimates take no options of others, layers have their own pooling, and the trainer clips norms, not a learner."""
 
 
 def test_all_but_what_python_cannot_say_is_tried_through_the_constructors():
@@ -320,6 +340,110 @@ def test_neutral_options_are_refused_by_nothing():
         refuse(part, Setup(NetworkSpec(neuron="relu")))
 
 
+# ---------------------------------------------------------------- what is refused in a change, and reported in a file
+
+REPORTED = {
+    "average_steps_acts": Example("network.average_steps", "2", "1", "acts only with dynamics=bernoulli"),
+    "relaxation_acts": Example(
+        "network.relaxation", "asynchronous", "synchronous", "two layers relax", "network.readout=linear"
+    ),
+    "nudged_steps_acts": Example("network.nudged_steps", "9", "6", "not in bptt", "learner.gradient=bptt"),
+    "time_step_spread_acts": Example(f"{STEPS}.spread", "0.3", "0.5", "are drawn", f"{STEPS}.distribution=scalar"),
+    "time_step_min_acts": Example(f"{STEPS}.min", "0.1", "0.05", "are drawn", f"{STEPS}.distribution=scalar"),
+    "time_step_max_acts": Example(f"{STEPS}.max", "0.9", "1", "are drawn", f"{STEPS}.distribution=scalar"),
+    "time_step_per_acts": Example(f"{STEPS}.per", "layer", "neuron", "are drawn", f"{STEPS}.distribution=scalar"),
+    "time_step_distribution_acts": Example(
+        f"{STEPS}.distribution", "gamma", "scalar", "a mean between min and max", f"{STEPS}.mean=1.0"
+    ),
+    "kernel_acts": Example("network.kernel", "[2]", "[3]", "with convolutions"),
+    "stride_acts": Example("network.stride", "[2]", "[1]", "with convolutions"),
+    "padding_acts": Example("network.padding", "[1]", "[0]", "with convolutions"),
+    "pooling_acts": Example("network.pooling", "average", "max", "with convolutions"),
+    "beta_acts": Example("learner.beta", "0.2", "0.5", "where phases are nudged", "learner.gradient=bptt"),
+    "phases_acts": Example("learner.phases", "one_sided", "centered", "are nudged", "learner.gradient=clamped"),
+    "nudge_acts": Example("learner.nudge", "outside", "inside", "where phases are nudged", "learner.gradient=bptt"),
+    "rule_acts": Example("learner.rule", "vector_field", "contrast", "not in bptt", "learner.gradient=bptt"),
+    "bptt_steps_acts": Example("learner.bptt_steps", "3", "null", "acts only with gradient=bptt"),
+}
+FEEDFORWARD = {
+    "network.init": "glorot",
+    "network.free_steps": "9",
+    "network.nudged_steps": "9",
+    "network.time_step": "{mean: 0.5}",
+    "network.relaxation": "asynchronous",
+    "network.tolerance": "0.1",
+    "network.average_steps": "2",
+    "network.connection": "clep.equilibrium.connections:Dense",
+    "network.precision": "bfloat16",
+    "network.feedback_scale": "0.5",
+    "network.kernel": "[2]",
+    "network.stride": "[2]",
+    "network.padding": "[1]",
+    "network.pooling": "average",
+    "network.pool": "[3]",
+    "learner.beta": "0.2",
+    "learner.phases": "one_sided",
+    "learner.points": "6",
+    "learner.start": "mirrored",
+    "learner.rule": "vector_field",
+    "learner.nudge": "outside",
+    "learner.restart": "true",
+    "learner.bptt_steps": "3",
+    "learner.gradient_options": "{a: 1}",
+    "learner.hidden_states": "true",
+}
+REPORTS = [*REPORTED.items()] + [
+    (
+        f"{key.partition('.')[2]}_acts_in_feedforward" + ("_learner" if key.startswith("learner") else ""),
+        Example(key, value, "", "acts only in an equilibrium network", "network.model=feedforward network.neuron=relu"),
+    )
+    for key, value in FEEDFORWARD.items()
+]
+
+
+def test_every_reported_option_has_an_example():
+    assert {name for name, _ in REPORTS} == {row.name for row in IDLE if row.reported}
+
+
+@pytest.mark.parametrize(("name", "example"), REPORTS)
+def test_a_change_without_effect_is_refused_and_a_file_with_it_is_reported(name, example, tmp_path):
+    with pytest.raises(ConfigError) as caught:
+        compose({}, example.overrides(example.wrong))
+    assert str(caught.value).startswith(f"{example.key}: ")
+    assert example.says in str(caught.value)
+    file = tmp_path / "mine.yaml"
+    file.write_text(to_yaml(unchecked(example.overrides(example.wrong))))
+    with pytest.warns(UnusedWarning) as seen:
+        compose(file)
+    assert [str(warning.message) for warning in seen] == [str(caught.value)]
+
+
+@pytest.mark.filterwarnings("error::clep.errors.UnusedWarning")
+@pytest.mark.parametrize(("name", "example"), REPORTED.items())
+def test_the_neighbour_of_an_option_without_effect_composes(name, example):
+    compose({}, example.overrides(example.right))
+
+
+@pytest.mark.filterwarnings("error::clep.errors.UnusedWarning")
+@pytest.mark.parametrize("network", builtin("network"))
+def test_networks_by_name_set_nothing_without_effect(network):
+    compose(None, [f"network={network}"])
+
+
+@pytest.mark.filterwarnings("ignore::clep.errors.UnusedWarning")
+@pytest.mark.parametrize("pipeline", builtin("pipeline"))
+def test_other_networks_and_estimates_can_be_put_on_top_of_a_file(pipeline):
+    """As its first line may promise: `BPTT twin: learner.gradient=bptt`."""
+    for change in ("learner.gradient=bptt", "network.dynamics=prototypical"):
+        compose(pipeline, [change])
+
+
+@pytest.mark.filterwarnings("error::clep.errors.UnusedWarning")
+def test_an_estimate_of_your_own_may_use_every_option():
+    changes = ["beta=0.2", "phases=one_sided", "rule=vector_field", "bptt_steps=3", "restart=true", "nudge=outside"]
+    compose({}, ["learner.gradient=my_module:Mine", *(f"learner.{change}" for change in changes)])
+
+
 # ---------------------------------------------------------------- before anything is trained, and before torch
 
 
@@ -332,8 +456,8 @@ def in_a_new_process(code: str, folder) -> subprocess.CompletedProcess:
 def test_the_table_needs_no_torch(tmp_path):
     code = f"""
 import sys
-from clep.config import compose
-from clep.errors import ConfigError
+from clep.config import builtin, compose, to_yaml
+from clep.errors import ConfigError, UnusedWarning
 refused = 0
 for overrides in {[example.overrides(example.wrong) for _, example in CASES if OWN not in example.others]!r}:
     try:

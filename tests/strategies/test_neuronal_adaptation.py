@@ -28,7 +28,7 @@ def _recorder(event):
     return record
 
 
-for _event in [name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_"))]:
+for _event in [name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_")) and "eval" not in name]:
     setattr(Watch, _event, _recorder(_event))
 
 

@@ -57,6 +57,11 @@ class CEP(CostNudging):
     def updates(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Iterator[list[Tensor]]:
         """Yield the gradient of each nudged step, for every parameter; **the caller moves the weights in between**."""
         free, force = phase_of(prediction), self.force(prediction, y, criterion)
+        if any(not parameter.is_leaf for parameter in free.body.parameters()):
+            raise ConfigError(
+                "gradient: C-EP moves the weights themselves at every step, and these are computed from other "
+                "parameters (parametrized, pruned); use gradient=cost, or remove the parametrizations"
+            )
         dynamics, beta = nudged(free.body.own_dynamics, self.nudge == "outside"), signed_beta(free, self)
         betas = (beta, -beta) if self.phases == "centered" else (beta,)
         phases = [[state.clone() for state in free.states] for _ in betas]

@@ -1,0 +1,98 @@
+"""Ctrl-C, `kill` and a closed terminal: a flag beside the exception.
+
+Python drops an exception that is raised in a weakref callback or in `__del__`, and libraries turn it into others. So
+the signal is noted as well, and whoever works for long looks at the flag: at every batch, and when a run is closed.
+"""
+
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+SIGNALS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_AGAIN_SECONDS = 1.0  # a signal this long after the last one is raised again, unless the run is being closed
+
+_noted: int | None = None
+_raised = 0.0
+_held = 0
+_closing = False
+
+
+@contextmanager
+def listening() -> Iterator[None]:
+    """Note these signals and raise `KeyboardInterrupt`, once; further ones do not cut the closing of a run short."""
+    global _noted, _raised, _held, _closing
+    previous = {}
+    for number in SIGNALS:
+        with suppress(ValueError):  # not in the main thread: then there is nothing to listen to
+            if (handler := signal.getsignal(number)) is not signal.SIG_IGN or number == signal.SIGINT:
+                previous[number] = handler  # `nohup` asks for SIGHUP to be ignored
+                signal.signal(number, _note)
+    _noted, _raised, _held, _closing = None, 0.0, 0, False
+    unraisable, sys.unraisablehook = sys.unraisablehook, _quiet(sys.unraisablehook)
+    try:
+        yield
+    finally:
+        sys.unraisablehook = unraisable
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+        _noted = None
+
+
+def _quiet(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Without the traceback of an interrupt that Python drops: it is noted."""
+
+    def print_others(unraisable: Any) -> None:
+        if not issubclass(unraisable.exc_type, KeyboardInterrupt):
+            hook(unraisable)
+
+    return print_others
+
+
+def pending() -> int | None:
+    """The first signal that was noted; None if there was none."""
+    return _noted
+
+
+def check() -> None:
+    """Raise `KeyboardInterrupt` if a signal was noted, whatever became of the exception.
+
+    Example:
+        >>> check()
+    """
+    if _noted is not None and not _held:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def held() -> Iterator[None]:
+    """Only note signals meanwhile: for what must not end half done, such as the status of a run."""
+    global _held
+    _held += 1
+    try:
+        yield
+    finally:
+        _held -= 1
+
+
+def close() -> None:
+    """If a signal was noted, raise no more: what follows is the way out."""
+    global _closing
+    _closing = _closing or _noted is not None
+
+
+def exit_code() -> int:
+    """130 after Ctrl-C, 143 after `kill`, 129 after the terminal was closed, as shells have it."""
+    return 128 + int(_noted if _noted is not None else signal.SIGINT)
+
+
+def _note(number: int, frame: Any) -> None:
+    global _noted, _raised
+    first, now = _noted is None, time.monotonic()
+    _noted = number if first else _noted
+    if _held or _closing or not (first or now - _raised > _AGAIN_SECONDS):
+        return
+    _raised = now
+    raise KeyboardInterrupt

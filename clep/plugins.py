@@ -1,0 +1,123 @@
+"""What clep knows about Avalanche's own plug-ins: the values they can use, and what they need that a run has not."""
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from avalanche.core import BasePlugin, SupervisedMetaLearningPlugin, SupervisedPlugin
+
+_COUNT, _WEIGHT, _SHARE = "[1, inf)", "[0, inf)", "[0, 1]"
+
+PARAMETERS: dict[str, dict[str, tuple[Any, str | None]]] = {
+    "AGEMPlugin": {"patterns_per_experience": (int, _COUNT), "sample_size": (int, _COUNT)},
+    "EWCPlugin": {
+        "ewc_lambda": (float, _WEIGHT),
+        "decay_factor": (float | None, _SHARE),
+        "keep_importance_data": (bool, None),
+    },
+    "FeatureDistillationPlugin": {"alpha": (float, _WEIGHT)},
+    "GDumbPlugin": {"mem_size": (int, _COUNT)},
+    "GEMPlugin": {"patterns_per_experience": (int, _COUNT), "memory_strength": (float, _WEIGHT)},
+    "GSS_greedyPlugin": {"mem_size": (int, _COUNT), "mem_strength": (int, _COUNT), "input_size": (list[int], _COUNT)},
+    "LFLPlugin": {"lambda_e": (float | list[float], _WEIGHT)},
+    "LwFPlugin": {"alpha": (float | list[float], _WEIGHT), "temperature": (float, "(0, inf)")},
+    "MASPlugin": {"lambda_reg": (float, _WEIGHT), "alpha": (float, _SHARE)},
+    "MIRPlugin": {"mem_size": (int, _COUNT), "batch_size_mem": (int, _COUNT), "subsample": (int, _COUNT)},
+    "RWalkPlugin": {"ewc_lambda": (float, _WEIGHT), "ewc_alpha": (float, _SHARE), "delta_t": (int, _COUNT)},
+    "RARPlugin": {"mem_size": (int, _COUNT), "batch_size_mem": (int, _COUNT)},
+    "ReplayPlugin": {
+        "mem_size": (int, _COUNT),
+        "batch_size": (int | None, _COUNT),
+        "batch_size_mem": (int | None, _COUNT),
+    },
+    "SynapticIntelligencePlugin": {"si_lambda": (float | list[float], _WEIGHT), "eps": (float, "(0, inf)")},
+}
+"""Class -> parameter -> type and range; Avalanche itself checks few of them."""
+
+UNSUITED = {
+    "EarlyStoppingPlugin": "it stops by what `eval` measured, and a run trains without `eval`",
+    "GenerativeReplayPlugin": "it needs a model that generates samples",
+    "TrainGeneratorAfterExpPlugin": "it needs a model that generates samples",
+}
+"""Class -> what it needs that a run has not."""
+
+_AUXILIARY = {"GDumbPlugin", "LRSchedulerPlugin"}  # what they do in `eval` is not what they are for
+_EVALUATION_HOOKS = [name for name in dir(SupervisedPlugin) if name.startswith(("before_eval", "after_eval"))]
+_EVALUATION_HOOKS += ["before_eval_dataset_adaptation", "after_eval_dataset_adaptation"]
+_META_HOOKS = ["before_inner_updates", "after_inner_updates", "before_outer_update", "after_outer_update"]
+
+
+def known(cls: type[BasePlugin]) -> Mapping[str, tuple[Any, str | None]]:
+    """The types and ranges of the parameters of one of Avalanche's plug-ins; {} for others.
+
+    Args:
+        cls: class of the plug-in.
+
+    Example:
+        >>> from avalanche.training.plugins import EWCPlugin
+        >>> known(EWCPlugin)["ewc_lambda"][1]
+        '[0, inf)'
+    """
+    return PARAMETERS.get(cls.__name__, {}) if cls.__module__.startswith("avalanche.") else {}
+
+
+def plugin_refusals(plugin: BasePlugin) -> Iterator[str]:
+    """Say why a plug-in would do nothing, or less than it promises, while a stream is learned.
+
+    Args:
+        plugin: a strategy or another Avalanche plug-in.
+
+    Yields:
+        Messages that begin with the key to change.
+
+    Example:
+        >>> class Stops(SupervisedPlugin):
+        ...     def after_eval(self, strategy, **kwargs):
+        ...         strategy.stop_training()
+        >>> next(plugin_refusals(Stops())).partition(";")[0]
+        'strategies: Stops.after_eval is never called: a run trains without `eval`'
+    """
+    cls = type(plugin)
+    if cls.__module__.startswith("avalanche.") and (reason := UNSUITED.get(cls.__name__)) is not None:
+        yield f"strategies: {cls.__name__} cannot work here: {reason}; leave it out."
+    if cls.__name__ not in _AUXILIARY:
+        for hook in sorted({*_EVALUATION_HOOKS, *_META_HOOKS}):
+            if _overrides(cls, hook):
+                why = (
+                    "a run trains without `eval`"
+                    if hook in _EVALUATION_HOOKS
+                    else "it belongs to meta-learning templates"
+                )
+                yield (
+                    f"strategies: {cls.__name__}.{hook} is never called: {why}; use a hook of training, such as "
+                    "`after_training_exp`, or leave it out."
+                )
+    size, batch = getattr(plugin, "mem_size", None), getattr(plugin, "batch_size_mem", None)
+    if cls.__name__ == "MIRPlugin" and size is not None and batch is not None and size <= batch:
+        yield (
+            f"strategy.mir.mem_size: {size} samples never hold more than a batch of {batch}, and nothing would be "
+            "rehearsed; raise it, or lower strategy.mir.batch_size_mem."
+        )
+
+
+def idle(plugin: BasePlugin) -> str | None:
+    """Why one of Avalanche's plug-ins did nothing in the stream just learned; None if it did, or nobody can tell.
+
+    Example:
+        >>> from avalanche.training.plugins import MIRPlugin
+        >>> idle(MIRPlugin(batch_size_mem=32)).partition(";")[0]
+        'its memory never held more than a batch of 32 samples, without the classes of the last batch'
+    """
+    if type(plugin).__name__ == "MIRPlugin" and getattr(plugin, "replay_loader", None) is None:
+        batch = getattr(plugin, "batch_size_mem", math.nan)
+        return (
+            f"its memory never held more than a batch of {batch} samples, without the classes of the last batch; raise "
+            "strategy.mir.mem_size, or lower strategy.mir.batch_size_mem"
+        )
+    return None
+
+
+def _overrides(cls: type, hook: str) -> bool:
+    """Whether a class, or one that it derives from outside Avalanche's base classes, defines a hook."""
+    bases = {*SupervisedPlugin.__mro__, *SupervisedMetaLearningPlugin.__mro__}
+    return any(hook in vars(parent) for parent in cls.__mro__ if parent not in bases)
