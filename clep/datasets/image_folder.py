@@ -3,6 +3,7 @@
 import os
 import re
 import unicodedata
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from clep.checks import unknown
 from clep.datasets.arrays import Raw
 from clep.datasets.files import kind_of, reason, regular
 from clep.datasets.images import decoded, described
-from clep.errors import DataError
+from clep.errors import DataError, InputWarning
 
 SUFFIXES = (".png", ".jpg", ".jpeg")
 _LEFT_BY_FILE_MANAGERS = ("Thumbs.db", "desktop.ini", "__MACOSX")  # hidden files are skipped as well
@@ -129,7 +130,10 @@ def _sorted_out(source: Path, part: str, names: Sequence[str]) -> tuple[list[str
     A folder with the name of the part around all classes, as `zip -r train.zip train` makes it, does not count.
     """
     visible = [n for n in names if not any(p.startswith(".") or p in _LEFT_BY_FILE_MANAGERS for p in n.split("/"))]
-    around = f"{part}/" if all(name.startswith(f"{part}/") and name.count("/") for name in visible) else ""
+    around = f"{part}/" if visible and all(name.startswith(f"{part}/") for name in visible) else ""
+    if around:
+        text = f"{source}: everything in this zip or folder is in another folder, `{around}`, which is passed over"
+        warnings.warn(text, InputWarning, stacklevel=2)
     visible = [name for name in visible if name != around]
     files = [name for name in visible if not name.endswith("/")]
     for name in sorted(files):

@@ -113,7 +113,11 @@ def test_a_file_that_is_no_claim_is_refused_with_what_is_wrong(old, new, message
         ("[strategies=naive]", "[naive]", r"yaml: cells\.naive\.set: expected key=value, got `naive`"),
         ("[[sleep, naive]]", "[[sleep, sleep]]", r"yaml: compare: expected two different cells, got `sleep` twice"),
         ("[[sleep, naive]]", "[[sleep, naive], [sleep, naive]]", r"yaml: compare: expected each entry once"),
-        ("seeds:", "small: ['seeds=[1]']\nseeds:", r"yaml: small: `seeds=\[1\]` would change nothing"),
+        (
+            "small: [stream.samples_per_experience=20]",
+            "small: ['seeds=[1]']",
+            r"yaml: small: `seeds=\[1\]` would change nothing",
+        ),
         ("cells:", "cells: " + "[" * 5000, r"yaml.*: cannot be read as YAML"),
     ],
 )
