@@ -6,6 +6,7 @@ Prints the CPU seconds of both, child processes included, and the share that tra
 """
 
 import argparse
+import gc
 import resource
 import tempfile
 from collections.abc import Callable, Sequence
@@ -50,8 +51,10 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _without(config: Config) -> None:
     """What a run does when it is recorded nowhere."""
     with reproducible(config.seed, config.threads):
+        config = resolved(config)
         stream = build_stream(config)
         build_training(config, stream).run(stream)
+    gc.collect()  # a run frees its data, recorded or not
 
 
 def _seconds(job: tuple[str, Config], report: Callable[[object], None]) -> float:
