@@ -55,7 +55,8 @@ def test_every_number_of_a_run_follows_from_its_accuracy_matrix(slept):
     assert slept.forgetting_since_training == pytest.approx(np.mean(since_training))
     assert slept.learned_in_training == pytest.approx(np.trace(before) / 5)
     assert not np.array_equal(before, matrix)  # sleep changes something
-    assert (slept.sizes, sum(slept.classes, [])) == (sizes, list(clep.stream("digits", seed=0).class_order))
+    labels = [label for classes in slept.classes for label in classes]
+    assert (slept.sizes, labels) == (sizes, list(clep.stream("digits", seed=0).class_order))
     assert slept.updates == 5 * 2 + 4 * 2  # two batches of 32 in each experience, two more of rehearsal from the second
     labels = np.concatenate([e.samples.y for e in clep.stream("digits", seed=0).test])
     assert slept.chance == pytest.approx(np.bincount(labels).max() / len(labels))
