@@ -16,7 +16,7 @@ from clep.workers import Message, run_jobs
 Pipeline = Callable[..., Result]
 """A pipeline such as `class_incremental.run`: `(config, *, parent_run_id, tags, name, on_progress) -> Result`."""
 
-PRELOAD = ["clep.comparison.warm", "clep.strategies.sleep_replay"]
+PRELOAD = ["clep.strategies.sleep_replay", "clep.comparison.warm"]
 
 
 def run_missing(
