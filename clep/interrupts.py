@@ -83,6 +83,12 @@ def close() -> None:
     _closing = _closing or _noted is not None
 
 
+def forget() -> None:
+    """The signal has been dealt with, as that which ends a server on purpose: it is no interrupt."""
+    global _noted, _closing
+    _noted, _closing = None, False
+
+
 def exit_code() -> int:
     """130 after Ctrl-C, 143 after `kill`, 129 after the terminal was closed, as shells have it."""
     return 128 + int(_noted if _noted is not None else signal.SIGINT)

@@ -210,7 +210,7 @@ OF_LEARNER = {
 @pytest.mark.parametrize("name", OF_NETWORK)
 def test_a_configuration_that_a_run_stored_composes_to_the_same_meaning(name):
     composed, texts = warned(lambda: compose(DATA / f"old_{name}.yaml"))
-    assert composed == compose(None, [f"network={name}"])
+    assert composed == compose(None, [f"network={name}", "tracking.experiment=clep"])  # its default in version 0.1
     for section, expected in (("network", OF_NETWORK[name]), ("learner", OF_LEARNER[name])):
         assert to_dict(composed)[section] == to_dict(composed)[section] | expected
     assert len(texts) == len(set(texts)) == 4

@@ -133,7 +133,7 @@ def message(source, *overrides: str) -> str:
         ("learner.batch_size=0", "learner.batch_size: expected an integer of at least 1, got 0", ""),
         ("learner.epochs=0", "learner.epochs: expected an integer of at least 1, got 0", ""),
         ("seed=-1", "seed: expected an integer of at least 0, got -1", ""),
-        ("threads=0", "threads: expected an integer of at least 1, got 0", ""),
+        ("threads=0", "threads: expected an integer in [1, 1024], got 0", ""),
         ("workers=0", "workers: expected an integer of at least 1, got 0", ""),
         ("seeds=[0,-1]", "seeds: expected a list of integers of at least 0, got [0, -1]", ""),
         ("seeds=[]", "seeds: expected at least one entry", "got []"),

@@ -14,6 +14,7 @@ import webbrowser
 from contextlib import suppress
 from typing import Any
 
+from clep import interrupts
 from clep.errors import ClepError, ConfigError
 from clep.tracking.address import is_server, run_link, shown, sqlite_path
 from clep.tracking.moved import relocate
@@ -172,8 +173,6 @@ class Viewed:
 
     def __enter__(self) -> "Viewed":
         if self._server is not None:
-            if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is signal.SIG_DFL:
-                signal.signal(signal.SIGHUP, signal.default_int_handler)  # a closed terminal must end the server, too
             self._address = self._server.__enter__().address
         return self
 
@@ -196,6 +195,7 @@ class Viewed:
         try:
             self._server.wait()
         except KeyboardInterrupt:
+            interrupts.forget()
             print("clep: the server has stopped", file=sys.stderr)
 
     def to_text(self) -> str:
