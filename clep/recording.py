@@ -91,7 +91,7 @@ def record_experience(run: tracking.Run, experience: ExperienceReport, so_far: T
     epochs = epoch_accuracies(experience, so_far.sizes)
     done = sum(len(report.epochs) for report in so_far.reports) - len(epochs)
     run.log_series(metric_names.ACCURACY_EPOCH, epochs, range(done + 1, done + 1 + len(epochs)))
-    run.flush()
+    run.show()
 
 
 def experience_metrics(experience: ExperienceReport, so_far: TrainingResult) -> dict[str, float]:

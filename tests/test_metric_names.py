@@ -49,7 +49,8 @@ def test_other_names_are_free(name):
 
 @pytest.mark.parametrize("name", sorted(name for name, row in METRICS.items() if row.by == metric_names.PIPELINE))
 def test_the_name_that_a_refusal_proposes_is_free(name):
-    taken = name.format(layer=1, experience=1, measure="magnitude", when="before")
+    fields = {"layer": 1, "experience": 1, "measure": "magnitude", "when": "before", "cell": "a", "number": "b"}
+    taken = name.format(**fields)
     with pytest.raises(ConfigError) as refused:
         refuse_reserved(taken, "MyStrategy")
     proposed = str(refused.value).rpartition("log it as ")[2].strip("`")

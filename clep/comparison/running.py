@@ -15,7 +15,7 @@ from clep.workers import Message, run_jobs
 Pipeline = Callable[..., Result]
 """A pipeline such as `class_incremental.run`: `(config, *, parent_run_id, tags, name, on_progress) -> Result`."""
 
-_PRELOAD = ["mlflow", "matplotlib.figure", "clep.strategies.sleep_replay"]
+PRELOAD = ["clep.comparison.warm", "clep.strategies.sleep_replay"]
 
 
 def run_missing(
@@ -59,7 +59,7 @@ def _ended(arguments: Sequence[_Arguments], workers: int, uri: str, watch: Watch
     """Yield the position and the result of each job as it ends."""
     run_ids: dict[int, str] = {}
     configs = [config for _, config, *_ in arguments]
-    preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *_PRELOAD]
+    preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]
     messages = run_jobs(_run, arguments, workers=workers, preload=preload)
     with closing(messages):
         for message in messages:

@@ -12,7 +12,7 @@ from clep.tracking.model import DATA, FOLDER, register, write_model
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import Found, diverged, finished
 from clep.tracking.settings import described, open_store, own_tags, run_name
-from clep.tracking.store import artifacts, prepare
+from clep.tracking.store import artifacts, prepare, warm_up
 from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
 from clep.tracking.views import runs_filter, store_view
@@ -46,6 +46,7 @@ __all__ = [
     "store_view",
     "tracking_uri",
     "ui_command",
+    "warm_up",
     "write_model",
 ]
 

@@ -51,9 +51,9 @@ def write_model(folder: Path, run_id: str, example: np.ndarray, classes: int) ->
     environment = {"virtualenv": "python_env.yaml"}
     model.add_flavor("python_function", loader_module=_LOADER, data=DATA, python_version=python, env=environment)
     model.save(folder / "MLmodel")
-    text = json.dumps({"inputs": np.asarray(example, dtype=np.float32).tolist()})
-    (folder / _EXAMPLE).write_text(text)
-    (folder / _SERVING).write_text(text)
+    values = np.asarray(example, dtype=np.float32).tolist()
+    (folder / _EXAMPLE).write_text(json.dumps(values))
+    (folder / _SERVING).write_text(json.dumps({"inputs": values}))
     (folder / "requirements.txt").write_text("".join(f"{name}=={metadata.version(name)}\n" for name in _PINNED))
     requirements = {"python": python, "dependencies": ["-r requirements.txt"]}
     (folder / "python_env.yaml").write_text(yaml.safe_dump(requirements))

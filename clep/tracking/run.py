@@ -19,6 +19,8 @@ from clep.tracking.store import client_of, load_mlflow, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
 
+_SECONDS_BETWEEN = 2.0  # batches of a running run
+
 DESCRIPTION_LENGTH = 7500  # of a run, in characters; MLflow cuts tags at 8 000
 
 _NOTE = "mlflow.note.content"
@@ -74,6 +76,7 @@ class Run:
         self._params = [self._entities.Param(key, value) for key, value in named.items()]
         self._metrics: list[Any] = []
         self._system: Any = None
+        self._sent = time.monotonic()
         self.run_id = ""
 
     def __enter__(self) -> Self:
@@ -128,6 +131,12 @@ class Run:
         """Send what is buffered; on failure it stays buffered."""
         self._client.log_batch(self.run_id, self._metrics, self._params, synchronous=True)  # MLflow splits what is long
         self._metrics, self._params = [], []
+        self._sent = time.monotonic()
+
+    def show(self) -> None:
+        """Send what is buffered if the latest batch is old enough: nobody looks more often, and a batch costs."""
+        if time.monotonic() - self._sent >= _SECONDS_BETWEEN:
+            self.flush()
 
     def artifact(self, path: str | Path) -> None:
         """Store a copy of a file, or of a folder with all it holds, under its own name."""

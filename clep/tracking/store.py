@@ -1,5 +1,6 @@
 """The store at an address: MLflow itself, an experiment, the artifacts of a run."""
 
+import importlib
 import logging
 import os
 import shutil
@@ -98,6 +99,16 @@ def load_mlflow() -> ModuleType:
 
     logging.getLogger("mlflow").setLevel(os.environ["MLFLOW_LOGGING_LEVEL"].upper())  # in case it was imported before
     return mlflow
+
+
+def warm_up() -> None:
+    """Do what MLflow's first call to a database does in every process: half a second that forked ones then save."""
+    load_mlflow()
+    try:
+        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
+        importlib.import_module("sqlalchemy.orm").configure_mappers()
+    except (ImportError, AttributeError):  # another version of MLflow has it elsewhere, and is just slower
+        return
 
 
 def client_of(uri: str) -> Any:

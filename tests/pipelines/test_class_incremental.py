@@ -111,7 +111,7 @@ def test_artifacts_hold_the_config_the_matrix_a_plot_and_a_checkpoint(slept, tmp
     names = {artifact.path for artifact in client(slept).list_artifacts(slept.run_id)}
     pictures = {"report.html", "hidden_states.png"}
     matrices = {"accuracy_matrix.csv", "accuracy_before_consolidation.csv"}
-    assert names == pictures | matrices | {"config.yaml", "learner.ckpt", "result.json"}
+    assert names == pictures | matrices | {"config.yaml", "model", "result.json"}
     path = client(slept).download_artifacts(slept.run_id, "accuracy_matrix.csv", str(tmp_path))
     with open(path) as file:
         rows = list(csv.reader(file))

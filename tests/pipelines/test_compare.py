@@ -45,13 +45,19 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     store = mlflow.MlflowClient(tracking_uri=comparison.tracking_uri)
     artifacts = {a.path for a in store.list_artifacts(comparison.parent_run_id)}
     tables = {"table.csv", "table.md", "table.tex"}
-    written = {"comparison.json", "comparison.txt", "comparison.png", "report.html", "figures"}
+    written = {"comparison.json", "comparison.txt", "comparison.png", "report.html", "figures", "overview.png"}
     assert artifacts == {"config.yaml", *tables, *written}
     figures = {a.path for a in store.list_artifacts(comparison.parent_run_id, "figures")}
     assert {"figures/forgetting.svg", "figures/forgetting.pdf", "figures/matrices.pdf"} <= figures
     page = tracking.artifacts(comparison.tracking_uri, comparison.parent_run_id, "report.html").read_text()
     assert comparison.parent_run_id in page  # in the command that adds seeds
     assert "version " in page
+    parent = store.get_run(comparison.parent_run_id).data
+    assert (parent.params["seeds"], "seed" in parent.params, "strategies" in parent.params) == ("0, 1", False, False)
+    assert parent.metrics["cell/sleep_replay/accuracy_mean"] == pytest.approx(row["accuracy"]["mean"])
+    assert {run.info.run_name for run in found} == {f"{cell} seed {seed}" for [cell] in CELLS for seed in (0, 1)}
+    assert len({run.data.tags["clep.cell"] for run in found}) == 3
+    assert all(comparison.parent_run_id in run.data.tags["mlflow.note.content"] for run in found)
 
 
 def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, monkeypatch):

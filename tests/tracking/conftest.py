@@ -23,3 +23,13 @@ def client(store):
     from mlflow import MlflowClient
 
     return MlflowClient(tracking_uri=store)
+
+
+@pytest.fixture
+def small():
+    """A configuration small enough for tests, without a store."""
+    return {
+        "stream": {"samples_per_experience": 64},
+        "network": {"hidden": [32]},
+        "learner": {"epochs": 1, "lr": 0.05},
+    }

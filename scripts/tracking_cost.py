@@ -1,0 +1,74 @@
+"""What tracking costs: CPU time of the runs of `make run` with and without it, in turn.
+
+    python scripts/tracking_cost.py [--rounds 3] [--cells naive,joint]
+
+Prints the CPU seconds of both, child processes included, and the share that tracking adds.
+"""
+
+import argparse
+import resource
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from statistics import median
+
+from clep.pipelines import class_incremental
+
+from clep import tracking
+from clep.build import build_stream, build_training, resolved
+from clep.comparison.running import PRELOAD
+from clep.config import Config, compose, replace
+from clep.randomness import reproducible
+from clep.workers import run_jobs
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Measure and print a table, a row per cell."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, help="how often each cell runs with and without tracking")
+    parser.add_argument("--cells", default="", help="labels of cells, with commas (default: all)")
+    parser.add_argument("changes", nargs="*", help="key=value changes of the configuration")
+    arguments = parser.parse_args(argv)
+    with tempfile.TemporaryDirectory() as folder:
+        base = compose(None, [*arguments.changes, f"tracking.uri=sqlite:///{Path(folder) / 'mlflow.db'}"])
+        tracking.open_store(base.tracking)  # creating a store takes seconds, once
+        chosen = [name.split("+") for name in arguments.cells.split(",") if name] or base.cells
+        configs = {"+".join(names): resolved(replace(base, strategies=names)) for names in chosen}
+        print(f"{'cell':34}{'without':>9}{'with':>9}{'added':>9}   CPU seconds, medians of {arguments.rounds}")
+        totals = [0.0, 0.0]
+        for label, config in configs.items():
+            jobs = [(tracked, config) for _ in range(arguments.rounds) for tracked in (False, True)]
+            found = {message.job: message.value for message in run_jobs(_seconds, jobs, workers=1, preload=PRELOAD)}
+            without, with_it = (median(found[job] for job in range(first, len(jobs), 2)) for first in (0, 1))
+            totals = [totals[0] + without, totals[1] + with_it]
+            _print(label, without, with_it)
+        _print("all", *totals)
+
+
+def _without(config: Config) -> None:
+    """What a run does when it is recorded nowhere."""
+    with reproducible(config.seed, config.threads):
+        stream = build_stream(config)
+        build_training(config, stream).run(stream)
+
+
+def _seconds(job: tuple[bool, Config], report: Callable[[object], None]) -> float:
+    """The CPU seconds of a run in a process of its own, as `clep compare` makes them."""
+    tracked, config = job
+    before = _cpu()
+    (class_incremental.run if tracked else _without)(config)
+    return _cpu() - before
+
+
+def _cpu() -> float:
+    """CPU seconds of this process and of its children that have ended."""
+    used = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(usage.ru_utime + usage.ru_stime for usage in used)
+
+
+def _print(label: str, without: float, with_it: float) -> None:
+    print(f"{label:34}{without:9.2f}{with_it:9.2f}{with_it / without - 1:9.1%}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
