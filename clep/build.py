@@ -92,6 +92,7 @@ def cell_tags(config: Config, name: str = "") -> dict[str, str]:
         name: label of the cell; empty for that of the strategies.
 
     Example:
+        >>> from clep.build import resolved
         >>> from clep.config import compose
         >>> one, other = (cell_tags(resolved(compose(None, [f"seed={seed}"]))) for seed in (1, 2))
         >>> one == other, one["clep.cell"][:26]

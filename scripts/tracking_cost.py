@@ -31,13 +31,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
         base = compose(None, [*arguments.changes, f"tracking.uri=sqlite:///{Path(folder) / 'mlflow.db'}"])
-        tracking.open_store(base.tracking)  # creating a store takes seconds, once
+        uri, experiment_id = tracking.open_store(base.tracking)  # creating a store takes seconds, once
+        with tracking.Run(uri, experiment_id, "parent", tags={}, params={}) as parent:
+            pass
         chosen = [name.split("+") for name in arguments.cells.split(",") if name] or base.cells
         configs = {"+".join(names): resolved(replace(base, strategies=names)) for names in chosen}
         print(f"{'cell':34}{'without':>9}{'with':>9}{'added':>9}   CPU seconds, medians of {arguments.rounds}")
         totals = [0.0, 0.0]
         for label, config in configs.items():
-            jobs = [(tracked, config) for _ in range(arguments.rounds) for tracked in (False, True)]
+            jobs = [(parent_id, config) for _ in range(arguments.rounds) for parent_id in ("", parent.run_id)]
             found = {message.job: message.value for message in run_jobs(_seconds, jobs, workers=1, preload=PRELOAD)}
             without, with_it = (median(found[job] for job in range(first, len(jobs), 2)) for first in (0, 1))
             totals = [totals[0] + without, totals[1] + with_it]
@@ -52,11 +54,14 @@ def _without(config: Config) -> None:
         build_training(config, stream).run(stream)
 
 
-def _seconds(job: tuple[bool, Config], report: Callable[[object], None]) -> float:
-    """The CPU seconds of a run in a process of its own, as `clep compare` makes them."""
-    tracked, config = job
+def _seconds(job: tuple[str, Config], report: Callable[[object], None]) -> float:
+    """The CPU seconds of a run in a process of its own, as `clep compare` makes them; untracked without a parent."""
+    parent_id, config = job
     before = _cpu()
-    (class_incremental.run if tracked else _without)(config)
+    if parent_id:
+        class_incremental.run(config, parent_run_id=parent_id)
+    else:
+        _without(config)
     return _cpu() - before
 
 

@@ -35,8 +35,8 @@ def shared_params(jobs: Sequence[Job]) -> dict[str, str]:
         >>> from clep.config import compose
         >>> cells = [(Cell(name), compose(None, [f"strategies={name}"])) for name in ("naive", "joint")]
         >>> shared = shared_params(plan(cells, seeds=[0, 1]))
-        >>> shared["learner.epochs"], shared["cells"], shared["seeds"], "strategies" in shared, "seed" in shared
-        ('10', 'naive, joint', '0, 1', False, False)
+        >>> shared["stream.name"], shared["cells"], shared["seeds"], "strategies" in shared, "seed" in shared
+        ('digits', 'naive, joint', '0, 1', False, False)
     """
     first, *others = (tracking.flatten(to_dict(job.config)) for job in jobs)
     shared = {key: value for key, value in first.items() if all(other.get(key) == value for other in others)}
