@@ -62,7 +62,9 @@ def test_a_hook_that_is_never_called_is_refused_by_name(name):
 
 
 @pytest.mark.parametrize(
-    "plugin", [BiCPlugin(), CoPEPlugin(), GenerativeReplayPlugin(), EarlyStoppingPlugin(1, "test")], ids=repr
+    "plugin",
+    [BiCPlugin(), CoPEPlugin(), GenerativeReplayPlugin(), EarlyStoppingPlugin(1, "test")],
+    ids=lambda plugin: type(plugin).__name__,
 )
 def test_plugins_of_avalanche_that_cannot_work_are_refused(plugin):
     with pytest.raises(ConfigError, match=rf"strategies: {type(plugin).__name__}"):
