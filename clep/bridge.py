@@ -157,8 +157,8 @@ class LightningTemplate(SupervisedTemplate):
             interrupt = signal.getsignal(signal.SIGINT)
             try:
                 trainer.fit(_Fit(self), self.dataloader)
-            except SystemExit:
-                if not trainer.interrupted:
+            except SystemExit as leaving:
+                if not isinstance(leaving.__context__, KeyboardInterrupt):
                     raise
                 raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored
             finally:
@@ -258,6 +258,7 @@ def check_trainer(network: nn.Module, arguments: Mapping[str, Any]) -> None:
         ConfigError: naming the argument.
 
     Example:
+        >>> from torch import nn
         >>> check_trainer(nn.Linear(2, 2), {"max_epochs": 3})
         Traceback (most recent call last):
             ...

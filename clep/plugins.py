@@ -71,6 +71,7 @@ def plugin_refusals(plugin: BasePlugin) -> Iterator[str]:
         Messages that begin with the key to change.
 
     Example:
+        >>> from avalanche.core import SupervisedPlugin
         >>> class Stops(SupervisedPlugin):
         ...     def after_eval(self, strategy, **kwargs):
         ...         strategy.stop_training()

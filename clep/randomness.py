@@ -48,6 +48,7 @@ def seeded(seed: int) -> AbstractContextManager[None]:
         seed: the seed of the run.
 
     Example:
+        >>> import torch
         >>> with seeded(3):
         ...     first = torch.rand(1)
         >>> with seeded(3):

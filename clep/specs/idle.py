@@ -31,6 +31,7 @@ class Idle:
         reported: whether it is reported instead of refused, where a file sets it.
 
     Example:
+        >>> from clep.specs.idle import IDLE
         >>> next(row for row in IDLE if row.key == "points" and row.part == "gradient").needs
         'with phases=holomorphic'
     """
