@@ -142,8 +142,8 @@ MUTANTS = (
     ),
     Mutant(
         "clep/streams.py",
-        "batches = BatchSampler(sampler, batch_size, drop_last=False)",
-        "batches = BatchSampler(sampler, batch_size, drop_last=True)",
+        "_Slices(self), batch_size=batch_size, sampler=sampler,",
+        "_Slices(self), batch_size=batch_size, drop_last=True, sampler=sampler,",
         (
             "tests/test_streams.py::test_every_epoch_shows_every_sample_once",
             "tests/test_training.py::test_evaluation_counts_every_sample_and_masks_no_output",

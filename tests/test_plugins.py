@@ -223,5 +223,7 @@ def test_a_network_made_anew_stays_the_learners(stream):
     template = LightningTemplate(learner=learner(), plugins=[GDumbPlugin(mem_size=10)])
     first = template.learner.network
     template.train(stream.benchmark.train_stream[0], eval_streams=[])
+    assert template.learner.network is first  # GDumb starts from scratch only from the second experience on
+    template.train(stream.benchmark.train_stream[1], eval_streams=[])
     assert template.learner.network is template.model
     assert template.learner.network is not first

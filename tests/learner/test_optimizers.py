@@ -14,7 +14,8 @@ from tests.learner.builders import Losses, network, trainer
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_the_optimizer_is_the_one_asked_for(name):
-    optimizer = Learner(network(), optimizer=name, lr=0.2, momentum=0.7, weight_decay=0.1).make_optimizer()
+    own = {"momentum": 0.7} if name == "sgd" else {}
+    optimizer = Learner(network(), optimizer=name, lr=0.2, weight_decay=0.1, **own).make_optimizer()
     assert type(optimizer).__name__.lower() == name
     (group,) = optimizer.param_groups
     assert (group["lr"], group["weight_decay"]) == (0.2, 0.1)

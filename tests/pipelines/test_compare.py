@@ -155,7 +155,9 @@ def test_what_failed_is_run_again_under_the_id_of_its_comparison(small, tmp_path
     monkeypatch.syspath_prepend(tmp_path)
     config = small | {"cells": [["naive"], ["fragile:Fragile"]], "seeds": [0], "workers": 2}
     first = clep.compare(config)
-    assert first.failures == ["fragile:Fragile, seed 0: FAILED: AssertionError: not mended"]
+    (failure,) = first.failures
+    assert failure.startswith("fragile:Fragile, seed 0: FAILED: StrategyError: strategies: Fragile.after_training_exp")
+    assert failure.endswith("fragile.py, line 4) in experience 0: AssertionError: not mended")
     assert first.again.startswith(f"clep compare --resume {first.parent_run_id}")
     (tmp_path / "mended").touch()
     place = f"tracking.uri={first.tracking_uri}"

@@ -41,7 +41,7 @@ def weights(config, *further):
         ["strategies=[der]", "learner.loss=cross_entropy"],
         ["network.channels=[4]", "network.hidden=[]", "strategies=[awake_rehearsal]"],
         ["learner.gradient=clamped", "strategies=[awake_rehearsal]"],
-        ["learner.gradient=bptt", "strategies=[ewc]"],
+        ["learner.gradient=bptt", "network.nudged_steps=6", "strategies=[ewc]"],
     ],
     ids=" ".join,
 )
@@ -67,8 +67,8 @@ def test_a_run_is_reproducible_and_measuring_more_often_changes_nothing(tmp_path
 
 def test_firing_rates_make_a_whole_run_that_of_the_deterministic_network(tmp_path):
     """One key turns a spiking network into its mean field: to the bit what a configuration without spikes trains."""
-    rate = composed(tmp_path, "network.dynamics=prototypical")
-    values = to_dict(rate)["network"] | {"name": "ep", "average_steps": 1}
+    rate = composed(tmp_path, "network.dynamics=prototypical", "network.average_steps=1")
+    values = to_dict(rate)["network"] | {"name": "ep"}
     plain = clep.config.replace(rate, network=values)
     (one, first), (other, second) = weights(rate), weights(plain)
     assert np.array_equal(first.matrix, second.matrix)
