@@ -123,7 +123,9 @@ print(sorted(clep.Learner.load_from_checkpoint("learner.ckpt").state_dict()) == 
 """
 
 
-@pytest.mark.parametrize("scheduler", SCHEDULERS)
+@pytest.mark.parametrize(
+    "scheduler", ["slurm", *(pytest.param(name, marks=pytest.mark.slow) for name in SCHEDULERS if name != "slurm")]
+)
 def test_what_a_scheduler_granted_is_not_taken_for_a_distributed_run(scheduler, tmp_path):
     environment = os.environ | SCHEDULERS[scheduler]
     command = [sys.executable, "-W", "ignore", "-c", RUN]
