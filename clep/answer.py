@@ -11,7 +11,6 @@ from typing import Any, Literal, NamedTuple
 
 from clep.checks import one_of
 from clep.columns import Row, bytes_kept, of
-from clep.metrics import mean_std
 from clep.statistics import Paired, Summary, above_chance, paired, seeds_in_words, summary
 
 
@@ -88,7 +87,7 @@ class CellAnswer:
     @property
     def seconds(self) -> float | None:
         """Mean wall time of a run."""
-        return mean_std(run["seconds"].get("total") for run in self.row.finished if run.get("seconds"))["mean"]
+        return self.row.over_seeds(lambda run: (run.get("seconds") or {}).get("total"))["mean"]
 
     @property
     def updates(self) -> float | None:

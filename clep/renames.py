@@ -105,6 +105,7 @@ NAMES = {
     ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
     ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),
     ("clep.equilibrium.stochastic", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
+    ("clep.tracking", "Found"): ("clep.tracking", "StoredRun"),
     ("clep.tracking", "FEEDBACK_ANGLE"): ("clep.metric_names", "TRAIN_FEEDBACK_ANGLE"),
     ("clep.tracking", "FREE_STEPS"): ("clep.metric_names", "TRAIN_FREE_STEPS"),
     ("clep.tracking", "RESIDUAL"): ("clep.metric_names", "TRAIN_RESIDUAL"),

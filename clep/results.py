@@ -4,6 +4,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from functools import cached_property
 from html import escape
 from typing import Any
 
@@ -204,7 +205,7 @@ class Comparison:
     seconds: dict[str, float]
     baseline: str = ""
 
-    @property
+    @cached_property
     def answer(self) -> Answer:
         """Which cell forgets least, by how much, and whether it is real."""
         return answer(self.rows, self.baseline)
@@ -226,7 +227,7 @@ class Comparison:
             return ""
         return tracking.resume_command(self.parent_run_id, self.tracking_uri)
 
-    @property
+    @cached_property
     def rows(self) -> list[Row]:
         """The cells with their runs, as `clep.columns` takes them."""
         labels = dict.fromkeys(run.label for run in self.runs)

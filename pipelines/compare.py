@@ -2,7 +2,9 @@
 
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from clep.pipelines import class_incremental
 
@@ -30,16 +32,10 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     """
     jobs = plan(cells_of(config), config.seeds)
     classes = check(jobs)
-    uri, experiment_id = tracking.open_store(config.tracking)
-    record = tracking.Run(
-        uri,
-        experiment_id,
-        tracking.run_name(config.tracking, run_names.of_comparison(config)),
-        tags=tracking.provenance() | parent.tags(jobs) | tracking.own_tags(config.tracking),
-        params=parent.shared_params(jobs),
-        description=config.tracking.note,
-    )
-    return _run(config, jobs, classes, record, Ledger(uri, experiment_id, resume=resume))
+    store = tracking.open_store(config.tracking)
+    new = {"params": parent.shared_params(jobs), "description": config.tracking.note}
+    record = _record(config, store, tracking.provenance() | parent.tags(jobs), **new)
+    return _run(config, jobs, classes, record, Ledger(*store, resume=resume))
 
 
 def extend(stored: StoredComparison) -> Comparison:
@@ -56,17 +52,16 @@ def extend(stored: StoredComparison) -> Comparison:
     config, run = stored.config, stored.run
     jobs = plan(cells_of(config), config.seeds)
     classes = check(jobs)
-    uri, experiment_id = tracking.open_store(config.tracking)
-    record = tracking.Run(
-        uri,
-        experiment_id,
-        tracking.run_name(config.tracking, run_names.of_comparison(config)),
-        tags=parent.tags(jobs) | tracking.own_tags(config.tracking),
-        params={},
-        run_id=run.run_id,
-    )
+    store = tracking.open_store(config.tracking)
+    record = _record(config, store, parent.tags(jobs), params={}, run_id=run.run_id)
     known = [result for result in stored.results() if not result.failed]
-    return _run(config, jobs, classes, record, Ledger(uri, experiment_id, known=known))
+    return _run(config, jobs, classes, record, Ledger(*store, known=known))
+
+
+def _record(config: Config, store: tuple[str, str], tags: Mapping[str, str], **options: Any) -> tracking.Run:
+    """The MLflow run of a comparison, new or opened again."""
+    name = tracking.run_name(config.tracking, run_names.of_comparison(config))
+    return tracking.Run(*store, name, tags={**tags, **tracking.own_tags(config.tracking)}, **options)
 
 
 def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, ledger: Ledger) -> Comparison:

@@ -14,6 +14,7 @@ from clep.comparison.stored import (
     find,
     is_comparison,
     label_of_run,
+    latest,
     read,
     results_of,
     version_of,
@@ -100,7 +101,8 @@ def collect(
     if not mixed:
         refuse_mixture([(each.run, each.label) for each in ended])
     labels = told_apart([(each.run, each.label) for each in ended])
-    chosen = _latest([each._replace(label=labels[each.run.run_id]) for each in ended])
+    ended.sort(key=lambda each: each.run.started, reverse=True)
+    chosen = latest(each._replace(label=labels[each.run.run_id]) for each in ended)
     chosen.sort(key=lambda each: each.run.started)
     results = [completed(address, result) for each in chosen if (result := _result(address, each)) is not None]
     if not mixed:
@@ -179,17 +181,6 @@ def _is_of_cell(run: StoredRun) -> bool:
 def _result(uri: str, found: _Found) -> Result | None:
     result = found.result or read(uri, found.run)
     return None if result is None else replace(result, cell=found.label)
-
-
-def _latest(found: Sequence[_Found]) -> list[_Found]:
-    """One run per label and seed: the latest that finished, or else the latest."""
-    ordered = sorted(found, key=lambda each: each.run.started, reverse=True)
-    chosen: dict[tuple[str, int], _Found] = {}
-    for each in ordered:
-        place = (each.label, each.seed)
-        if place not in chosen or (chosen[place].failed and not each.failed):
-            chosen[place] = each
-    return list(chosen.values())
 
 
 def _left_out(*, earlier: int, unfinished: int) -> Iterator[str]:

@@ -1,13 +1,12 @@
 """The results of a comparison that the store already holds, so that only the missing ones are run."""
 
 import json
-import shutil
 from collections.abc import Iterable
 
 from clep import tracking
 from clep.build import cell_tags
 from clep.comparison.cells import Job
-from clep.comparison.stored import version_of
+from clep.comparison.stored import artifact, version_of
 from clep.results import FILE, Result
 
 JOB_TAG = "claim_job"
@@ -55,11 +54,8 @@ class Ledger:
             self.reused = True
             return known
         if (finished := self._finished.get(job.fingerprint)) is not None:
-            path = tracking.artifacts(self.uri, finished.run_id, FILE)
-            values = json.loads(path.read_text(encoding="utf-8"))
-            shutil.rmtree(path.parent)
             self.reused = True
-            return Result.from_json(values)
+            return Result.from_json(json.loads(artifact(self.uri, finished.run_id, FILE)))
         if (gone := self._diverged.get(job.fingerprint)) is not None:
             self.reused = True
             return Result.of(job.config, self.uri, gone.run_id, "FAILED", error=gone.tags["error"])

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import yaml
 
@@ -152,11 +152,33 @@ def version_of(tags: Mapping[str, str]) -> str:
     return f"version {tags['version']}" + (f", commit {tags['git_commit']}" if "git_commit" in tags else "")
 
 
-def latest(results: Iterable[Result]) -> list[Result]:
-    """One result per cell and seed: the first that finished, or else the first; the cells keep their order.
+class OfCell(Protocol):
+    """What belongs to a cell and a seed, such as a run or its result."""
+
+    @property
+    def label(self) -> str:
+        """The label of the cell."""
+        ...
+
+    @property
+    def seed(self) -> int:
+        """The seed."""
+        ...
+
+    @property
+    def failed(self) -> bool:
+        """Whether it did not finish."""
+        ...
+
+
+R = TypeVar("R", bound=OfCell)
+
+
+def latest(runs: Iterable[R]) -> list[R]:
+    """One run per cell and seed: the first that finished, or else the first; the cells keep their order.
 
     Args:
-        results: the latest first.
+        runs: runs or results, the latest first.
 
     Example:
         >>> from clep.results import Result
@@ -165,11 +187,11 @@ def latest(results: Iterable[Result]) -> list[Result]:
         >>> [result.run_id for result in latest([run("c", "FAILED"), run("b", "FINISHED"), run("a", "FINISHED")])]
         ['b']
     """
-    found: dict[tuple[str, int], Result] = {}
-    for result in results:
-        place = (result.label, result.seed)
-        if place not in found or (found[place].failed and not result.failed):
-            found[place] = result
+    found: dict[tuple[str, int], R] = {}
+    for run in runs:
+        place = (run.label, run.seed)
+        if place not in found or (found[place].failed and not run.failed):
+            found[place] = run
     return list(found.values())
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from clep import metrics
 from clep.answer import Answer, CellAnswer, Measure
 from clep.columns import Run
 from clep.report.drawing import Style, styles
@@ -134,4 +135,4 @@ def _stacked(matrices: Sequence[Any]) -> Array:
 
 def _forgotten(before: Array, after: Array) -> Array:
     learned = np.diagonal(before)
-    return np.array([np.nan, *(np.mean(learned[:i] - after[i, :i]) for i in range(1, len(after)))])
+    return np.array([metrics.forgetting_since_training(after, learned, i) for i in range(len(after))])

@@ -5,6 +5,7 @@ import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from clep import tables
 from clep.answer import ACCURACY, AFTER_CONSOLIDATION, LEARNED, MEASURES, SINCE_TRAINING, CellAnswer, Measure
 from clep.columns import in_bytes
 from clep.statistics import FEWEST_FOR_A_TEST, Paired, Summary, seeds_in_words
@@ -110,9 +111,8 @@ def as_markdown(cells: Sequence[CellAnswer]) -> str:
     Args:
         cells: best first.
     """
-    lines = [[_markdown(part) for part in line] for line in _lines(cells)]
-    written = [f"| {' | '.join(line)} |" for line in lines]
-    return "\n".join([written[0], "|" + "---|" * len(lines[0]), *written[1:], ""])
+    titles, *lines = [[_markdown(part) for part in line] for line in _lines(cells)]
+    return "\n".join(tables.markdown(titles, lines))
 
 
 def as_latex(cells: Sequence[CellAnswer]) -> str:

@@ -12,7 +12,7 @@ from clep.tracking.inputs import Input
 from clep.tracking.model import DATA, FOLDER, register, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
-from clep.tracking.search import Found, diverged, finished
+from clep.tracking.search import diverged, finished
 from clep.tracking.settings import described, open_store, own_tags, run_name
 from clep.tracking.store import artifacts, prepare, warm_up
 from clep.tracking.ui import Viewed
@@ -23,7 +23,6 @@ __all__ = [
     "DATA",
     "DESCRIPTION_LENGTH",
     "FOLDER",
-    "Found",
     "Input",
     "Run",
     "StoredRun",

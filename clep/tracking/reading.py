@@ -98,12 +98,20 @@ def _search(uri: str, experiment: str | None, condition: str, limit: int = 0) ->
         raise ConfigError(f"experiment: {unknown(experiment, names, 'experiment')}")
     ids = list(names.values()) if experiment is None else [names[experiment]]
     try:
-        return _pages(client, ids, condition, limit)
+        return pages(client, ids, condition, limit)
     except Exception as error:
         raise ConfigError(f"filter: MLflow refuses `{condition}` ({short(error)})") from error
 
 
-def _pages(client: Any, experiment_ids: Sequence[str], condition: str, limit: int) -> list[StoredRun]:
+def pages(client: Any, experiment_ids: Sequence[str], condition: str, limit: int = 0) -> list[StoredRun]:
+    """Every run that MLflow finds, page by page, the latest first.
+
+    Args:
+        client: MLflow's client of a store.
+        experiment_ids: where to look.
+        condition: an MLflow filter.
+        limit: how many are enough; 0 for all.
+    """
     found: list[StoredRun] = []
     token = None
     while True:

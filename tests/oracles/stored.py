@@ -5,17 +5,10 @@ from zlib import crc32
 
 import numpy as np
 
+from clep.config import Config, label
 from clep.results import Comparison, Result
 
-DEFAULT_CELLS = (
-    "naive",
-    "awake_rehearsal",
-    "sleep_replay",
-    "awake_rehearsal+sleep_replay",
-    "neuronal_adaptation",
-    "neuronal_adaptation+sleep_replay",
-    "joint",
-)
+DEFAULT_CELLS = tuple(map(label, Config.default("cells")))
 
 
 def result(label: str, seed: int, *, keeps: float = 0.5, experiences: int = 5, labels: int = 10, **fields) -> Result:
