@@ -5,12 +5,17 @@
 
 import os
 import sys
+import threading
 import time
 from typing import Any
 
 from tqdm import tqdm
 
 _SECONDS_BETWEEN_LINES = 15.0
+
+# tqdm's own lock is one for all processes. Only threads share a bar here, and the system reports such a lock as leaked
+# when its process is interrupted.
+tqdm.set_lock(threading.RLock())
 
 
 def bar(*args: Any, **kwargs: Any) -> tqdm:
