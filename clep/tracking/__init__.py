@@ -6,7 +6,17 @@ It never uses MLflow's global state (active run, tracking URI): runs can be nest
 from typing import Any
 
 from clep.renames import renamed
-from clep.tracking.address import beside, charts_link, curves_link, is_server, run_link, shown, tracking_uri, ui_command
+from clep.tracking.address import (
+    beside,
+    charts_link,
+    curves_link,
+    is_server,
+    run_link,
+    shown,
+    state_folder,
+    tracking_uri,
+    ui_command,
+)
 from clep.tracking.again import into_command, resume_command
 from clep.tracking.inputs import Input
 from clep.tracking.model import DATA, FOLDER, register, write_model
@@ -53,6 +63,7 @@ __all__ = [
     "runs_filter",
     "runs_of",
     "shown",
+    "state_folder",
     "store_view",
     "tracking_uri",
     "ui_command",

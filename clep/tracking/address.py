@@ -36,6 +36,22 @@ def beside(uri: str, name: str) -> str:
     return f"sqlite:///{(Path.cwd() if path is None else path.parent) / name}"
 
 
+def state_folder(uri: str, run_id: str = "") -> Path:
+    """Where a run keeps what its store does not hold yet: in `clep-state`, next to an SQLite file or else in the working
+    directory.
+
+    Args:
+        uri: the store, as `tracking_uri` returns it.
+        run_id: the run; empty for the folder of all runs.
+
+    Example:
+        >>> state_folder("sqlite:////data/mlflow.db", "0123abcd").as_posix()
+        '/data/clep-state/0123abcd'
+    """
+    path, _ = sqlite_path(uri)
+    return (Path.cwd() if path is None else path.parent) / "clep-state" / run_id
+
+
 def is_server(uri: str) -> bool:
     """Whether a store is an MLflow server, which has the UI already."""
     return uri.startswith(("http://", "https://"))
