@@ -34,6 +34,7 @@ class TrainingResult:
         untrained: accuracy before any training, (n,).
         sizes: number of evaluation samples of each experience, (n,).
         reports: one per trained experience.
+        restored: how many of these are from a checkpoint.
 
     Example:
         >>> import numpy as np
@@ -48,6 +49,15 @@ class TrainingResult:
     untrained: np.ndarray
     sizes: np.ndarray
     reports: list[ExperienceReport] = field(default_factory=list)
+    restored: int = 0
+
+    def until(self, number: int) -> "TrainingResult":
+        """The result as it was after so many experiences."""
+        reports = self.reports[:number]
+        matrix, before = np.full_like(self.matrix, np.nan), np.full_like(self.before, np.nan)
+        for report in reports:
+            matrix[report.index], before[report.index] = report.after, report.before
+        return replace(self, matrix=matrix, before=before, reports=reports)
 
     @property
     def learned(self) -> np.ndarray:
@@ -167,7 +177,7 @@ class Training:
         Args:
             saved: the file that `save` wrote, or what `clep.checkpoints` found.
             stream: the same as in that run.
-            on_experience: called after each experience that is still to come.
+            on_experience: called for each experience, first for those that the checkpoint holds.
             checkpoints: where to write further checkpoints; None for none.
             optimizer: whether the optimiser keeps its momentum, for experiences that do not start with a fresh one.
 
@@ -204,17 +214,22 @@ class Training:
             ConfigError: before the first experience has ended, or if a strategy remembers what has no form in a file.
             OSError: if it cannot be written.
         """
-        if self._state is None or self._result is None or not self._result.reports:
-            raise ConfigError("training: nothing was learned yet, so there is nothing to save; call it after `run`")
         try:
-            files.write(Path(path), *self._take())
+            files.write(Path(path), *self.snapshot())
         except UnsavableError as error:
             raise ConfigError(
                 f"strategies: {error}, which no checkpoint can hold; see `Strategy.state_dict`"
             ) from error
 
-    def _take(self) -> Snapshot:
-        assert self._state is not None
+    def snapshot(self) -> Snapshot:
+        """The state after the latest experience, as `save` writes it.
+
+        Raises:
+            ConfigError: before the first experience has ended.
+            UnsavableError: if a strategy remembers what has no form in a file.
+        """
+        if self._state is None or self._result is None or not self._result.reports:
+            raise ConfigError("training: nothing was learned yet, so there is nothing to save; call it after `run`")
         return self._state.take(result=self._result)
 
     def _run(
@@ -244,6 +259,10 @@ class Training:
             if result.sizes.tolist() != [len(experience) for experience in stream.evaluation]:
                 raise ConfigError("stream: the checkpoint is of another stream; its experiences have other sizes")
         self._result, done = result, len(result.reports)
+        result.restored = done
+        if on_experience is not None:
+            for i, report in enumerate(result.reports):
+                on_experience(report, result.until(i + 1))
         self._within, self._checkpoints = saved.within, checkpoints
         self.template.on_epoch = self._epoch_begins
         bar = progress.bar(source.train[done:], initial=done, total=len(source.train), desc="experiences", unit="exp")
@@ -261,7 +280,7 @@ class Training:
             result.matrix[report.index] = report.after
             result.reports.append(report)
             if checkpoints is not None and len(result.reports) < len(source.train):
-                checkpoints.after_experience(len(result.reports), self._take)
+                checkpoints.after_experience(len(result.reports), self.snapshot)
             if on_experience is not None:
                 on_experience(report, result)
         if len(result.reports) > 1:

@@ -14,6 +14,7 @@ from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from operator import length_hint
 from types import BuiltinFunctionType, FunctionType, MethodType, ModuleType
 from typing import Any
 
@@ -187,10 +188,10 @@ class Encoder:
             return container
         if isinstance(value, nn.Module):
             return self._of_module(value, path)
-        if isinstance(value, _STATELESS):
-            return self._kept(value, path)
         if self._world.may_make(type(value)) and hasattr(value, "load_state_dict"):
             return {KIND: "stateful", "class": _path_of(type(value)), "state": self.encode(value.state_dict(), path)}
+        if isinstance(value, _STATELESS) or (hasattr(value, "__next__") and length_hint(value) == 0):
+            return self._kept(value, path)
         if isinstance(value, torch.optim.Optimizer | torch.optim.lr_scheduler.LRScheduler) and self._is_kept(
             value, path
         ):

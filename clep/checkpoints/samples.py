@@ -7,7 +7,6 @@ from typing import Any
 import torch
 from avalanche.benchmarks.scenarios import CLExperience
 from avalanche.benchmarks.utils import AvalancheDataset, DataAttribute, make_avalanche_dataset
-from avalanche.benchmarks.utils.data_attribute import TensorDataAttribute
 from avalanche.benchmarks.utils.data_loader import GroupBalancedInfiniteDataLoader
 from torch.utils.data import DataLoader, RandomSampler, SequentialSampler
 
@@ -121,22 +120,19 @@ class Store:
             return dataset
         attributes = []
         for attribute in form["further"]:
-            kind = TensorDataAttribute if attribute["tensors"] else DataAttribute
             values = list(decode(attribute["values"]))
-            attributes.append(kind(values, name=attribute["name"], use_in_getitem=attribute["in_items"]))
+            attributes.append(DataAttribute(values, attribute["name"], use_in_getitem=attribute["in_items"]))
         return make_avalanche_dataset(dataset, data_attributes=attributes)
 
 
 def _of_attribute(attribute: Any, encode: Encode) -> dict[str, Any]:
     values: Any = [attribute[i] for i in range(len(attribute))]
-    tensors = bool(values) and all(isinstance(value, torch.Tensor) for value in values)
-    if tensors and len({value.shape for value in values}) == 1:
+    if all(isinstance(value, torch.Tensor) for value in values) and len({value.shape for value in values}) == 1:
         values = torch.stack(values)  # one tensor instead of one per sample
     return {
         "name": attribute.name,
         "values": encode(values, attribute.name),
         "in_items": attribute.use_in_getitem,
-        "tensors": isinstance(attribute, TensorDataAttribute),
     }
 
 

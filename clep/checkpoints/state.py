@@ -40,25 +40,28 @@ class State:
     Args:
         template: the training template, with its learner and plug-ins.
         stream: what is learned.
+
+    Attributes:
+        plugins: the plug-ins by name.
     """
 
     def __init__(self, template: LightningTemplate, stream: Stream) -> None:
         self._template = template
-        self._plugins = {
+        self.plugins = {
             f"{type(plugin).__name__}{number or ''}": plugin
             for number, plugin in _numbered(p for p in template.plugins if not isinstance(p, EvaluationPlugin))
         }
-        packages = {type(plugin).__module__.partition(".")[0] for plugin in self._plugins.values()}
+        packages = {type(plugin).__module__.partition(".")[0] for plugin in self.plugins.values()}
         kept: dict[int, Kept] = {}
-        for name, plugin in self._plugins.items():
+        for name, plugin in self.plugins.items():
             kept_in(_attributes(plugin), name, kept)
         learner = template.learner
-        objects = {"template": template, "learner": learner, "criterion": learner.criterion, **self._plugins}
+        objects = {"template": template, "learner": learner, "criterion": learner.criterion, **self.plugins}
         objects["own network"] = learner.network  # strategies put views of it in its place
         self._world = World(learner.network, objects, Store(stream), frozenset(packages), kept)
         self._original = {
             name: {a: self._alone(v, f"{name}.{a}") for a, v in _attributes(plugin).items()}
-            for name, plugin in self._plugins.items()
+            for name, plugin in self.plugins.items()
         }
 
     def take(self, *, epoch: int | None = None, schedule: Any = None, **more: Any) -> Snapshot:
@@ -87,7 +90,7 @@ class State:
         }
         plain = {name: encoder.encode(part, name) for name, part in (parts | more).items()}
         plain["network"] = {name: encoder.tensor(value) for name, value in learner.network.state_dict().items()}
-        plain["plugins"] = {name: self._of_plugin(name, encoder, whole=epoch is not None) for name in self._plugins}
+        plain["plugins"] = {name: self._of_plugin(name, encoder, whole=epoch is not None) for name in self.plugins}
         return Snapshot(plain | {"epoch": epoch}, encoder.tensors)
 
     def restore(self, snapshot: Snapshot, *, schedule: Any = None, optimizer: bool = True) -> None:
@@ -120,7 +123,7 @@ class State:
         decoder.decode(plain["noticed"], {"unsettled": learner.unsettled, "spike_meter": learner.spike_meter})
         decoder.decode(plain["batches"], template.generator)
         for name, attributes in plain["plugins"].items():
-            plugin = self._plugins[name]
+            plugin = self.plugins[name]
             present = _attributes(plugin)
             _load(plugin, {a: decoder.decode(entry, present.get(a)) for a, entry in attributes.items()})
         _set_global_states(decoder.decode(plain["globals"]), template.device)
@@ -129,14 +132,22 @@ class State:
         """An object that `take` was asked to keep."""
         return Decoder(self._world, *reversed(snapshot)).decode(snapshot.plain[name])
 
+    def differences(self, other: "State") -> dict[str, set[str]]:
+        """Which attributes of plug-ins are made differently in another training, by the name of the plug-in."""
+        return {
+            name: {a for a in {*mine, *other._original[name]} if not _same(mine.get(a), other._original[name].get(a))}
+            for name, mine in self._original.items()
+            if name in other._original
+        }
+
     def _check(self, plugins: Mapping[str, Any]) -> None:
-        if [*plugins] != [*self._plugins]:
-            saved, here = (", ".join(sorted(names)) for names in (plugins, self._plugins))
+        if [*plugins] != [*self.plugins]:
+            saved, here = (", ".join(sorted(names)) for names in (plugins, self.plugins))
             raise ConfigError(f"strategies: the checkpoint is of a training with {saved}; this one has {here}")
 
     def _of_plugin(self, name: str, encoder: Encoder, *, whole: bool) -> dict[str, Plain]:
         """What a plug-in remembers, without what it holds since it was made, unless `whole`."""
-        attributes, original = _attributes(self._plugins[name]), self._original[name]
+        attributes, original = _attributes(self.plugins[name]), self._original[name]
         return {
             attribute: encoder.encode(value, f"{name}.{attribute}")
             for attribute, value in attributes.items()
