@@ -21,9 +21,10 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "interrupts", "progress"},
+    {"errors", "identity", "interrupts", "progress"},
     {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
+    {"sources"},
     {"specs", "datasets"},
     {"schema", "columns"},
     {"cells", "answer"},
