@@ -28,7 +28,7 @@ ORDER = [
     {"schema", "columns"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
-    {"catalogue"},
+    {"catalogue", "chosen"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "sleep"},
     {"update"},
