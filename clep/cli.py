@@ -26,12 +26,14 @@ from clep.errors import (
     MissingExtraError,
     RenamedWarning,
     SettlingWarning,
+    UncountedWarning,
     UnusedWarning,
 )
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
 OK, FAILED, USAGE = 0, 1, 2
+_OWN = (InputWarning, RenamedWarning, SettlingWarning, UncountedWarning, UnusedWarning)
 _CODES = "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup)"
 
 
@@ -95,8 +97,9 @@ def _plain_warnings() -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         said.append((category, f"clep: warning: {message}"))
-        own = issubclass(category, InputWarning | RenamedWarning | SettlingWarning | UnusedWarning)
-        return f"{said[-1][1]}\n" if own else formatted(message, category, filename, lineno, line)
+        return (
+            f"{said[-1][1]}\n" if issubclass(category, _OWN) else formatted(message, category, filename, lineno, line)
+        )
 
     warnings.formatwarning = spoken
     try:

@@ -13,6 +13,7 @@ from typing import Any, Literal, Protocol
 from clep import config
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
+from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
 from clep.errors import ConfigError, within
 from clep.schema import meaning
@@ -131,8 +132,10 @@ def compare(arguments: argparse.Namespace) -> Any:
     """Run the cells of a comparison over its seeds, or what a stored one lacks."""
     if arguments.into or arguments.resume:
         return _extend(arguments)
-    composed = _composed(arguments)
-    config.refuse_ignored(composed, _config_and_changes(arguments.items)[1])
+    source, changes = _config_and_changes(arguments.items)
+    composed = config.compose(source, changes)
+    refuse_ignored(composed, changes)
+    check_chosen(source, changes, composed, cells=True)
     config.cells_of(composed)  # refuses what makes no sense before torch is loaded
     _announce()
     from clep.pipelines import compare as pipeline
@@ -254,7 +257,11 @@ def show(arguments: argparse.Namespace) -> Shown:
 
 
 def _composed(arguments: argparse.Namespace) -> Config:
-    return config.compose(*_config_and_changes(arguments.items))
+    """The configuration of one set of strategies."""
+    source, changes = _config_and_changes(arguments.items)
+    composed = config.compose(source, changes)
+    check_chosen(source, changes, composed)
+    return composed
 
 
 def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]]:

@@ -29,7 +29,7 @@ ORDER = [
     {"schema", "columns"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
-    {"catalogue"},
+    {"catalogue", "chosen"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "sleep"},
     {"update"},
