@@ -21,7 +21,7 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "interrupts", "progress"},
+    {"errors", "interrupts", "processes", "progress", "temporary"},
     {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
     {"specs", "datasets"},
