@@ -49,7 +49,9 @@ def test_of_another_machine_or_container_nothing_is_known():
     assert not processes.is_gone(gone | {"started": f"{ticks} {boot} {space} another"})
 
 
-@pytest.mark.parametrize("unknown", [{}, {"host": "h"}, processes.own() | {"pid": "x"}, processes.own() | {"started": ""}])
+@pytest.mark.parametrize(
+    "unknown", [{}, {"host": "h"}, processes.own() | {"pid": "x"}, processes.own() | {"started": ""}]
+)
 def test_what_does_not_describe_a_process_is_not_gone(unknown):
     assert not processes.is_gone(unknown)
 

@@ -30,9 +30,13 @@ def place(monkeypatch):
 
 
 def test_a_folder_is_gone_after_its_block_whatever_ends_it(place):
-    with pytest.raises(KeyboardInterrupt), temporary.folder() as path:
-        (path / "file").touch()
-        raise KeyboardInterrupt
+    def interrupted():
+        with temporary.folder() as path:
+            (path / "file").touch()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert list(place.iterdir()) == []
 
 

@@ -2,7 +2,6 @@
 
 import itertools
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
@@ -201,11 +200,8 @@ def artifact(uri: str, run_id: str, name: str) -> str:
     Raises:
         ConfigError: if it cannot be read.
     """
-    path = tracking.artifacts(uri, run_id, name)
-    try:
+    with tracking.artifacts(uri, run_id, name) as path:
         return path.read_text(encoding="utf-8")
-    finally:
-        shutil.rmtree(path.parent)
 
 
 def _listed(uri: str, run: StoredRun) -> dict[str, Any]:

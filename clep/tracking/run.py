@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from clep import interrupts
 from clep.tracking.address import run_link, shown
+from clep.tracking.departed import process_tags
 from clep.tracking.inputs import Input
 from clep.tracking.store import client_of, load_mlflow, short, system_metrics
 
@@ -35,7 +36,7 @@ class Run:
     """One MLflow run, as a context manager.
 
     Leaving the block sends what is buffered and ends the run as FINISHED, as KILLED on Ctrl-C and `SystemExit`, or as
-    FAILED with the tag `error` on any other exception. Exceptions propagate.
+    FAILED with the tag `error` on any other exception, or if `failure` says why. Exceptions propagate.
 
     Args:
         uri: the store, as `tracking_uri` returns it.
@@ -50,6 +51,7 @@ class Run:
     Attributes:
         run_id: MLflow's id of the run; empty before the block that creates it.
         tags: the tags that it starts with.
+        failure: set it to end the run as FAILED, with this as the tag `error`, though nothing is raised.
     """
 
     def __init__(
@@ -67,7 +69,7 @@ class Run:
         self._entities = load_mlflow().entities
         self._client = client_of(uri)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
-        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user()}
+        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **process_tags()}
         if parent_run_id:
             self.tags["mlflow.parentRunId"] = parent_run_id
             description += (
@@ -81,7 +83,7 @@ class Run:
         self._metrics: list[Any] = []
         self._system: Any = None
         self._sent = time.monotonic()
-        self.run_id = run_id
+        self.run_id, self.failure = run_id, ""
 
     def __enter__(self) -> Self:
         if self.run_id:
@@ -134,7 +136,7 @@ class Run:
         if isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None:
             end(self.uri, self.run_id, "KILLED")
         elif cause is None:
-            end(self.uri, self.run_id, "FINISHED")
+            end(self.uri, self.run_id, "FAILED" if self.failure else "FINISHED", self.failure)
         else:
             self._keep_traceback(cause)
             end(self.uri, self.run_id, "FAILED", f"{type(cause).__name__}: {cause}")

@@ -13,6 +13,7 @@ from clep.pipelines import compare as comparing
 
 import clep
 from clep import tracking
+from clep.comparison.stored import artifact
 from clep.config import cells_of, compose, replace
 
 CELLS = [["naive"], ["sleep_replay"], ["joint"]]
@@ -49,7 +50,7 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     assert artifacts == {"config.yaml", *tables, *written}
     figures = {a.path for a in store.list_artifacts(comparison.parent_run_id, "figures")}
     assert {"figures/forgetting.svg", "figures/forgetting.pdf", "figures/matrices.pdf"} <= figures
-    page = tracking.artifacts(comparison.tracking_uri, comparison.parent_run_id, "report.html").read_text()
+    page = artifact(comparison.tracking_uri, comparison.parent_run_id, "report.html")
     assert comparison.parent_run_id in page  # in the command that adds seeds
     assert "version " in page
     parent = store.get_run(comparison.parent_run_id).data
