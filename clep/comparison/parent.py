@@ -59,6 +59,19 @@ def tags(jobs: Sequence[Job]) -> dict[str, str]:
     return tracking.flatten({"comparison": "true", "cells": ", ".join(cells), "seeds": ", ".join(seeds)})
 
 
+def failure(runs: Iterable[Result]) -> str:
+    """Which runs did not finish; empty if all did.
+
+    Example:
+        >>> from clep.results import Result
+        >>> runs = [Result(None, status, "", "digits", "ep", ["naive"], seed=7) for status in ("FINISHED", "FAILED")]
+        >>> failure(runs)
+        'did not finish: naive, seed 7'
+    """
+    names = [f"{run.label}, seed {run.seed}" for run in runs if run.failed]
+    return f"did not finish: {'; '.join(names)}" if names else ""
+
+
 def numbers(answer: Answer) -> dict[str, float | None]:
     """The metrics of the parent run: for each cell and measure mean, standard deviation, interval and number of seeds,
     and the difference to the baseline."""
