@@ -44,7 +44,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     `kill` gives 143, a closed terminal 129, a scheduler's notice that time is up 75.
     """
     ends = argv is None  # the process, with this command
-    with interrupts.listening():
+    with interrupts.listening(to_the_end=ends):
         try:
             with temporary.everything_within() if ends else nullcontext():
                 code = _parsed_and_tried(argv)
@@ -56,8 +56,6 @@ def main(argv: Sequence[str] | None = None) -> int:
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(code)
-    if ends:  # what libraries do at the end may be cut short, and in silence
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
     return code
 
 

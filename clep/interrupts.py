@@ -23,8 +23,13 @@ _closing = False
 
 
 @contextmanager
-def listening() -> Iterator[None]:
-    """Note these signals and raise `KeyboardInterrupt`, once; further ones do not cut the closing of a run short."""
+def listening(*, to_the_end: bool = False) -> Iterator[None]:
+    """Note these signals and raise `KeyboardInterrupt`, once; further ones do not cut the closing of a run short.
+
+    Args:
+        to_the_end: whether nothing but the end of the process follows. Ctrl-C and `kill` may cut that short, in silence;
+            the other signals are too late.
+    """
     global _noted, _raised, _held, _closing
     previous = {}
     for number in SIGNALS:
@@ -39,7 +44,8 @@ def listening() -> Iterator[None]:
     finally:
         sys.unraisablehook = unraisable
         for number, handler in previous.items():
-            signal.signal(number, handler)
+            last = signal.SIG_DFL if number in (signal.SIGINT, signal.SIGTERM) else signal.SIG_IGN
+            signal.signal(number, last if to_the_end else handler)
         _noted = None
 
 

@@ -31,8 +31,8 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     jobs = plan(cells_of(config), config.seeds)
     classes = check(jobs)
     store = tracking.open_store(config.tracking)
-    new = {"params": parent.shared_params(jobs), "description": config.tracking.note}
-    record = _record(config, store, tracking.provenance() | parent.tags(jobs), **new)
+    tags = tracking.provenance() | parent.tags(jobs)
+    record = _record(config, store, tags, description=config.tracking.note)
     return _run(config, jobs, classes, record, Ledger(*store, resume=resume))
 
 
@@ -51,15 +51,15 @@ def extend(stored: StoredComparison) -> Comparison:
     jobs = plan(cells_of(config), config.seeds)
     classes = check(jobs)
     store = tracking.open_store(config.tracking)
-    record = _record(config, store, parent.tags(jobs), params={}, run_id=run.run_id)
+    record = _record(config, store, parent.tags(jobs), run_id=run.run_id)
     known = [result for result in stored.results() if not result.failed]
     return _run(config, jobs, classes, record, Ledger(*store, known=known))
 
 
 def _record(config: Config, store: tuple[str, str], tags: Mapping[str, str], **options: Any) -> tracking.Run:
-    """The MLflow run of a comparison, new or opened again."""
+    """The MLflow run of a comparison, new or opened again. It has no parameters: cells added later differ in them."""
     name = tracking.run_name(config.tracking, run_names.of_comparison(config))
-    return tracking.Run(*store, name, tags={**tags, **tracking.own_tags(config.tracking)}, **options)
+    return tracking.Run(*store, name, tags={**tags, **tracking.own_tags(config.tracking)}, params={}, **options)
 
 
 def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, ledger: Ledger) -> Comparison:

@@ -48,7 +48,7 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     assert comparison.parent_run_id in page  # in the command that adds seeds
     assert "version " in page
     parent = store.get_run(comparison.parent_run_id).data
-    assert (parent.tags["seeds"], "seed" in parent.params, "strategies" in parent.params) == ("0, 1", False, False)
+    assert (parent.tags["seeds"], parent.tags["stream"], parent.params) == ("0, 1", "digits", {})
     assert parent.metrics["cell/sleep_replay/accuracy_mean"] == pytest.approx(row["accuracy"]["mean"])
     assert {run.info.run_name for run in found} == {f"{cell} seed {seed}" for [cell] in CELLS for seed in (0, 1)}
     assert len({run.data.tags["clep.cell"] for run in found}) == 3
@@ -74,8 +74,8 @@ def test_cells_that_differ_in_a_key_are_the_runs_with_that_key(small):
 
 
 def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, monkeypatch):
-    """One cell raises, one takes its whole process down, one before it has a run; naive still finishes, and MLflow knows
-    each fate."""
+    """One raises, one takes its process down, one does so before it has a run; naive finishes, and MLflow knows each
+    fate."""
     (tmp_path / "broken.py").write_text(
         "import os, clep\n"
         "class Raises(clep.Strategy):\n"
@@ -139,7 +139,8 @@ def test_seeds_and_cells_are_added_to_a_stored_comparison_and_nothing_is_trained
     """The parent is the same run, with everything it shows written anew."""
     first = clep.compare(small | {"cells": [["naive"]], "seeds": [0], "workers": 2})
     place = f"tracking.uri={first.tracking_uri}"
-    second = clep.compare(None, ["seeds=[1]", "cells=[[joint]]", place], into=first.parent_run_id[:12])
+    other = "{label: joint, strategies: [joint], set: [network=ep]}"
+    second = clep.compare(None, ["seeds=[1]", f"cells=[{other}]", place], into=first.parent_run_id[:12])
     assert second.parent_run_id == first.parent_run_id
     assert [(run.label, run.seed) for run in second.runs] == [(c, s) for c in ("naive", "joint") for s in (0, 1)]
     assert second.runs[0] == first.runs[0]
@@ -149,6 +150,7 @@ def test_seeds_and_cells_are_added_to_a_stored_comparison_and_nothing_is_trained
     assert parent.info.status == "FINISHED"
     assert parent.info.run_name == "compare digits: 2 cells x 2 seeds"
     assert (parent.data.tags["cells"], parent.data.tags["seeds"]) == ("naive, joint", "0, 1")
+    assert (parent.data.tags["network"], parent.data.params) == ("hts_ep, ep", {})  # what was true of all is so no more
     assert second.answer.sentence in parent.data.tags["mlflow.note.content"]
     assert parent.data.metrics["cell/joint/accuracy_n"] == 2
     alone = clep.run(small | {"seed": 1})

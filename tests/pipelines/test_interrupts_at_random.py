@@ -8,6 +8,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import mlflow
@@ -22,8 +23,8 @@ _AT_MOST = 10  # seconds to the end; five on an idle machine
 
 
 def pressed(folder, uri, after, number, times, generator):
-    """Start a run, and send it a signal some times from a moment on: exit code, stderr, seconds to the end, what is left
-    of it in the temporary folder, processes that are left."""
+    """Start a run, and send it a signal some times from a moment on: exit code, stdout, stderr, seconds to the end, what is
+    left of it in the temporary folder, processes that are left."""
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         command = [sys.executable, "-m", "clep.cli", "run", *flat(SMALL | {"learner": {"epochs": 30}})]
         process = subprocess.Popen(
@@ -35,19 +36,17 @@ def pressed(folder, uri, after, number, times, generator):
             start_new_session=True,
             env={**os.environ, "TMPDIR": place},
         )
-        try:
+        with suppress(subprocess.TimeoutExpired):
             process.wait(after)
-        except subprocess.TimeoutExpired:
-            pass
         begun = time.monotonic()
         for _ in range(times):
             if process.poll() is None:
                 os.killpg(process.pid, number)
                 time.sleep(generator.uniform(0, 0.6))
-        _, stderr = process.communicate(timeout=60)
+        stdout, stderr = process.communicate(timeout=60)
         seconds = time.monotonic() - begun
         left = subprocess.run(["ps", "-o", "pid=", "-s", str(process.pid)], capture_output=True, text=True).stdout
-        return process.returncode, stderr, seconds, [path.name for path in Path(place).iterdir()], left.split()
+        return process.returncode, stdout, stderr, seconds, [path.name for path in Path(place).iterdir()], left.split()
 
 
 @pytest.mark.slow
@@ -55,24 +54,26 @@ def pressed(folder, uri, after, number, times, generator):
 def test_a_run_ends_killed_at_once_whenever_and_however_often_it_is_interrupted(tmp_path):
     uri, generator = f"sqlite:///{tmp_path}/mlflow.db", random.Random(0)
     begun = time.monotonic()
-    code, stderr, *_ = pressed(tmp_path, uri, 600, signal.SIGINT, 0, generator)
+    code, _, stderr, *_ = pressed(tmp_path, uri, 600, signal.SIGINT, 0, generator)
     assert code == 0, stderr
-    whole = time.monotonic() - begun
+    whole = time.monotonic() - begun  # with the store's creation: some of the moments come too late
     codes, slowest = Counter(), 0.0
     for k in range(_MOMENTS):
         number = signal.SIGINT if k % 3 else generator.choice(list(_SIGNALS))
         after, times = generator.uniform(_STARTING, whole), generator.choice([1, 1, 2, 5])
-        code, stderr, seconds, files, processes = pressed(tmp_path, uri, after, number, times, generator)
+        code, stdout, stderr, seconds, files, processes = pressed(tmp_path, uri, after, number, times, generator)
         told = f"{number.name} x {times} after {after:.2f} of {whole:.1f} s: {code} in {seconds:.1f} s\n{stderr}"
         print(told)
-        assert code in (_SIGNALS[number], 0), told
+        done = "Open the results" in stdout  # nothing is left but the end of Python itself
+        assert code == _SIGNALS[number] or (done and code in (0, -number)), told
         assert "Traceback" not in stderr, told
         assert (files, processes) == ([], []), told
         assert seconds < _AT_MOST, told
-        codes[code], slowest = codes[code] + 1, max(slowest, seconds)
+        codes["done" if done else code] += 1
+        slowest = max(slowest, seconds)
     client = mlflow.MlflowClient(tracking_uri=uri)
     runs = client.search_runs([client.get_experiment_by_name("clep").experiment_id])
     statuses = Counter(run.info.status for run in runs)
     print(codes, statuses, f"slowest {slowest:.1f} s")
     assert set(statuses) <= {"KILLED", "FINISHED"}
-    assert statuses["FINISHED"] == codes[0] + 1
+    assert statuses["FINISHED"] == codes["done"] + 1
