@@ -27,7 +27,7 @@ def listening(*, to_the_end: bool = False) -> Iterator[None]:
     """Note these signals and raise `KeyboardInterrupt`, once; further ones do not cut the closing of a run short.
 
     Args:
-        to_the_end: whether nothing but the end of the process follows. Ctrl-C and `kill` may cut that short, in silence;
+        to_the_end: whether only the end of the process follows. Ctrl-C and `kill` may cut that short, in silence;
             the other signals are too late.
     """
     global _noted, _raised, _held, _closing
