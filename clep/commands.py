@@ -7,6 +7,7 @@ imported only when a command runs.
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -170,6 +171,7 @@ def report(arguments: argparse.Namespace) -> Any:
     ids += [run_id for run_id in (arguments.runs or "").split(",") if run_id]
     uri = config.compose({}, changes).tracking.uri
     _announce()
+    _close_departed(uri)
     from clep.pipelines import report as pipeline
 
     return pipeline.run(
@@ -233,6 +235,7 @@ def ui(arguments: argparse.Namespace) -> Printable:
     """Serve MLflow's UI and show a run or a comparison in it."""
     run_id, changes = _config_and_changes(arguments.items)
     uri = arguments.tracking or config.compose(None, changes).tracking.uri
+    _close_departed(uri)
     from clep import tracking
 
     shown = {"port": arguments.port, "browser": not arguments.no_open}
@@ -267,6 +270,14 @@ def _composed(arguments: argparse.Namespace) -> Config:
 def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """The first word is CONFIG or CLAIM unless it contains `=`."""
     return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
+
+
+def _close_departed(uri: str | None) -> None:
+    """Close the runs of a store that is otherwise only read. If that fails: it is read-only, or reading says why."""
+    from clep import tracking
+
+    with suppress(Exception):
+        tracking.close_departed(tracking.tracking_uri(uri))
 
 
 def _announce() -> None:

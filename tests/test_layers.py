@@ -21,7 +21,7 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "identity", "interrupts", "progress"},
+    {"errors", "identity", "interrupts", "processes", "progress", "temporary"},
     {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
     {"sources"},
@@ -44,7 +44,7 @@ ORDER = [
     {"tracking"},
     {"build"},
     {"report", "results"},
-    {"recording", "run_names", "search", "workers"},
+    {"recording", "run_names", "search", "unfinished", "workers"},
     {"comparison", "bench"},
     {"claims"},
     {"pipelines"},

@@ -17,7 +17,8 @@ from clep.tracking.address import (
     tracking_uri,
     ui_command,
 )
-from clep.tracking.again import into_command, resume_command
+from clep.tracking.again import go_on_command, into_command, resume_command
+from clep.tracking.departed import close_departed, is_departed
 from clep.tracking.inputs import Input
 from clep.tracking.model import DATA, FOLDER, register, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
@@ -41,6 +42,7 @@ __all__ = [
     "beside",
     "charts_link",
     "children_of",
+    "close_departed",
     "curves_link",
     "described",
     "diverged",
@@ -48,7 +50,9 @@ __all__ = [
     "experiment_name",
     "finished",
     "flatten",
+    "go_on_command",
     "into_command",
+    "is_departed",
     "is_server",
     "open_store",
     "own_tags",

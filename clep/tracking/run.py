@@ -16,6 +16,7 @@ from typing import Any, Self
 
 from clep import interrupts
 from clep.tracking.address import run_link, shown
+from clep.tracking.departed import process_tags
 from clep.tracking.inputs import Input
 from clep.tracking.reading import PARENT, points_of
 from clep.tracking.store import client_of, load_mlflow, short, system_metrics
@@ -36,7 +37,7 @@ class Run:
     """One MLflow run, as a context manager.
 
     Leaving the block sends what is buffered and ends the run as FINISHED, as KILLED on Ctrl-C and `SystemExit`, or as
-    FAILED with the tag `error` on any other exception. Exceptions propagate.
+    FAILED with the tag `error` on any other exception, or if `failure` says why. Exceptions propagate.
 
     Args:
         uri: the store, as `tracking_uri` returns it.
@@ -52,6 +53,7 @@ class Run:
     Attributes:
         run_id: MLflow's id of the run; empty before the block that creates it.
         tags: the tags that it starts with.
+        failure: set it to end the run as FAILED, with this as the tag `error`, though nothing is raised.
     """
 
     def __init__(
@@ -70,7 +72,7 @@ class Run:
         self._entities = load_mlflow().entities
         self._client = client_of(uri)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
-        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user()}
+        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **process_tags()}
         if parent_run_id:
             self.tags[PARENT] = parent_run_id
             description += (
@@ -86,7 +88,7 @@ class Run:
         self._sent = time.monotonic()
         self._goes_on = goes_on
         self._known: set[tuple[str, int]] = set()
-        self.run_id = run_id
+        self.run_id, self.failure = run_id, ""
 
     def __enter__(self) -> Self:
         if self.run_id:
@@ -149,7 +151,7 @@ class Run:
         if isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None:
             end(self.uri, self.run_id, "KILLED")
         elif cause is None:
-            end(self.uri, self.run_id, "FINISHED")
+            end(self.uri, self.run_id, "FAILED" if self.failure else "FINISHED", self.failure)
         else:
             self._keep_traceback(cause)
             end(self.uri, self.run_id, "FAILED", f"{type(cause).__name__}: {cause}")
