@@ -4,15 +4,16 @@ import importlib
 import logging
 import os
 import shutil
-import sqlite3
 import tempfile
-from contextlib import closing
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from clep.errors import ConfigError
 from clep.tracking.address import shown, sqlite_path
+from clep.tracking.locking import locked
+from clep.tracking.making import make
 from clep.tracking.moved import FOLDER, KIND, kept_beside, relocate
 
 # MLflow reads these only from the environment; the user's own settings stay.
@@ -23,6 +24,8 @@ _ENVIRONMENT = {
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
+
+_TRIES_TO_MAKE, _SECONDS_TO_MAKE = 60, 60.0  # MLflow's migrations of an empty PostgreSQL take up to half a minute
 
 
 def prepare(uri: str, experiment: str) -> str:
@@ -35,15 +38,14 @@ def prepare(uri: str, experiment: str) -> str:
     Raises:
         ConfigError: if the store is damaged, unreachable or of another MLflow version, or the experiment was deleted.
     """
-    path, _ = sqlite_path(uri)
+    path, query = sqlite_path(uri)
     try:
         if path is None:
-            return _experiment_id(uri, experiment, None)
+            return _once_made(uri, experiment)
         path.parent.mkdir(parents=True, exist_ok=True)
-        # A portable lock, released when its process dies: two processes creating a store at once would break it.
-        with closing(sqlite3.connect(f"{path}.lock", timeout=120, isolation_level=None)) as lock:
-            lock.execute("BEGIN EXCLUSIVE")
-            sqlite3.connect(path).close()  # raises if the file cannot be opened; MLflow would try for a minute
+        load_mlflow()
+        with locked(path, f"the store {path.name}", patience=120):  # two processes that make it at once would break it
+            make(path, f"{uri.partition(':')[0]}:///{{}}{query}", str(path.parent / FOLDER))
             experiment_id = _experiment_id(uri, experiment, str(path.parent / FOLDER))
             relocate(path)
             return experiment_id
@@ -130,6 +132,17 @@ def system_metrics(uri: str, run_id: str) -> Any:
 def short(error: BaseException) -> str:
     """The first line of an error, without passwords."""
     return shown(str(error).strip() or type(error).__name__).splitlines()[0][:300]
+
+
+def _once_made(uri: str, experiment: str) -> str:
+    """The id of an experiment on a server or in a database, which other processes may be making just now."""
+    made_elsewhere = importlib.import_module("sqlalchemy.exc")
+    for _ in range(_TRIES_TO_MAKE):
+        try:
+            return _experiment_id(uri, experiment, None)
+        except (made_elsewhere.IntegrityError, made_elsewhere.ProgrammingError):  # their table was there first
+            time.sleep(_SECONDS_TO_MAKE / _TRIES_TO_MAKE)
+    return _experiment_id(uri, experiment, None)
 
 
 def _experiment_id(uri: str, name: str, artifact_location: str | None) -> str:
