@@ -19,12 +19,14 @@ from clep.tracking.address import (
 )
 from clep.tracking.again import into_command, resume_command
 from clep.tracking.inputs import Input
-from clep.tracking.model import DATA, FOLDER, register, write_model
+from clep.tracking.model import DATA, FOLDER, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import diverged, finished
 from clep.tracking.settings import described, open_store, own_tags, run_name
 from clep.tracking.store import artifacts, prepare, warm_up
+from clep.tracking.syncing import Synced, sync, undelivered
+from clep.tracking.trouble import check_server
 from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
 from clep.tracking.views import runs_filter, store_view
@@ -36,10 +38,12 @@ __all__ = [
     "Input",
     "Run",
     "StoredRun",
+    "Synced",
     "Viewed",
     "artifacts",
     "beside",
     "charts_link",
+    "check_server",
     "children_of",
     "curves_link",
     "described",
@@ -55,7 +59,6 @@ __all__ = [
     "points_of",
     "prepare",
     "provenance",
-    "register",
     "resume_command",
     "run_link",
     "run_name",
@@ -65,8 +68,10 @@ __all__ = [
     "shown",
     "state_folder",
     "store_view",
+    "sync",
     "tracking_uri",
     "ui_command",
+    "undelivered",
     "warm_up",
     "write_model",
 ]
