@@ -23,8 +23,8 @@ _AT_MOST = 10  # seconds to the end; five on an idle machine
 
 
 def pressed(folder, uri, after, number, times, generator):
-    """Start a run, and send it a signal some times from a moment on: exit code, stdout, stderr, seconds to the end, what
-    is left of it in the temporary folder, processes that are left."""
+    """Start a run, and send it a signal some times from a moment on: exit code, stdout, stderr, seconds to the end,
+    what is left of it in the temporary folder, processes that are left."""
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         command = [sys.executable, "-m", "clep.cli", "run", *flat(SMALL | {"learner": {"epochs": 30}})]
         process = subprocess.Popen(
