@@ -14,6 +14,7 @@ from clep import tracking
 from clep.checkpoints import Checkpoints, files
 from clep.config import Config, compose, to_dict
 from clep.errors import ConfigError
+from clep.identity import TAG
 
 try:
     import fcntl
@@ -30,7 +31,7 @@ class Record:
     Attributes:
         run_id: the MLflow run.
         config: its configuration, as plain values.
-        fingerprint: what identifies its result; see `clep.build.fingerprint`.
+        identity: what its result is of, as tags; see `clep.build.identity`.
         name: of the MLflow run.
         tags: of the MLflow run.
         parent_run_id: the MLflow run that it belongs to, if any.
@@ -40,7 +41,7 @@ class Record:
 
     run_id: str
     config: dict[str, Any]
-    fingerprint: str
+    identity: dict[str, str]
     name: str
     tags: dict[str, str]
     parent_run_id: str | None
@@ -158,10 +159,10 @@ def everything(uri: str) -> list[tuple[Folder, Record]]:
     return sorted(found, key=lambda each: each[1].started, reverse=True)
 
 
-def by_fingerprint(uri: str) -> Mapping[str, str]:
-    """Fingerprint -> id of the latest run with it that can go on, since its process is gone."""
+def by_identity(uri: str) -> Mapping[str, str]:
+    """Digest of the identity -> id of the latest run with it that can go on, since its process is gone."""
     return {
-        record.fingerprint: record.run_id
+        record.identity[TAG]: record.run_id
         for folder, record in reversed(everything(uri))
         if not (folder.goes_on or record.fork)
     }

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from clep import interrupts, unfinished
-from clep.build import build_stream, build_training, fingerprint, resolved
+from clep.build import build_stream, build_training, identity, resolved
 from clep.checkpoints import Saved
 from clep.config import Config
 from clep.measuring import ExperienceReport
@@ -81,7 +81,7 @@ def _run(
             known = unfinished.Record(
                 run_id=record.run_id,
                 config=unfinished.plain(config),
-                fingerprint=fingerprint(config),
+                identity=identity(config).tags,
                 name=name,
                 tags=dict(tags or {}),
                 parent_run_id=parent_run_id,
