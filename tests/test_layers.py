@@ -38,6 +38,7 @@ ORDER = [
     {"strategies", "registry"},
     {"bridge"},
     {"measuring"},
+    {"checkpoints"},
     {"training"},
     {"tracking"},
     {"build"},

@@ -16,10 +16,12 @@ from pathlib import Path
 from typing import Any, Self
 
 from clep import interrupts
+from clep.errors import ConfigError
 from clep.tracking.address import run_link, shown
 from clep.tracking.delivery import Delivery
 from clep.tracking.inputs import Input
-from clep.tracking.store import short, system_metrics
+from clep.tracking.reading import PARENT, points_of
+from clep.tracking.store import client_of, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
 
@@ -48,6 +50,7 @@ class Run:
         parent_run_id: the run that this one belongs to; the description ends with a link to it.
         description: what the UI shows on its page, as Markdown.
         run_id: a run that has ended, to open it again under this name and with these tags; its parameters stay.
+        goes_on: whether that run goes on where it stopped: what it has already is not sent again.
 
     Attributes:
         tags: the tags that it starts with.
@@ -64,13 +67,14 @@ class Run:
         parent_run_id: str | None = None,
         description: str = "",
         run_id: str = "",
+        goes_on: bool = False,
     ) -> None:
         self._delivery = Delivery(uri, run_id)
         self._late = bool(parent_run_id)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
         self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user()}
         if parent_run_id:
-            self.tags["mlflow.parentRunId"] = parent_run_id
+            self.tags[PARENT] = parent_run_id
             description += (
                 f"\n\nIt is one run of [many that belong together]({run_link(experiment_id, parent_run_id)})."
             )
@@ -82,6 +86,8 @@ class Run:
         self._metrics: list[tuple[str, float, int, int]] = []
         self._system: Any = None
         self._sent = time.monotonic()
+        self._goes_on = goes_on
+        self._known: set[tuple[str, int]] = set()
 
     @property
     def run_id(self) -> str:
@@ -97,6 +103,8 @@ class Run:
     def __enter__(self) -> Self:
         if self.run_id:
             self._reopen()
+            if self._goes_on:
+                self._leave_out_known()
             return self
         with interrupts.held():  # a run that is made but unknown could never be closed
             self._delivery.create(self._experiment_id, self._name, self.tags, late=self._late)
@@ -111,9 +119,19 @@ class Run:
 
     def _reopen(self) -> None:
         self._delivery.send("reopen", name=self._name)
-        own = {key: value for key, value in self.tags.items() if not key.startswith("mlflow.")}
+        own = {key: value for key, value in self.tags.items() if not key.startswith("mlflow.") or key == PARENT}
         for key, value in own.items():
             self._delivery.send("tag", key=key, value=value)
+
+    def _leave_out_known(self) -> None:
+        """Note which points and parameters the run has; the one stopped may have sent more than its checkpoint has."""
+        if reason := self._delivery.deliver():  # what the one stopped could not send
+            raise ConfigError(f"tracking.uri: the MLflow store `{shown(self.uri)}` takes nothing ({reason})")
+        data = client_of(self.uri).get_run(self.run_id).data
+        self._params = {key: value for key, value in self._params.items() if key not in data.params}
+        for name in data.metrics:
+            self._known |= {(name, step) for step in points_of(self.uri, self.run_id, name)}
+        self.flush()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         interrupts.close()
@@ -166,7 +184,7 @@ class Run:
         """Buffer the points of one metric, one step per value; leaves out what `log` leaves out."""
         now = int(time.time() * 1000)
         for value, step in zip(values, steps, strict=True):
-            if value is not None and math.isfinite(value):
+            if value is not None and math.isfinite(value) and (name, step) not in self._known:
                 self._metrics.append((name, float(value), now, int(step)))
         if len(self._metrics) >= _BATCH:
             self.flush()
