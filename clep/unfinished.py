@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clep import tracking
-from clep.checkpoints import Checkpoints, files
+from clep.checkpoints import Checkpoints, Saved, files
 from clep.config import Config, compose, to_dict
 from clep.errors import ConfigError
 from clep.identity import TAG
@@ -58,6 +58,22 @@ class Record:
         config = dict(self.config)
         config["tracking"] = {**config["tracking"], "uri": uri}
         return compose(config, changes or [])
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins, if not with the first experience of a new network.
+
+    Attributes:
+        saved: the state to go on from.
+        run_id: the MLflow run to go on in; empty for a new one.
+        origin: for a fork, the run that the state is from as `run_id`, how many experiences it has learned as `after`,
+            and whether the optimiser keeps its momentum as `optimizer`.
+    """
+
+    saved: Saved = field(default_factory=Saved)
+    run_id: str = ""
+    origin: Mapping[str, Any] | None = None
 
 
 class Folder:
@@ -149,6 +165,18 @@ def find(run_id: str, uri: str) -> tuple[Folder, Record] | None:
     if len(found) > 1:
         raise ConfigError(f"run: {len(found)} runs begin with `{run_id}`; give more of the id")
     return found[0] if found else None
+
+
+def start_of(uri: str, run_id: str) -> Start:
+    """Where a run that was stopped goes on.
+
+    Args:
+        uri: its store.
+        run_id: the run.
+    """
+    folder = Folder(uri, run_id)
+    record = folder.record()
+    return Start(Checkpoints(folder.path).latest(), run_id, record.fork if record else None)
 
 
 def everything(uri: str) -> list[tuple[Folder, Record]]:

@@ -71,7 +71,7 @@ def fork(
         snapshot = _taken_over(_snapshot(uri, origin.run_id, old, stream, after), old, new, stream)
     same = old.learner.part(Optimization) == new.learner.part(Optimization)
     came_from = {"run_id": origin.run_id, "after": after, "optimizer": same}
-    start = class_incremental.Start(Saved(snapshot), origin=came_from)
+    start = unfinished.Start(Saved(snapshot), origin=came_from)
     return class_incremental.run(new, tags=_tags(new, origin.run_id, after), on_progress=on_progress, start=start)
 
 

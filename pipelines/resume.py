@@ -7,7 +7,6 @@ from clep.pipelines import class_incremental
 
 from clep import tracking, unfinished
 from clep.build import identity, resolved
-from clep.checkpoints import Checkpoints
 from clep.errors import ConfigError
 from clep.identity import Identity
 from clep.results import Result
@@ -50,21 +49,8 @@ def resume(
         tags=record.tags or None,
         name=record.name,
         on_progress=on_progress,
-        start=start_of(uri, record.run_id),
+        start=unfinished.start_of(uri, record.run_id),
     )
-
-
-def start_of(uri: str, run_id: str) -> class_incremental.Start:
-    """Where a run that was stopped goes on.
-
-    Args:
-        uri: its store.
-        run_id: the run.
-    """
-    folder = unfinished.Folder(uri, run_id)
-    record = folder.record()
-    checkpoints = Checkpoints(folder.path)
-    return class_incremental.Start(checkpoints.latest(), run_id, record.fork if record else None)
 
 
 def uri_in(changes: Sequence[str]) -> str | None:

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from clep.errors import ConfigError
-from clep.tracking import entries
 from clep.tracking.address import shown, state_folder, sync_command
+from clep.tracking.entries import CREATED, create, send
 from clep.tracking.journal import FILE, Entry, Journal
 from clep.tracking.store import client_of, short
 from clep.tracking.trouble import is_outage, quiet, trouble
@@ -59,12 +59,12 @@ class Delivery:
         """
         key = uuid.uuid4().hex
         entry = {"kind": "create", "experiment_id": experiment_id, "run_name": name, "start_time": _now()}
-        entry["tags"] = {**tags, entries.CREATED: key}
+        entry["tags"] = {**tags, CREATED: key}
         try:
             with quiet():
                 if late:
                     self._look_at_file()
-                self.run_id = entries.create(self._client, entry)
+                self.run_id = create(self._client, entry)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -88,12 +88,12 @@ class Delivery:
         if self._journal is not None:
             self._journal.append(entry)
             if time.monotonic() - self._tried >= _SECONDS_BETWEEN_TRIES:
-                self.deliver()
+                self._try_again()
             return
         try:
             with quiet():
                 self._look_at_file()
-                entries.send(self._client, self.run_id, entry)
+                send(self._client, self.run_id, entry)
         except Exception as error:
             if not is_outage(error):
                 raise
@@ -112,7 +112,6 @@ class Delivery:
         except Exception as error:  # even one that says more than trouble must not end a run now
             return short(error)
         self.leave()
-        _say(f"the store `{shown(self.uri)}` is back; run {self.run_id} is stored there as far as it is")
         return ""
 
     def close(self, *, hurry: bool = False) -> None:
@@ -124,7 +123,7 @@ class Delivery:
         if self._journal is None:
             return
         if not hurry:
-            self.deliver()
+            self._try_again()
         if journal := self._journal:
             where = f"in {journal.folder}; `{sync_command(self.uri)}` delivers it"
             kept = where if journal.on_disk else "nowhere: the disk takes nothing. What is printed here is all there is"
@@ -137,16 +136,20 @@ class Delivery:
             self._journal.__exit__()
             self._journal = None
 
+    def _try_again(self) -> None:
+        if not self.deliver():
+            _say(f"the store `{shown(self.uri)}` is back and has all of run {self.run_id} until now")
+
     def _deliver(self, journal: Journal) -> None:
         for entry, again in journal.entries():
             if entry["kind"] == "create":
-                self.run_id = journal.run_id = entries.create(self._client, entry, again=again)
+                self.run_id = journal.run_id = create(self._client, entry, again=again)
             elif "lost" in entry:
                 _say(f"of run {self.run_id} there was no space to keep {entry['lost']}")
             else:
                 files = journal.path_of(entry) if "kept" in entry else None
                 try:
-                    entries.send(self._client, journal.run_id or self.run_id, entry, files, again=again)
+                    send(self._client, journal.run_id or self.run_id, entry, files, again=again)
                 except Exception as error:
                     if is_outage(error):
                         raise

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from clep.errors import ConfigError
-from clep.tracking import journal
 from clep.tracking.address import shown, state_folder, sync_command
 from clep.tracking.delivery import Delivery
+from clep.tracking.journal import FILE, about
 from clep.tracking.locking import Held
 
 _SECONDS = "60"  # a request may take: nothing waits for it but this
@@ -54,8 +54,8 @@ def undelivered(uri: str) -> list[str]:
         uri: the store, as returned by `clep.tracking.tracking_uri`.
     """
     folder = state_folder(uri)
-    found = sorted(each.parent for each in folder.glob(f"*/{journal.FILE}")) if folder.is_dir() else []
-    return [each.name for each in found if journal.about(each).get("store") == shown(uri)]
+    found = sorted(each.parent for each in folder.glob(f"*/{FILE}")) if folder.is_dir() else []
+    return [each.name for each in found if about(each).get("store") == shown(uri)]
 
 
 def sync(uri: str, run_id: str = "") -> Synced:
