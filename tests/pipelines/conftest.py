@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.oracles.stores import empty_store
+
 SMALL = {
     "stream": {"samples_per_experience": 64},
     "network": {"hidden": [32]},
@@ -13,7 +15,7 @@ SMALL = {
 @pytest.fixture
 def small(tmp_path):
     """Configuration whose store is in the test's own folder."""
-    return SMALL | {"tracking": {"uri": f"sqlite:///{tmp_path}/mlflow.db"}}
+    return SMALL | {"tracking": {"uri": empty_store(tmp_path)}}
 
 
 def flat(section, prefix=""):

@@ -116,11 +116,12 @@ def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, 
 
 
 def test_a_wrong_cell_is_refused_before_the_first_is_trained(small, tmp_path):
+    small["tracking"]["uri"] = f"sqlite:///{tmp_path}/new.db"
     with pytest.raises(clep.errors.ConfigError, match=r"strategy\.sleep_replay\.stepz: unknown key `stepz`; did"):
         clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"stepz": 1}}})
     with pytest.raises(clep.errors.ConfigError, match=r"\(in the cell `sleep_replay`\)$"):
         clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"steps": -1}}})
-    assert not (tmp_path / "mlflow.db").exists()
+    assert not (tmp_path / "new.db").exists()
 
 
 def test_a_comparison_taken_up_again_runs_only_what_is_missing(small):

@@ -23,7 +23,7 @@ _AT_MOST = 10  # seconds to the end; five on an idle machine
 
 
 def pressed(folder, uri, after, number, times, generator):
-    """Start a run, and send it a signal some times from a moment on: exit code, stdout, stderr, seconds to the end, what
+    """Start a run and send it a signal some times from a moment on: exit code, stdout, stderr, seconds to the end, what
     is left of it in the temporary folder, processes that are left."""
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         command = [sys.executable, "-m", "clep.cli", "run", *flat(SMALL | {"learner": {"epochs": 30}})]
@@ -53,10 +53,11 @@ def pressed(folder, uri, after, number, times, generator):
 @pytest.mark.timeout(3600)
 def test_a_run_ends_killed_at_once_whenever_and_however_often_it_is_interrupted(tmp_path):
     uri, generator = f"sqlite:///{tmp_path}/mlflow.db", random.Random(0)
-    begun = time.monotonic()
-    code, _, stderr, *_ = pressed(tmp_path, uri, 600, signal.SIGINT, 0, generator)
-    assert code == 0, stderr
-    whole = time.monotonic() - begun  # with the store's creation: some of the moments come too late
+    for _ in range(2):  # the first one makes the store
+        begun = time.monotonic()
+        code, _, stderr, *_ = pressed(tmp_path, uri, 600, signal.SIGINT, 0, generator)
+        assert code == 0, stderr
+        whole = time.monotonic() - begun
     codes, slowest = Counter(), 0.0
     for k in range(_MOMENTS):
         number = signal.SIGINT if k % 3 else generator.choice(list(_SIGNALS))
@@ -76,4 +77,4 @@ def test_a_run_ends_killed_at_once_whenever_and_however_often_it_is_interrupted(
     statuses = Counter(run.info.status for run in runs)
     print(codes, statuses, f"slowest {slowest:.1f} s")
     assert set(statuses) <= {"KILLED", "FINISHED"}
-    assert statuses["FINISHED"] == codes["done"] + 1
+    assert statuses["FINISHED"] == codes["done"] + 2
