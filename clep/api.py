@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from clep import recording, tracking
+from clep.chosen import check_chosen, refuse_ignored
 from clep.comparison.extending import extended
 from clep.comparison.stored import load as stored_comparison
-from clep.config import Config, compose, refuse_ignored
+from clep.config import Config, compose
 from clep.errors import ConfigError
 from clep.learner import Learner
 from clep.pipelines import class_incremental
@@ -37,7 +38,9 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
         >>> result.status, len(result.accuracy_matrix)
         ('FINISHED', 5)
     """
-    result: Result = class_incremental.run(compose(config, overrides))
+    composed = compose(config, overrides)
+    check_chosen(config, overrides, composed)
+    result: Result = class_incremental.run(composed)
     return result
 
 
@@ -70,6 +73,7 @@ def compare(
         return comparison
     composed = compose(config, overrides)
     refuse_ignored(composed, overrides)
+    check_chosen(config, overrides, composed, cells=True)
     comparison = comparing.compare(composed, resume=resume)
     return comparison
 

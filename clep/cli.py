@@ -19,6 +19,7 @@ from typing import Any
 from clep import config, interrupts, temporary
 from clep.commands import COMMANDS, Command
 from clep.errors import (
+    CheckpointWarning,
     ClepError,
     ConfigError,
     DataError,
@@ -26,12 +27,14 @@ from clep.errors import (
     MissingExtraError,
     RenamedWarning,
     SettlingWarning,
+    UncountedWarning,
     UnusedWarning,
 )
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
 OK, FAILED, USAGE = 0, 1, 2
+_OWN = (CheckpointWarning, InputWarning, RenamedWarning, SettlingWarning, UncountedWarning, UnusedWarning)
 _CODES = (
     "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup), 75 to be "
     "queued again (SIGUSR1; SIGTERM in a SLURM job)"
@@ -107,8 +110,9 @@ def _plain_warnings() -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         said.append((category, f"clep: warning: {message}"))
-        own = issubclass(category, InputWarning | RenamedWarning | SettlingWarning | UnusedWarning)
-        return f"{said[-1][1]}\n" if own else formatted(message, category, filename, lineno, line)
+        return (
+            f"{said[-1][1]}\n" if issubclass(category, _OWN) else formatted(message, category, filename, lineno, line)
+        )
 
     warnings.formatwarning = spoken
     try:

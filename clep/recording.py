@@ -39,6 +39,7 @@ def recorded(
     parent_run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
     name: str = "",
+    run_id: str = "",
 ) -> Iterator[tracking.Run]:
     """Open the MLflow run of a configuration and store the configuration in it.
 
@@ -48,6 +49,7 @@ def recorded(
         parent_run_id: the MLflow run that this one belongs to.
         tags: further tags; by default those of a cell of its own.
         name: of the run; by default that of the configuration.
+        run_id: a run that was stopped, to go on in it.
 
     Raises:
         ConfigError: if the store cannot be used.
@@ -65,6 +67,8 @@ def recorded(
         params=tracking.flatten(to_dict(config)),
         parent_run_id=parent_run_id,
         description=about if parent_run_id else tracking.described(section, about),
+        run_id=run_id,
+        goes_on=bool(run_id),
     )
     try:
         with run:

@@ -4,6 +4,7 @@ The specs hold neutral values, `configs/` holds tuned ones. Nothing here reads f
 """
 
 import dataclasses
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +32,7 @@ _CELLS = "naive awake_rehearsal sleep_replay awake_rehearsal+sleep_replay neuron
 _CELLS += " neuronal_adaptation+sleep_replay joint"
 
 
-NOT_OF_A_RESULT = frozenset({"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune"})
+NOT_OF_A_RESULT = frozenset({"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune", "checkpoint"})
 """Keys that no result of a run depends on."""
 
 
@@ -60,6 +61,23 @@ class TrackingSection(Spec):
 
 
 @dataclass(frozen=True)
+class CheckpointSection(Spec):
+    """What a run keeps on disk to go on after it was stopped: in `clep-state` beside an SQLite store."""
+
+    every_minutes: float | None = option(
+        5.0,
+        "minutes between checkpoints within an experience, at the start of an epoch; null for none. There is always "
+        "one after each experience",
+        "[0, inf)",
+    )
+    keep: Literal["latest", "all", "none"] = option(
+        "latest",
+        "`latest`, the last two, until the run has finished; `all`, one for each experience, also of finished runs, "
+        "so that `clep fork` need not train again; `none` writes none",
+    )
+
+
+@dataclass(frozen=True)
 class TuneSection(Spec):
     """The search of `clep tune`, on validation data."""
 
@@ -85,6 +103,7 @@ class Config(Spec):
     threads: int = option(1, "threads of torch in each run", "[1, 1024]")
     data: DataSection = option(DataSection(), "where data sets are stored")
     tracking: TrackingSection = option(TrackingSection(), "where MLflow records")
+    checkpoint: CheckpointSection = option(CheckpointSection(), "what a run keeps on disk to go on")
     cells: list[Any] = option(
         [cell.split("+") for cell in _CELLS.split()],
         "what `clep compare` compares, one row each: sets of strategies, or {label: ..., set: [key=value, ...]}",
@@ -194,6 +213,16 @@ def key_paths(schema: Any = Config, prefix: str = "") -> list[str]:
         if dataclasses.is_dataclass(kind):
             paths += key_paths(kind, f"{prefix}{name}.")
     return paths
+
+
+def parts_of(key: str) -> list[str]:
+    """Split a key path at its dots, except within an import path: `strategy.package.module:Class.steps` has 3 parts.
+
+    The name of a grid's axis is one part, as in `grid.learner.lr`.
+    """
+    if key.startswith("grid."):
+        return key.split(".", 1)
+    return re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", key)
 
 
 def meaning(path: str) -> str:

@@ -160,9 +160,29 @@ class Strategy(SupervisedPlugin):
         logged, self._logged = self._logged, {}
         return logged
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this strategy, by default all of its attributes.
+
+        A checkpoint holds numbers, texts, containers of these, tensors, generators, samples of the stream, and objects
+        of the strategy's own package. Override it, and `load_state_dict`, for anything else.
+
+        Example:
+            >>> "generator" in Strategy().state_dict()
+            True
+        """
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with what a checkpoint kept.
+
+        Args:
+            state: the entries of `state_dict` that had changed since the strategy was made.
+        """
+        self.__dict__.update(state)
+
     def memory(self) -> Memory:
         """Count what this strategy keeps of the past at present; by default, what is found in its attributes."""
-        return memory_in(vars(self), numbers=True)
+        return memory_in(vars(self), numbers=True, owner=type(self).__name__)
 
     def idle(self) -> str | None:
         """Say why this strategy did nothing in the stream just learned; None if it did. clep names it once."""
@@ -219,7 +239,7 @@ def memory_of(plugin: BasePlugin) -> Memory:
         >>> memory_of(ReplayPlugin(mem_size=20)).exemplars
         0
     """
-    return plugin.memory() if isinstance(plugin, Strategy) else memory_in(vars(plugin))
+    return plugin.memory() if isinstance(plugin, Strategy) else memory_in(vars(plugin), owner=type(plugin).__name__)
 
 
 def __getattr__(name: str) -> Any:

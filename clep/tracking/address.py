@@ -37,8 +37,7 @@ def beside(uri: str, name: str) -> str:
 
 
 def state_folder(uri: str, run_id: str = "") -> Path:
-    """Where a run keeps what its store does not hold yet: in `clep-state`, next to an SQLite file or else in the working
-    directory.
+    """Where a run keeps what its store does not hold yet: in `clep-state`, beside an SQLite file or in the directory.
 
     Args:
         uri: the store, as `tracking_uri` returns it.

@@ -18,6 +18,7 @@ from clep import interrupts
 from clep.tracking.address import run_link, shown
 from clep.tracking.departed import process_tags
 from clep.tracking.inputs import Input
+from clep.tracking.reading import PARENT, points_of
 from clep.tracking.store import client_of, load_mlflow, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
@@ -47,6 +48,7 @@ class Run:
         parent_run_id: the run that this one belongs to; the description ends with a link to it.
         description: what the UI shows on its page, as Markdown.
         run_id: a run that has ended, to open it again under this name and with these tags; its parameters stay.
+        goes_on: whether that run goes on where it stopped: what it has already is not sent again.
 
     Attributes:
         run_id: MLflow's id of the run; empty before the block that creates it.
@@ -65,13 +67,14 @@ class Run:
         parent_run_id: str | None = None,
         description: str = "",
         run_id: str = "",
+        goes_on: bool = False,
     ) -> None:
         self._entities = load_mlflow().entities
         self._client = client_of(uri)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
         self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **process_tags()}
         if parent_run_id:
-            self.tags["mlflow.parentRunId"] = parent_run_id
+            self.tags[PARENT] = parent_run_id
             description += (
                 f"\n\nIt is one run of [many that belong together]({run_link(experiment_id, parent_run_id)})."
             )
@@ -83,11 +86,15 @@ class Run:
         self._metrics: list[Any] = []
         self._system: Any = None
         self._sent = time.monotonic()
+        self._goes_on = goes_on
+        self._known: set[tuple[str, int]] = set()
         self.run_id, self.failure = run_id, ""
 
     def __enter__(self) -> Self:
         if self.run_id:
             self._reopen()
+            if self._goes_on:
+                self._leave_out_known()
             return self
         with interrupts.held():  # a run that is made but unknown could never be closed
             info = self._client.create_run(self._experiment_id, tags=self.tags, run_name=self._name).info
@@ -105,9 +112,17 @@ class Run:
         self._client.update_run(self.run_id, status="RUNNING", name=self._name)
         if "error" in self._client.get_run(self.run_id).data.tags:
             self._client.delete_tag(self.run_id, "error")
-        own = {key: value for key, value in self.tags.items() if not key.startswith("mlflow.")}
+        own = {key: value for key, value in self.tags.items() if not key.startswith("mlflow.") or key == PARENT}
         for key, value in own.items():
             self._client.set_tag(self.run_id, key, value)
+
+    def _leave_out_known(self) -> None:
+        """Note which points and parameters the run has; the one stopped may have sent more than its checkpoint has."""
+        data = self._client.get_run(self.run_id).data
+        self._params = [param for param in self._params if param.key not in data.params]
+        for name in data.metrics:
+            self._known |= {(name, step) for step in points_of(self.uri, self.run_id, name)}
+        self.flush()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         interrupts.close()
@@ -157,7 +172,7 @@ class Run:
         """Buffer the points of one metric, one step per value; leaves out what `log` leaves out."""
         now = int(time.time() * 1000)
         for value, step in zip(values, steps, strict=True):
-            if value is not None and math.isfinite(value):
+            if value is not None and math.isfinite(value) and (name, step) not in self._known:
                 self._metrics.append(self._entities.Metric(name, float(value), now, int(step)))
         if len(self._metrics) >= _BATCH:
             self.flush()
