@@ -11,14 +11,13 @@ SMALL = {
     "strategy": {"sleep_replay": {"steps": 200}},
 }
 
+WORDS = [
+    f"{section}.{key}={value}" for section in SMALL if section != "strategy" for key, value in SMALL[section].items()
+]
+"""The same on the command line, without the settings of a strategy, which must be chosen."""
+
 
 @pytest.fixture
 def small(tmp_path):
     """Configuration whose store is in the test's own folder."""
     return SMALL | {"tracking": {"uri": empty_store(tmp_path)}}
-
-
-def flat(section, prefix=""):
-    """A nested configuration as words of the command line."""
-    for key, value in section.items():
-        yield from flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}={value}"]

@@ -14,7 +14,7 @@ from pathlib import Path
 import mlflow
 import pytest
 
-from tests.pipelines.conftest import SMALL, flat
+from tests.pipelines.conftest import WORDS
 
 _MOMENTS = 24
 _SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 75}
@@ -26,7 +26,7 @@ def pressed(folder, uri, after, number, times, generator):
     """Start a run and send it a signal some times from a moment on: exit code, stdout, stderr, seconds to the end, what
     is left of it in the temporary folder, processes that are left."""
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
-        command = [sys.executable, "-m", "clep.cli", "run", *flat(SMALL | {"learner": {"epochs": 30}})]
+        command = [sys.executable, "-m", "clep.cli", "run", *WORDS, "learner.epochs=30"]
         process = subprocess.Popen(
             [*command, f"tracking.uri={uri}"],
             stdout=subprocess.PIPE,
