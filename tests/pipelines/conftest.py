@@ -1,7 +1,10 @@
 """A pipeline small enough for tests: real digits, a few samples, one epoch."""
 
+import json
+
 import pytest
 
+from clep.comparison.stored import COMPARISON_FILE
 from tests.oracles.stores import empty_store
 
 SMALL = {
@@ -21,3 +24,14 @@ WORDS = [
 def small(tmp_path):
     """Configuration whose store is in the test's own folder."""
     return SMALL | {"tracking": {"uri": empty_store(tmp_path)}}
+
+
+@pytest.fixture
+def without_page(monkeypatch):
+    """Comparisons store their numbers alone: drawing a page takes longer than the runs of a test."""
+
+    def write(comparison, folder, about=None):
+        (file := folder / COMPARISON_FILE).write_text(json.dumps(comparison.to_json()))
+        yield file
+
+    monkeypatch.setattr("clep.comparison.page.write", write)
