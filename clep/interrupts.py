@@ -19,6 +19,8 @@ _AGAIN_SECONDS = 1.0  # a signal this long after the last one is raised again, u
 _noted: int | None = None
 _raised = 0.0
 _held = 0
+_patient = 0
+_asked = False
 _closing = False
 
 
@@ -30,14 +32,14 @@ def listening(*, to_the_end: bool = False) -> Iterator[None]:
         to_the_end: whether only the end of the process follows. Ctrl-C and `kill` may cut that short, in silence;
             the other signals are too late.
     """
-    global _noted, _raised, _held, _closing
+    global _noted, _raised, _held, _closing, _asked
     previous = {}
     for number in SIGNALS:
         with suppress(ValueError):  # not in the main thread: then there is nothing to listen to
             if (handler := signal.getsignal(number)) is not signal.SIG_IGN or number == signal.SIGINT:
                 previous[number] = handler  # `nohup` asks for SIGHUP to be ignored
                 signal.signal(number, _note)
-    _noted, _raised, _held, _closing = None, 0.0, 0, False
+    _noted, _raised, _held, _closing, _asked = None, 0.0, 0, False, False
     unraisable, sys.unraisablehook = sys.unraisablehook, _quiet(sys.unraisablehook)
     try:
         yield
@@ -71,6 +73,34 @@ def check() -> None:
         >>> check()
     """
     if _noted is not None and not _held:
+        raise KeyboardInterrupt
+
+
+@contextmanager
+def patient() -> Iterator[None]:
+    """Only note a scheduler's notice (SIGUSR1) meanwhile: the work calls `leave_if_asked` where it can go on later."""
+    global _patient
+    _patient += 1
+    try:
+        yield
+    finally:
+        _patient -= 1
+
+
+def asked() -> bool:
+    """Whether a scheduler asks to stop soon."""
+    return _asked
+
+
+def leave_if_asked() -> None:
+    """Raise `KeyboardInterrupt` if a scheduler asks to stop soon: from here, the work can go on later.
+
+    Example:
+        >>> leave_if_asked()
+    """
+    global _noted
+    if _asked:
+        _noted = signal.SIGUSR1
         raise KeyboardInterrupt
 
 
@@ -112,7 +142,10 @@ def exit_code() -> int:
 
 
 def _note(number: int, frame: Any) -> None:
-    global _noted, _raised
+    global _noted, _raised, _asked
+    if _patient and signal.Signals(number).name == "SIGUSR1" and not _closing:
+        _asked = True
+        return
     first, now = _noted is None, time.monotonic()
     _noted = number if first else _noted
     if _held or _closing or not (first or now - _raised > _AGAIN_SECONDS):

@@ -189,7 +189,7 @@ def record_result(
             run.log_series(name, values, range(1, len(values) + 1))
     _store(run, config, stream, training, result, hidden)
     if config.tracking.register:
-        tracking.register(run.uri, run.run_id, config.tracking.register)
+        run.register(config.tracking.register, tracking.FOLDER)
     return result
 
 

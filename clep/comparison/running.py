@@ -9,9 +9,9 @@ import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
-from clep import interrupts, run_names, tracking
+from clep import interrupts, run_names, tracking, unfinished
 from clep.comparison.cells import Job, varying
 from clep.comparison.ledger import Ledger
 from clep.comparison.watching import Watch
@@ -42,6 +42,26 @@ class Interrupted(KeyboardInterrupt):
         self.so_far: Comparison | None = None
 
 
+class Task(NamedTuple):
+    """The work of one worker process.
+
+    Attributes:
+        pipeline: runs one configuration.
+        config: the configuration.
+        parent_run_id: the MLflow run that its run belongs to.
+        tags: of its run.
+        name: of its run.
+        stopped: a run of the same job that was stopped, to go on with; empty for none.
+    """
+
+    pipeline: Pipeline
+    config: Config
+    parent_run_id: str
+    tags: dict[str, str]
+    name: str
+    stopped: str
+
+
 def run_missing(
     pipeline: Pipeline,
     jobs: Sequence[Job],
@@ -70,8 +90,17 @@ def run_missing(
     missing = [index for index in range(len(jobs)) if index not in results]
     told = varying(jobs)
     names = [run_names.of_job(job.cell, job.config, told) for job in jobs]
+    stopped = dict(unfinished.by_identity(ledger.uri)) if ledger.resumes else {}
     arguments = [
-        (pipeline, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}, names[i]) for i in missing
+        Task(
+            pipeline,
+            jobs[i].config,
+            parent_run_id,
+            {**ledger.tags(jobs[i]), **(tags or {})},
+            names[i],
+            stopped.pop(jobs[i].fingerprint, ""),
+        )
+        for i in missing
     ]
     try:
         with Watch([jobs[i] for i in missing]) as watch:
@@ -87,10 +116,7 @@ def _in_order(jobs: Sequence[Job], results: Mapping[int, Result]) -> list[Result
     return [replace(results[index], cell=job.cell) for index, job in enumerate(jobs) if index in results]
 
 
-_Arguments = tuple[Pipeline, Config, str, dict[str, str], str]
-
-
-def _ended(arguments: Sequence[_Arguments], workers: int, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
+def _ended(arguments: Sequence[Task], workers: int, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
     """Yield the position and the result of each job as it ends."""
     run_ids: dict[int, str] = {}
     preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]
@@ -115,17 +141,20 @@ def _ended(arguments: Sequence[_Arguments], workers: int, uri: str, watch: Watch
         raise
 
 
-def _run(arguments: _Arguments, tell: Callable[[Any], None]) -> Result:
+def _run(task: Task, tell: Callable[[Any], None]) -> Result:
     """The work of one worker process."""
-    pipeline, config, parent_run_id, tags, name = arguments
-    return pipeline(config, parent_run_id=parent_run_id, tags=tags, name=name, on_progress=tell)
+    options: dict[str, Any] = {"parent_run_id": task.parent_run_id, "tags": task.tags, "name": task.name}
+    if task.stopped:
+        uri = tracking.tracking_uri(task.config.tracking.uri)
+        options["start"] = unfinished.start_of(uri, task.stopped)
+    return task.pipeline(task.config, on_progress=tell, **options)
 
 
-def _outcome(message: Message, arguments: _Arguments, uri: str, run_id: str | None) -> Result:
+def _outcome(message: Message, task: Task, uri: str, run_id: str | None) -> Result:
     """The result of a job that returned, raised an error or lost its process."""
     if message.kind == "done":
         return message.value
-    _, config, parent_run_id, tags, name = arguments
+    _, config, parent_run_id, tags, name, _ = task
     died = message.kind == "died"
     error = f"the worker process ended with {_fate(message.value)}" if died else message.value
     try:

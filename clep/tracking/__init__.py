@@ -20,12 +20,14 @@ from clep.tracking.address import (
 from clep.tracking.again import go_on_command, into_command, resume_command
 from clep.tracking.departed import close_departed, is_departed
 from clep.tracking.inputs import Input
-from clep.tracking.model import DATA, FOLDER, register, write_model
+from clep.tracking.model import DATA, FOLDER, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import diverged, finished
 from clep.tracking.settings import described, open_store, own_tags, run_name
 from clep.tracking.store import artifacts, prepare, warm_up
+from clep.tracking.syncing import Synced, sync, undelivered
+from clep.tracking.trouble import check_server
 from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
 from clep.tracking.views import runs_filter, store_view
@@ -37,10 +39,12 @@ __all__ = [
     "Input",
     "Run",
     "StoredRun",
+    "Synced",
     "Viewed",
     "artifacts",
     "beside",
     "charts_link",
+    "check_server",
     "children_of",
     "close_departed",
     "curves_link",
@@ -59,7 +63,6 @@ __all__ = [
     "points_of",
     "prepare",
     "provenance",
-    "register",
     "resume_command",
     "run_link",
     "run_name",
@@ -69,8 +72,10 @@ __all__ = [
     "shown",
     "state_folder",
     "store_view",
+    "sync",
     "tracking_uri",
     "ui_command",
+    "undelivered",
     "warm_up",
     "write_model",
 ]

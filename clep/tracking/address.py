@@ -69,6 +69,19 @@ def ui_command(uri: str, run_id: str) -> str:
     return shlex.join(words)
 
 
+def sync_command(uri: str) -> str:
+    """The shell command that delivers what a store lacks.
+
+    Args:
+        uri: the store, as `tracking_uri` returns it.
+
+    Example:
+        >>> sync_command("http://localhost:5000")
+        'clep sync tracking.uri=http://localhost:5000'
+    """
+    return shlex.join(["clep", "sync", *([] if uri == tracking_uri(None) else [f"tracking.uri={shown(uri)}"])])
+
+
 def charts_link(experiment_id: str, run_filter: str = "", *, view: str = "") -> str:
     """The address within the UI of the charts of an experiment.
 

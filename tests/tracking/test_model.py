@@ -85,11 +85,12 @@ def test_a_request_is_answered_as_the_server_does(loaded, learner):
     assert np.allclose(json.loads(answer.response)["predictions"], outputs(learner), atol=1e-6)
 
 
-def test_registering_makes_one_more_version(store, model, client, learner):
+def test_registering_makes_one_more_version(store, experiment, model, client, learner):
     import mlflow
 
-    tracking.register(store, model, "my-learner")
-    tracking.register(store, model, "my-learner")
+    for _ in range(2):
+        with tracking.Run(store, experiment, "again", tags={}, params={}, run_id=model) as run:
+            run.register("my-learner", tracking.FOLDER)
     versions = client.search_model_versions("name = 'my-learner'")
     assert {(str(each.version), each.run_id) for each in versions} == {("1", model), ("2", model)}
     mlflow.set_tracking_uri(store)

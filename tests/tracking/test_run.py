@@ -93,8 +93,8 @@ def test_more_points_and_parameters_than_one_batch_holds_all_arrive(store, exper
 def test_metrics_are_sent_in_few_batches_and_visible_after_a_flush(store, experiment, client, monkeypatch):
     with new_run(store, experiment) as run:
         calls = []
-        send = run._client.log_batch
-        monkeypatch.setattr(run._client, "log_batch", lambda *a, **k: (calls.append(1), send(*a, **k)))
+        send = run._delivery._client.log_batch
+        monkeypatch.setattr(run._delivery._client, "log_batch", lambda *a, **k: (calls.append(1), send(*a, **k)))
         for step in range(300):
             run.log({"a": step, "b": step}, step=step)
         assert calls == []

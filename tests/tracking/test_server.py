@@ -214,6 +214,39 @@ def test_eight_concurrent_writers_lose_no_metric(server):
     assert notes == {str(number) for number in range(_WRITERS)}
 
 
+def _record_once_all_are_there(uri, barrier, results):
+    barrier.wait()
+    try:
+        with new_run(uri, tracking.prepare(uri, "clep")) as run:
+            run.log({"a": 1.0}, 0)
+        results.put(run.run_id)
+    except BaseException as error:
+        results.put(repr(error))
+
+
+@pytest.mark.server
+def test_several_processes_at_once_on_an_empty_database_all_succeed(database):
+    """Each makes MLflow's tables if it finds none."""
+    import psycopg2
+
+    connection = psycopg2.connect(database.replace("postgresql+psycopg2", "postgresql"))
+    connection.autocommit = True
+    connection.cursor().execute("CREATE DATABASE empty")
+    connection.close()
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "clep.tracking"])
+    barrier, results = context.Barrier(4), context.Queue()
+    job = database.replace("/postgres?", "/empty?"), barrier, results
+    work = [context.Process(target=_record_once_all_are_there, args=job) for _ in range(4)]
+    for process in work:
+        process.start()
+    found = [results.get(timeout=200) for _ in work]
+    for process in work:
+        process.join()
+    assert all(len(run_id) == 32 for run_id in found), found
+    assert len(set(found)) == 4
+
+
 @pytest.mark.slow
 def test_a_server_that_does_not_answer_is_refused_within_seconds():
     start = time.monotonic()
