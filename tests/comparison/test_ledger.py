@@ -8,11 +8,12 @@ from clep import tracking
 from clep.comparison import Cell, Ledger, plan
 from clep.config import compose
 from clep.results import FILE, Result
+from tests.oracles.stores import empty_store
 
 
 @pytest.fixture
 def store(tmp_path):
-    uri = f"sqlite:///{tmp_path}/mlflow.db"
+    uri = empty_store(tmp_path)
     return uri, tracking.prepare(uri, "clep")
 
 
