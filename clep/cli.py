@@ -26,6 +26,7 @@ from clep.errors import (
     MissingExtraError,
     RenamedWarning,
     SettlingWarning,
+    StaleWarning,
     UnusedWarning,
 )
 
@@ -95,7 +96,7 @@ def _plain_warnings() -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         said.append((category, f"clep: warning: {message}"))
-        own = issubclass(category, InputWarning | RenamedWarning | SettlingWarning | UnusedWarning)
+        own = issubclass(category, InputWarning | RenamedWarning | SettlingWarning | StaleWarning | UnusedWarning)
         return f"{said[-1][1]}\n" if own else formatted(message, category, filename, lineno, line)
 
     warnings.formatwarning = spoken

@@ -39,6 +39,10 @@ class UnusedWarning(UserWarning):
     """Something that was set, or a strategy that was chosen, has no effect; said once, by name."""
 
 
+class StaleWarning(UserWarning):
+    """Stored results do not count any more, since their data, plug-ins or code changed; the message says what."""
+
+
 class RenamedWarning(FutureWarning):
     """Something is used by its old name, which works for one version; see `clep.renames`."""
 

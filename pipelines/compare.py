@@ -3,6 +3,7 @@
 import tempfile
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     store = tracking.open_store(config.tracking)
     new = {"params": parent.shared_params(jobs), "description": config.tracking.note}
     record = _record(config, store, tracking.provenance() | parent.tags(jobs), **new)
-    return _run(config, jobs, classes, record, Ledger(*store, resume=resume))
+    return _run(config, jobs, classes, record, Ledger(*store, resume=resume, any_code=_any_code(config)))
 
 
 def extend(stored: StoredComparison) -> Comparison:
@@ -55,7 +56,11 @@ def extend(stored: StoredComparison) -> Comparison:
     store = tracking.open_store(config.tracking)
     record = _record(config, store, parent.tags(jobs), params={}, run_id=run.run_id)
     known = [result for result in stored.results() if not result.failed]
-    return _run(config, jobs, classes, record, Ledger(*store, known=known))
+    return _run(config, jobs, classes, record, Ledger(*store, known=known, any_code=_any_code(config)))
+
+
+def _any_code(config: Config) -> bool:
+    return config.tracking.reuse == "any_code"
 
 
 def _record(config: Config, store: tuple[str, str], tags: Mapping[str, str], **options: Any) -> tracking.Run:
@@ -81,6 +86,7 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
         comparison = Comparison(record.run_id, record.uri, runs, classes, seconds, config.baseline)
         with tempfile.TemporaryDirectory() as folder:
             about = report.about_comparison(config, record.uri, record.run_id, ledger.code(jobs))
+            about = replace(about, notes=[*about.notes, *filter(None, [ledger.taken_over(jobs)])])
             files = list(page.write(comparison, Path(folder), about))
             picture = parent.overview(files, Path(folder))
             link = parent.view(record, jobs, runs, ledger)

@@ -1,5 +1,6 @@
 """Run the jobs of a comparison that the store lacks, each in its own process and MLflow run."""
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -10,6 +11,7 @@ from clep.comparison.cells import Job, varying
 from clep.comparison.ledger import Ledger
 from clep.comparison.watching import Watch
 from clep.config import Config
+from clep.errors import StaleWarning
 from clep.results import Result
 from clep.workers import Message, run_jobs
 
@@ -42,6 +44,8 @@ def run_missing(
     """
     results = {index: result for index, job in enumerate(jobs) if (result := ledger.result(job)) is not None}
     missing = [index for index in range(len(jobs)) if index not in results]
+    for text in filter(None, [*ledger.stale([jobs[index] for index in missing]), ledger.taken_over(jobs)]):
+        warnings.warn(text, StaleWarning, stacklevel=2)
     told = varying(jobs)
     names = [run_names.of_job(job.cell, job.config, told) for job in jobs]
     arguments = [
