@@ -113,7 +113,7 @@ def _was(before: str, now: str) -> str:
 def _short(value: str) -> str:
     """A value with its digest, which ends it, as short as people compare it."""
     head, mark, digest = value.rpartition("+")
-    return f"{head}{mark}{digest[:_SHOWN]}"
+    return value if value == UNREADABLE else f"{head}{mark}{digest[:_SHOWN]}"
 
 
 def _modules(plugins: str) -> dict[str, str]:
