@@ -87,6 +87,24 @@ def test_an_installed_plug_in_counts_with_the_version_of_its_distribution(write)
     assert after[write.own].partition("+")[2] == before[write.own].partition("+")[2]
 
 
+def test_clep_itself_is_no_part_of_a_plug_in_that_lies_beside_it(write):
+    """As in a checkout: clep has a part of its own."""
+    write("OWN.py", STRATEGY)
+    own = write("clep/__init__.py", "")
+    before = plugin_code([f"{write.own}:Mine"])
+    own.write_text("changed = True\n")
+    assert plugin_code([f"{write.own}:Mine"]) == before
+
+
+def test_an_installed_plug_in_that_is_edited_in_its_own_folder_has_the_version_of_its_entry_point(write, monkeypatch):
+    """The metadata of an editable distribution are in the environment, its source is not."""
+    write("OWN.py", STRATEGY)
+    write("env/OWN_dist-1.0.dist-info/METADATA", "Metadata-Version: 2.1\nName: OWN-dist\nVersion: 1.0\n")
+    place = write("env/OWN_dist-1.0.dist-info/entry_points.txt", "[clep.strategies]\nOWN_named = OWN:Mine\n")
+    monkeypatch.syspath_prepend(place.parents[1])
+    assert plugin_code([f"{write.own}_named"])[write.own].startswith(f"{write.own}-dist-1.0+")
+
+
 def test_what_clep_is_built_on_counts_by_its_version_and_own_strategies_not_at_all():
     assert plugin_code(["sleep_replay", "naive"]) == {}
     found = plugin_code(["ewc"])
@@ -122,4 +140,4 @@ def test_every_source_file_of_clep_counts(monkeypatch):
     own_code.cache_clear()
     own_code()
     own_code.cache_clear()
-    assert {"clep/build.py", "clep/specs/options.py", "clep.strategies/si.py", "clep.pipelines/tune.py"} <= set(seen)
+    assert {"clep/build.py", "clep/specs/options.py", "clep/strategies/si.py", "clep/pipelines/tune.py"} <= set(seen)
