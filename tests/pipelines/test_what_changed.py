@@ -78,7 +78,6 @@ def test_a_claim_is_run_again_after_a_change_of_its_data_or_of_its_plug_in(exper
         return said, len(trained(experiment))
 
     assert reproduce() == ([], 1)
-    assert reproduce() == ([], 1)
     (run,) = trained(experiment).values()
     save(first_class=1)
     [text], count = reproduce()
