@@ -27,6 +27,7 @@ def own_code() -> str:
     The hash tells a checkout with changes from its commit without asking git.
 
     Example:
+        >>> from importlib import metadata
         >>> own_code().startswith(metadata.version("clep") + "+")
         True
     """
