@@ -64,7 +64,7 @@ def _run(
             known = unfinished.Record(
                 run_id=record.run_id,
                 config=unfinished.plain(config),
-                identity=identity(config).tags,
+                identity=identity(config, data="+".join(stream.digests)).tags,
                 name=name,
                 tags=dict(tags or {}),
                 parent_run_id=parent_run_id,
