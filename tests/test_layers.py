@@ -31,7 +31,7 @@ ORDER = [
     {"catalogue", "chosen"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "sleep"},
-    {"update"},
+    {"update", "checkpoints"},
     {"learner", "streams"},
     {"memory", "plugins", "rehearsal", "served"},
     {"strategy"},
