@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -314,7 +314,7 @@ class Learner(pl.LightningModule):
         """
         check_checkpoint(checkpoint_path)
         try:
-            return cast(Self, super().load_from_checkpoint(checkpoint_path, *args, **kwargs))
+            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
         except ClepError:
             raise
         except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
