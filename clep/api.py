@@ -106,8 +106,9 @@ def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Lear
         'hard_sigmoid'
     """
     path = Path(run_id_or_path)
-    if not path.is_file():
-        uri = tracking.tracking_uri(tracking_uri)
-        names = recording.CHECKPOINT, recording.OLD_CHECKPOINT
-        path = tracking.artifacts(uri, str(run_id_or_path), *names)
-    return Learner.load_from_checkpoint(path, map_location="cpu")
+    if path.is_file():
+        return Learner.load_from_checkpoint(path, map_location="cpu")
+    uri = tracking.tracking_uri(tracking_uri)
+    names = recording.CHECKPOINT, recording.OLD_CHECKPOINT
+    with tracking.artifacts(uri, str(run_id_or_path), *names) as path:
+        return Learner.load_from_checkpoint(path, map_location="cpu")

@@ -9,7 +9,7 @@ import inspect
 import signal
 import traceback
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -48,6 +48,10 @@ class LightningTemplate(SupervisedTemplate):
         evaluator: Avalanche evaluation plugin, or None.
         generator: draws the batches; None uses torch's global generator.
         trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `logger`, ...).
+
+    Attributes:
+        first_epoch: where the next experience begins; it is 0 again afterwards.
+        on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
 
     Raises:
         ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost, or for an
@@ -102,6 +106,8 @@ class LightningTemplate(SupervisedTemplate):
         self.samples: Samples | None = None
         self.generator = generator
         self.trainer_arguments = trainer or {}
+        self.first_epoch = 0
+        self.on_epoch: Callable[[int, Any], None] = lambda epoch, schedule: None
 
     def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
         """Avalanche's, but an exception of a plug-in says whose it is, and the learner keeps its own network.
@@ -154,6 +160,8 @@ class LightningTemplate(SupervisedTemplate):
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
         with quiet_lightning():
             trainer = self._trainer()
+            done: Any = trainer.fit_loop.epoch_progress.current
+            done.ready = done.started = done.processed = done.completed = self.first_epoch
             interrupt = signal.getsignal(signal.SIGINT)
             try:
                 trainer.fit(_Fit(self), self.dataloader)
@@ -164,7 +172,7 @@ class LightningTemplate(SupervisedTemplate):
             finally:
                 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
                     signal.signal(signal.SIGINT, interrupt)
-        self._stop_training = False
+        self._stop_training, self.first_epoch = False, 0
         self._back_to_device()
 
     def _trainer(self) -> pl.Trainer:
@@ -273,7 +281,11 @@ class _Fit(pl.LightningModule):
         self.automatic_optimization = self.learner.automatic_optimization
         self._template = template
         self._bar = progress.bar(
-            total=template.train_epochs * len(template.dataloader), desc="training", unit="update", delay=2
+            total=template.train_epochs * len(template.dataloader),
+            initial=template.first_epoch * len(template.dataloader),
+            desc="training",
+            unit="update",
+            delay=2,
         )
 
     def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
@@ -285,6 +297,7 @@ class _Fit(pl.LightningModule):
         self._bar.close()
 
     def on_train_epoch_start(self) -> None:
+        self._template.on_epoch(self.current_epoch, self.lr_schedulers())
         self._template._before_training_epoch()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:

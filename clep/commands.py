@@ -7,6 +7,7 @@ imported only when a command runs.
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -106,6 +107,28 @@ def run(arguments: argparse.Namespace) -> Any:
     return class_incremental.run(composed)
 
 
+def resume(arguments: argparse.Namespace) -> Any:
+    """Go on with a run that was stopped."""
+    run_id, changes = _config_and_changes(arguments.items)
+    _announce()
+    from clep.pipelines import resume as pipeline
+
+    return pipeline.resume(run_id or "", changes)
+
+
+def fork(arguments: argparse.Namespace) -> Any:
+    """Go on from a run with other settings, as a new run."""
+    run_id, changes = _config_and_changes(arguments.items)
+    if run_id is None:
+        raise ConfigError(
+            "run: give the id of the run to go on from, as in `clep fork RUN_ID --after 2 learner.lr=0.01`"
+        )
+    _announce()
+    from clep.pipelines import fork as pipeline
+
+    return pipeline.fork(run_id, arguments.after, changes)
+
+
 def compare(arguments: argparse.Namespace) -> Any:
     """Run the cells of a comparison over its seeds, or what a stored one lacks."""
     if arguments.into or arguments.resume:
@@ -148,6 +171,7 @@ def report(arguments: argparse.Namespace) -> Any:
     ids += [run_id for run_id in (arguments.runs or "").split(",") if run_id]
     uri = config.compose({}, changes).tracking.uri
     _announce()
+    _close_departed(uri)
     from clep.pipelines import report as pipeline
 
     return pipeline.run(
@@ -211,6 +235,7 @@ def ui(arguments: argparse.Namespace) -> Printable:
     """Serve MLflow's UI and show a run or a comparison in it."""
     run_id, changes = _config_and_changes(arguments.items)
     uri = arguments.tracking or config.compose(None, changes).tracking.uri
+    _close_departed(uri)
     from clep import tracking
 
     shown = {"port": arguments.port, "browser": not arguments.no_open}
@@ -247,6 +272,14 @@ def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]
     return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
 
 
+def _close_departed(uri: str | None) -> None:
+    """Close the runs of a store that is otherwise only read. If that fails: it is read-only, or reading says why."""
+    from clep import tracking
+
+    with suppress(Exception):
+        tracking.close_departed(tracking.tracking_uri(uri))
+
+
 def _announce() -> None:
     """On a terminal, say why nothing happens for a few seconds."""
     if sys.stderr.isatty():
@@ -278,6 +311,62 @@ COMMANDS = (
         arguments=(_CONFIG, _JSON),
         call=run,
         keys=("strategies", "strategy.NAME.KEY", "stream, network", "seed"),
+    ),
+    Command(
+        name="resume",
+        help="Go on with a run that was stopped, in the same MLflow run.",
+        prints="A run writes checkpoints while it trains; this goes on from the latest, and ends with the same weights "
+        "and metrics as a run that was never stopped. Prints what `clep run` prints. A comparison goes on with `clep "
+        "compare --resume ID`.",
+        usage="[RUN_ID]",
+        examples={
+            "clep resume": "the latest run of mlflow.db in this directory that did not end",
+            "clep resume 4d0c5be0": "a run by its id, or the beginning of it",
+            "clep resume 4d0c5be0 tracking.uri=http://server:5000": "in another store",
+        },
+        arguments=(
+            Argument(
+                "items",
+                {
+                    "nargs": "*",
+                    "metavar": "RUN_ID, key=value",
+                    "help": "id of the run (default: the latest that did not end), and tracking.*, data.* or "
+                    "checkpoint.* to change",
+                },
+            ),
+            _JSON,
+        ),
+        call=resume,
+        keys=("checkpoint.every_minutes",),
+    ),
+    Command(
+        name="fork",
+        help="Go on from the middle of a run with other settings, as a new run.",
+        prints="The new run begins with what RUN_ID had learned after its first K experiences: weights, stored "
+        "samples, statistics and random generators. Prints what `clep run` prints. If RUN_ID kept no checkpoint there, "
+        "its first K experiences are trained again.",
+        usage="RUN_ID --after K [key=value ...]",
+        examples={
+            "clep fork 4d0c5be0 --after 2 learner.lr=0.01": "another learning rate from the third experience on",
+            "clep fork 4d0c5be0 --after 3 strategies=[sleep_replay]": "sleep from the fourth experience on",
+        },
+        arguments=(
+            Argument(
+                "items",
+                {
+                    "nargs": "*",
+                    "metavar": "RUN_ID, key=value",
+                    "help": "id of the run to go on from, and the keys to change (not stream.*, nor seed)",
+                },
+            ),
+            Argument(
+                "--after",
+                {"type": int, "required": True, "metavar": "K", "help": "number of experiences that both runs share"},
+            ),
+            _JSON,
+        ),
+        call=fork,
+        keys=("checkpoint.keep",),
     ),
     Command(
         name="compare",

@@ -39,6 +39,10 @@ class UnusedWarning(UserWarning):
     """Something that was set, or a strategy that was chosen, has no effect; said once, by name."""
 
 
+class CheckpointWarning(UserWarning):
+    """A checkpoint could not be written or read; the message names it and says what happens instead."""
+
+
 class UncountedWarning(UserWarning):
     """A strategy keeps something whose size nobody knows; the message names it, and says where to count it."""
 

@@ -1,8 +1,8 @@
 """What an experience reports: a plug-in that measures while a stream is learned."""
 
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -64,6 +64,11 @@ class _Notes:
     epochs: list[np.ndarray] = field(default_factory=list)
     curve: list[tuple[int, float, float]] = field(default_factory=list)
 
+    def shifted(self, seconds: float) -> "_Notes":
+        """The same with later times."""
+        times = {name: getattr(self, name) + seconds for name in ("start", "trained", "measured")}
+        return replace(self, **times)
+
 
 class Measuring(Strategy):
     """Measure accuracies, times and the training curve of every experience, and change nothing.
@@ -101,6 +106,17 @@ class Measuring(Strategy):
         self.experiences: Sequence[Experience] = ()
         self._updates = 0
         self._notes = _Notes()
+
+    def state_dict(self) -> dict[str, Any]:
+        """The updates so far, and what was noted in this experience, with times as seconds ago."""
+        return {"updates": self._updates, "notes": self._notes.shifted(-time.perf_counter())}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with what was noted."""
+        if "updates" in state:
+            self._updates = state["updates"]
+        if "notes" in state:
+            self._notes = state["notes"].shifted(time.perf_counter())
 
     def before_training(self, strategy: Any, **kwargs: Any) -> None:
         """Start the clock of the experience."""

@@ -1,15 +1,68 @@
 """Shared by strategies that rehearse in batches: a loader of stored samples, and what they refuse."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Any, Self
 
+import torch
+from avalanche.benchmarks.utils import AvalancheDataset
 from avalanche.core import BasePlugin, SupervisedPlugin
 from avalanche.training.storage_policy import ExemplarsBuffer
-from avalanche.training.utils import cycle
 from torch.utils.data import DataLoader
 
 
-def stored_batches(buffer: ExemplarsBuffer, batch_size: int) -> Iterator[Any] | None:
+class StoredBatches(Iterator[Any]):
+    """Endless full batches of stored samples, shuffled by torch's global generator as in Avalanche.
+
+    A checkpoint keeps where it is: how the generator was when this pass over the samples began, and the batches since.
+
+    Args:
+        stored: the samples.
+        batch_size: samples per batch.
+    """
+
+    def __init__(self, stored: "AvalancheDataset[Any]", batch_size: int) -> None:
+        self._stored, self._batch_size = stored, batch_size
+        self._drawn, self._began = 0, torch.get_rng_state()
+        self._batches: Iterator[Any] | None = None
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Any:
+        if self._batches is None:
+            self._batches = self._again() if self._drawn else self._pass()
+        batch = next(self._batches, None)
+        if batch is None:
+            self._drawn, self._batches = 0, self._pass()
+            batch = next(self._batches)
+        self._drawn += 1
+        return batch
+
+    def state_dict(self) -> dict[str, Any]:
+        """The samples, and where it is in them."""
+        return {name: value for name, value in vars(self).items() if name != "_batches"}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on from there."""
+        self.__dict__.update(state)
+        self._batches = None
+
+    def _pass(self) -> Iterator[Any]:
+        self._began = torch.get_rng_state()
+        return iter(DataLoader(self._stored, batch_size=self._batch_size, shuffle=True, drop_last=True))
+
+    def _again(self) -> Iterator[Any]:
+        """The pass that a checkpoint cut through, from where it was; the generator stays as it is."""
+        present, began = torch.get_rng_state(), self._began
+        torch.set_rng_state(began)
+        batches = self._pass()
+        next(islice(batches, self._drawn - 1, None))
+        torch.set_rng_state(present)
+        return batches
+
+
+def stored_batches(buffer: ExemplarsBuffer, batch_size: int) -> StoredBatches | None:
     """Endless full batches of stored samples, shuffled by torch's global generator as in Avalanche.
 
     Args:
@@ -22,7 +75,7 @@ def stored_batches(buffer: ExemplarsBuffer, batch_size: int) -> Iterator[Any] | 
     stored = buffer.buffer
     if len(stored) < batch_size:
         return None
-    return cycle(DataLoader(stored, batch_size=batch_size, shuffle=True, drop_last=True))
+    return StoredBatches(stored, batch_size)
 
 
 def rehearsal_refusals(

@@ -32,7 +32,7 @@ _CELLS = "naive awake_rehearsal sleep_replay awake_rehearsal+sleep_replay neuron
 _CELLS += " neuronal_adaptation+sleep_replay joint"
 
 
-NOT_OF_A_RESULT = frozenset({"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune"})
+NOT_OF_A_RESULT = frozenset({"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune", "checkpoint"})
 """Keys that no result of a run depends on."""
 
 
@@ -61,6 +61,23 @@ class TrackingSection(Spec):
 
 
 @dataclass(frozen=True)
+class CheckpointSection(Spec):
+    """What a run keeps on disk to go on after it was stopped: in `clep-state` beside an SQLite store."""
+
+    every_minutes: float | None = option(
+        5.0,
+        "minutes between checkpoints within an experience, at the start of an epoch; null for none. There is always "
+        "one after each experience",
+        "[0, inf)",
+    )
+    keep: Literal["latest", "all", "none"] = option(
+        "latest",
+        "`latest`, the last two, until the run has finished; `all`, one for each experience, also of finished runs, "
+        "so that `clep fork` need not train again; `none` writes none",
+    )
+
+
+@dataclass(frozen=True)
 class TuneSection(Spec):
     """The search of `clep tune`, on validation data."""
 
@@ -86,6 +103,7 @@ class Config(Spec):
     threads: int = option(1, "threads of torch in each run", "[1, 1024]")
     data: DataSection = option(DataSection(), "where data sets are stored")
     tracking: TrackingSection = option(TrackingSection(), "where MLflow records")
+    checkpoint: CheckpointSection = option(CheckpointSection(), "what a run keeps on disk to go on")
     cells: list[Any] = option(
         [cell.split("+") for cell in _CELLS.split()],
         "what `clep compare` compares, one row each: sets of strategies, or {label: ..., set: [key=value, ...]}",

@@ -165,6 +165,26 @@ class Strategy(SupervisedPlugin):
         logged, self._logged = self._logged, {}
         return logged
 
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this strategy, by default all of its attributes.
+
+        A checkpoint holds numbers, texts, containers of these, tensors, generators, samples of the stream, and objects
+        of the strategy's own package. Override it, and `load_state_dict`, for anything else.
+
+        Example:
+            >>> "generator" in Strategy().state_dict()
+            True
+        """
+        return dict(vars(self))
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with what a checkpoint kept.
+
+        Args:
+            state: the entries of `state_dict` that had changed since the strategy was made.
+        """
+        self.__dict__.update(state)
+
     def memory(self) -> Memory:
         """Count what this strategy keeps of the past at present; by default, what is found in its attributes."""
         return memory_in(vars(self), numbers=True, owner=type(self).__name__)

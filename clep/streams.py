@@ -148,6 +148,7 @@ class Stream:
         evaluate_on: which of the two `evaluation` is, `test` or `validation`.
         class_names: name of each class, by its label; empty if classes have numbers only.
         axes: the axes of the samples as they are stored, for messages.
+        digests: what tells the data set's samples to learn from and to test on from others.
 
     Example:
         >>> from clep.streams import stream
@@ -165,6 +166,7 @@ class Stream:
     evaluate_on: str = "test"
     class_names: tuple[str, ...] = ()
     axes: str = ""
+    digests: tuple[str, str] = ("", "")
 
     @property
     def evaluation(self) -> tuple[Experience, ...]:
@@ -194,18 +196,30 @@ class Stream:
         # Avalanche takes seconds to import, and a stream is useful without it.
         from avalanche.benchmarks import benchmark_from_datasets, with_classes_timeline, with_task_labels
 
-        whole = _avalanche_dataset(self.samples, range(len(self.samples)))
+        whole = avalanche_dataset(self.samples, range(len(self.samples)))
         return with_task_labels(
             with_classes_timeline(
                 benchmark_from_datasets(
                     train=[whole.subset(list(experience.rows)) for experience in self.train],
-                    test=[_avalanche_dataset(experience.samples) for experience in self.evaluation],
+                    test=[avalanche_dataset(experience.samples) for experience in self.evaluation],
                 )
             )
         )
 
 
-def _avalanche_dataset(samples: Samples, rows: Sequence[int] | None = None) -> Any:
+def avalanche_dataset(samples: Samples, rows: Sequence[int] | None = None) -> Any:
+    """Samples as an Avalanche data set with the constant task label 0.
+
+    Args:
+        samples: the samples.
+        rows: their rows in `Stream.samples`, recorded as the attribute `ROW`; None for samples from elsewhere.
+
+    Example:
+        >>> import torch
+        >>> from clep.streams import Samples, avalanche_dataset
+        >>> len(avalanche_dataset(Samples(torch.rand(5, 64), torch.arange(5))))
+        5
+    """
     from avalanche.benchmarks.utils import DataAttribute, TaskAwareSupervisedClassificationDataset, TaskLabels
 
     labels = samples.y.tolist()
@@ -288,6 +302,7 @@ def stream(
         evaluate_on=spec.evaluate_on,
         class_names=data.class_names,
         axes=data.axes,
+        digests=data.digests,
     )
 
 

@@ -3,14 +3,17 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from avalanche.core import BasePlugin
 
-from clep import plugins, progress
+from clep import interrupts, plugins, progress
 from clep.bridge import LightningTemplate
+from clep.checkpoints import Checkpoints, Saved, Snapshot, State, UnsavableError, files
 from clep.errors import ConfigError, UnusedWarning
 from clep.learner import Learner
 from clep.measuring import ExperienceReport, Measuring, accuracies
@@ -32,6 +35,7 @@ class TrainingResult:
         untrained: accuracy before any training, (n,).
         sizes: number of evaluation samples of each experience, (n,).
         reports: one per trained experience.
+        restored: how many of these are from a checkpoint.
 
     Example:
         >>> import numpy as np
@@ -46,11 +50,24 @@ class TrainingResult:
     untrained: np.ndarray
     sizes: np.ndarray
     reports: list[ExperienceReport] = field(default_factory=list)
+    restored: int = 0
+
+    def until(self, number: int) -> "TrainingResult":
+        """The result as it was after so many experiences."""
+        reports = self.reports[:number]
+        matrix, before = np.full_like(self.matrix, np.nan), np.full_like(self.before, np.nan)
+        for report in reports:
+            matrix[report.index], before[report.index] = report.after, report.before
+        return replace(self, matrix=matrix, before=before, reports=reports)
 
     @property
     def learned(self) -> np.ndarray:
         """R'[i, i], accuracy on experience i right after training it, before consolidation, (n,)."""
         return np.diagonal(self.before)
+
+
+OnExperience = Callable[[ExperienceReport, TrainingResult], None]
+"""Called after an experience with its report and the result so far."""
 
 
 @takes(TrainingSpec)
@@ -89,6 +106,10 @@ class Training:
         spec = from_keywords(TrainingSpec, options)
         self.strategies = list(strategies)
         self._seed, self._has_run = seed, False
+        self._state: State | None = None
+        self._result: TrainingResult | None = None
+        self._within: Snapshot | None = None
+        self._checkpoints: Checkpoints | None = None
         _refuse_used(self.strategies)
         for message in (message for strategy in self.strategies for message in plugins.plugin_refusals(strategy)):
             raise ConfigError(message)
@@ -123,35 +144,131 @@ class Training:
             strategy._clep_has_run = True
 
     def run(
-        self, stream: Stream, on_experience: Callable[[ExperienceReport, TrainingResult], None] | None = None
+        self, stream: Stream, on_experience: OnExperience | None = None, *, checkpoints: Checkpoints | None = None
     ) -> TrainingResult:
         """Train on one experience after another and measure all of them after each.
 
         Args:
             stream: what to learn; `stream.evaluation` is measured, and no strategy ever gets it.
             on_experience: called after each experience with its report and the result so far.
+            checkpoints: where to write checkpoints; None for none.
 
         Raises:
             ConfigError: if this training, or one of its strategies, has run before.
             DivergenceError: if training produces values that are not finite.
             StrategyError: if a strategy fails.
         """
-        self._begin()
-        with seeded(self._seed):
-            return self._run(stream, on_experience or (lambda report, so_far: None))
+        return self.resume(Saved(), stream, on_experience, checkpoints=checkpoints)
 
-    def _run(self, stream: Stream, on_experience: Callable[[ExperienceReport, TrainingResult], None]) -> TrainingResult:
-        n = len(stream.evaluation)
-        result = TrainingResult(
-            matrix=np.full((n, n), np.nan),
-            before=np.full((n, n), np.nan),
-            untrained=self.evaluate(stream.evaluation),
-            sizes=np.array([len(experience) for experience in stream.evaluation]),
-        )
+    def resume(
+        self,
+        saved: str | Path | Saved,
+        stream: Stream,
+        on_experience: OnExperience | None = None,
+        *,
+        checkpoints: Checkpoints | None = None,
+        optimizer: bool = True,
+    ) -> TrainingResult:
+        """Go on from a checkpoint to the end of the stream: same weights and accuracies as without the break.
+
+        Set up learner, strategies and this training anew, as for the run that wrote the checkpoint.
+
+        Args:
+            saved: the file that `save` wrote, or what `clep.checkpoints` found.
+            stream: the same as in that run.
+            on_experience: called for each experience, first for those that the checkpoint holds.
+            checkpoints: where to write further checkpoints; None for none.
+            optimizer: whether the optimiser keeps its momentum, for experiences that do not start with a fresh one.
+
+        Raises:
+            ConfigError: if this training has run before, or if its network, strategies or stream are others.
+            DataError: if the file is missing or damaged.
+
+        Example:
+            >>> import clep, tempfile
+            >>> stream = clep.stream("digits", experiences=2, samples_per_experience=32)
+            >>> def training():
+            ...     return clep.Training(clep.Learner(clep.Network([64, 16, 10])), epochs=1)
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     first, path = training(), f"{folder}/first.ckpt"
+            ...     whole = first.run(stream, lambda report, so_far: report.index == 0 and first.save(path))
+            ...     resumed = training().resume(path, stream)
+            >>> bool((resumed.matrix == whole.matrix).all())
+            True
+        """
+        self._begin()
+        saved = saved if isinstance(saved, Saved) else Saved(Snapshot(*files.read(Path(saved))))
+        # A scheduler's notice waits for a moment from which a checkpoint can go on.
+        waiting = nullcontext() if checkpoints is None else interrupts.patient()
+        with seeded(self._seed), waiting:
+            return self._run(stream, saved, on_experience, checkpoints, optimizer=optimizer)
+
+    def save(self, path: str | Path) -> None:
+        """Write the state after the latest experience into a file, for `resume`.
+
+        Call it while the stream is learned, in `on_experience`, or afterwards.
+
+        Args:
+            path: the file; whatever happens meanwhile, it holds the whole state or what it held before.
+
+        Raises:
+            ConfigError: before the first experience has ended, or if a strategy remembers what has no form in a file.
+            OSError: if it cannot be written.
+        """
+        try:
+            files.write(Path(path), *self.snapshot())
+        except UnsavableError as error:
+            raise ConfigError(
+                f"strategies: {error}, which no checkpoint can hold; see `Strategy.state_dict`"
+            ) from error
+
+    def snapshot(self) -> Snapshot:
+        """The state after the latest experience, as `save` writes it.
+
+        Raises:
+            ConfigError: before the first experience has ended.
+            UnsavableError: if a strategy remembers what has no form in a file.
+        """
+        if self._state is None or self._result is None or not self._result.reports:
+            raise ConfigError("training: nothing was learned yet, so there is nothing to save; call it after `run`")
+        return self._state.take(result=self._result)
+
+    def _run(
+        self,
+        stream: Stream,
+        saved: Saved,
+        on_experience: OnExperience | None,
+        checkpoints: Checkpoints | None,
+        *,
+        optimizer: bool,
+    ) -> TrainingResult:
         source = stream.joint() if self.trains_jointly else stream
         self.template.samples = source.samples
         self.measuring.experiences = stream.evaluation
-        for experience in progress.bar(source.train, desc="experiences", unit="exp"):
+        self._state = state = State(self.template, source)
+        n = len(stream.evaluation)
+        if saved.after is None:
+            result = TrainingResult(
+                matrix=np.full((n, n), np.nan),
+                before=np.full((n, n), np.nan),
+                untrained=self.evaluate(stream.evaluation),
+                sizes=np.array([len(experience) for experience in stream.evaluation]),
+            )
+        else:
+            state.restore(saved.after, optimizer=optimizer)
+            result = state.read(saved.after, "result")
+            if result.sizes.tolist() != [len(experience) for experience in stream.evaluation]:
+                raise ConfigError("stream: the checkpoint is of another stream; its experiences have other sizes")
+        self._result, done = result, len(result.reports)
+        result.restored = done
+        if on_experience is not None:
+            for i, report in enumerate(result.reports):
+                on_experience(report, result.until(i + 1))
+        self._within, self._checkpoints = saved.within, checkpoints
+        self.template.on_epoch = self._epoch_begins
+        bar = progress.bar(source.train[done:], initial=done, total=len(source.train), desc="experiences", unit="exp")
+        for experience in bar:
+            self.template.first_epoch = 0 if self._within is None else self._within.plain["epoch"]
             self.template.train(
                 source.benchmark.train_stream[experience.index],
                 eval_streams=[],
@@ -163,10 +280,26 @@ class Training:
             result.before[report.index] = report.before
             result.matrix[report.index] = report.after
             result.reports.append(report)
-            on_experience(report, result)
+            if checkpoints is not None and len(result.reports) < len(source.train):
+                checkpoints.after_experience(len(result.reports), self.snapshot)
+            if on_experience is not None:
+                on_experience(report, result)
         if len(result.reports) > 1:
             _name_idle(self.strategies)
         return result
+
+    def _epoch_begins(self, epoch: int, schedule: Any) -> None:
+        """Go on from a checkpoint within this experience, or write one if it is time to."""
+        assert self._state is not None
+        assert self._result is not None
+        if self._within is not None:
+            within, self._within = self._within, None
+            self._state.restore(within, schedule=schedule)
+        elif self._checkpoints is not None:
+            if epoch and (self._checkpoints.due or interrupts.asked()):
+                done, state = len(self._result.reports), self._state
+                self._checkpoints.within_experience(done, lambda: state.take(epoch=epoch, schedule=schedule))
+            interrupts.leave_if_asked()
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""

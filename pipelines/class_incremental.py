@@ -5,14 +5,17 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from clep import interrupts
-from clep.build import build_stream, build_training, resolved
+from clep import interrupts, unfinished
+from clep.build import build_stream, build_training, identity, resolved
 from clep.config import Config
 from clep.measuring import ExperienceReport
 from clep.randomness import reproducible
 from clep.recording import record_experience, record_result, recorded
 from clep.results import Result
 from clep.training import TrainingResult
+from clep.unfinished import Start
+
+Tell = Callable[[dict[str, Any]], None]
 
 
 def run(
@@ -21,7 +24,8 @@ def run(
     parent_run_id: str | None = None,
     tags: Mapping[str, str] | None = None,
     name: str = "",
-    on_progress: Callable[[dict[str, Any]], None] | None = None,
+    on_progress: Tell | None = None,
+    start: Start | None = None,
 ) -> Result:
     """Run the pipeline of a configuration.
 
@@ -31,6 +35,7 @@ def run(
         tags: more tags for the MLflow run.
         name: of the MLflow run; by default that of the configuration.
         on_progress: called with `{"run_id": ...}` at the start and `{"experience": i}` after each experience.
+        start: where to begin; None for the beginning.
 
     Raises:
         ConfigError, DataError: before anything is trained.
@@ -38,7 +43,8 @@ def run(
         KeyboardInterrupt: on Ctrl-C; the MLflow run is then KILLED and keeps everything up to that point.
     """
     try:
-        return _run(config, parent_run_id, tags or {}, name, on_progress or (lambda message: None))
+        start = start or Start()
+        return _run(config, parent_run_id, tags, name, on_progress or (lambda message: None), start)
     finally:
         # Lightning's trainer and its module refer to each other, so the data of a run stay in memory until the
         # garbage collector runs. It counts objects, not bytes: ten runs in one process held ten copies of MNIST.
@@ -46,25 +52,43 @@ def run(
 
 
 def _run(
-    config: Config,
-    parent_run_id: str | None,
-    tags: Mapping[str, str],
-    name: str,
-    tell: Callable[[dict[str, Any]], None],
+    config: Config, parent_run_id: str | None, tags: Mapping[str, str] | None, name: str, tell: Tell, start: Start
 ) -> Result:
-    started = time.perf_counter()
+    began = time.perf_counter()
     with reproducible(config.seed, config.threads):
         config = resolved(config)
         stream = build_stream(config)
         training = build_training(config, stream)
-        with recorded(config, stream, parent_run_id=parent_run_id, tags=tags, name=name) as record:
-            tell({"run_id": record.run_id})
+        with recorded(config, stream, parent_run_id=parent_run_id, tags=tags, name=name, run_id=start.run_id) as record:
+            folder = unfinished.Folder(record.uri, record.run_id)
+            known = unfinished.Record(
+                run_id=record.run_id,
+                config=unfinished.plain(config),
+                identity=identity(config).tags,
+                name=name,
+                tags=dict(tags or {}),
+                parent_run_id=parent_run_id,
+                started=time.time(),
+                fork=dict(start.origin or {}),
+            )
+            with folder.held(known):
+                tell({"run_id": record.run_id})
 
-            def on_experience(experience: ExperienceReport, so_far: TrainingResult) -> None:
-                record_experience(record, experience, so_far)
-                tell({"experience": experience.index})
+                def on_experience(experience: ExperienceReport, so_far: TrainingResult) -> None:
+                    record_experience(record, experience, so_far)
+                    tell({"experience": experience.index})
 
-            trained = training.run(stream, on_experience)
-            result = record_result(record, config, stream, training, trained, time.perf_counter() - started)
-            interrupts.check()
-            return result
+                checkpoints, origin = folder.checkpoints(config), start.origin or {}
+                if checkpoints is not None and start.saved.after is not None and not start.run_id:
+                    first = start.saved.after  # a fork has it as its own, to go on from if it is stopped
+                    checkpoints.after_experience(origin["after"], lambda: first)
+                optimizer = origin.get("optimizer", True)
+                trained = training.resume(
+                    start.saved, stream, on_experience, checkpoints=checkpoints, optimizer=optimizer
+                )
+                earlier = sum(sum(report.seconds.values()) for report in trained.reports[: trained.restored])
+                seconds = earlier + time.perf_counter() - began
+                result = record_result(record, config, stream, training, trained, seconds)
+                interrupts.check()
+        folder.clear(keep=config.checkpoint.keep == "all")
+        return result

@@ -21,9 +21,10 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "interrupts", "progress"},
+    {"errors", "identity", "interrupts", "processes", "progress", "temporary"},
     {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
+    {"sources"},
     {"specs", "datasets"},
     {"schema", "columns"},
     {"cells", "answer"},
@@ -38,11 +39,12 @@ ORDER = [
     {"strategies", "registry"},
     {"bridge"},
     {"measuring"},
+    {"checkpoints"},
     {"training"},
     {"tracking"},
     {"build"},
     {"report", "results"},
-    {"recording", "run_names", "search", "workers"},
+    {"recording", "run_names", "search", "unfinished", "workers"},
     {"comparison", "bench"},
     {"claims"},
     {"pipelines"},

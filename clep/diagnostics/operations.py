@@ -1,8 +1,9 @@
 """The synaptic operations of a free phase: with spikes, and with graded signals in the same architecture."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -85,6 +86,14 @@ class SpikeMeter:
         self._spikes: Tensor | None = None
         self._samples = 0
         self._latest: FreePhase | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        """What was counted; the network is known from the next free phase."""
+        return {"spikes": self._spikes, "samples": self._samples}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on counting."""
+        self._spikes, self._samples, self._latest = state["spikes"], state["samples"], None
 
     def look(self, free: FreePhase) -> None:
         """Count a free phase; does nothing if its signals are graded."""

@@ -6,15 +6,28 @@ It never uses MLflow's global state (active run, tracking URI): runs can be nest
 from typing import Any
 
 from clep.renames import renamed
-from clep.tracking.address import beside, charts_link, curves_link, is_server, run_link, shown, tracking_uri, ui_command
-from clep.tracking.again import into_command, resume_command
+from clep.tracking.address import (
+    beside,
+    charts_link,
+    curves_link,
+    is_server,
+    run_link,
+    shown,
+    state_folder,
+    tracking_uri,
+    ui_command,
+)
+from clep.tracking.again import go_on_command, into_command, resume_command
+from clep.tracking.departed import close_departed, is_departed
 from clep.tracking.inputs import Input
-from clep.tracking.model import DATA, FOLDER, register, write_model
+from clep.tracking.model import DATA, FOLDER, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import diverged, finished
 from clep.tracking.settings import described, open_store, own_tags, run_name
 from clep.tracking.store import artifacts, prepare, warm_up
+from clep.tracking.syncing import Synced, sync, undelivered
+from clep.tracking.trouble import check_server
 from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
 from clep.tracking.views import runs_filter, store_view
@@ -26,11 +39,14 @@ __all__ = [
     "Input",
     "Run",
     "StoredRun",
+    "Synced",
     "Viewed",
     "artifacts",
     "beside",
     "charts_link",
+    "check_server",
     "children_of",
+    "close_departed",
     "curves_link",
     "described",
     "diverged",
@@ -38,14 +54,15 @@ __all__ = [
     "experiment_name",
     "finished",
     "flatten",
+    "go_on_command",
     "into_command",
+    "is_departed",
     "is_server",
     "open_store",
     "own_tags",
     "points_of",
     "prepare",
     "provenance",
-    "register",
     "resume_command",
     "run_link",
     "run_name",
@@ -53,9 +70,12 @@ __all__ = [
     "runs_filter",
     "runs_of",
     "shown",
+    "state_folder",
     "store_view",
+    "sync",
     "tracking_uri",
     "ui_command",
+    "undelivered",
     "warm_up",
     "write_model",
 ]

@@ -36,6 +36,21 @@ def beside(uri: str, name: str) -> str:
     return f"sqlite:///{(Path.cwd() if path is None else path.parent) / name}"
 
 
+def state_folder(uri: str, run_id: str = "") -> Path:
+    """Where a run keeps what its store does not hold yet: in `clep-state`, beside an SQLite file or in the directory.
+
+    Args:
+        uri: the store, as `tracking_uri` returns it.
+        run_id: the run; empty for the folder of all runs.
+
+    Example:
+        >>> state_folder("sqlite:////data/mlflow.db", "0123abcd").as_posix()
+        '/data/clep-state/0123abcd'
+    """
+    path, _ = sqlite_path(uri)
+    return (Path.cwd() if path is None else path.parent) / "clep-state" / run_id
+
+
 def is_server(uri: str) -> bool:
     """Whether a store is an MLflow server, which has the UI already."""
     return uri.startswith(("http://", "https://"))
@@ -52,6 +67,19 @@ def ui_command(uri: str, run_id: str) -> str:
     if uri != tracking_uri(None):
         words += ["--tracking", shown(uri)]
     return shlex.join(words)
+
+
+def sync_command(uri: str) -> str:
+    """The shell command that delivers what a store lacks.
+
+    Args:
+        uri: the store, as `tracking_uri` returns it.
+
+    Example:
+        >>> sync_command("http://localhost:5000")
+        'clep sync tracking.uri=http://localhost:5000'
+    """
+    return shlex.join(["clep", "sync", *([] if uri == tracking_uri(None) else [f"tracking.uri={shown(uri)}"])])
 
 
 def charts_link(experiment_id: str, run_filter: str = "", *, view: str = "") -> str:

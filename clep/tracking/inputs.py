@@ -7,8 +7,6 @@ from typing import Any
 
 import numpy as np
 
-from clep.tracking.store import load_mlflow
-
 _DIGEST_LENGTH = 16  # characters; MLflow accepts 36
 
 
@@ -44,19 +42,18 @@ class Input:
             found.update(str(label).encode())
         return found.hexdigest()[:_DIGEST_LENGTH]
 
-    def entity(self) -> Any:
-        """The input as MLflow records it."""
-        entities = load_mlflow().entities
+    def to_json(self) -> dict[str, str]:
+        """The input as MLflow records it: the fields of its data set, and the context."""
         spec = {"features": _spec(self.x), "targets": _spec(self.y)}
-        data = entities.Dataset(
-            name=self.name,
-            digest=self.digest,
-            source_type="code",
-            source=json.dumps({"tags": {"mlflow.source.name": "clep", "stream": self.name}}),
-            schema=json.dumps({"mlflow_tensorspec": spec}),
-            profile=json.dumps({"num_rows": len(self.y), "classes": len(np.unique(self.y))}),
-        )
-        return entities.DatasetInput(data, [entities.InputTag("mlflow.data.context", self.context)])
+        return {
+            "name": self.name,
+            "digest": self.digest,
+            "source_type": "code",
+            "source": json.dumps({"tags": {"mlflow.source.name": "clep", "stream": self.name}}),
+            "schema": json.dumps({"mlflow_tensorspec": spec}),
+            "profile": json.dumps({"num_rows": len(self.y), "classes": len(np.unique(self.y))}),
+            "context": self.context,
+        }
 
 
 def _spec(array: np.ndarray) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from clep.tracking.store import client_of, load_mlflow
+from clep.tracking.store import load_mlflow
 
 FOLDER = "model"
 """Name of the folder among the artifacts of a run."""
@@ -57,22 +57,3 @@ def write_model(folder: Path, run_id: str, example: np.ndarray, classes: int) ->
     (folder / "requirements.txt").write_text("".join(f"{name}=={metadata.version(name)}\n" for name in _PINNED))
     requirements = {"python": python, "dependencies": ["-r requirements.txt"]}
     (folder / "python_env.yaml").write_text(yaml.safe_dump(requirements))
-
-
-def register(uri: str, run_id: str, name: str) -> None:
-    """Make the model of a run the newest version of a registered model, which is created if needed.
-
-    Args:
-        uri: the store, as returned by `clep.tracking.tracking_uri`.
-        run_id: the run that has the model.
-        name: of the registered model.
-    """
-    client = client_of(uri)
-    exceptions = load_mlflow().exceptions
-    try:
-        client.create_registered_model(name)
-    except exceptions.MlflowException as error:
-        if error.error_code != "RESOURCE_ALREADY_EXISTS":
-            raise
-    source = f"{client.get_run(run_id).info.artifact_uri}/{FOLDER}"
-    client.create_model_version(name, source, run_id=run_id, await_creation_for=0)

@@ -8,7 +8,8 @@ from clep.errors import ConfigError
 from clep.tracking.address import shown, sqlite_path
 from clep.tracking.store import client_of, short
 
-_PARENT = "mlflow.parentRunId"
+PARENT = "mlflow.parentRunId"
+"""MLflow's tag with the run that a run belongs to."""
 
 
 class StoredRun(NamedTuple):
@@ -30,7 +31,7 @@ class StoredRun(NamedTuple):
     @property
     def parent(self) -> str:
         """The run that it belongs to; empty for none."""
-        return self.tags.get(_PARENT, "")
+        return self.tags.get(PARENT, "")
 
 
 def run_of(uri: str, run_id: str, key: str = "id") -> StoredRun:
@@ -72,7 +73,7 @@ def runs_of(uri: str, experiment: str | None = None, condition: str = "") -> lis
 
 def children_of(uri: str, run_id: str) -> list[StoredRun]:
     """The runs that belong to a run, the latest first."""
-    return _search(uri, None, f"tags.`{_PARENT}` = '{run_id}'")
+    return _search(uri, None, f"tags.`{PARENT}` = '{run_id}'")
 
 
 def experiment_name(uri: str, experiment_id: str) -> str:

@@ -1,6 +1,7 @@
 """How a run is written.
 
-Metrics are buffered and sent in a few large batches: a call costs far more than one more metric in it.
+Metrics are buffered and sent in a few large batches: a call costs far more than one more metric in it. Everything goes
+by `clep.tracking.delivery`, so that a store in trouble costs a run nothing.
 """
 
 import getpass
@@ -15,9 +16,13 @@ from pathlib import Path
 from typing import Any, Self
 
 from clep import interrupts
+from clep.errors import ConfigError
 from clep.tracking.address import run_link, shown
+from clep.tracking.delivery import Delivery
+from clep.tracking.departed import process_tags
 from clep.tracking.inputs import Input
-from clep.tracking.store import client_of, load_mlflow, short, system_metrics
+from clep.tracking.reading import PARENT, points_of
+from clep.tracking.store import client_of, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
 
@@ -35,7 +40,7 @@ class Run:
     """One MLflow run, as a context manager.
 
     Leaving the block sends what is buffered and ends the run as FINISHED, as KILLED on Ctrl-C and `SystemExit`, or as
-    FAILED with the tag `error` on any other exception. Exceptions propagate.
+    FAILED with the tag `error` on any other exception, or if `failure` says why. Exceptions propagate.
 
     Args:
         uri: the store, as `tracking_uri` returns it.
@@ -46,10 +51,11 @@ class Run:
         parent_run_id: the run that this one belongs to; the description ends with a link to it.
         description: what the UI shows on its page, as Markdown.
         run_id: a run that has ended, to open it again under this name and with these tags; its parameters stay.
+        goes_on: whether that run goes on where it stopped: what it has already is not sent again.
 
     Attributes:
-        run_id: MLflow's id of the run; empty before the block that creates it.
         tags: the tags that it starts with.
+        failure: set it to end the run as FAILED, with this as the tag `error`, though nothing is raised.
     """
 
     def __init__(
@@ -63,13 +69,14 @@ class Run:
         parent_run_id: str | None = None,
         description: str = "",
         run_id: str = "",
+        goes_on: bool = False,
     ) -> None:
-        self._entities = load_mlflow().entities
-        self._client = client_of(uri)
+        self._delivery = Delivery(uri, run_id)
+        self._late = bool(parent_run_id)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
-        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user()}
+        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **process_tags()}
         if parent_run_id:
-            self.tags["mlflow.parentRunId"] = parent_run_id
+            self.tags[PARENT] = parent_run_id
             description += (
                 f"\n\nIt is one run of [many that belong together]({run_link(experiment_id, parent_run_id)})."
             )
@@ -77,19 +84,33 @@ class Run:
             self.tags[_NOTE] = description.strip()
         self.tags |= {key: str(value) for key, value in tags.items()}
         named = {_INDEX.sub(r".\1", key): str(value) for key, value in params.items()}
-        self._params = [self._entities.Param(key, value) for key, value in named.items()]
-        self._metrics: list[Any] = []
+        self._params = named
+        self._metrics: list[tuple[str, float, int, int]] = []
         self._system: Any = None
         self._sent = time.monotonic()
-        self.run_id = run_id
+        self._goes_on = goes_on
+        self._known: set[tuple[str, int]] = set()
+        self.failure = ""
+
+    @property
+    def run_id(self) -> str:
+        """MLflow's id of the run; empty before the block that creates it, and a key of its own until a store in trouble
+        has created it."""
+        return self._delivery.run_id
+
+    @property
+    def undelivered(self) -> int:
+        """How much the store lacks of what was recorded; it waits in the folder of the run's state."""
+        return self._delivery.waiting
 
     def __enter__(self) -> Self:
         if self.run_id:
+            if self._goes_on:
+                self._leave_out_known()
             self._reopen()
             return self
         with interrupts.held():  # a run that is made but unknown could never be closed
-            info = self._client.create_run(self._experiment_id, tags=self.tags, run_name=self._name).info
-            self.run_id = info.run_id
+            self._delivery.create(self._experiment_id, self._name, self.tags, late=self._late)
         try:
             interrupts.check()
             self._system = system_metrics(self.uri, self.run_id)
@@ -100,17 +121,31 @@ class Run:
         return self
 
     def _reopen(self) -> None:
-        self._client.update_run(self.run_id, status="RUNNING", name=self._name)
-        if "error" in self._client.get_run(self.run_id).data.tags:
-            self._client.delete_tag(self.run_id, "error")
-        own = {key: value for key, value in self.tags.items() if not key.startswith("mlflow.")}
+        self._delivery.send("reopen", name=self._name)
+        own = {key: value for key, value in self.tags.items() if not key.startswith("mlflow.") or key == PARENT}
         for key, value in own.items():
-            self._client.set_tag(self.run_id, key, value)
+            self._delivery.send("tag", key=key, value=value)
+
+    def _leave_out_known(self) -> None:
+        """Note which points and parameters the run has; the one stopped may have sent more than its checkpoint has."""
+        if reason := self._delivery.deliver():
+            raise ConfigError(
+                f"tracking.uri: the MLflow store `{shown(self.uri)}` is in trouble ({reason}), so nobody knows what it "
+                f"has of run {self.run_id}; try again later"
+            )
+        data = client_of(self.uri).get_run(self.run_id).data
+        self._params = {name: value for name, value in self._params.items() if name not in data.params}
+        for name in data.metrics:
+            self._known |= {(name, step) for step in points_of(self.uri, self.run_id, name)}
+        self.flush()
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         interrupts.close()
         with interrupts.held():
-            self._close(error)
+            try:
+                self._close(error)
+            finally:
+                self._delivery.close(hurry=interrupts.pending() is not None)
         if error is None:
             interrupts.check()
 
@@ -132,12 +167,12 @@ class Run:
 
     def _end(self, cause: BaseException | None) -> None:
         if isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None:
-            end(self.uri, self.run_id, "KILLED")
+            _end(self._delivery, "KILLED")
         elif cause is None:
-            end(self.uri, self.run_id, "FINISHED")
+            _end(self._delivery, "FAILED" if self.failure else "FINISHED", self.failure)
         else:
             self._keep_traceback(cause)
-            end(self.uri, self.run_id, "FAILED", f"{type(cause).__name__}: {cause}")
+            _end(self._delivery, "FAILED", f"{type(cause).__name__}: {cause}")
 
     def _keep_traceback(self, cause: BaseException) -> None:
         """Store where the error came from; a store that fails must not hide the error itself."""
@@ -155,15 +190,16 @@ class Run:
         """Buffer the points of one metric, one step per value; leaves out what `log` leaves out."""
         now = int(time.time() * 1000)
         for value, step in zip(values, steps, strict=True):
-            if value is not None and math.isfinite(value):
-                self._metrics.append(self._entities.Metric(name, float(value), now, int(step)))
+            if value is not None and math.isfinite(value) and (name, int(step)) not in self._known:
+                self._metrics.append((name, float(value), now, int(step)))
         if len(self._metrics) >= _BATCH:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is buffered; on failure it stays buffered."""
-        self._client.log_batch(self.run_id, self._metrics, self._params, synchronous=True)  # MLflow splits what is long
-        self._metrics, self._params = [], []
+        """Send what is buffered; if the store refuses it, it stays buffered."""
+        if self._metrics or self._params:
+            self._delivery.send("batch", metrics=self._metrics, params=self._params)
+        self._metrics, self._params = [], {}
         self._sent = time.monotonic()
 
     def show(self) -> None:
@@ -173,31 +209,49 @@ class Run:
 
     def artifact(self, path: str | Path) -> None:
         """Store a copy of a file, or of a folder with all it holds, under its own name."""
-        self._client.log_artifact(self.run_id, str(path))
+        self._delivery.send("files", source=str(path), whole=False)
 
     def artifacts(self, folder: str | Path) -> None:
         """Store a copy of everything in a folder, folders in it included."""
-        self._client.log_artifacts(self.run_id, str(folder))
+        self._delivery.send("files", source=str(folder), whole=True)
 
     def inputs(self, data: Iterable[Input]) -> None:
         """Record the data sets that the run reads."""
-        self._client.log_inputs(self.run_id, [each.entity() for each in data])
+        self._delivery.send("inputs", inputs=[each.to_json() for each in data])
 
     def describe(self, markdown: str) -> None:
         """Set the description that the UI shows on the page of this run."""
-        self._client.set_tag(self.run_id, _NOTE, markdown[:DESCRIPTION_LENGTH])
+        self._delivery.send("tag", key=_NOTE, value=markdown[:DESCRIPTION_LENGTH])
 
     def text(self, text: str, name: str) -> None:
         """Store a text as the file `name`."""
-        self._client.log_text(self.run_id, text, name)
+        self._delivery.send("text", text=text, name=name)
+
+    def register(self, name: str, folder: str) -> None:
+        """Make the model of this run the newest version of a registered model, which is created if needed.
+
+        Args:
+            name: of the registered model.
+            folder: the model's among the artifacts of the run.
+        """
+        self._delivery.send("register", name=name, folder=folder)
+
+    def tag_experiment(self, key: str, value: str) -> None:
+        """Set a tag of the experiment that the run is in."""
+        self._delivery.send("view", experiment_id=self._experiment_id, key=key, value=value)
 
 
 def end(uri: str, run_id: str, status: str, error: str = "") -> None:
     """Set the final status of a run, and tag an error; call it directly only for a run whose process died."""
-    client = client_of(uri)
+    delivery = Delivery(uri, run_id)
+    _end(delivery, status, error)
+    delivery.close()
+
+
+def _end(delivery: Delivery, status: str, error: str = "") -> None:
     if error:
-        client.set_tag(run_id, "error", error[:500])
-    client.set_terminated(run_id, status)
+        delivery.send("tag", key="error", value=error[:500])
+    delivery.send("end", status=status, end_time=int(time.time() * 1000))
 
 
 def flatten(config: Mapping[str, Any]) -> dict[str, str]:

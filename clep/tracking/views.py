@@ -13,6 +13,7 @@ from typing import Any
 
 from clep import metric_names
 from clep.tracking.address import charts_link
+from clep.tracking.run import Run
 from clep.tracking.store import client_of, load_mlflow
 
 _TAG = "mlflow.sharedViewState."
@@ -43,14 +44,11 @@ def runs_filter(parent_run_id: str, others: Iterable[str] = ()) -> str:
     return f"tags.`mlflow.parentRunId` = '{parent_run_id}'"
 
 
-def store_view(
-    uri: str, experiment_id: str, parent_run_id: str, run_filter: str, *, group_by: str, groups: Sequence[str]
-) -> str:
+def store_view(parent: Run, run_filter: str, *, group_by: str, groups: Sequence[str]) -> str:
     """Store the view of a comparison and return its key; empty if this version of MLflow is not known to read it.
 
     Args:
-        uri, experiment_id: the store, as returned by `clep.tracking.prepare`.
-        parent_run_id: the run of the comparison.
+        parent: the run of the comparison.
         run_filter: finds its runs; see `runs_filter`.
         group_by: tag that the runs of a cell share.
         groups: its values.
@@ -59,9 +57,9 @@ def store_view(
     packed = f"deflate;{base64.b64encode(zlib.compress(text.encode(), 9)).decode()}"
     if not _readable(load_mlflow().__version__) or len(packed) > _LONGEST:
         return ""
-    key = _key(parent_run_id)
+    key = _key(parent.run_id)
     # Without the envelope of a view that a user saves: MLflow lets users save only 40, and these must not count.
-    client_of(uri).set_experiment_tag(experiment_id, _TAG + key, packed)
+    parent.tag_experiment(_TAG + key, packed)
     return key
 
 

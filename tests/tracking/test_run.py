@@ -43,7 +43,9 @@ def test_a_run_is_read_back_as_it_was_written(store, experiment, client, tmp_pat
     assert read.info.experiment_id == experiment
     assert read.info.status == "FINISHED"
     assert sorted(file.path for file in client.list_artifacts(run.run_id)) == ["config.yaml", "weights.pt"]
-    assert tracking.artifacts(store, run.run_id, "weights.pt").read_bytes() == b"\x00\x01"
+    with tracking.artifacts(store, run.run_id, "weights.pt") as copy:
+        assert copy.read_bytes() == b"\x00\x01"
+    assert not copy.exists()
 
 
 def test_artifacts_lie_next_to_the_store_and_not_in_the_working_directory(store, experiment, tmp_path):
@@ -91,8 +93,8 @@ def test_more_points_and_parameters_than_one_batch_holds_all_arrive(store, exper
 def test_metrics_are_sent_in_few_batches_and_visible_after_a_flush(store, experiment, client, monkeypatch):
     with new_run(store, experiment) as run:
         calls = []
-        send = run._client.log_batch
-        monkeypatch.setattr(run._client, "log_batch", lambda *a, **k: (calls.append(1), send(*a, **k)))
+        send = run._delivery._client.log_batch
+        monkeypatch.setattr(run._delivery._client, "log_batch", lambda *a, **k: (calls.append(1), send(*a, **k)))
         for step in range(300):
             run.log({"a": step, "b": step}, step=step)
         assert calls == []

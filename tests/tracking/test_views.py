@@ -9,6 +9,8 @@ import pytest
 from clep import tracking
 from clep.tracking import views
 
+from .runs import new_run
+
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 in SQLAlchemy 2.1
 
 CELLS = ["naive | digits | ep | 01234567", "ewc+sleep | digits | ep | 89abcdef"]
@@ -23,7 +25,8 @@ def stored(client, experiment, key):
 
 
 def store_view(store, experiment, groups=CELLS):
-    return tracking.store_view(store, experiment, "0123", "a filter", group_by="clep.cell", groups=groups)
+    with new_run(store, experiment) as parent:
+        return tracking.store_view(parent, "a filter", group_by="clep.cell", groups=groups)
 
 
 def test_a_view_shows_bars_and_curves_of_its_own_runs_grouped_by_cell(store, experiment, client):
@@ -53,11 +56,12 @@ def test_thirty_cells_have_a_bar_each(store, experiment, client):
 
 
 def test_the_link_of_a_comparison_falls_back_to_its_runs_where_no_view_is_stored(store, experiment):
-    plain = views.comparison_link(store, experiment, "0123")
+    with new_run(store, experiment) as parent:
+        plain = views.comparison_link(store, experiment, parent.run_id)
+        key = tracking.store_view(parent, "a filter", group_by="clep.cell", groups=CELLS)
     assert "viewStateShareKey" not in plain
     assert "mlflow.parentRunId" in plain
-    key = store_view(store, experiment)
-    assert f"viewStateShareKey={key}" in views.comparison_link(store, experiment, "0123")
+    assert f"viewStateShareKey={key}" in views.comparison_link(store, experiment, parent.run_id)
 
 
 @pytest.mark.parametrize(("version", "known"), [("3.17.2", True), ("3.1.0", True), ("4.0.0", False), ("dev", False)])
@@ -76,12 +80,11 @@ def test_a_view_that_mlflow_could_not_store_is_left_out(store, experiment):
 
     ids = [hashlib.md5(str(i).encode()).hexdigest() for i in range(2000)]
     found = tracking.runs_filter("0123", ids)
-    assert tracking.store_view(store, experiment, "0123", found, group_by="clep.cell", groups=CELLS) == ""
+    with new_run(store, experiment) as parent:
+        assert tracking.store_view(parent, found, group_by="clep.cell", groups=CELLS) == ""
 
 
 def test_the_filter_finds_the_runs_of_a_comparison_and_reused_ones(store, experiment, client):
-    from .runs import new_run
-
     with new_run(store, experiment) as parent, new_run(store, experiment, parent=parent.run_id) as child:
         pass
     with new_run(store, experiment) as reused:

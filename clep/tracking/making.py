@@ -1,0 +1,55 @@
+"""A new SQLite store. MLflow needs seconds for it, and what a kill, an interrupt or a full disk leaves of it in between
+no command can open: so it is made under another name, and gets its own when it is whole.
+"""
+
+import importlib
+import os
+import sqlite3
+from contextlib import closing, suppress
+from pathlib import Path
+from uuid import uuid4
+
+_MAKING = ".making"
+
+
+def make(path: Path, uri_of_file: str, artifacts: str) -> None:
+    """Make the SQLite file of a store if there is none, or an empty one. Call it with the lock of the store.
+
+    Args:
+        path: the file.
+        uri_of_file: address of an SQLite file with `{}` for its path.
+        artifacts: folder of the artifacts of MLflow's own experiment.
+
+    Raises:
+        LookupError: if the file is the database of another program.
+    """
+    path = path.resolve()  # a link stays one
+    tables = _tables(path)
+    if tables and "experiments" not in tables:
+        raise LookupError("it is the database of another program, without MLflow's tables")
+    if tables:
+        return
+    _clear(path)  # those of makers that have died: the lock is ours
+    # Each time another name: of one that failed, this process keeps a connection to the file that is gone.
+    new = path.with_name(f"{path.name}{_MAKING}-{uuid4().hex[:8]}")
+    try:
+        store = importlib.import_module("mlflow.store.tracking.sqlalchemy_store").SqlAlchemyStore
+        store(uri_of_file.format(new), artifacts).engine.dispose()
+        os.replace(new, path)
+    finally:
+        _clear(path)
+
+
+def _tables(path: Path) -> set[str]:
+    if not path.exists():
+        return set()
+    with closing(sqlite3.connect(path, timeout=20)) as database:  # raises if the file cannot be opened
+        return {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+
+
+def _clear(path: Path) -> None:
+    """Remove files in the making, and SQLite's own beside them."""
+    for left in path.parent.iterdir():
+        if left.name.startswith(path.name + _MAKING):
+            with suppress(OSError):
+                left.unlink()

@@ -1,0 +1,93 @@
+"""Deliver what runs could not send to their store: `clep sync`."""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from typing import Any
+
+from clep.errors import ConfigError
+from clep.tracking.address import shown, state_folder, sync_command
+from clep.tracking.delivery import Delivery
+from clep.tracking.journal import FILE, about
+from clep.tracking.locking import Held
+
+_SECONDS = "60"  # a request may take: nothing waits for it but this
+
+
+@dataclass
+class Synced:
+    """What `clep sync` did.
+
+    Attributes:
+        delivered: ids of the runs that the store now holds.
+        left: id -> why the store still lacks a part of that run.
+    """
+
+    delivered: list[str] = field(default_factory=list)
+    left: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def failed(self) -> bool:
+        """Whether anything is left."""
+        return bool(self.left)
+
+    @property
+    def failures(self) -> list[str]:
+        """What is left and why; one line each."""
+        return [f"run {run_id} is not delivered: {reason}" for run_id, reason in self.left.items()]
+
+    def to_text(self) -> str:
+        """The lines that `clep sync` prints."""
+        if not (self.delivered or self.left):
+            return "Nothing waits for delivery."
+        return "\n".join(f"Delivered run {run_id}." for run_id in self.delivered) or "Nothing was delivered."
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain containers."""
+        return {"delivered": self.delivered, "left": self.left}
+
+
+def undelivered(uri: str) -> list[str]:
+    """Ids of the runs with a journal for a store.
+
+    Args:
+        uri: the store, as returned by `clep.tracking.tracking_uri`.
+    """
+    folder = state_folder(uri)
+    found = sorted(each.parent for each in folder.glob(f"*/{FILE}")) if folder.is_dir() else []
+    return [each.name for each in found if about(each).get("store") == shown(uri)]
+
+
+def sync(uri: str, run_id: str = "") -> Synced:
+    """Deliver the journals of a store, each in order and each entry once.
+
+    A run that is still going on delivers by itself, so it is left alone.
+
+    Args:
+        uri: the store, as returned by `clep.tracking.tracking_uri`.
+        run_id: the only run to deliver, or the beginning of its id; empty for all.
+
+    Raises:
+        ConfigError: if nothing of that run waits.
+    """
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", _SECONDS)
+    waiting = [each for each in undelivered(uri) if each.startswith(run_id)]
+    if run_id and not waiting:
+        raise ConfigError(
+            f"id: nothing of a run `{run_id}` waits for the store `{shown(uri)}`; see `{sync_command(uri)}`"
+        )
+    done = Synced()
+    for key in waiting:
+        try:
+            delivery = Delivery(uri, key, patience=0)
+        except Held as held:
+            done.left[key] = f"it is still going on ({held})"
+            continue
+        if reason := delivery.deliver():
+            delivery.leave()
+            done.left[key] = reason
+        else:
+            done.delivered.append(delivery.run_id)
+            if delivery.status == "FINISHED":  # nothing is left to go on with
+                shutil.rmtree(state_folder(uri, key), ignore_errors=True)
+    return done

@@ -1,0 +1,76 @@
+"""Go on with a run that was stopped: in the same MLflow run, from its latest checkpoint, to the same result."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from clep.pipelines import class_incremental
+
+from clep import tracking, unfinished
+from clep.build import identity, resolved
+from clep.errors import ConfigError
+from clep.identity import Identity
+from clep.results import Result
+
+_CHANGEABLE = ("tracking", "data", "checkpoint")
+
+
+def resume(
+    run_id: str = "", changes: Sequence[str] = (), *, on_progress: Callable[[Any], None] | None = None
+) -> Result:
+    """Go on with a run.
+
+    Args:
+        run_id: its id, or the beginning of it; empty for the latest run of the store that did not end.
+        changes: `key=value` texts: `tracking.uri`, `data.*` and `checkpoint.*`, which change no result.
+        on_progress: as in `class_incremental.run`.
+
+    Raises:
+        ConfigError: if there is no such run, if it goes on in another process, or for another key.
+        DataError, DivergenceError, KeyboardInterrupt: as in `class_incremental.run`.
+    """
+    for text in changes:
+        key = text.partition("=")[0]
+        if key.partition(".")[0] not in _CHANGEABLE:
+            raise ConfigError(
+                f"{key}: a run that goes on keeps its configuration; to go on with another one, use "
+                f"`clep fork {run_id or 'RUN_ID'} --after K {text}`"
+            )
+    uri = tracking.tracking_uri(uri_in(changes))
+    _, record = _chosen(run_id, uri)
+    config = record.composed(uri, list(changes))
+    before = Identity.from_tags(record.identity)
+    changed = ["it is of another version"] if before is None else identity(resolved(config)).differences(before)
+    if changed:
+        text = "; ".join(changed)
+        raise ConfigError(f"run: {record.run_id} would not go on as it began ({text}); start it anew with `clep run`")
+    return class_incremental.run(
+        config,
+        parent_run_id=record.parent_run_id,
+        tags=record.tags or None,
+        name=record.name,
+        on_progress=on_progress,
+        start=unfinished.start_of(uri, record.run_id),
+    )
+
+
+def uri_in(changes: Sequence[str]) -> str | None:
+    """The address of the store among `key=value` texts."""
+    found = [text.partition("=")[2] for text in changes if text.startswith("tracking.uri=")]
+    return found[-1] if found else None
+
+
+def _chosen(run_id: str, uri: str) -> tuple[unfinished.Folder, unfinished.Record]:
+    """The run to go on with."""
+    if run_id:
+        found = unfinished.find(run_id, uri)
+        if found is None:
+            run = tracking.run_of(uri, run_id, "run")
+            raise ConfigError(f"run: {run.run_id} is {run.status}, and nothing is left of it to go on with")
+        status = tracking.run_of(uri, found[1].run_id, "run").status
+        if status == "FINISHED":
+            raise ConfigError(f"run: {found[1].run_id} has finished; to go on with other settings, use `clep fork`")
+        return found
+    for folder, record in unfinished.everything(uri):
+        if not folder.goes_on and tracking.run_of(uri, record.run_id, "run").status in ("RUNNING", "KILLED"):
+            return folder, record
+    raise ConfigError(f"run: `{tracking.shown(uri)}` has no run that was stopped; give the id of one")

@@ -1,0 +1,226 @@
+"""What a run records reaches its store exactly once, whatever the store does meanwhile.
+
+The oracle is a store in memory whose nth call fails, before or after it took effect: in the end it must hold what it
+holds of an undisturbed run.
+"""
+
+import copy
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from clep import tracking
+from clep.tracking import delivery, entries
+
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 in SQLAlchemy 2.1
+
+
+class Store:
+    """A store in memory with the calls of MLflow's client that a run makes. Unlike MLflow's, it keeps every metric it
+    is sent, so that one sent twice is seen."""
+
+    def __init__(self):
+        self.runs, self.experiment, self.models = {}, {}, []
+        self.calls, self.down, self.fails = 0, False, lambda call: ""
+
+    def __getattr__(self, name):
+        act = getattr(type(self), f"_{name}")
+
+        def call(*arguments, **named):
+            self.calls += 1
+            how = "before" if self.down else self.fails(self.calls)
+            if how == "before":
+                raise ConnectionError("down")
+            answer = act(self, *arguments, **named)
+            if how == "after":
+                raise ConnectionError("the answer was lost")
+            return answer
+
+        return call
+
+    def _create_run(self, experiment_id, start_time, tags, run_name):
+        run_id = f"run{len(self.runs)}"
+        self.runs[run_id] = {"name": run_name, "tags": dict(tags), "metrics": [], "params": {}, "files": {}}
+        self.runs[run_id] |= {"inputs": set(), "status": "RUNNING"}
+        return SimpleNamespace(info=SimpleNamespace(run_id=run_id))
+
+    def _search_runs(self, experiments, condition):
+        key = condition.split("'")[1]
+        found = [run_id for run_id, run in self.runs.items() if run["tags"][entries.CREATED] == key]
+        return [SimpleNamespace(info=SimpleNamespace(run_id=run_id)) for run_id in found]
+
+    def _log_batch(self, run_id, metrics, params, synchronous):
+        self.runs[run_id]["metrics"] += [(each.key, each.value, each.step, each.timestamp) for each in metrics]
+        self.runs[run_id]["params"] |= {each.key: each.value for each in params}
+
+    def _get_metric_history(self, run_id, key):
+        names = "key", "value", "step", "timestamp"
+        found = [point for point in self.runs[run_id]["metrics"] if point[0] == key]
+        return [SimpleNamespace(**dict(zip(names, point, strict=True))) for point in found]
+
+    def _log_artifacts(self, run_id, folder):
+        paths = [path for path in Path(folder).rglob("*") if path.is_file()]
+        self.runs[run_id]["files"] |= {str(path.relative_to(folder)): path.read_text() for path in paths}
+
+    def _log_artifact(self, run_id, path):
+        self.runs[run_id]["files"][Path(path).name] = Path(path).read_text()
+
+    def _log_text(self, run_id, text, name):
+        self.runs[run_id]["files"][name] = text
+
+    def _log_inputs(self, run_id, inputs):
+        self.runs[run_id]["inputs"] |= {each.dataset.digest for each in inputs}
+
+    def _set_tag(self, run_id, key, value):
+        self.runs[run_id]["tags"][key] = value
+
+    def _set_experiment_tag(self, experiment_id, key, value):
+        self.experiment[key] = value
+
+    def _set_terminated(self, run_id, status, end_time):
+        self.runs[run_id]["status"] = status
+
+    def _get_run(self, run_id):
+        return SimpleNamespace(info=SimpleNamespace(artifact_uri=f"/{run_id}"))
+
+    def _create_registered_model(self, name):
+        pass
+
+    def _search_model_versions(self, condition):
+        return [model for model in self.models if f"'{model[0]}'" in condition and f"'{model[1]}'" in condition]
+
+    def _create_model_version(self, name, source, run_id, await_creation_for):
+        self.models.append((name, run_id))
+
+    def contents(self):
+        """Everything but times and the key of each run."""
+        runs = copy.deepcopy(list(self.runs.values()))
+        for run in runs:
+            run["metrics"] = [point[:3] for point in run["metrics"]]
+            run["tags"].pop(entries.CREATED)
+        return runs, self.experiment, [name for name, _ in self.models]
+
+
+@pytest.fixture
+def memory(monkeypatch):
+    """Every client is that of one store in memory, and a run looks for it at each entry."""
+    stores = [Store()]
+    monkeypatch.setattr(delivery, "client_of", lambda uri: stores[0])
+    monkeypatch.setattr(delivery, "trouble", lambda uri, seconds=0: "down" if stores[0].down else "")
+    monkeypatch.setattr(delivery, "_SECONDS_BETWEEN_TRIES", 0)
+    return stores
+
+
+URI = "http://store"
+
+
+def record(folder):
+    """A run that uses everything."""
+    folder.mkdir(exist_ok=True)
+    (folder / "table.txt").write_text("1 2 3")
+    data = [tracking.Input("mine", "training", np.zeros((2, 2)), np.arange(2))]
+    run = tracking.Run(URI, "0", "a run", tags={"t": 1}, params={"p": 2}, parent_run_id="parent")
+    with run:
+        run.text("seed: 0", "config.yaml")
+        run.inputs(data)
+        for step in range(3):
+            run.log({"a": step, "b": 2.5}, step)
+            run.flush()
+        run.artifacts(folder)
+        run.describe("It went well.")
+        run.tag_experiment("view", "all")
+        run.artifact(folder / "table.txt")
+        run.register("my-learner", "model")
+        run.log({"final": 1.0}, 0)
+    return run
+
+
+def undisturbed(tmp_path, stores):
+    record(tmp_path / "files")
+    expected, stores[0] = stores[0], Store()
+    return expected
+
+
+def journals():
+    return list(Path("clep-state").glob("*/*")) if Path("clep-state").exists() else []
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_a_store_that_fails_at_any_one_call_holds_the_same_in_the_end(memory, tmp_path, how, capsys):
+    expected = undisturbed(tmp_path, memory)
+    assert expected.calls == 16
+    for number in range(1, expected.calls + 1):
+        store = memory[0] = Store()
+        store.fails = lambda call, number=number: how if call == number else ""
+        run = record(tmp_path / "files")
+        assert store.contents() == expected.contents(), number
+        assert (run.run_id, run.undelivered, journals()) == ("run0", 0, [])
+        assert "goes on" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_a_store_that_goes_away_at_any_call_is_made_whole_by_a_sync(memory, tmp_path, how, capsys):
+    expected = undisturbed(tmp_path, memory)
+    for number in range(1, expected.calls + 1):
+        store = memory[0] = Store()
+
+        def fails(call, number=number, store=store):
+            store.down = store.down or call >= number
+            return how if call == number else "before" if call > number else ""
+
+        store.fails = fails
+        run = record(tmp_path / "files")
+        said = capsys.readouterr().err
+        assert said.count("clep sync tracking.uri=http://store") == 2, said
+        assert run.undelivered == 0  # by now the journal is another's
+        assert tracking.undelivered(URI) == [run.run_id]
+        assert tracking.sync(URI).left == {run.run_id: "down"}
+        store.down, store.fails = False, lambda call: ""
+        done = tracking.sync(URI)
+        assert (done.delivered, done.failed) == (["run0"], False)
+        assert store.contents() == expected.contents(), number
+        assert (tracking.undelivered(URI), journals()) == ([], [])
+        assert tracking.sync(URI).to_text() == "Nothing waits for delivery."
+
+
+@pytest.mark.parametrize("how", ["before", "after"])
+def test_a_sync_that_is_itself_cut_at_any_call_delivers_nothing_twice(memory, tmp_path, how):
+    expected = undisturbed(tmp_path, memory)
+    for number in range(1, 30):
+        store = memory[0] = Store()
+        store.down = True
+        record(tmp_path / "files")
+        store.down, store.calls = False, 0
+        store.fails = lambda call, number=number: how if call == number else ""
+        while tracking.sync(URI).failed:
+            pass
+        assert store.contents() == expected.contents(), number
+
+
+def test_a_sync_that_was_killed_before_it_noted_an_answer_delivers_nothing_twice(memory, tmp_path, monkeypatch):
+    from clep.tracking.journal import Journal
+
+    expected = undisturbed(tmp_path, memory)
+    store = memory[0]
+    store.down = True
+    record(tmp_path / "files")
+    store.down = False
+    note, notes = Journal._write_cursor, []
+
+    def killed_now_and_then(self):
+        notes.append(1)
+        if len(notes) % 2:
+            raise KeyboardInterrupt
+        note(self)
+
+    monkeypatch.setattr(Journal, "_write_cursor", killed_now_and_then)
+    for _ in range(100):
+        try:
+            tracking.sync(URI)
+            break
+        except KeyboardInterrupt:
+            continue
+    assert store.contents() == expected.contents()
+    assert len(notes) > 20
