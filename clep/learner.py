@@ -16,13 +16,13 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from clep import interrupts, metric_names
-from clep.checkpoints import check_checkpoint
 from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
 from clep.equilibrium import Cost, Gradient, Network, Prediction
 from clep.equilibrium.gradients import Criterion, gradient_from, learner_of, name_of
 from clep.errors import ClepError, ConfigError, DataError, DivergenceError, UnusedWarning
 from clep.feedforward import Feedforward
+from clep.foreign import check_checkpoint
 from clep.imports import import_path
 from clep.renames import of_checkpoint
 from clep.specs.optimization import LOSSES, OPTIMIZERS, SCHEDULES, Optimization

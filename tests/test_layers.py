@@ -32,7 +32,7 @@ ORDER = [
     {"catalogue", "chosen"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "sleep"},
-    {"update", "checkpoints"},
+    {"update", "foreign"},
     {"learner", "streams"},
     {"memory", "plugins", "rehearsal", "served"},
     {"strategy"},
