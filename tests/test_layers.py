@@ -22,7 +22,7 @@ FOLDERS = {
 
 ORDER = [
     {"errors", "identity", "interrupts", "processes", "progress", "temporary"},
-    {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
+    {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
     {"sources"},
     {"specs", "datasets"},

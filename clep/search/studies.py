@@ -11,6 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 from clep import tracking
 from clep.build import fingerprint
 from clep.config import Config, label, replace
+from clep.errors import ConfigError
 from clep.search.spaces import Space, present
 
 
@@ -25,12 +26,19 @@ def open_study(config: Config, space: Space, uri: str) -> optuna.Study:
         uri: the MLflow store; by default the study is kept next to it.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study = optuna.create_study(
-        study_name=_name(config, space),
-        storage=config.tune.storage or tracking.beside(uri, "optuna.db"),
-        direction="maximize",
-        load_if_exists=True,
-    )
+    try:
+        study = optuna.create_study(
+            study_name=_name(config, space),
+            storage=config.tune.storage or tracking.beside(uri, "optuna.db"),
+            direction="maximize",
+            load_if_exists=True,
+        )
+    except Exception as error:  # of SQLAlchemy, of any driver, of Optuna
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"tune.storage: Optuna cannot open it ({type(error).__name__}: {reason}); give a database, as in "
+            "sqlite:///optuna.db"
+        ) from error
     # With the same seed a resumed search would draw the same values again.
     study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials), multivariate=True)
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
