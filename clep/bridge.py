@@ -122,7 +122,7 @@ class LightningTemplate(SupervisedTemplate):
             if isinstance(error, ClepError) or interrupts.pending() is not None:
                 raise
             where = "" if index is None else f" in experience {index}"
-            if (culprit := culprit_of(error, self.plugins)) is None:
+            if (culprit := culprit_of(error)) is None:
                 raise
             raise StrategyError(f"strategies: {culprit}{where}: {type(error).__name__}: {error}") from error
         finally:
@@ -215,26 +215,17 @@ class LightningTemplate(SupervisedTemplate):
         return f"experience {self.experience.current_experience}"
 
 
-def culprit_of(error: BaseException, plugins: Sequence[BasePlugin]) -> str | None:
-    """The plug-in and the hook in which an exception was raised, with the innermost line of its own code, or None.
-
-    Args:
-        error: the exception.
-        plugins: all plug-ins.
-    """
-    found, file = None, ""
+def culprit_of(error: BaseException) -> str | None:
+    """The plug-in and the hook in which an exception was raised, with the innermost line of its own code, or None."""
+    found: tuple[BasePlugin, str] | None = None
+    file = place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
-        code, plugin = frame.f_code, frame.f_locals.get("self")
-        if (
-            any(plugin is known for known in plugins)
-            and found is None
-            and code.co_name.startswith(("before_", "after_"))
-        ):
-            found, file = f"{type(plugin).__name__}.{code.co_name} failed", code.co_filename
-            place = f"{file}, line {line}"
-        elif found is not None and code.co_filename == file:
-            place = f"{file}, line {line}"
-    return None if found is None else f"{found} ({place})"
+        code, values = frame.f_code, frame.f_locals
+        if code.co_name == "trigger_plugins" and isinstance(values.get("p"), BasePlugin):  # Avalanche calls a hook
+            found, file, place = (values["p"], values["event"]), "", ""
+        elif found is not None and file in ("", code.co_filename):
+            file, place = code.co_filename, f" ({code.co_filename}, line {line})"
+    return None if found is None else f"{type(found[0]).__name__}.{found[1]} failed{place}"
 
 
 _INSTEAD = {

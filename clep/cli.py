@@ -16,7 +16,7 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
-from clep import config, interrupts, temporary
+from clep import config, destinations, interrupts, temporary
 from clep.commands import COMMANDS, Command
 from clep.errors import (
     CheckpointWarning,
@@ -48,6 +48,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     `kill` gives 143, a closed terminal 129, a scheduler's notice that time is up 75.
     """
     ends = argv is None  # the process, with this command
+    try:
+        destinations.ready_streams()
+    except ConfigError as error:
+        _complain(f"error: {error}")
+        return USAGE
     with interrupts.listening(to_the_end=ends):
         try:
             with temporary.everything_within() if ends else nullcontext():
@@ -252,8 +257,10 @@ def _stdout_on_stderr() -> Iterator[None]:
 def _print(text: str) -> None:
     try:
         print(text, flush=True)
-    except BrokenPipeError:  # the reader has gone; the flush at exit must not fail too
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the flush at exit must not fail too
+        if not isinstance(error, BrokenPipeError):  # then the reader has gone, and wants no more
+            raise ClepError(f"stdout: the result could not be printed: {error.strerror}") from error
 
 
 def _complain(text: str) -> None:

@@ -16,6 +16,7 @@ from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
+from clep.destinations import check_file, check_folder
 from clep.errors import ConfigError, within
 from clep.schema import meaning
 
@@ -170,6 +171,7 @@ def report(arguments: argparse.Namespace) -> Any:
     ids = [item for item in arguments.items if "=" not in item]
     ids += [run_id for run_id in (arguments.runs or "").split(",") if run_id]
     uri = config.compose({}, changes).tracking.uri
+    check_folder("--output", arguments.output)
     _announce()
     _close_departed(uri)
     from clep.pipelines import report as pipeline
@@ -195,6 +197,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
 
     claim = read(config.find("claim", name), name)
     list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
+    check_folder("--output", arguments.output)
     _announce()
     from clep.pipelines import reproduce as pipeline
 
@@ -205,6 +208,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
 def tune(arguments: argparse.Namespace) -> Any:
     """Search a strategy set's hyperparameters and write the best configuration."""
     composed = _composed(arguments)
+    check_file("--output", arguments.output)
     _announce()
     from clep.pipelines import tune as pipeline
 

@@ -205,7 +205,20 @@ def _change(text: str) -> dict[str, Any]:
 
 
 def _merged_changes(changes: Iterable[dict[str, Any]]) -> dict[str, Any]:
-    return cast(dict[str, Any], _container(OmegaConf.merge({}, *changes)))
+    return cast(dict[str, Any], _container(_merge({}, list(changes))))
+
+
+def _merge(base: dict[str, Any], values: Sequence[dict[str, Any]]) -> Any:
+    """Merge values over others. A grid that is a list replaces a mapping; nothing can be added to it."""
+    lists = [i for i, layer in enumerate(values) if isinstance(layer.get("grid"), list)]
+    if lists:
+        if any("grid" in layer for layer in values[lists[-1] + 1 :]):
+            raise ConfigError("grid: expected axes for a grid that is a list in each of its parts, not beside it")
+        base, *values = (
+            layer if i == lists[-1] + 1 else {key: value for key, value in layer.items() if key != "grid"}
+            for i, layer in enumerate([base, *values])
+        )
+    return OmegaConf.merge(base, *values)
 
 
 def _container(config: Any) -> Any:
@@ -338,7 +351,7 @@ def _with_files(layer: _Layer) -> Iterator[_Layer]:
 def _merged(layers: Sequence[_Layer]) -> Config:
     """Merge the layers over the defaults of the schema and resolve `${...}`."""
     try:
-        merged = OmegaConf.merge(to_dict(Config()), *(layer.values for layer in layers))
+        merged = _merge(to_dict(Config()), [layer.values for layer in layers])
         values = OmegaConf.to_container(merged, resolve=True)
     except OmegaConfBaseException as error:
         raise ConfigError(f"{error.full_key or 'config'}: {why(error)}") from error

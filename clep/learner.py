@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pytorch_lightning as pl
 import torch
@@ -20,8 +20,9 @@ from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
 from clep.equilibrium import Cost, Gradient, Network, Prediction
 from clep.equilibrium.gradients import Criterion, gradient_from, learner_of, name_of
-from clep.errors import ConfigError, DivergenceError, UnusedWarning
+from clep.errors import ClepError, ConfigError, DataError, DivergenceError, UnusedWarning
 from clep.feedforward import Feedforward
+from clep.foreign import check_checkpoint
 from clep.imports import import_path
 from clep.renames import of_checkpoint
 from clep.specs.optimization import LOSSES, OPTIMIZERS, SCHEDULES, Optimization
@@ -290,6 +291,36 @@ class Learner(pl.LightningModule):
             )
             trainer.strategy.connect(self)
             trainer.save_checkpoint(path, weights_only=True)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
+        """Lightning's, but nothing in the file is unpickled or imported, and damaged weights are refused.
+
+        Args:
+            checkpoint_path: the path of a checkpoint, or an open file.
+            *args: as Lightning's.
+            **kwargs: as Lightning's, and arguments of the learner that replace those of the file.
+
+        Raises:
+            DataError: if the file is missing, damaged or no checkpoint of a learner, if it asks for code, or holds
+                weights that are not finite.
+            ConfigError: if its arguments make no learner.
+
+        Example:
+            >>> import clep
+            >>> clep.Learner(clep.Network([64, 16, 10])).save("learner.ckpt")
+            >>> clep.Learner.load_from_checkpoint("learner.ckpt").network.depth
+            2
+        """
+        check_checkpoint(checkpoint_path)
+        try:
+            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+        except ClepError:
+            raise
+        except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(
+                f"{checkpoint_path}: its weights or arguments make no learner: {' '.join(str(error).split())[:300]}"
+            ) from error
 
     def check_finite(self, loss: Tensor | None, where: str) -> None:
         """Stop if a value is not finite.

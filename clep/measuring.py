@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from clep import interrupts
 from clep.bridge import EVALUATION_BATCH
+from clep.errors import ConfigError
 from clep.learner import Learner, accuracy
 from clep.strategy import Memory, Strategy, memory_of
 from clep.streams import Experience, Samples
@@ -181,8 +182,16 @@ class Measuring(Strategy):
     def _numbers(self, learner: Learner | None) -> dict[str, float]:
         """What the learner noticed and the strategies logged."""
         numbers = {} if learner is None else learner.take_numbers()
+        loggers: dict[str, str] = {}
         for watched in self.watched:
-            numbers |= watched.take_log() if isinstance(watched, Strategy) else {}
+            logged, own = watched.take_log() if isinstance(watched, Strategy) else {}, type(watched).__name__
+            for name in logged:
+                if (other := loggers.setdefault(name, own)) != own or name in numbers:
+                    raise ConfigError(
+                        f"strategies: {other} and {own} both log `{name}`, and only one value could be kept; log under "
+                        "a name of its own in one of them"
+                    )
+            numbers |= logged
         return numbers
 
 

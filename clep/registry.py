@@ -5,6 +5,7 @@ constructor of a strategy is the schema of its parameters; those that it takes f
 """
 
 import inspect
+import traceback
 import typing
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -14,7 +15,7 @@ from avalanche.core import BasePlugin
 from avalanche.training.templates.base import BaseTemplate
 
 from clep.checks import check, one_of, unknown
-from clep.errors import ConfigError, within
+from clep.errors import ClepError, ConfigError, StrategyError, within
 from clep.imports import import_path, is_import_path, registered_strategies
 from clep.plugins import known
 from clep.randomness import seed_for
@@ -155,6 +156,7 @@ def build(
 
     Raises:
         ConfigError: for an unknown name, parameter or value; the message begins with the key.
+        StrategyError: if a constructor fails; the cause is its exception.
 
     Example:
         >>> rehearsal, sleep = build(["awake_rehearsal", "sleep_replay"], {"sleep_replay": {"steps": 500}})
@@ -169,10 +171,15 @@ def build(
             with within(f"strategy.{name}"):
                 check_arguments(cls, values)
                 plugin = cls(**values)
-        except ConfigError:
+        except ClepError:
             raise
         except (AssertionError, ValueError) as error:  # how Avalanche's plugins refuse a value
             raise ConfigError(f"strategy.{name}: {cls.__name__} refuses these parameters: {error}") from error
+        except Exception as error:
+            file, line = traceback.extract_tb(error.__traceback__)[-1][:2]
+            raise StrategyError(
+                f"strategies: {cls.__name__}.__init__ failed ({file}, line {line}): {type(error).__name__}: {error}"
+            ) from error
         if isinstance(plugin, Strategy):
             plugin.seed_with(seed_for(seed, f"strategy {name}"))
         built.append(plugin)

@@ -6,6 +6,7 @@ template (Avalanche's name, kept): `strategy.mb_x`, `mb_y`, `mb_output`, `loss`,
 """
 
 import math
+import traceback
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,8 +16,8 @@ from typing import Any, ClassVar
 import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
 
-from clep.checks import in_range, one_of, unknown
-from clep.errors import ConfigError, UnusedWarning
+from clep.checks import in_range, one_of, shown, unknown
+from clep.errors import ClepError, ConfigError, StrategyError, UnusedWarning
 from clep.memory import Memory, memory_in, memory_of_buffer
 from clep.metric_names import refuse_reserved
 from clep.renames import renamed
@@ -143,17 +144,21 @@ class Strategy(SupervisedPlugin):
     def log(self, name: str, value: float) -> None:
         """Record a metric of the experience just trained; it becomes the MLflow metric `name`.
 
-        A value that is not finite is left out, and named once.
+        A value that is not a finite number is left out, and named once.
 
         Raises:
             ConfigError: for a name that the pipeline uses itself, such as `accuracy/seen`, or that MLflow refuses.
         """
         refuse_reserved(name, type(self).__name__)
-        if not math.isfinite(value) and name not in self._not_finite:
+        try:
+            number = math.nan if isinstance(value, str | bytes) else float(value)
+        except (TypeError, ValueError, OverflowError, RuntimeError):  # the last from a tensor of several numbers
+            number = math.nan
+        if not math.isfinite(number) and name not in self._not_finite:
             self._not_finite.add(name)
-            text = f"strategies: {type(self).__name__} logs {float(value)} as `{name}`; such values are left out"
+            text = f"strategies: {type(self).__name__} logs {shown(value)} as `{name}`; such values are left out"
             warnings.warn(text, UnusedWarning, stacklevel=2)
-        self._logged[name] = float(value)
+        self._logged[name] = number
 
     def take_log(self) -> dict[str, float]:
         """Return what was logged since the last call, and clear it."""
@@ -200,6 +205,9 @@ def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None
     Yields:
         Messages, each with the key to change, the reason and what to set instead.
 
+    Raises:
+        StrategyError: if a strategy fails to answer.
+
     Example:
         >>> import clep
         >>> from clep.strategies.sleep_replay import SleepReplay
@@ -208,7 +216,8 @@ def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None
     """
     for plugin in plugins:
         if isinstance(plugin, Strategy):
-            yield from plugin.refuses(learner, plugins=plugins, batch_size=batch_size)
+            given = {"plugins": plugins, "batch_size": batch_size}
+            yield from map(str, _asked(plugin, "refuses", list | tuple, "messages", learner, **given))
 
 
 def touches_loss(plugin: BasePlugin) -> bool:
@@ -239,7 +248,32 @@ def memory_of(plugin: BasePlugin) -> Memory:
         >>> memory_of(ReplayPlugin(mem_size=20)).exemplars
         0
     """
-    return plugin.memory() if isinstance(plugin, Strategy) else memory_in(vars(plugin), owner=type(plugin).__name__)
+    if isinstance(plugin, Strategy):
+        memory: Memory = _asked(plugin, "memory", Memory, "a `clep.strategy.Memory`")
+        return memory
+    return memory_in(vars(plugin), owner=type(plugin).__name__)
+
+
+def reason_of(strategy: Strategy) -> str | None:
+    """Why a strategy did nothing, as it says itself; see `Strategy.idle`."""
+    reason: str | None = _asked(strategy, "idle", str | None, "a text or None")
+    return reason
+
+
+def _asked(strategy: Strategy, question: str, kind: Any, expected: str, *args: Any, **kwargs: Any) -> Any:
+    """What a method of a strategy returns, if it is of the type that it should be."""
+    name = f"strategies: {type(strategy).__name__}.{question}"
+    try:
+        answer = getattr(strategy, question)(*args, **kwargs)
+        answer = list(answer) if isinstance(answer, Iterator) else answer
+    except ClepError:
+        raise
+    except (Exception, SystemExit) as error:
+        file, line = traceback.extract_tb(error.__traceback__)[-1][:2]
+        raise StrategyError(f"{name} failed ({file}, line {line}): {type(error).__name__}: {error}") from error
+    if not isinstance(answer, kind):
+        raise StrategyError(f"{name} returned {shown(answer)}, expected {expected}")
+    return answer
 
 
 def __getattr__(name: str) -> Any:

@@ -21,7 +21,7 @@ from clep.randomness import generator_for, seed_for, seeded
 from clep.registry import name_of
 from clep.specs.learner import TrainingSpec
 from clep.specs.options import from_keywords, takes
-from clep.strategy import Strategy
+from clep.strategy import Strategy, reason_of
 from clep.streams import Experience, Stream
 
 
@@ -329,7 +329,7 @@ def _refuse_used(strategies: Sequence[BasePlugin]) -> None:
 def _name_idle(strategies: Sequence[BasePlugin]) -> None:
     """Name each strategy that did nothing, and why."""
     for strategy in strategies:
-        reason = strategy.idle() if isinstance(strategy, Strategy) else plugins.idle(strategy)
+        reason = reason_of(strategy) if isinstance(strategy, Strategy) else plugins.idle(strategy)
         if reason is not None:
             text = f"strategies: {name_of(type(strategy))} had no effect: {reason}"
             warnings.warn(text, UnusedWarning, stacklevel=3)

@@ -62,7 +62,7 @@ def run_jobs(
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
         multiprocessing.resource_tracker.ensure_running()  # it lets signals through again once it has started
-        with _ctrl_c_blocked():
+        with _ctrl_c_blocked(), _safe_path():
             multiprocessing.forkserver.ensure_running()
     waiting = list(enumerate(jobs))[::-1]
     running: dict[Connection, tuple[int, Any]] = {}
@@ -126,6 +126,19 @@ def _ctrl_c_blocked() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+@contextmanager
+def _safe_path() -> Iterator[None]:
+    """Python processes that start meanwhile take no module of the working directory for one of the library."""
+    given = os.environ.get("PYTHONSAFEPATH")
+    os.environ["PYTHONSAFEPATH"] = "1"
+    try:
+        yield
+    finally:
+        del os.environ["PYTHONSAFEPATH"]
+        if given is not None:
+            os.environ["PYTHONSAFEPATH"] = given
 
 
 def _tell(sender: Connection, report: Any) -> None:

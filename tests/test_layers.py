@@ -22,7 +22,7 @@ FOLDERS = {
 
 ORDER = [
     {"errors", "identity", "interrupts", "processes", "progress", "temporary"},
-    {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
+    {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
     {"sources"},
     {"specs", "datasets"},
@@ -32,7 +32,7 @@ ORDER = [
     {"catalogue", "chosen"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "sleep"},
-    {"update"},
+    {"update", "foreign"},
     {"learner", "streams"},
     {"memory", "plugins", "rehearsal", "served"},
     {"strategy"},

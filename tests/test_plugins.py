@@ -190,6 +190,68 @@ def test_a_failing_strategy_is_named_with_hook_experience_and_its_own_line(strea
         clep.Training(learner(), [Leaves()], epochs=1).run(stream)
 
 
+def through(function):
+    """A decorator that hides the name of the hook."""
+    return lambda self, strategy, **kwargs: function()
+
+
+class Hidden(clep.Strategy):
+    before_update = through(divide)
+
+
+class Wrong(clep.Strategy):
+    def before_update(self):
+        """Takes no template."""
+
+
+class Counts(clep.Strategy):
+    def memory(self):
+        return divide()
+
+
+class Guesses(clep.Strategy):
+    def memory(self):
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("cls", "says"),
+    [
+        (Hidden, r"^strategies: Hidden\.before_update failed \(.*test_plugins\.py, line \d+\) in experience 0: Zero"),
+        (Wrong, r"^strategies: Wrong\.before_update failed in experience 0: TypeError: .*takes 1 positional argument"),
+        (Counts, r"^strategies: Counts\.memory failed \(.*test_plugins\.py, line \d+\): Zero"),
+        (Guesses, r"^strategies: Guesses\.memory returned 3, expected a `clep\.strategy\.Memory`"),
+    ],
+)
+def test_a_mistake_is_named_however_it_is_reached(cls, says, stream):
+    with pytest.raises(StrategyError, match=says):
+        clep.Training(learner(), [cls()], epochs=1).run(stream)
+
+
+def test_two_strategies_that_log_one_name_are_refused_by_name(stream):
+    class Ones(clep.Strategy):
+        def after_training_exp(self, strategy, **kwargs):
+            self.log("mine/value", 1.0)
+
+    class Twos(Ones):
+        pass
+
+    expected = r"^strategies: Ones and Twos both log `mine/value`, and only one value could be kept"
+    with pytest.raises(ConfigError, match=expected):
+        clep.Training(learner(), [Ones(), Twos()], epochs=1).run(stream)
+
+
+def test_what_is_no_number_is_left_out_and_named():
+    strategy = clep.Strategy()
+    for value in ("3.5", None, torch.zeros(2), 10**400):
+        with pytest.warns(
+            UnusedWarning, match=r"^strategies: Strategy logs .* as `mine/\d+`; such values are left out"
+        ):
+            strategy.log(f"mine/{id(value)}", value)
+    strategy.log("mine/fine", torch.tensor(2))
+    assert strategy.take_log()["mine/fine"] == 2.0
+
+
 def test_a_second_run_is_refused(stream):
     strategy = ReplayPlugin(mem_size=10)
     training = clep.Training(learner(), [strategy], epochs=1)

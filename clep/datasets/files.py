@@ -9,6 +9,7 @@ from clep.errors import ConfigError, DataError
 
 AGAIN = "Delete it and download it again."
 ALL_AGAIN = "Delete these files and download them again."
+_LONGEST = 300  # characters of a reason
 
 
 def user_path(path: str | Path, key: str) -> Path:
@@ -103,6 +104,8 @@ def read_bytes(path: Path) -> bytes:
 
 
 def reason(error: BaseException) -> str:
-    """Why something failed, on one line, without addresses of objects."""
+    """Why something failed, on one line that is not too long, without addresses of objects."""
     text = " ".join(str(error).split())
-    return text if text and " at 0x" not in text else type(error).__name__
+    if not text or " at 0x" in text:
+        return type(error).__name__
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."  # some libraries show a whole file

@@ -48,4 +48,6 @@ def read_idx(path: Path, dimensions: int) -> np.ndarray:
     shape = np.frombuffer(content, ">u4", dimensions, offset=4).tolist()
     if len(content) != header + math.prod(shape):
         raise DataError(f"{path}: {len(content) - header} bytes after the header, which promises {shape}. {AGAIN}")
+    if 0 in shape:  # beside which the other sizes can be too large for an array
+        raise DataError(f"{path}: it is empty: its header promises {shape}. {AGAIN}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)

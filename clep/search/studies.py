@@ -12,7 +12,7 @@ from optuna.trial import FrozenTrial, TrialState
 from clep import tracking
 from clep.build import identity
 from clep.config import Config, label, replace
-from clep.errors import StaleWarning
+from clep.errors import ConfigError, StaleWarning
 from clep.identity import Identity, digest_of
 from clep.search.spaces import Space, present
 
@@ -34,8 +34,15 @@ def open_study(config: Config, space: Space, uri: str) -> optuna.Study:
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     storage = config.tune.storage or tracking.beside(uri, "optuna.db")
     whole = identity_of(config, space)
-    name = _continued(storage, config, whole)
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    try:
+        name = _continued(storage, config, whole)
+        study = optuna.create_study(study_name=name, storage=storage, direction="maximize", load_if_exists=True)
+    except Exception as error:  # of SQLAlchemy, of any driver, of Optuna
+        reason = str(error).partition("\n")[0]
+        raise ConfigError(
+            f"tune.storage: Optuna cannot open it ({type(error).__name__}: {reason}); give a database, as in "
+            "sqlite:///optuna.db"
+        ) from error
     if _IDENTITY not in study.user_attrs:
         study.set_user_attr(_IDENTITY, whole.parts)
     # With the same seed a resumed search would draw the same values again.

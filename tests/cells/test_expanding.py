@@ -90,6 +90,19 @@ def test_axes_on_the_command_line_are_added_one_by_one():
     assert [cell.strategy["ewc"]["ewc_lambda"] for cell in found.values()] == [1, 2, 1, 2]
 
 
+def test_a_grid_that_is_a_list_replaces_a_mapping_and_takes_no_further_axes():
+    parts = "grid=[{network: [ep, bptt], learner.lr: [0.1]}, {network: [hts_ep], learner.lr: [1]}]"
+    assert list(composed(compose({"grid": {"network": ["ep"]}}, [parts]))) == [
+        "ep, lr=0.1",
+        "bptt, lr=0.1",
+        "hts_ep, lr=1",
+    ]
+    assert compose({"grid": []}).cells == compose({}).cells
+    for changes in ([parts, "grid.learner.epochs=[1]"], ["grid=3"]):
+        with pytest.raises(ConfigError, match=r"^grid: "):
+            compose(None, changes)
+
+
 def test_labels_are_unique_across_cells_and_grid():
     with pytest.raises(ConfigError, match=r"^cells: expected each entry once, got `ep` 2 times"):
         compose(None, ["cells=[{label: ep, set: [learner.lr=1]}]", "grid.network=[ep,bptt]"])

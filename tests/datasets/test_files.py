@@ -8,6 +8,7 @@ import pytest
 import torchvision
 
 from clep.datasets import default_root, load
+from clep.datasets.files import reason
 from clep.errors import DataError
 from tests.datasets.writers import TEST_LABELS, write_idx
 
@@ -60,3 +61,9 @@ def test_the_default_root_is_in_the_users_cache_and_only_a_download_creates_it(t
     with pytest.raises(DataError, match=re.escape(str(tmp_path / "clep" / "MNIST" / "raw"))):
         load("mnist", download=False)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reason_is_one_line_that_can_be_read():
+    assert reason(ValueError("one\n two")) == "one two"
+    assert reason(ValueError("<object at 0x7f00>")) == reason(ValueError("")) == "ValueError"
+    assert len(reason(ValueError("x" * 5000))) == 300

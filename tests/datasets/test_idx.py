@@ -96,6 +96,7 @@ def test_a_plain_file_goes_before_its_compressed_form(tmp_path):
         (TEST_LABELS, idx(LABELS["train"]), f"6 labels, but 3 samples in .*{TEST_IMAGES}"),
         (TEST_IMAGES, idx(IMAGES["t10k"][:, 1:]), rf"shape \(3, 5\), but \(4, 5\) in .*{TRAIN_IMAGES}"),
         (TRAIN_IMAGES, idx(IMAGES["train"][:0]), "empty"),
+        (TRAIN_IMAGES, bytes((0, 0, 8, 3)) + bytes(4) + b"\xff" * 8, r"empty: its header promises \[0, 4294967295, "),
     ],
 )
 def test_a_damaged_file_is_named_with_what_is_wrong_and_what_to_do(tmp_path, file, content, complaint):

@@ -101,3 +101,10 @@ def test_an_option_that_does_not_act_is_named_before_a_search():
     base = resolved(compose({}, ["network=feedforward"]))
     with pytest.warns(UnusedWarning, match=r"^tune\.space\.learner\.beta: 3\.0 changes nothing"):
         list(search.check_ends({"learner.beta": {"low": 1.0, "high": 3.0}}, base))
+
+
+@pytest.mark.parametrize("storage", ["foo", "sqlite:////absent/folder/optuna.db", "redis://here", "mysql://here/x"])
+def test_a_storage_that_optuna_cannot_open_is_refused(storage, tmp_path):
+    base = resolved(compose({}, ["strategies=si", f"tune.storage={storage}"]))
+    with pytest.raises(ConfigError, match=r"^tune\.storage: Optuna cannot open it \("):
+        search.open_study(base, search.space_of(base), f"sqlite:///{tmp_path}/mlflow.db")
