@@ -39,6 +39,7 @@ def recorded(
     stream: Stream,
     *,
     parent_run_id: str | None = None,
+    experiment_id: str = "",
     tags: Mapping[str, str] | None = None,
     name: str = "",
     run_id: str = "",
@@ -49,6 +50,7 @@ def recorded(
         config: the configuration, with every parameter of its strategies.
         stream: the stream to learn.
         parent_run_id: the MLflow run that this one belongs to.
+        experiment_id: the MLflow experiment; empty to open the store and find it there.
         tags: further tags; by default those of a cell of its own.
         name: of the run; by default that of the configuration.
         run_id: a run that was stopped, to go on in it.
@@ -57,7 +59,10 @@ def recorded(
         ConfigError: if the store cannot be used.
     """
     section = config.tracking
-    uri, experiment_id = tracking.open_store(section)
+    if experiment_id:
+        uri = tracking.tracking_uri(section.uri)
+    else:
+        uri, experiment_id = tracking.open_store(section)
     all_tags = _tags(config, stream) | dict(tags or cell_tags(config)) | tracking.own_tags(section)
     cell, place = all_tags[LABEL_TAG], f"{config.stream.name} ({config.network.name})"
     about = f"`{cell}` with seed {config.seed}, on {place}. {_STEPS}"
@@ -157,7 +162,8 @@ def record_result(
         for measure, values in activity._asdict().items():
             name = metric_names.HIDDEN_ACTIVITY.format(measure=measure, layer=layer)
             run.log_series(name, values, range(1, len(values) + 1))
-    _store(run, config, stream, training, result, hidden)
+    with tracking.spared(f"the page and the learner of run {run.run_id}"):
+        _store(run, config, stream, training, result, hidden)
     if config.tracking.register:
         run.register(config.tracking.register, tracking.FOLDER)
     return result

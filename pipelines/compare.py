@@ -79,7 +79,7 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
         runs = sorted(results, key=lambda result: order.index(result.cell))  # stable: seeds stay in their order
         seconds = {"total": time.perf_counter() - started}
         comparison = Comparison(record.run_id, record.uri, runs, classes, seconds, config.baseline)
-        with tempfile.TemporaryDirectory() as folder:
+        with tracking.spared("the page of the comparison"), tempfile.TemporaryDirectory() as folder:
             about = report.about_comparison(config, record.uri, record.run_id, ledger.code(jobs))
             files = list(page.write(comparison, Path(folder), about))
             picture = parent.overview(files, Path(folder))

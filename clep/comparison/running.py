@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from clep import run_names, tracking
@@ -14,7 +15,8 @@ from clep.results import Result
 from clep.workers import Message, run_jobs
 
 Pipeline = Callable[..., Result]
-"""A pipeline such as `class_incremental.run`: `(config, *, parent_run_id, tags, name, on_progress) -> Result`."""
+"""A pipeline such as `class_incremental.run`:
+`(config, *, parent_run_id, experiment_id, tags, name, on_progress) -> Result`."""
 
 PRELOAD = ["clep.strategies.sleep_replay", "clep.comparison.warm"]
 
@@ -44,8 +46,9 @@ def run_missing(
     missing = [index for index in range(len(jobs)) if index not in results]
     told = varying(jobs)
     names = [run_names.of_job(job.cell, job.config, told) for job in jobs]
+    work = partial(pipeline, experiment_id=ledger.experiment_id)
     arguments = [
-        (pipeline, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}, names[i]) for i in missing
+        (work, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}, names[i]) for i in missing
     ]
     with Watch([jobs[i] for i in missing]) as watch:
         for position, result in _ended(arguments, workers, ledger.uri, watch):
@@ -54,14 +57,14 @@ def run_missing(
     return [replace(results[index], cell=job.cell) for index, job in enumerate(jobs)]
 
 
-_Arguments = tuple[Pipeline, Config, str, dict[str, str], str]
+_Arguments = tuple[partial[Result], Config, str, dict[str, str], str]
 
 
 def _ended(arguments: Sequence[_Arguments], workers: int, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
     """Yield the position and the result of each job as it ends."""
     run_ids: dict[int, str] = {}
     configs = [config for _, config, *_ in arguments]
-    preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]
+    preload = [*dict.fromkeys(pipeline.func.__module__ for pipeline, *_ in arguments), *PRELOAD]
     messages = run_jobs(_run, arguments, workers=workers, preload=preload)
     with closing(messages):
         for message in messages:

@@ -18,6 +18,7 @@ from clep.tracking.address import (
     ui_command,
 )
 from clep.tracking.again import into_command, resume_command
+from clep.tracking.delivery import spared
 from clep.tracking.inputs import Input
 from clep.tracking.model import DATA, FOLDER, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
@@ -66,6 +67,7 @@ __all__ = [
     "runs_filter",
     "runs_of",
     "shown",
+    "spared",
     "state_folder",
     "store_view",
     "sync",

@@ -4,10 +4,14 @@ Training goes on whatever the store does. The first call that fails costs the ti
 everything goes to the journal, and now and then a cheap look tells whether the store is back.
 """
 
+import errno
+import shutil
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from clep.errors import ConfigError
@@ -18,6 +22,8 @@ from clep.tracking.store import client_of, short
 from clep.tracking.trouble import is_outage, quiet, trouble
 
 _SECONDS_BETWEEN_TRIES = 30.0
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_FULL = 1 << 20  # bytes
 
 
 class Delivery:
@@ -176,6 +182,26 @@ class Delivery:
         about = {"store": shown(self.uri), "run": self.run_id}
         self._journal = Journal(state_folder(self.uri, self.run_id), about, patience=self._patience).__enter__()
         return self._journal
+
+
+@contextmanager
+def spared(what: str) -> Iterator[None]:
+    """Go on if a disk takes no more: what is written here is worth less than what is already computed.
+
+    Args:
+        what: is written.
+
+    Example:
+        >>> with spared("the page"):
+        ...     pass
+    """
+    try:
+        yield
+    except Exception as error:
+        full = shutil.disk_usage(tempfile.gettempdir()).free < _FULL  # torch says so in words of its own
+        if not full and getattr(error, "errno", None) not in _UNWRITABLE:
+            raise
+        _say(f"{what} could not be written ({short(error)})")
 
 
 def _now() -> int:
