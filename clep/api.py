@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 from clep import recording, tracking
+from clep.chosen import check_chosen, refuse_ignored
 from clep.comparison.extending import extended
 from clep.comparison.stored import load as stored_comparison
-from clep.config import Config, compose, refuse_ignored
+from clep.config import Config, compose
 from clep.errors import ConfigError
 from clep.learner import Learner
 from clep.pipelines import class_incremental
@@ -37,7 +38,9 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
         >>> result.status, len(result.accuracy_matrix)
         ('FINISHED', 5)
     """
-    result: Result = class_incremental.run(compose(config, overrides))
+    composed = compose(config, overrides)
+    check_chosen(config, overrides, composed)
+    result: Result = class_incremental.run(composed)
     return result
 
 
@@ -70,6 +73,7 @@ def compare(
         return comparison
     composed = compose(config, overrides)
     refuse_ignored(composed, overrides)
+    check_chosen(config, overrides, composed, cells=True)
     comparison = comparing.compare(composed, resume=resume)
     return comparison
 
@@ -102,8 +106,9 @@ def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Lear
         'hard_sigmoid'
     """
     path = Path(run_id_or_path)
-    if not path.is_file():
-        uri = tracking.tracking_uri(tracking_uri)
-        names = recording.CHECKPOINT, recording.OLD_CHECKPOINT
-        path = tracking.artifacts(uri, str(run_id_or_path), *names)
-    return Learner.load_from_checkpoint(path, map_location="cpu")
+    if path.is_file():
+        return Learner.load_from_checkpoint(path, map_location="cpu")
+    uri = tracking.tracking_uri(tracking_uri)
+    names = recording.CHECKPOINT, recording.OLD_CHECKPOINT
+    with tracking.artifacts(uri, str(run_id_or_path), *names) as path:
+        return Learner.load_from_checkpoint(path, map_location="cpu")

@@ -1,8 +1,5 @@
 """From a configuration to objects: its stream, learner and strategies."""
 
-import dataclasses
-import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,17 +10,21 @@ import torch
 from avalanche.core import BasePlugin
 from torch import nn
 
-from clep import __version__, registry, streams, tracking
+from clep import registry, streams, tracking
 from clep.checks import one_of, shown
 from clep.config import Config, label, replace, to_dict
+from clep.datasets import digests
 from clep.datasets.files import user_path
 from clep.equilibrium import Network
 from clep.equilibrium.gradients import gradient_class, gradient_from
 from clep.errors import ConfigError, within
 from clep.feedforward import Feedforward
+from clep.identity import NONE, Identity, digest_of
+from clep.imports import is_import_path
 from clep.learner import Learner
 from clep.randomness import seed_for
 from clep.schema import NOT_OF_A_RESULT
+from clep.sources import own_code, plugin_code
 from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec, TrainingSpec
 from clep.specs.network import NetworkSpec
@@ -31,6 +32,8 @@ from clep.specs.optimization import Optimization
 from clep.specs.stream import StreamSpec
 from clep.streams import Stream
 from clep.training import Training
+
+_PART_LENGTH, _CELL_LENGTH = 12, 8  # characters of the hash of a configuration, alone and in the name of a cell
 
 
 def build_stream(config: Config) -> Stream:
@@ -100,30 +103,80 @@ def resolved(config: Config) -> Config:
     return replace(config, strategies=names, strategy=parameters)
 
 
-def fingerprint(config: Config, *further: Any) -> str:
-    """What identifies the result of a resolved configuration, 32 characters.
+def identity(config: Config, *further: Any, data: str | None = None, plugins: str | None = None) -> Identity:
+    """What the result of a resolved configuration is of: two runs of one identity give the same numbers.
 
-    Values equal to the defaults are left out, so old results stay valid when keys are added. So are keys that do not
-    affect a result. The version of clep and `further` plain values count too.
+    Args:
+        config: the configuration, with every parameter of its strategies. Values equal to the defaults do not count, so
+            old results stay valid when keys are added; nor do keys that no result depends on, such as paths, since the
+            contents of the data count instead.
+        further: plain values that count as part of the configuration.
+        data: `data_of` the configuration, if it is known.
+        plugins: `plugins_of` the configuration, if they are known.
+
+    Raises:
+        ConfigError, DataError: if the data or a plug-in cannot be read.
+
+    Example:
+        >>> from clep.build import resolved
+        >>> from clep.config import compose
+        >>> one, other = (identity(resolved(compose(None, [f"seed={seed}"]))) for seed in (1, 2))
+        >>> one.changed(other), one.plugins
+        (['configuration'], 'none')
     """
+    return Identity(
+        digest_of([_values(config), *further])[:_PART_LENGTH],
+        data_of(config) if data is None else data,
+        plugins_of(config) if plugins is None else plugins,
+        own_code(),
+        source=str(config.stream.path or config.stream.name),
+    )
+
+
+def fingerprint(config: Config, *further: Any) -> str:
+    """What identifies the result of a resolved configuration, 32 characters; see `identity`."""
+    return identity(config, *further).digest
+
+
+def data_of(config: Config) -> str:
+    """The part `data` of an identity: the contents of the stream's samples, read only if their files have changed."""
+    root, download = config.data.root, config.data.download
+    with within("stream"):
+        return "+".join(digests(config.stream.name, root=root, download=download, path=config.stream.path))
+
+
+def plugins_of(config: Config) -> str:
+    """The part `plugins` of an identity: the source of strategies and import paths from outside clep."""
+    parts = config.network.neuron, config.network.connection, config.learner.gradient, config.learner.loss
+    found = plugin_code([*config.strategies, *filter(is_import_path, parts)])
+    return ", ".join(f"{module}={code}" for module, code in sorted(found.items())) or NONE
+
+
+def _values(config: Config) -> dict[str, str]:
+    """The flat values that a result depends on and that are not the defaults."""
     defaults = {name: registry.defaults(registry.find(name)) for name in config.strategies}
     neutral = tracking.flatten(to_dict(Config())) | tracking.flatten({"strategy": defaults})
     values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
-    values = {key: value for key, value in values.items() if key.partition(".")[0] not in NOT_OF_A_RESULT}
-    text = json.dumps([values, __version__, *further], sort_keys=True)
-    return hashlib.sha256(text.encode()).hexdigest()[:32]
+    return {
+        key: value
+        for key, value in values.items()
+        if key.partition(".")[0] not in NOT_OF_A_RESULT and key != "stream.path"
+    }
 
 
 LABEL_TAG, CELL_TAG = "clep.label", "clep.cell"
 """Tags of a run: the label of its cell, and what all its seeds and nothing else have in common."""
 
 
-def cell_tags(config: Config, name: str = "") -> dict[str, str]:
+def cell_tags(config: Config, name: str = "", known: Identity | None = None) -> dict[str, str]:
     """The tags of a run that say which cell it belongs to, whatever its seed: what MLflow groups runs by.
+
+    Other data or another plug-in make another cell; another version of clep does not.
 
     Args:
         config: a resolved configuration.
         name: label of the cell; empty for that of the strategies.
+        known: the `identity` of the configuration, if it is known.
 
     Example:
         >>> from clep.build import resolved
@@ -133,8 +186,9 @@ def cell_tags(config: Config, name: str = "") -> dict[str, str]:
         (True, 'naive | digits | hts_ep | ')
     """
     name = name or label(config.strategies)
-    identity = fingerprint(dataclasses.replace(config, seed=0))[:8]
-    return {LABEL_TAG: name, CELL_TAG: f"{name} | {config.stream.name} | {config.network.name} | {identity}"}
+    whole = known or identity(config)
+    hashed = digest_of([_values(replace(config, seed=0)), whole.data, whole.plugins])[:_CELL_LENGTH]
+    return {LABEL_TAG: name, CELL_TAG: f"{name} | {config.stream.name} | {config.network.name} | {hashed}"}
 
 
 def build_strategies(config: Config) -> list[BasePlugin]:

@@ -16,9 +16,10 @@ from functools import partial
 from importlib import metadata
 from typing import Any
 
-from clep import config, interrupts
+from clep import config, interrupts, temporary
 from clep.commands import COMMANDS, Command
 from clep.errors import (
+    CheckpointWarning,
     ClepError,
     ConfigError,
     DataError,
@@ -26,20 +27,42 @@ from clep.errors import (
     MissingExtraError,
     RenamedWarning,
     SettlingWarning,
+    UncountedWarning,
     UnusedWarning,
 )
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
 OK, FAILED, USAGE = 0, 1, 2
-_CODES = "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup)"
+_OWN = (CheckpointWarning, InputWarning, RenamedWarning, SettlingWarning, UncountedWarning, UnusedWarning)
+_CODES = (
+    "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup), 75 to be "
+    "queued again (SIGUSR1; SIGTERM in a SLURM job)"
+)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code: 0 success, 1 a failed run, 2 a usage or config error, 130 Ctrl-C.
 
-    `kill` gives 143, a closed terminal 129.
+    `kill` gives 143, a closed terminal 129, a scheduler's notice that time is up 75.
     """
+    ends = argv is None  # the process, with this command
+    with interrupts.listening(to_the_end=ends):
+        try:
+            with temporary.everything_within() if ends else nullcontext():
+                code = _parsed_and_tried(argv)
+        except KeyboardInterrupt:  # while something was printed
+            code = interrupts.exit_code()
+        if ends and interrupts.pending():  # nothing may interrupt the end
+            for number in interrupts.SIGNALS:
+                signal.signal(number, signal.SIG_IGN)
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(code)
+    return code
+
+
+def _parsed_and_tried(argv: Sequence[str] | None) -> int:
     try:
         arguments = parse(argv)
     except SystemExit as stop:  # argparse has printed the help, the version or the error
@@ -47,40 +70,32 @@ def main(argv: Sequence[str] | None = None) -> int:
     if os.getcwd() not in sys.path:
         # To find `strategies=[my_module:MyStrategy]`; last, so that no module there takes the place of a dependency.
         sys.path.append(os.getcwd())
-    with interrupts.listening():
-        try:
-            code = _tried(arguments)
-        except KeyboardInterrupt:  # while an error was printed
-            code = interrupts.exit_code()
-        if argv is None and interrupts.pending():  # the process ends: nothing may interrupt that
-            for number in interrupts.SIGNALS:
-                signal.signal(number, signal.SIG_IGN)
-            sys.stdout.flush()
-            sys.stderr.flush()
-            os._exit(code)
-        return code
+    return _tried(arguments)
 
 
 def _tried(arguments: argparse.Namespace) -> int:
     """Run the command; say what went wrong, and return the exit code."""
-    go_on: Sequence[str] = ()
     try:
         with _plain_warnings():
             code = _run(arguments)
         interrupts.check()
         return code
-    except KeyboardInterrupt as stop:
-        go_on = getattr(stop, "__notes__", ())
+    except KeyboardInterrupt as error:
+        stop: BaseException = error
     except ClepError as error:
+        stop = error
         if interrupts.pending() is None:
             _complain(f"error: {error}")
             return USAGE if isinstance(error, ConfigError | DataError | MissingExtraError) else FAILED
     except Exception as error:
+        stop = error
         if interrupts.pending() is None:  # otherwise a library made this of the interrupt
             _complain(f"error: {type(error).__name__}: {error}; set CLEP_TRACEBACK=1 to see the traceback")
             return FAILED
     interrupts.close()
-    goes_on = "".join(f"; go on with: {command}" for command in go_on)
+    if so_far := getattr(stop, "so_far", None):  # not on stdout, where results are whole
+        print(so_far.to_text(), file=sys.stderr)
+    goes_on = "".join(f"; go on with: {command}" for command in getattr(stop, "__notes__", ()))
     _complain(f"interrupted; a run that had begun is KILLED in MLflow, with everything recorded until then{goes_on}")
     return interrupts.exit_code()
 
@@ -95,8 +110,9 @@ def _plain_warnings() -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         said.append((category, f"clep: warning: {message}"))
-        own = issubclass(category, InputWarning | RenamedWarning | SettlingWarning | UnusedWarning)
-        return f"{said[-1][1]}\n" if own else formatted(message, category, filename, lineno, line)
+        return (
+            f"{said[-1][1]}\n" if issubclass(category, _OWN) else formatted(message, category, filename, lineno, line)
+        )
 
     warnings.formatwarning = spoken
     try:

@@ -7,12 +7,14 @@ imported only when a command runs.
 import argparse
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from clep import config
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
+from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
 from clep.errors import ConfigError, within
 from clep.schema import meaning
@@ -131,8 +133,10 @@ def compare(arguments: argparse.Namespace) -> Any:
     """Run the cells of a comparison over its seeds, or what a stored one lacks."""
     if arguments.into or arguments.resume:
         return _extend(arguments)
-    composed = _composed(arguments)
-    config.refuse_ignored(composed, _config_and_changes(arguments.items)[1])
+    source, changes = _config_and_changes(arguments.items)
+    composed = config.compose(source, changes)
+    refuse_ignored(composed, changes)
+    check_chosen(source, changes, composed, cells=True)
     config.cells_of(composed)  # refuses what makes no sense before torch is loaded
     _ready(composed)
     _announce()
@@ -168,6 +172,7 @@ def report(arguments: argparse.Namespace) -> Any:
     ids += [run_id for run_id in (arguments.runs or "").split(",") if run_id]
     uri = config.compose({}, changes).tracking.uri
     _announce()
+    _close_departed(uri)
     from clep.pipelines import report as pipeline
 
     return pipeline.run(
@@ -231,6 +236,7 @@ def ui(arguments: argparse.Namespace) -> Printable:
     """Serve MLflow's UI and show a run or a comparison in it."""
     run_id, changes = _config_and_changes(arguments.items)
     uri = arguments.tracking or config.compose(None, changes).tracking.uri
+    _close_departed(uri)
     from clep import tracking
 
     shown = {"port": arguments.port, "browser": not arguments.no_open}
@@ -266,12 +272,24 @@ def show(arguments: argparse.Namespace) -> Shown:
 
 
 def _composed(arguments: argparse.Namespace) -> Config:
-    return config.compose(*_config_and_changes(arguments.items))
+    """The configuration of one set of strategies."""
+    source, changes = _config_and_changes(arguments.items)
+    composed = config.compose(source, changes)
+    check_chosen(source, changes, composed)
+    return composed
 
 
 def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """The first word is CONFIG or CLAIM unless it contains `=`."""
     return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
+
+
+def _close_departed(uri: str | None) -> None:
+    """Close the runs of a store that is otherwise only read. If that fails: it is read-only, or reading says why."""
+    from clep import tracking
+
+    with suppress(Exception):
+        tracking.close_departed(tracking.tracking_uri(uri))
 
 
 def _ready(composed: Config) -> Config:

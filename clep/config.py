@@ -31,7 +31,7 @@ from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError, UnusedWarning
 from clep.imports import check_name, is_import_path, registered_strategies
 from clep.renames import branches_without_feedback, renamed, with_new_keys
-from clep.schema import Config, check, construct, label, misfits, unused
+from clep.schema import Config, check, construct, label, misfits, parts_of, unused
 from clep.specs.network import NetworkSection
 from clep.specs.stream import StreamSpec
 
@@ -41,9 +41,9 @@ __all__ = [
     "cells_of",
     "compose",
     "find",
+    "given",
     "label",
     "parts_of",
-    "refuse_ignored",
     "replace",
     "to_dict",
     "to_yaml",
@@ -118,29 +118,19 @@ def cells_of(config: Config) -> list[tuple[Cell, Config]]:
     return found
 
 
-def refuse_ignored(config: Config, overrides: Iterable[str]) -> None:
-    """Refuse changes that a comparison would not read: its cells have their own strategies, its seeds are `seeds`.
-
-    Args:
-        config: the comparison.
-        overrides: the `key=value` texts that it was composed with.
+def given(config: str | Path | Mapping[str, Any] | Config | None, overrides: Sequence[str]) -> list[dict[str, Any]]:
+    """What a user says: the values of CONFIG, none for a built-in name, and those of the changes, as plain containers.
 
     Raises:
-        ConfigError: with the key to set instead.
+        ConfigError: as `compose`.
 
     Example:
-        >>> from clep.config import compose
-        >>> refuse_ignored(compose(None, ["strategies=ewc"]), ["strategies=ewc"])
-        Traceback (most recent call last):
-            ...
-        clep.errors.ConfigError: strategies: `clep compare` takes sets of strategies from its cells; set cells=[[ewc]]
+        >>> from clep.config import given
+        >>> given("mnist", ["strategies=ewc", "strategy.ewc.ewc_lambda=1"])
+        [{}, {'strategies': ['ewc'], 'strategy': {'ewc': {'ewc_lambda': 1}}}]
     """
-    given = {text.partition("=")[0] for text in overrides}
-    if "strategies" in given and all(isinstance(cell, list) for cell in config.cells):
-        fix = f"cells=[[{','.join(config.strategies)}]]"
-        raise ConfigError(f"strategies: `clep compare` takes sets of strategies from its cells; set {fix}")
-    if "seed" in given:
-        raise ConfigError(f"seed: `clep compare` runs every cell with each of `seeds`; set seeds=[{config.seed}]")
+    shipped = config is None or str(config) in builtin("pipeline")
+    return [{} if shipped else _plain(*_source(config)).values, _merged_changes(map(_change, overrides))]
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -216,16 +206,6 @@ def _change(text: str) -> dict[str, Any]:
 
 def _merged_changes(changes: Iterable[dict[str, Any]]) -> dict[str, Any]:
     return cast(dict[str, Any], _container(OmegaConf.merge({}, *changes)))
-
-
-def parts_of(key: str) -> list[str]:
-    """Split a key path at its dots, except within an import path: `strategy.package.module:Class.steps` has 3 parts.
-
-    The name of a grid's axis is one part, as in `grid.learner.lr`.
-    """
-    if key.startswith("grid."):
-        return key.split(".", 1)
-    return re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", key)
 
 
 def _container(config: Any) -> Any:

@@ -43,6 +43,10 @@ class CheckpointWarning(UserWarning):
     """A checkpoint could not be written or read; the message names it and says what happens instead."""
 
 
+class UncountedWarning(UserWarning):
+    """A strategy keeps something whose size nobody knows; the message names it, and says where to count it."""
+
+
 class RenamedWarning(FutureWarning):
     """Something is used by its old name, which works for one version; see `clep.renames`."""
 

@@ -1,17 +1,15 @@
 """What a run leaves in MLflow: its name and tags, metrics after each experience, artifacts at the end."""
 
 import json
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from clep import metric_names, metrics, report, run_names, tracking
+from clep import interrupts, metric_names, metrics, report, run_names, temporary, tracking
 from clep.build import LABEL_TAG, cell_tags
 from clep.config import Config, label, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
@@ -66,7 +64,7 @@ def recorded(
     all_tags = _tags(config, stream) | dict(tags or cell_tags(config)) | tracking.own_tags(section)
     cell, place = all_tags[LABEL_TAG], f"{config.stream.name} ({config.network.name})"
     about = f"`{cell}` with seed {config.seed}, on {place}. {_STEPS}"
-    with tracking.Run(
+    run = tracking.Run(
         uri,
         experiment_id,
         name or tracking.run_name(section, run_names.of_run(config)),
@@ -76,10 +74,42 @@ def recorded(
         description=about if parent_run_id else tracking.described(section, about),
         run_id=run_id,
         goes_on=bool(run_id),
-    ) as run:
+    )
+    try:
+        with run:
+            run.text(to_yaml(config), "config.yaml")
+            run.inputs(_inputs(stream))
+            yield run
+    except BaseException as stop:
+        if run.run_id and parent_run_id is None and (isinstance(stop, KeyboardInterrupt) or interrupts.pending()):
+            stop.add_note(tracking.go_on_command(run.run_id, uri))
+        raise
+
+
+def record_failure(config: Config, error: str, parent_run_id: str, tags: Mapping[str, str], name: str) -> str:
+    """Make the run of a job that failed before it had one, and return its id.
+
+    Args:
+        config: the configuration, with every parameter of its strategies.
+        error: why it failed.
+        parent_run_id: the MLflow run that it belongs to.
+        tags: further tags.
+        name: of the run.
+    """
+    uri, experiment_id = tracking.open_store(config.tracking)
+    run = tracking.Run(
+        uri,
+        experiment_id,
+        name,
+        tags=_tags(config) | dict(tags) | tracking.own_tags(config.tracking),
+        params=tracking.flatten(to_dict(config)),
+        parent_run_id=parent_run_id,
+        description="It failed before its training began.",
+    )
+    with run:
         run.text(to_yaml(config), "config.yaml")
-        run.inputs(_inputs(stream))
-        yield run
+        run.failure = error
+    return run.run_id
 
 
 def _inputs(stream: Stream) -> list[tracking.Input]:
@@ -214,8 +244,7 @@ def _store(
 ) -> None:
     """Numbers, the page and figures drawn from them, and the learner as a model."""
     title = f"{result.label}, seed {result.seed}"
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder)
+    with temporary.folder() as path:
         (path / FILE).write_text(json.dumps(asdict(result)), encoding="utf-8")
         report.write_matrix_csv(result.matrix, path / "accuracy_matrix.csv")
         report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
@@ -232,18 +261,19 @@ def _store(
         run.artifacts(path)
 
 
-def _tags(config: Config, stream: Stream) -> dict[str, Any]:
-    """Tags to find runs by, with every parameter of the strategies."""
+def _tags(config: Config, stream: Stream | None = None) -> dict[str, Any]:
+    """Tags to find runs by, with every parameter of the strategies; without a stream, those that do not need one."""
     tags = {
         "stream": config.stream.name,
         "network": config.network.name,
         "strategies": label(config.strategies),
         "seed": config.seed,
-        "class_order": ",".join(map(str, stream.class_order)),
         "evaluate_on": config.stream.evaluate_on,
         "standardize": config.stream.standardize,
     }
-    if stream.class_names:
+    if stream is not None:
+        tags["class_order"] = ",".join(map(str, stream.class_order))
+    if stream is not None and stream.class_names:
         tags["class_names"] = ",".join(stream.class_names[label] for label in stream.class_order)
     parameters = {name: config.strategy.get(name, {}) for name in config.strategies}
     return tracking.provenance() | tags | tracking.flatten({"strategy": parameters})

@@ -4,6 +4,7 @@ The specs hold neutral values, `configs/` holds tuned ones. Nothing here reads f
 """
 
 import dataclasses
+import re
 import types
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -212,6 +213,16 @@ def key_paths(schema: Any = Config, prefix: str = "") -> list[str]:
         if dataclasses.is_dataclass(kind):
             paths += key_paths(kind, f"{prefix}{name}.")
     return paths
+
+
+def parts_of(key: str) -> list[str]:
+    """Split a key path at its dots, except within an import path: `strategy.package.module:Class.steps` has 3 parts.
+
+    The name of a grid's axis is one part, as in `grid.learner.lr`.
+    """
+    if key.startswith("grid."):
+        return key.split(".", 1)
+    return re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", key)
 
 
 def meaning(path: str) -> str:

@@ -182,7 +182,7 @@ class Strategy(SupervisedPlugin):
 
     def memory(self) -> Memory:
         """Count what this strategy keeps of the past at present; by default, what is found in its attributes."""
-        return memory_in(vars(self), numbers=True)
+        return memory_in(vars(self), numbers=True, owner=type(self).__name__)
 
     def idle(self) -> str | None:
         """Say why this strategy did nothing in the stream just learned; None if it did. clep names it once."""
@@ -239,7 +239,7 @@ def memory_of(plugin: BasePlugin) -> Memory:
         >>> memory_of(ReplayPlugin(mem_size=20)).exemplars
         0
     """
-    return plugin.memory() if isinstance(plugin, Strategy) else memory_in(vars(plugin))
+    return plugin.memory() if isinstance(plugin, Strategy) else memory_in(vars(plugin), owner=type(plugin).__name__)
 
 
 def __getattr__(name: str) -> Any:

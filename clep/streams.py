@@ -148,6 +148,7 @@ class Stream:
         evaluate_on: which of the two `evaluation` is, `test` or `validation`.
         class_names: name of each class, by its label; empty if classes have numbers only.
         axes: the axes of the samples as they are stored, for messages.
+        digests: what tells the data set's samples to learn from and to test on from others.
 
     Example:
         >>> from clep.streams import stream
@@ -165,6 +166,7 @@ class Stream:
     evaluate_on: str = "test"
     class_names: tuple[str, ...] = ()
     axes: str = ""
+    digests: tuple[str, str] = ("", "")
 
     @property
     def evaluation(self) -> tuple[Experience, ...]:
@@ -300,6 +302,7 @@ def stream(
         evaluate_on=spec.evaluate_on,
         class_names=data.class_names,
         axes=data.axes,
+        digests=data.digests,
     )
 
 

@@ -3,6 +3,7 @@
 import warnings
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 from avalanche.core import BasePlugin
 
-from clep import plugins, progress
+from clep import interrupts, plugins, progress
 from clep.bridge import LightningTemplate
 from clep.checkpoints import Checkpoints, Saved, Snapshot, State, UnsavableError, files
 from clep.errors import ConfigError, UnusedWarning
@@ -157,9 +158,7 @@ class Training:
             DivergenceError: if training produces values that are not finite.
             StrategyError: if a strategy fails.
         """
-        self._begin()
-        with seeded(self._seed):
-            return self._run(stream, Saved(), on_experience, checkpoints)
+        return self.resume(Saved(), stream, on_experience, checkpoints=checkpoints)
 
     def resume(
         self,
@@ -199,7 +198,9 @@ class Training:
         """
         self._begin()
         saved = saved if isinstance(saved, Saved) else Saved(Snapshot(*files.read(Path(saved))))
-        with seeded(self._seed):
+        # A scheduler's notice waits for a moment from which a checkpoint can go on.
+        waiting = nullcontext() if checkpoints is None else interrupts.patient()
+        with seeded(self._seed), waiting:
             return self._run(stream, saved, on_experience, checkpoints, optimizer=optimizer)
 
     def save(self, path: str | Path) -> None:
@@ -239,7 +240,7 @@ class Training:
         on_experience: OnExperience | None,
         checkpoints: Checkpoints | None,
         *,
-        optimizer: bool = True,
+        optimizer: bool,
     ) -> TrainingResult:
         source = stream.joint() if self.trains_jointly else stream
         self.template.samples = source.samples
@@ -294,9 +295,11 @@ class Training:
         if self._within is not None:
             within, self._within = self._within, None
             self._state.restore(within, schedule=schedule)
-        elif epoch and self._checkpoints is not None and self._checkpoints.due:
-            done, state = len(self._result.reports), self._state
-            self._checkpoints.within_experience(done, lambda: state.take(epoch=epoch, schedule=schedule))
+        elif self._checkpoints is not None:
+            if epoch and (self._checkpoints.due or interrupts.asked()):
+                done, state = len(self._result.reports), self._state
+                self._checkpoints.within_experience(done, lambda: state.take(epoch=epoch, schedule=schedule))
+            interrupts.leave_if_asked()
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""

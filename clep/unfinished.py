@@ -11,9 +11,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from clep import tracking
-from clep.checkpoints import Checkpoints, files
+from clep.checkpoints import Checkpoints, Saved, files
 from clep.config import Config, compose, to_dict
 from clep.errors import ConfigError
+from clep.identity import TAG
 
 try:
     import fcntl
@@ -30,7 +31,7 @@ class Record:
     Attributes:
         run_id: the MLflow run.
         config: its configuration, as plain values.
-        fingerprint: what identifies its result; see `clep.build.fingerprint`.
+        identity: what its result is of, as tags; see `clep.build.identity`.
         name: of the MLflow run.
         tags: of the MLflow run.
         parent_run_id: the MLflow run that it belongs to, if any.
@@ -40,7 +41,7 @@ class Record:
 
     run_id: str
     config: dict[str, Any]
-    fingerprint: str
+    identity: dict[str, str]
     name: str
     tags: dict[str, str]
     parent_run_id: str | None
@@ -57,6 +58,22 @@ class Record:
         config = dict(self.config)
         config["tracking"] = {**config["tracking"], "uri": uri}
         return compose(config, changes or [])
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where a run begins, if not with the first experience of a new network.
+
+    Attributes:
+        saved: the state to go on from.
+        run_id: the MLflow run to go on in; empty for a new one.
+        origin: for a fork, the run that the state is from as `run_id`, how many experiences it has learned as `after`,
+            and whether the optimiser keeps its momentum as `optimizer`.
+    """
+
+    saved: Saved = field(default_factory=Saved)
+    run_id: str = ""
+    origin: Mapping[str, Any] | None = None
 
 
 class Folder:
@@ -150,6 +167,18 @@ def find(run_id: str, uri: str) -> tuple[Folder, Record] | None:
     return found[0] if found else None
 
 
+def start_of(uri: str, run_id: str) -> Start:
+    """Where a run that was stopped goes on.
+
+    Args:
+        uri: its store.
+        run_id: the run.
+    """
+    folder = Folder(uri, run_id)
+    record = folder.record()
+    return Start(Checkpoints(folder.path).latest(), run_id, record.fork if record else None)
+
+
 def everything(uri: str) -> list[tuple[Folder, Record]]:
     """All runs of a store that have a folder, the latest first."""
     root = tracking.state_folder(uri)
@@ -158,10 +187,10 @@ def everything(uri: str) -> list[tuple[Folder, Record]]:
     return sorted(found, key=lambda each: each[1].started, reverse=True)
 
 
-def by_fingerprint(uri: str) -> Mapping[str, str]:
-    """Fingerprint -> id of the latest run with it that can go on, since its process is gone."""
+def by_identity(uri: str) -> Mapping[str, str]:
+    """Digest of the identity -> id of the latest run with it that can go on, since its process is gone."""
     return {
-        record.fingerprint: record.run_id
+        record.identity[TAG]: record.run_id
         for folder, record in reversed(everything(uri))
         if not (folder.goes_on or record.fork)
     }

@@ -1,13 +1,15 @@
 """Run independent jobs in separate processes: isolated, interruptible, and unharmed if another one crashes."""
 
 import multiprocessing
+import multiprocessing.forkserver
 import os
 import signal
 import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
@@ -17,6 +19,8 @@ from clep.errors import InputWarning, SettlingWarning, UnusedWarning
 
 _GRACE_SECONDS = 4.0  # for all workers to close their MLflow runs after an interrupt
 _LOOK_SECONDS = 1.0  # how long an interrupt whose exception was lost can stay unnoticed
+_ORPHAN_SECONDS = 1.5  # for a worker without a parent to begin its way out, before it is ended where it is
+_CLOSING_SECONDS = 10.0  # for the way out itself
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,8 @@ def run_jobs(
     context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
+        with _ctrl_c_blocked():
+            multiprocessing.forkserver.ensure_running()
     waiting = list(enumerate(jobs))[::-1]
     running: dict[Connection, tuple[int, Any]] = {}
     try:
@@ -95,8 +101,9 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches a worker from the terminal and from its parent; the second does not cut the clean-up short.
     with interrupts.listening():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_ctrl_c_blocked`
         try:
-            message = ("done", function(job, lambda report: sender.send(("progress", report))))
+            message = ("done", function(job, lambda report: _tell(sender, report)))
             interrupts.check()
         except KeyboardInterrupt:
             os._exit(interrupts.exit_code())
@@ -104,16 +111,40 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
             if interrupts.pending() is not None:  # a library made this of the interrupt
                 os._exit(interrupts.exit_code())
             message = ("error", f"{type(error).__name__}: {error}")
-        with interrupts.held():
+        with interrupts.held(), suppress(OSError):  # nobody waits for it any more
             sender.send(message)
+
+
+@contextmanager
+def _ctrl_c_blocked() -> Iterator[None]:
+    """Ctrl-C waits meanwhile. The server started now never gets it, and its workers only once they listen: before that,
+    it would end them with a traceback."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+
+
+def _tell(sender: Connection, report: Any) -> None:
+    """Send a report; without anybody to send it to, the work is interrupted."""
+    try:
+        sender.send(("progress", report))
+    except OSError:
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _end_with_parent() -> None:
     """Interrupt this worker when the process that started it is gone: nobody waits for its result."""
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        os.kill(os.getpid(), signal.SIGTERM)
+    if parent is None:
+        return
+    wait([parent.sentinel])
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_ORPHAN_SECONDS)
+    if interrupts.closing():
+        time.sleep(_CLOSING_SECONDS)
+    os._exit(128 + signal.SIGTERM)  # the next command finds its run, and says so
 
 
 def _stop(processes: Sequence[Any]) -> None:

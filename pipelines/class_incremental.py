@@ -3,36 +3,19 @@
 import gc
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from clep import interrupts, unfinished
-from clep.build import build_stream, build_training, fingerprint, resolved
-from clep.checkpoints import Saved
+from clep.build import build_stream, build_training, identity, resolved
 from clep.config import Config
 from clep.measuring import ExperienceReport
 from clep.randomness import reproducible
 from clep.recording import record_experience, record_result, recorded
 from clep.results import Result
 from clep.training import TrainingResult
+from clep.unfinished import Start
 
 Tell = Callable[[dict[str, Any]], None]
-
-
-@dataclass(frozen=True)
-class Start:
-    """Where a run begins, if not with the first experience of a new network.
-
-    Attributes:
-        saved: the state to go on from.
-        run_id: the MLflow run to go on in; empty for a new one.
-        origin: for a fork, the run that the state is from as `run_id`, how many experiences it has learned as `after`,
-            and whether the optimiser keeps its momentum as `optimizer`.
-    """
-
-    saved: Saved
-    run_id: str = ""
-    origin: Mapping[str, Any] | None = None
 
 
 def run(
@@ -62,7 +45,7 @@ def run(
         KeyboardInterrupt: on Ctrl-C; the MLflow run is then KILLED and keeps everything up to that point.
     """
     try:
-        start = start or Start(Saved())
+        start = start or Start()
         return _run(config, parent_run_id, experiment_id, tags, name, on_progress or (lambda message: None), start)
     finally:
         # Lightning's trainer and its module refer to each other, so the data of a run stay in memory until the
@@ -97,7 +80,7 @@ def _run(
             known = unfinished.Record(
                 run_id=record.run_id,
                 config=unfinished.plain(config),
-                fingerprint=fingerprint(config),
+                identity=identity(config).tags,
                 name=name,
                 tags=dict(tags or {}),
                 parent_run_id=parent_run_id,

@@ -1,18 +1,16 @@
 """Compare cells over seeds: one run per cell and seed, all under one parent run in MLflow."""
 
-import tempfile
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from clep.pipelines import class_incremental
 
-from clep import report, run_names, tracking
-from clep.comparison import Job, Ledger, check, page, parent, plan, run_missing
+from clep import report, run_names, temporary, tracking
+from clep.comparison import Interrupted, Job, Ledger, check, page, parent, plan, run_missing
 from clep.comparison.stored import StoredComparison
 from clep.config import Config, cells_of, to_yaml
-from clep.results import Comparison
+from clep.results import Comparison, Result
 
 
 def compare(config: Config, *, resume: bool = False) -> Comparison:
@@ -28,13 +26,13 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     Raises:
         ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
         KeyboardInterrupt: on Ctrl-C; running runs and the parent run are then KILLED in MLflow. A note of it is the
-            command that goes on.
+            command that goes on, and its `so_far` what had finished, if anything had.
     """
     jobs = plan(cells_of(config), config.seeds)
     classes = check(jobs)
     store = tracking.open_store(config.tracking)
-    new = {"params": parent.shared_params(jobs), "description": config.tracking.note}
-    record = _record(config, store, tracking.provenance() | parent.tags(jobs), **new)
+    tags = tracking.provenance() | parent.tags(jobs)
+    record = _record(config, store, tags, description=config.tracking.note)
     return _run(config, jobs, classes, record, Ledger(*store, resume=resume))
 
 
@@ -53,38 +51,42 @@ def extend(stored: StoredComparison) -> Comparison:
     jobs = plan(cells_of(config), config.seeds)
     classes = check(jobs)
     store = tracking.open_store(config.tracking)
-    record = _record(config, store, parent.tags(jobs), params={}, run_id=run.run_id)
+    record = _record(config, store, parent.tags(jobs), run_id=run.run_id)
     known = [result for result in stored.results() if not result.failed]
     return _run(config, jobs, classes, record, Ledger(*store, known=known))
 
 
 def _record(config: Config, store: tuple[str, str], tags: Mapping[str, str], **options: Any) -> tracking.Run:
-    """The MLflow run of a comparison, new or opened again."""
+    """The MLflow run of a comparison, new or opened again. It has no parameters: cells added later differ in them."""
     name = tracking.run_name(config.tracking, run_names.of_comparison(config))
-    return tracking.Run(*store, name, tags={**tags, **tracking.own_tags(config.tracking)}, **options)
+    return tracking.Run(*store, name, tags={**tags, **tracking.own_tags(config.tracking)}, params={}, **options)
 
 
 def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, ledger: Ledger) -> Comparison:
     started = time.perf_counter()
     with record:
         record.text(to_yaml(config), "config.yaml")  # first, so that an interrupted comparison knows what it lacks
+        workers, order = config.workers, list(dict.fromkeys(job.cell for job in jobs))
+
+        def compared(results: list[Result], baseline: str = "") -> Comparison:
+            runs = sorted(results, key=lambda result: order.index(result.cell))  # stable: seeds stay in their order
+            seconds = {"total": time.perf_counter() - started}
+            return Comparison(record.run_id, record.uri, runs, classes, seconds, baseline)
+
         try:
-            results = run_missing(
-                class_incremental.run, jobs, ledger, workers=config.workers, parent_run_id=record.run_id
-            )
-        except KeyboardInterrupt as stop:
+            results = run_missing(class_incremental.run, jobs, ledger, workers=workers, parent_run_id=record.run_id)
+        except Interrupted as stop:
             stop.add_note(tracking.resume_command(record.run_id, record.uri))
+            stop.so_far = compared(stop.results) if stop.results else None
             raise
-        order = list(dict.fromkeys(job.cell for job in jobs))
-        runs = sorted(results, key=lambda result: order.index(result.cell))  # stable: seeds stay in their order
-        seconds = {"total": time.perf_counter() - started}
-        comparison = Comparison(record.run_id, record.uri, runs, classes, seconds, config.baseline)
-        with tracking.spared("the page of the comparison"), tempfile.TemporaryDirectory() as folder:
+        comparison = compared(results, config.baseline)
+        with tracking.spared("the page of the comparison"), temporary.folder() as folder:
             about = report.about_comparison(config, record.uri, record.run_id, ledger.code(jobs))
-            files = list(page.write(comparison, Path(folder), about))
-            picture = parent.overview(files, Path(folder))
-            link = parent.view(record, jobs, runs, ledger)
+            files = list(page.write(comparison, folder, about))
+            picture = parent.overview(files, folder)
+            link = parent.view(record, jobs, comparison.runs, ledger)
             text = parent.describe(comparison, ledger.experiment_id, link=link, picture=picture)
             page.attach(record, filter(None, [*files, picture]), tracking.described(config.tracking, text))
         record.log(parent.numbers(comparison.answer), 0)
+        record.failure = parent.failure(comparison.runs)
     return comparison

@@ -11,7 +11,7 @@ from clep.pipelines import class_incremental
 from clep.pipelines.resume import uri_in
 
 from clep import tracking, unfinished
-from clep.build import CELL_TAG, build_learner, build_stream, build_training, cell_tags, fingerprint, resolved
+from clep.build import CELL_TAG, build_learner, build_stream, build_training, cell_tags, identity, resolved
 from clep.checkpoints import Checkpoints, Saved, Snapshot, State
 from clep.comparison.stored import config_of
 from clep.config import Config, compose, label, replace, to_dict
@@ -71,7 +71,7 @@ def fork(
         snapshot = _taken_over(_snapshot(uri, origin.run_id, old, stream, after), old, new, stream)
     same = old.learner.part(Optimization) == new.learner.part(Optimization)
     came_from = {"run_id": origin.run_id, "after": after, "optimizer": same}
-    start = class_incremental.Start(Saved(snapshot), origin=came_from)
+    start = unfinished.Start(Saved(snapshot), origin=came_from)
     return class_incremental.run(new, tags=_tags(new, origin.run_id, after), on_progress=on_progress, start=start)
 
 
@@ -86,7 +86,7 @@ def _snapshot(uri: str, run_id: str, config: Config, stream: Stream, after: int)
     """What the run had learned: from its checkpoint, or else by training its first experiences again."""
     folder = unfinished.Folder(uri, run_id)
     checkpoints, record = Checkpoints(folder.path), folder.record()
-    if record is not None and record.fingerprint == fingerprint(config) and checkpoints.has(after):
+    if record is not None and record.identity == identity(config).tags and checkpoints.has(after):
         return checkpoints.after(after)
     print(f"clep: {run_id[:8]} kept no checkpoint after {after}; training its first {after} again", file=sys.stderr)
     training = build_training(config, stream)

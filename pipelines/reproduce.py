@@ -1,13 +1,12 @@
 """Run the cells of a claim over its seeds, each as a run in MLflow, and write a table; it goes on where it stopped."""
 
 import shlex
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
 from clep.pipelines import class_incremental
 
-from clep import claims, run_names, tracking
+from clep import claims, run_names, temporary, tracking
 from clep.claims import Claim, Table
 from clep.columns import check_needs
 from clep.comparison import Ledger, check, page, parent, plan, run_missing
@@ -74,20 +73,22 @@ def run(
         rows = claims.rows_of(claim, by_cell)
         measured = f"Measured with `{command}`; code: {'; '.join(ledger.code(jobs))}."
         markdown = claims.as_markdown(claim, rows, measured)
-        with tempfile.TemporaryDirectory() as folder:
-            figures = Path(output if figure else folder)
+        with temporary.folder() as folder:
+            figures = Path(output) if figure else folder
             files, drawn = claims.write_files(claim, name, rows, markdown, Path(output), figures)
-            picture = parent.overview(drawn, Path(folder))
+            picture = parent.overview(drawn, folder)
             link = parent.view(record, jobs, results, ledger)
             text = parent.with_links(markdown, results, record.run_id, experiment_id, link=link, picture=picture)
             page.attach(record, filter(None, [*files, *drawn, picture]), tracking.described(base.tracking, text))
+        failed = [result for result in results if result.failed and not (counts_divergence and result.diverged)]
+        record.failure = parent.failure(failed)
     return Table(
         rows=[claims.as_json(row, claim.columns) for row in rows],
         markdown=markdown,
         files=[*files, *(drawn if figure else [])],
         tracking_uri=uri,
         parent_run_id=record.run_id,
-        failed=any(result.failed and not (counts_divergence and result.diverged) for result in results),
+        failed=bool(failed),
     )
 
 

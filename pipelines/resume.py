@@ -6,9 +6,9 @@ from typing import Any
 from clep.pipelines import class_incremental
 
 from clep import tracking, unfinished
-from clep.build import fingerprint, resolved
-from clep.checkpoints import Checkpoints
+from clep.build import identity, resolved
 from clep.errors import ConfigError
+from clep.identity import Identity
 from clep.results import Result
 
 _CHANGEABLE = ("tracking", "data", "checkpoint")
@@ -38,31 +38,19 @@ def resume(
     uri = tracking.tracking_uri(uri_in(changes))
     _, record = _chosen(run_id, uri)
     config = record.composed(uri, list(changes))
-    if fingerprint(resolved(config)) != record.fingerprint:
-        raise ConfigError(
-            f"run: {record.run_id} was made by another version of clep, whose results may differ; run it anew"
-        )
+    before = Identity.from_tags(record.identity)
+    changed = ["it is of another version"] if before is None else identity(resolved(config)).differences(before)
+    if changed:
+        text = "; ".join(changed)
+        raise ConfigError(f"run: {record.run_id} would not go on as it began ({text}); start it anew with `clep run`")
     return class_incremental.run(
         config,
         parent_run_id=record.parent_run_id,
         tags=record.tags or None,
         name=record.name,
         on_progress=on_progress,
-        start=start_of(uri, record.run_id),
+        start=unfinished.start_of(uri, record.run_id),
     )
-
-
-def start_of(uri: str, run_id: str) -> class_incremental.Start:
-    """Where a run that was stopped goes on.
-
-    Args:
-        uri: its store.
-        run_id: the run.
-    """
-    folder = unfinished.Folder(uri, run_id)
-    record = folder.record()
-    checkpoints = Checkpoints(folder.path)
-    return class_incremental.Start(checkpoints.latest(), run_id, record.fork if record else None)
 
 
 def uri_in(changes: Sequence[str]) -> str | None:

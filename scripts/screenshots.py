@@ -53,16 +53,19 @@ def take(run_id: str, uri: str, folder: Path) -> Iterator[Path]:
     Returns:
         Their paths, as they are written.
     """
-    page = tracking.artifacts(uri, run_id, "report.html")
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    with sync_playwright() as playwright, served(run_id, uri) as link:
+    with (
+        sync_playwright() as playwright,
+        served(run_id, uri) as link,
+        tracking.artifacts(uri, run_id, "report.html") as page,
+    ):
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox", "--disable-gpu"])
         yield write(of_page(browser, page, *_PAGE), folder / "page.png")
         yield write(of_page(browser, page, *_NARROW), folder / "page-narrow.png")
         yield write(of_mlflow(browser, link), folder / "mlflow.png")
         browser.close()
-    figure = tracking.artifacts(uri, run_id, "comparison.png")
-    yield Path(shutil.copy(figure, folder / "comparison.png"))
+    with tracking.artifacts(uri, run_id, "comparison.png") as figure:
+        yield Path(shutil.copy(figure, folder / "comparison.png"))
 
 
 @contextmanager

@@ -268,7 +268,7 @@ def test_the_help_of_a_command_teaches_it(capsys, command):
     assert all(meaning in " ".join(shown.split()) for meaning in row.meanings().values())
     assert shown.rstrip().endswith(
         "exit codes: 0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by "
-        "hangup)"
+        "hangup), 75 to be queued again (SIGUSR1; SIGTERM in a SLURM job)"
     )
 
 

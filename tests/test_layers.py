@@ -21,14 +21,15 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "interrupts", "progress"},
+    {"errors", "identity", "interrupts", "processes", "progress", "temporary"},
     {"checks", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
+    {"sources"},
     {"specs", "datasets"},
     {"schema", "columns"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
-    {"catalogue"},
+    {"catalogue", "chosen"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "sleep"},
     {"update"},
@@ -43,7 +44,7 @@ ORDER = [
     {"tracking"},
     {"build"},
     {"report", "results"},
-    {"recording", "run_names", "search", "workers"},
+    {"recording", "run_names", "search", "unfinished", "workers"},
     {"comparison", "bench"},
     {"claims"},
     {"pipelines"},

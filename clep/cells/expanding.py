@@ -1,6 +1,7 @@
 """Every cell with all that it changes: what a configuration keeps, so that a stored copy composes to the same cells."""
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,7 +9,8 @@ from typing import Any
 from clep.cells.cell import Cell
 from clep.cells.forms import kept, read_cells, spoken_change, text_of
 from clep.cells.grids import Axis, read_grid
-from clep.errors import ConfigError
+from clep.cells.vain import idle_changes, of_others
+from clep.errors import ConfigError, UnusedWarning
 from clep.imports import check_name, registered_strategies
 from clep.schema import Config, key_paths
 from clep.specs.options import Spec
@@ -57,10 +59,20 @@ def expand(
             composed = compose(cell.set)
             for name in composed.strategies:
                 check_name("strategies", name, registered_strategies(), "strategy")
+            for reason in of_others(cell.set, composed.strategies):
+                if place:
+                    raise ConfigError(f"set: {reason}")
+                _say(f"{_axis_of(axes, cell, 'strategy')}: {reason}", cell)  # as some combinations have it
+            for reason in idle_changes(cell.set, composed, compose):
+                _say(f"{place or _axis_of(axes, cell, reason)}: {reason}", cell)
         except ConfigError as error:
             raise ConfigError(f"{place or _axis_of(axes, cell, str(error))}: {error} (cell `{cell.label}`)") from error
         entries.append(kept(cell.label, composed.strategies, list(_differences(config, composed, keys_of_network))))
     return entries
+
+
+def _say(text: str, cell: Cell) -> None:
+    warnings.warn(f"{text} (cell `{cell.label}`)", UnusedWarning, stacklevel=2)
 
 
 def _spoken(axes: Sequence[Axis], at: Sequence[str]) -> str:

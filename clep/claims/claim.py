@@ -9,7 +9,7 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from clep.cells import Axis, Cell, axis_of, read_grid
+from clep.cells import Axis, Cell, axis_of, not_chosen, of_others, read_grid
 from clep.checks import check, one_of, repeats, shown, unknown
 from clep.columns import Column, chosen
 from clep.config import Config, compose
@@ -74,9 +74,19 @@ class Claim:
             if key in _FIXED:
                 text = "the claim's file decides which cells and seeds are run; edit a copy of it, and give its path"
                 raise ConfigError(f"{key}: {text}")
+        chosen: set[str] = set()
         for cell in self.cells:
             if not cell.note:
-                yield cell, compose(cell.config or pipeline, [*shared, *cell.set, *changes])
+                composed = compose(cell.config or pipeline, [*shared, *cell.set, *changes])
+                own = composed.strategies or ["naive"]
+                chosen.update(own)
+                for reason in () if cell.at else of_others(cell.set, own):
+                    raise ConfigError(f"cells.{cell.label}.set: {reason}")
+                yield cell, composed
+        for change in [*shared, *changes]:
+            if (name := not_chosen(change, chosen)) is not None:
+                key = change.partition("=")[0]
+                raise ConfigError(f"{key}: changes nothing: no cell of the claim has the strategy `{name}`")
 
     def base(self, *, small: bool = False) -> tuple[str, list[str]]:
         """The pipeline and the changes with which all cells start."""

@@ -13,6 +13,7 @@ from clep.imports import exported
 
 _HOMES = {
     "JOB_TAG": "clep.comparison.ledger",
+    "Interrupted": "clep.comparison.running",
     "Job": "clep.comparison.cells",
     "Ledger": "clep.comparison.ledger",
     "check": "clep.comparison.cells",
@@ -22,13 +23,13 @@ _HOMES = {
     "run_missing": "clep.comparison.running",
 }
 
-__all__ = ["JOB_TAG", "Cell", "Job", "Ledger", "check", "page", "parent", "plan", "run_missing"]
+__all__ = ["JOB_TAG", "Cell", "Interrupted", "Job", "Ledger", "check", "page", "parent", "plan", "run_missing"]
 
 if TYPE_CHECKING:
     from clep.comparison import page, parent
     from clep.comparison.cells import Job, check, plan
     from clep.comparison.ledger import JOB_TAG, Ledger
-    from clep.comparison.running import run_missing
+    from clep.comparison.running import Interrupted, run_missing
 
 
 def __getattr__(name: str) -> Any:

@@ -130,10 +130,9 @@ def _latest_comparison(uri: str) -> str:
 def _of_one_comparison(uri: str, run: StoredRun, baseline: str) -> Collected:
     stored = find(run.run_id, uri)
     results = [completed(uri, result) for result in stored.results()]
-    children = tracking.children_of(uri, run.run_id)
-    classes = classes_of(results, children)
+    classes = classes_of(results, stored.children)
     comparison = Comparison(run.run_id, uri, results, classes, {}, baseline or stored.config.baseline)
-    return Collected(comparison, stored.config, _code([run, *children]))
+    return Collected(comparison, stored.config, _code([run, *stored.children]))
 
 
 def _config(uri: str, run: StoredRun) -> Config | None:
@@ -156,7 +155,8 @@ def _by_id(uri: str, ids: Iterable[str]) -> Iterator[_Found]:
         if _is_of_cell(run):
             found = [_Found(run, label_of_run(run))]
         else:
-            results = {result.run_id: result for result in results_of(uri, run) if result.run_id}
+            children = tracking.children_of(uri, run.run_id)
+            results = {result.run_id: result for result in results_of(uri, run, children) if result.run_id}
             if not results:
                 name = run.tags.get("mlflow.runName", run.run_id)
                 raise ConfigError(

@@ -31,6 +31,7 @@ class Ledger:
 
     Attributes:
         reused: whether `result` has found any.
+        resumes: whether a missing job may go on from where a run of it was stopped.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class Ledger:
     ) -> None:
         self.uri, self.experiment_id = uri, experiment_id
         self._known = {(result.label, result.seed): result for result in known}
-        self.reused = False
+        self.reused, self.resumes = False, resume
         self._finished = tracking.finished(uri, experiment_id, JOB_TAG) if resume else {}
         self._diverged = tracking.diverged(uri, experiment_id, JOB_TAG) if resume and with_diverged else {}
 

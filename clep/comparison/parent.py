@@ -25,7 +25,7 @@ _STEPS = "Its metrics are over seeds, each with one step, 0. Differences are to 
 
 
 def shared_params(jobs: Sequence[Job]) -> dict[str, str]:
-    """The parameters that hold for every run.
+    """The parameters that hold for every run. Only where no run is added later: MLflow's parameters cannot change.
 
     Args:
         jobs: at least one.
@@ -44,7 +44,8 @@ def shared_params(jobs: Sequence[Job]) -> dict[str, str]:
 
 
 def tags(jobs: Sequence[Job]) -> dict[str, str]:
-    """The tags of the parent run: that it is a comparison, and of what; unlike parameters, they may be set anew.
+    """The tags of the parent run: that it is a comparison, and of what. Unlike parameters, they are set anew when seeds
+    or cells are added.
 
     Args:
         jobs: the jobs.
@@ -53,10 +54,29 @@ def tags(jobs: Sequence[Job]) -> dict[str, str]:
         >>> from clep.comparison import Cell, plan
         >>> from clep.config import compose
         >>> tags(plan([(Cell("naive"), compose())], seeds=[0, 1]))
-        {'comparison': 'true', 'cells': 'naive', 'seeds': '0, 1'}
+        {'comparison': 'true', 'cells': 'naive', 'seeds': '0, 1', 'stream': 'digits', 'network': 'hts_ep'}
     """
-    cells, seeds = dict.fromkeys(job.cell for job in jobs), dict.fromkeys(str(job.config.seed) for job in jobs)
-    return tracking.flatten({"comparison": "true", "cells": ", ".join(cells), "seeds": ", ".join(seeds)})
+    of_job = {
+        "cells": lambda job: job.cell,
+        "seeds": lambda job: str(job.config.seed),
+        "stream": lambda job: job.config.stream.name,
+        "network": lambda job: job.config.network.name,
+    }
+    told = {name: ", ".join(dict.fromkeys(map(of, jobs))) for name, of in of_job.items()}
+    return tracking.flatten({"comparison": "true", **told})
+
+
+def failure(runs: Iterable[Result]) -> str:
+    """Which runs did not finish; empty if all did.
+
+    Example:
+        >>> from clep.results import Result
+        >>> runs = [Result(None, status, "", "digits", "ep", ["naive"], seed=7) for status in ("FINISHED", "FAILED")]
+        >>> failure(runs)
+        'did not finish: naive, seed 7'
+    """
+    names = [f"{run.label}, seed {run.seed}" for run in runs if run.failed]
+    return f"did not finish: {'; '.join(names)}" if names else ""
 
 
 def numbers(answer: Answer) -> dict[str, float | None]:

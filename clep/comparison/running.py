@@ -1,24 +1,69 @@
-"""Run the jobs of a comparison that the store lacks, each in its own process and MLflow run."""
+"""Run the jobs of a comparison that the store lacks, each in its own process and MLflow run.
 
+Whatever ends a process, the store knows of its job: a run that a killed worker leaves is closed, or made if there was
+none yet.
+"""
+
+import logging
+import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
-from clep import run_names, tracking
+from clep import interrupts, run_names, tracking, unfinished
 from clep.comparison.cells import Job, varying
 from clep.comparison.ledger import Ledger
 from clep.comparison.watching import Watch
 from clep.config import Config
-from clep.results import Result
+from clep.errors import ConfigError
+from clep.recording import record_failure
+from clep.results import Comparison, Result
 from clep.workers import Message, run_jobs
+
+_logger = logging.getLogger(__name__)
 
 Pipeline = Callable[..., Result]
 """A pipeline such as `class_incremental.run`:
 `(config, *, parent_run_id, experiment_id, tags, name, on_progress) -> Result`."""
 
 PRELOAD = ["clep.strategies.sleep_replay", "clep.comparison.warm"]
+
+
+class Interrupted(KeyboardInterrupt):
+    """The work was interrupted.
+
+    Attributes:
+        results: of the jobs that had ended, in the order of the jobs.
+        so_far: these as a comparison; None if there are none.
+    """
+
+    def __init__(self, results: list[Result]) -> None:
+        super().__init__()
+        self.results = results
+        self.so_far: Comparison | None = None
+
+
+class Task(NamedTuple):
+    """The work of one worker process.
+
+    Attributes:
+        pipeline: runs one configuration.
+        config: the configuration.
+        parent_run_id: the MLflow run that its run belongs to.
+        tags: of its run.
+        name: of its run.
+        stopped: a run of the same job that was stopped, to go on with; empty for none.
+        experiment_id: the MLflow experiment.
+    """
+
+    pipeline: Pipeline
+    config: Config
+    parent_run_id: str
+    tags: dict[str, str]
+    name: str
+    stopped: str
+    experiment_id: str
 
 
 def run_missing(
@@ -41,57 +86,103 @@ def run_missing(
         workers: number of runs at a time.
         parent_run_id: the MLflow run that all runs belong to.
         tags: more tags for each job's run.
+
+    Raises:
+        Interrupted: on Ctrl-C; running runs are then KILLED in MLflow.
     """
     results = {index: result for index, job in enumerate(jobs) if (result := ledger.result(job)) is not None}
     missing = [index for index in range(len(jobs)) if index not in results]
     told = varying(jobs)
     names = [run_names.of_job(job.cell, job.config, told) for job in jobs]
-    work = partial(pipeline, experiment_id=ledger.experiment_id)
+    stopped = dict(unfinished.by_identity(ledger.uri)) if ledger.resumes else {}
     arguments = [
-        (work, jobs[i].config, parent_run_id, {**ledger.tags(jobs[i]), **(tags or {})}, names[i]) for i in missing
+        Task(
+            pipeline,
+            jobs[i].config,
+            parent_run_id,
+            {**ledger.tags(jobs[i]), **(tags or {})},
+            names[i],
+            stopped.pop(jobs[i].fingerprint, ""),
+            ledger.experiment_id,
+        )
+        for i in missing
     ]
-    with Watch([jobs[i] for i in missing]) as watch:
-        for position, result in _ended(arguments, workers, ledger.uri, watch):
-            results[missing[position]] = result
+    try:
+        with Watch([jobs[i] for i in missing]) as watch:
+            for position, result in _ended(arguments, workers, ledger.uri, watch):
+                results[missing[position]] = result
+    except KeyboardInterrupt:
+        raise Interrupted(_in_order(jobs, results)) from None
+    return _in_order(jobs, results)
+
+
+def _in_order(jobs: Sequence[Job], results: Mapping[int, Result]) -> list[Result]:
     # A stored run may have been another cell's, with another label.
-    return [replace(results[index], cell=job.cell) for index, job in enumerate(jobs)]
+    return [replace(results[index], cell=job.cell) for index, job in enumerate(jobs) if index in results]
 
 
-_Arguments = tuple[partial[Result], Config, str, dict[str, str], str]
-
-
-def _ended(arguments: Sequence[_Arguments], workers: int, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
+def _ended(arguments: Sequence[Task], workers: int, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
     """Yield the position and the result of each job as it ends."""
     run_ids: dict[int, str] = {}
-    configs = [config for _, config, *_ in arguments]
-    preload = [*dict.fromkeys(pipeline.func.__module__ for pipeline, *_ in arguments), *PRELOAD]
+    preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]
     messages = run_jobs(_run, arguments, workers=workers, preload=preload)
-    with closing(messages):
-        for message in messages:
-            if message.kind == "progress":
-                if "run_id" in message.value:
-                    run_ids[message.job] = message.value["run_id"]
-                    watch.started(message.job)
-                watch.reported(message.value)
-            else:
-                result = _outcome(message, configs[message.job], uri, run_ids.get(message.job))
-                watch.ended(message.job, result)
-                yield message.job, result
+    try:
+        with closing(messages):
+            for message in messages:
+                if message.kind == "progress":
+                    if "run_id" in message.value:
+                        run_ids[message.job] = message.value["run_id"]
+                        watch.started(message.job)
+                    watch.reported(message.value)
+                else:
+                    result = _outcome(message, arguments[message.job], uri, run_ids.pop(message.job, None))
+                    watch.ended(message.job, result)
+                    yield message.job, result
+    except KeyboardInterrupt:
+        with interrupts.held():
+            for run_id in run_ids.values():  # a worker that took too long to close its run itself is dead by now
+                with suppress(ConfigError):  # a store in trouble does not know
+                    if tracking.run_of(uri, run_id).status == "RUNNING":
+                        tracking.end(uri, run_id, "KILLED")
+        raise
 
 
-def _run(arguments: _Arguments, tell: Callable[[Any], None]) -> Result:
+def _run(task: Task, tell: Callable[[Any], None]) -> Result:
     """The work of one worker process."""
-    pipeline, config, parent_run_id, tags, name = arguments
-    return pipeline(config, parent_run_id=parent_run_id, tags=tags, name=name, on_progress=tell)
+    options: dict[str, Any] = {"parent_run_id": task.parent_run_id, "experiment_id": task.experiment_id}
+    options |= {"tags": task.tags, "name": task.name}
+    if task.stopped:
+        uri = tracking.tracking_uri(task.config.tracking.uri)
+        options["start"] = unfinished.start_of(uri, task.stopped)
+    return task.pipeline(task.config, on_progress=tell, **options)
 
 
-def _outcome(message: Message, config: Config, uri: str, run_id: str | None) -> Result:
+def _outcome(message: Message, task: Task, uri: str, run_id: str | None) -> Result:
     """The result of a job that returned, raised an error or lost its process."""
     if message.kind == "done":
         return message.value
-    error = message.value
-    if message.kind == "died":
-        error = f"the worker process ended with exit code {message.value} (out of memory, or killed)"
-        if run_id is not None:
+    _, config, parent_run_id, tags, name, *_ = task
+    died = message.kind == "died"
+    error = f"the worker process ended with {_fate(message.value)}" if died else message.value
+    try:
+        if run_id is None and died:
+            run_id = _unfinished(uri, parent_run_id, tags)
+        if run_id is None:
+            run_id = record_failure(config, error, parent_run_id, tags, name)
+        elif died:
             tracking.end(uri, run_id, "FAILED", error)
+    except Exception as lost:  # the other jobs go on, and the result says what happened to this one
+        _logger.warning("The failure of `%s` is not in `%s`: %s", name, tracking.shown(uri), lost)
     return Result.of(config, uri, run_id, "FAILED", error=error)
+
+
+def _fate(code: int) -> str:
+    if code >= 0:
+        return f"exit code {code}"
+    return f"signal {-code} ({'killed, perhaps for want of memory' if -code == signal.SIGKILL else 'killed'})"
+
+
+def _unfinished(uri: str, parent_run_id: str, tags: Mapping[str, str]) -> str | None:
+    """The run that a worker had made but not yet told of."""
+    runs = tracking.children_of(uri, parent_run_id)
+    return next((run.run_id for run in runs if run.status == "RUNNING" and tags.items() <= run.tags.items()), None)

@@ -2,9 +2,9 @@
 
 import itertools
 import json
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Protocol, TypeVar
 
 import yaml
@@ -40,9 +40,14 @@ class StoredComparison:
         """The id of the comparison."""
         return self.run.run_id
 
+    @cached_property
+    def children(self) -> list[StoredRun]:
+        """Its runs, as the store describes them at the first look, the latest first."""
+        return tracking.children_of(self.uri, self.run_id)
+
     def results(self) -> list[Result]:
         """The results of its runs, one per cell and seed: the latest that finished, or else how the latest ended."""
-        found = results_of(self.uri, self.run)
+        found = results_of(self.uri, self.run, self.children)
         labels = [label_of(cell) for cell in self.config.cells]
         places = {place: i for i, place in enumerate(itertools.product(labels, self.config.seeds))}
         return sorted(found, key=lambda result: places.get((result.label, result.seed), len(places)))
@@ -81,16 +86,22 @@ def load(run_id: str, uri: str | None) -> Comparison:
     """
     stored = find(run_id, uri)
     results = stored.results()
-    classes = classes_of(results, tracking.children_of(stored.uri, stored.run_id))
+    classes = classes_of(results, stored.children)
     seconds = _listed(stored.uri, stored.run).get("seconds", {})
     return Comparison(stored.run_id, stored.uri, results, classes, seconds, stored.config.baseline)
 
 
-def results_of(uri: str, run: StoredRun) -> list[Result]:
-    """The results of the runs of a comparison or a claim, one per cell and seed; see `latest`."""
+def results_of(uri: str, run: StoredRun, children: Iterable[StoredRun]) -> list[Result]:
+    """The results of the runs of a comparison or a claim, one per cell and seed; see `latest`.
+
+    Args:
+        uri: the store.
+        run: the comparison or claim.
+        children: the runs that belong to it, the latest first.
+    """
     listed = [replace(Result.from_json(values), cell=values["label"]) for values in _listed(uri, run).get("runs", [])]
     known = {result.run_id for result in listed}
-    later = [child for child in tracking.children_of(uri, run.run_id) if child.run_id not in known]
+    later = [child for child in children if child.run_id not in known]
     return latest([*(result for child in later if (result := read(uri, child)) is not None), *listed])
 
 
@@ -201,11 +212,8 @@ def artifact(uri: str, run_id: str, name: str) -> str:
     Raises:
         ConfigError: if it cannot be read.
     """
-    path = tracking.artifacts(uri, run_id, name)
-    try:
+    with tracking.artifacts(uri, run_id, name) as path:
         return path.read_text(encoding="utf-8")
-    finally:
-        shutil.rmtree(path.parent)
 
 
 def _listed(uri: str, run: StoredRun) -> dict[str, Any]:

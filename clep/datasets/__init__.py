@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from clep.datasets.names import DATASETS
 from clep.renames import renamed
 
-__all__ = ["DATASETS", "Dataset", "default_root", "load"]
+__all__ = ["DATASETS", "Dataset", "default_root", "digests", "load"]
 
 if TYPE_CHECKING:
-    from clep.datasets.loading import Dataset, default_root, load
+    from clep.datasets.loading import Dataset, default_root, digests, load
 
 
 def __getattr__(name: str) -> Any:

@@ -48,6 +48,7 @@ class Dataset:
         class_names: name of each class, in the order of the labels; empty if classes have numbers only.
         sources: where the four come from, for messages.
         axes: the axes of the stored samples, for messages.
+        digests: what tells the stored samples to learn from and to test on from others; see `clep.datasets.contents`.
     """
 
     x_train: Tensor
@@ -58,6 +59,7 @@ class Dataset:
     class_names: tuple[str, ...] = ()
     sources: Four = ("x_train", "y_train", "x_test", "y_test")
     axes: str = ""
+    digests: tuple[str, str] = ("", "")
 
     @property
     def classes(self) -> int:

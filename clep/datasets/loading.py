@@ -1,16 +1,20 @@
 """Loading a data set by its name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
 import platformdirs
 
 from clep.datasets import names
-from clep.datasets.arrays import Dataset, dataset_of
+from clep.datasets.arrays import Dataset, Raw, dataset_of
+from clep.datasets.contents import digests_of, remember, remembered, signature
 from clep.datasets.files import user_path
 from clep.errors import DataError
 
-__all__ = ["Dataset", "default_root", "load"]
+__all__ = ["Dataset", "default_root", "digests", "load"]
 
 
 def load(
@@ -51,17 +55,71 @@ def load(
         >>> tuple(data.x_train.shape), data.classes
         ((1437, 1, 8, 8), 10)
     """
+    with _fitting_into_memory(path or name):
+        raw, digests = _read(name, root, download, path)
+        data = dataset_of(raw, layout=layout, scale=scale, standardize=standardize)
+        return replace(data, digests=digests)
+
+
+def digests(
+    name: str, *, root: str | Path | None = None, download: bool = True, path: str | Path | None = None
+) -> tuple[str, str]:
+    """Digests of the samples to learn from and to test on; the samples are read only if their files have changed.
+
+    Args:
+        name, root, download, path: as `load` takes them.
+
+    Raises:
+        ConfigError, DataError: as `load`, if the samples must be read.
+
+    Example:
+        >>> digests("digits") == load("digits").digests
+        True
+    """
+    names.check(name, path)
+    place = _place(name, root, path)
+    if (known := remembered(_key(name, place), signature(place))) is not None:
+        return known
+    with _fitting_into_memory(path or name):
+        return _read(name, root, download, path)[1]
+
+
+def _read(name: str, root: str | Path | None, download: bool, path: str | Path | None) -> tuple[Raw, tuple[str, str]]:
+    """The arrays of a data set and their digests, which are remembered if no file changed meanwhile."""
     names.check(name, path)
     module, _, function = names.DATASETS[name].loader.partition(":")
     loader = getattr(import_module(module), function)
+    place = _place(name, root, path)
+    before = signature(place)
+    raw: Raw = loader(_data_folder(root), download) if path is None else loader(user_path(path, "path"))
+    found = digests_of(raw)
+    if before == signature(place):
+        remember(_key(name, place), before, found)
+    return raw, found
+
+
+def _place(name: str, root: str | Path | None, path: str | Path | None) -> Path | None:
+    """The file or the folder that holds a data set; None for one that comes with a package."""
+    if path is not None:
+        return user_path(path, "path")
+    folder = names.DATASETS[name].folder
+    return None if folder is None else _data_folder(root) / folder
+
+
+def _key(name: str, place: Path | None) -> str:
+    return name if place is None else f"{name} {place.absolute()}"
+
+
+def _data_folder(root: str | Path | None) -> Path:
+    return default_root() if root is None else user_path(root, "root")
+
+
+@contextmanager
+def _fitting_into_memory(what: str | Path) -> Iterator[None]:
     try:
-        if path is None:
-            raw = loader(default_root() if root is None else user_path(root, "root"), download)
-        else:
-            raw = loader(user_path(path, "path"))
-        return dataset_of(raw, layout=layout, scale=scale, standardize=standardize)
+        yield
     except MemoryError as error:
-        raise DataError(f"{path or name}: does not fit into memory; use fewer or smaller samples.") from error
+        raise DataError(f"{what}: does not fit into memory; use fewer or smaller samples.") from error
 
 
 def default_root() -> Path:

@@ -19,12 +19,14 @@ class Row:
         loader: its loader as `module:function`, called as `loader(root, download)`, or `loader(path)` if it has a path.
         path: what its path names, for data sets in the user's own files; None for all others.
         example: an example of such a path.
+        folder: where its files lie in the data folder, for published data sets; None if it has none there.
     """
 
     about: str
     loader: str
     path: str | None = None
     example: str | None = None
+    folder: str | None = None
 
 
 DATASETS = {
@@ -32,19 +34,24 @@ DATASETS = {
         "1 797 handwritten digits of 8 x 8 pixels from scikit-learn; needs no download", "clep.datasets.digits:digits"
     ),
     "mnist": Row(
-        "MNIST: 70 000 handwritten digits of 28 x 28 pixels; downloads 12 MB on first use", "clep.datasets.idx:mnist"
+        "MNIST: 70 000 handwritten digits of 28 x 28 pixels; downloads 12 MB on first use",
+        "clep.datasets.idx:mnist",
+        folder="MNIST/raw",
     ),
     "fashion_mnist": Row(
         "Fashion-MNIST: 70 000 pieces of clothing, 28 x 28 pixels; downloads 31 MB on first use",
         "clep.datasets.idx:fashion_mnist",
+        folder="FashionMNIST/raw",
     ),
     "kmnist": Row(
         "Kuzushiji-MNIST: 70 000 cursive Japanese characters, 28 x 28 pixels; downloads 21 MB on first use",
         "clep.datasets.idx:kmnist",
+        folder="KMNIST/raw",
     ),
     "cifar10": Row(
         "CIFAR-10: 60 000 colour photographs of 32 x 32 pixels; downloads 170 MB on first use",
         "clep.datasets.cifar10:cifar10",
+        folder="cifar-10-batches-py",
     ),
     "npz": Row(
         "Your own arrays: stream.path=FILE.npz with x_train, y_train, x_test, y_test",

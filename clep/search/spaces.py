@@ -4,6 +4,7 @@ A space maps a parameter (`rate`, or `threshold[0]` for one entry of a list) to 
 for a logarithmic one; integers if both ends are), or `{choices: [...]}`.
 """
 
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,8 @@ import yaml
 from clep import registry
 from clep.checks import one_of
 from clep.config import Config, builtin, find, parts_of, replace
-from clep.errors import ConfigError, within
+from clep.errors import ConfigError, UnusedWarning, within
+from clep.schema import NOT_OF_A_RESULT, unused
 
 Space = Mapping[str, Mapping[str, Any]]
 _RANGE_KEYS = ("low", "high", "log", "choices")
@@ -34,6 +36,7 @@ def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
             del space[key]
         else:
             with within("tune.space"):
+                _check_key(key, config)
                 _check(key, value)
     if not space:
         raise ConfigError(
@@ -120,7 +123,19 @@ def check_ends(space: Space, config: Config) -> Iterator[Config]:
     """
     for key, value in space.items():
         for drawn in value.get("choices") or (value["low"], value["high"]):
-            yield replace(config, **changes({key: drawn}, config))
+            changed = replace(config, **changes({key: drawn}, config))
+            if reason := dict(unused(changed)).get(key):
+                warnings.warn(f"tune.space.{key}: {reason}", UnusedWarning, stacklevel=2)
+            yield changed
+
+
+def _check_key(key: str, config: Config) -> None:
+    """Refuse what no trial would differ in."""
+    parts, _ = _path(key)
+    if parts[0] in {*NOT_OF_A_RESULT, "seed"}:
+        raise ConfigError(f"{key}: changes nothing in a trial, which is measured with each of `tune.seeds`")
+    if parts[0] == "strategy":
+        one_of(key, ".".join(parts[1:2]), config.strategies or ["naive"], "strategy of this search")
 
 
 def _check(key: str, value: Any) -> None:

@@ -17,8 +17,9 @@ from clep.tracking.address import (
     tracking_uri,
     ui_command,
 )
-from clep.tracking.again import into_command, resume_command
+from clep.tracking.again import go_on_command, into_command, resume_command
 from clep.tracking.delivery import spared
+from clep.tracking.departed import close_departed, is_departed
 from clep.tracking.inputs import Input
 from clep.tracking.model import DATA, FOLDER, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
@@ -46,6 +47,7 @@ __all__ = [
     "charts_link",
     "check_server",
     "children_of",
+    "close_departed",
     "curves_link",
     "described",
     "diverged",
@@ -53,7 +55,9 @@ __all__ = [
     "experiment_name",
     "finished",
     "flatten",
+    "go_on_command",
     "into_command",
+    "is_departed",
     "is_server",
     "open_store",
     "own_tags",

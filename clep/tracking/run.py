@@ -19,6 +19,7 @@ from clep import interrupts
 from clep.errors import ConfigError
 from clep.tracking.address import run_link, shown
 from clep.tracking.delivery import Delivery
+from clep.tracking.departed import process_tags
 from clep.tracking.inputs import Input
 from clep.tracking.reading import PARENT, points_of
 from clep.tracking.store import client_of, short, system_metrics
@@ -39,7 +40,7 @@ class Run:
     """One MLflow run, as a context manager.
 
     Leaving the block sends what is buffered and ends the run as FINISHED, as KILLED on Ctrl-C and `SystemExit`, or as
-    FAILED with the tag `error` on any other exception. Exceptions propagate.
+    FAILED with the tag `error` on any other exception, or if `failure` says why. Exceptions propagate.
 
     Args:
         uri: the store, as `tracking_uri` returns it.
@@ -54,6 +55,7 @@ class Run:
 
     Attributes:
         tags: the tags that it starts with.
+        failure: set it to end the run as FAILED, with this as the tag `error`, though nothing is raised.
     """
 
     def __init__(
@@ -72,7 +74,7 @@ class Run:
         self._delivery = Delivery(uri, run_id)
         self._late = bool(parent_run_id)
         self.uri, self._experiment_id, self._name = uri, experiment_id, name
-        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user()}
+        self.tags = {"mlflow.source.name": "clep", "mlflow.user": _user(), **process_tags()}
         if parent_run_id:
             self.tags[PARENT] = parent_run_id
             description += (
@@ -88,6 +90,7 @@ class Run:
         self._sent = time.monotonic()
         self._goes_on = goes_on
         self._known: set[tuple[str, int]] = set()
+        self.failure = ""
 
     @property
     def run_id(self) -> str:
@@ -102,9 +105,9 @@ class Run:
 
     def __enter__(self) -> Self:
         if self.run_id:
-            self._reopen()
             if self._goes_on:
                 self._leave_out_known()
+            self._reopen()
             return self
         with interrupts.held():  # a run that is made but unknown could never be closed
             self._delivery.create(self._experiment_id, self._name, self.tags, late=self._late)
@@ -125,10 +128,13 @@ class Run:
 
     def _leave_out_known(self) -> None:
         """Note which points and parameters the run has; the one stopped may have sent more than its checkpoint has."""
-        if reason := self._delivery.deliver():  # what the one stopped could not send
-            raise ConfigError(f"tracking.uri: the MLflow store `{shown(self.uri)}` takes nothing ({reason})")
+        if reason := self._delivery.deliver():
+            raise ConfigError(
+                f"tracking.uri: the MLflow store `{shown(self.uri)}` is in trouble ({reason}), so nobody knows what it "
+                f"has of run {self.run_id}; try again later"
+            )
         data = client_of(self.uri).get_run(self.run_id).data
-        self._params = {key: value for key, value in self._params.items() if key not in data.params}
+        self._params = {name: value for name, value in self._params.items() if name not in data.params}
         for name in data.metrics:
             self._known |= {(name, step) for step in points_of(self.uri, self.run_id, name)}
         self.flush()
@@ -163,7 +169,7 @@ class Run:
         if isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None:
             _end(self._delivery, "KILLED")
         elif cause is None:
-            _end(self._delivery, "FINISHED")
+            _end(self._delivery, "FAILED" if self.failure else "FINISHED", self.failure)
         else:
             self._keep_traceback(cause)
             _end(self._delivery, "FAILED", f"{type(cause).__name__}: {cause}")
@@ -184,7 +190,7 @@ class Run:
         """Buffer the points of one metric, one step per value; leaves out what `log` leaves out."""
         now = int(time.time() * 1000)
         for value, step in zip(values, steps, strict=True):
-            if value is not None and math.isfinite(value) and (name, step) not in self._known:
+            if value is not None and math.isfinite(value) and (name, int(step)) not in self._known:
                 self._metrics.append((name, float(value), now, int(step)))
         if len(self._metrics) >= _BATCH:
             self.flush()

@@ -4,6 +4,7 @@ import os
 
 from clep.schema import TrackingSection
 from clep.tracking.address import tracking_uri
+from clep.tracking.departed import close_departed
 from clep.tracking.run import flatten
 from clep.tracking.store import prepare
 
@@ -14,11 +15,15 @@ EXPERIMENT = "clep"
 def open_store(section: TrackingSection) -> tuple[str, str]:
     """The address of the store, and the id of the experiment in it; both are created if needed.
 
+    Runs in it whose process is gone are closed; see `clep.tracking.departed`.
+
     Raises:
         ConfigError: if the store cannot be used; see `clep.tracking.prepare`.
     """
     uri = tracking_uri(section.uri)
-    return uri, prepare(uri, section.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT)
+    experiment_id = prepare(uri, section.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT)
+    close_departed(uri)
+    return uri, experiment_id
 
 
 def run_name(section: TrackingSection, usual: str) -> str:

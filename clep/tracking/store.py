@@ -4,12 +4,14 @@ import importlib
 import logging
 import os
 import shutil
-import tempfile
 import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from clep import temporary
 from clep.errors import ConfigError
 from clep.tracking.address import shown, sqlite_path
 from clep.tracking.locking import locked
@@ -59,8 +61,9 @@ def prepare(uri: str, experiment: str) -> str:
         ) from error
 
 
-def artifacts(uri: str, run_id: str, name: str, *former: str) -> Path:
-    """Copy one artifact of a run into a new temporary folder; the caller may delete it.
+@contextmanager
+def artifacts(uri: str, run_id: str, name: str, *former: str) -> Iterator[Path]:
+    """A copy of one artifact of a run, a file or a folder, for a block.
 
     Args:
         uri, run_id: the store and the run.
@@ -70,30 +73,35 @@ def artifacts(uri: str, run_id: str, name: str, *former: str) -> Path:
     Raises:
         ConfigError: if the store, the run or the artifact cannot be read.
     """
+    with temporary.folder() as folder:
+        yield _one_of(uri, run_id, (name, *former), folder)
+
+
+def _one_of(uri: str, run_id: str, names: Sequence[str], folder: Path) -> Path:
+    """A copy of the artifact that has the first of these names that there is."""
     problems: list[Exception] = []
-    for candidate in (name, *former):
+    for name in names:
         try:
-            return _copied(uri, run_id, candidate)
+            return _copied(uri, run_id, name, folder)
         except Exception as error:  # MLflow passes on anything its many artifact stores raise
             problems.append(error)
     raise ConfigError(
-        f"tracking.uri: `{name}` of run `{run_id}` cannot be read from `{shown(uri)}` ({short(problems[0])}). "
+        f"tracking.uri: `{names[0]}` of run `{run_id}` cannot be read from `{shown(uri)}` ({short(problems[0])}). "
         "Check the run id and the address"
     ) from problems[0]
 
 
-def _copied(uri: str, run_id: str, name: str) -> Path:
+def _copied(uri: str, run_id: str, name: str, folder: Path) -> Path:
     path, _ = sqlite_path(uri)
     if path is not None and not path.is_file():  # MLflow would create it
         raise FileNotFoundError(f"there is no file {path}")
     client = client_of(uri)
     # Reading changes nothing in a store that was moved: it may lie on a read-only disk.
     kept = None if path is None else kept_beside(client.get_run(run_id).info.artifact_uri, path.parent)
-    folder = tempfile.mkdtemp(prefix="clep-")
     if kept is None:
-        return Path(client.download_artifacts(run_id, name, folder))
+        return Path(client.download_artifacts(run_id, name, str(folder)))
     copy = shutil.copytree if (kept / name).is_dir() else shutil.copy
-    return Path(copy(kept / name, Path(folder) / Path(name).name))
+    return Path(copy(kept / name, folder / Path(name).name))
 
 
 def load_mlflow() -> ModuleType:

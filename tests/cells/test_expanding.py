@@ -5,7 +5,8 @@ import dataclasses
 import pytest
 import yaml
 
-from clep.config import cells_of, compose, refuse_ignored, to_yaml
+from clep.chosen import refuse_ignored
+from clep.config import cells_of, compose, to_yaml
 from clep.errors import ConfigError
 
 DEEP = "{label: deep, set: ['network.hidden=[8,8]']}"

@@ -14,3 +14,9 @@ SMALL = {
 def small(tmp_path):
     """Configuration whose store is in the test's own folder."""
     return SMALL | {"tracking": {"uri": f"sqlite:///{tmp_path}/mlflow.db"}}
+
+
+def flat(section, prefix=""):
+    """A nested configuration as words of the command line."""
+    for key, value in section.items():
+        yield from flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}={value}"]

@@ -1,18 +1,13 @@
 """`clep compare`: cells over seeds in worker processes; isolated, summarised, interruptible."""
 
 import json
-import os
-import signal
-import subprocess
-import sys
-import time
 
 import mlflow
 import pytest
 from clep.pipelines import compare as comparing
 
 import clep
-from clep import tracking
+from clep.comparison.stored import artifact
 from clep.config import cells_of, compose, replace
 
 CELLS = [["naive"], ["sleep_replay"], ["joint"]]
@@ -49,11 +44,11 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     assert artifacts == {"config.yaml", *tables, *written}
     figures = {a.path for a in store.list_artifacts(comparison.parent_run_id, "figures")}
     assert {"figures/forgetting.svg", "figures/forgetting.pdf", "figures/matrices.pdf"} <= figures
-    page = tracking.artifacts(comparison.tracking_uri, comparison.parent_run_id, "report.html").read_text()
+    page = artifact(comparison.tracking_uri, comparison.parent_run_id, "report.html")
     assert comparison.parent_run_id in page  # in the command that adds seeds
     assert "version " in page
     parent = store.get_run(comparison.parent_run_id).data
-    assert (parent.tags["seeds"], "seed" in parent.params, "strategies" in parent.params) == ("0, 1", False, False)
+    assert (parent.tags["seeds"], parent.tags["stream"], parent.params) == ("0, 1", "digits", {})
     assert parent.metrics["cell/sleep_replay/accuracy_mean"] == pytest.approx(row["accuracy"]["mean"])
     assert {run.info.run_name for run in found} == {f"{cell} seed {seed}" for [cell] in CELLS for seed in (0, 1)}
     assert len({run.data.tags["clep.cell"] for run in found}) == 3
@@ -79,7 +74,8 @@ def test_cells_that_differ_in_a_key_are_the_runs_with_that_key(small):
 
 
 def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, monkeypatch):
-    """One cell raises, one takes its whole process down; naive still finishes, and MLflow knows each fate."""
+    """One raises, one takes its process down, one does so before it has a run; naive finishes, and MLflow knows each
+    fate."""
     (tmp_path / "broken.py").write_text(
         "import os, clep\n"
         "class Raises(clep.Strategy):\n"
@@ -89,19 +85,34 @@ def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, 
         "    def after_training_exp(self, strategy, **kwargs):\n"
         "        os._exit(9)\n"
     )
+    (tmp_path / "early.py").write_text(
+        "import multiprocessing, os, signal, clep\n"
+        "if multiprocessing.parent_process() is not None:\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "class Dies(clep.Strategy):\n"
+        "    pass\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
-    cells = [["broken:Raises"], ["broken:Dies"], ["naive"]]
+    cells = [["broken:Raises"], ["broken:Dies"], ["early:Dies"], ["naive"]]
     comparison = clep.compare(small | {"cells": cells, "seeds": [0], "workers": 2})
-    raised, died, naive = comparison.runs
+    raised, died, early, naive = comparison.runs
     assert comparison.failed
     assert raised.status == "FAILED"
     assert "diverged at the consolidation of experience 0" in raised.error
     assert died.status == "FAILED"
     assert "exit code 9" in died.error
     assert naive.status == "FINISHED"
-    assert [row["status"] for row in comparison.table] == ["FAILED", "FAILED", "FINISHED"]
+    assert [row["status"] for row in comparison.table] == ["FAILED", "FAILED", "FAILED", "FINISHED"]
     assert comparison.table[0]["accuracy"]["n"] == 0
-    assert sorted(run.info.status for run in children(comparison)) == ["FAILED", "FAILED", "FINISHED"]
+    found = {run.data.tags["cell"]: run for run in children(comparison)}
+    assert len(found) == 4
+    assert [found[cell].info.status for [cell] in cells] == ["FAILED", "FAILED", "FAILED", "FINISHED"]
+    assert early.run_id == found["early:Dies"].info.run_id
+    assert found["early:Dies"].data.tags["error"].startswith("the worker process ended with signal 9")
+    assert found["early:Dies"].data.tags["seed"] == "0"
+    parent = mlflow.MlflowClient(tracking_uri=comparison.tracking_uri).get_run(comparison.parent_run_id)
+    assert parent.info.status == "FAILED"
+    assert parent.data.tags["error"] == "did not finish: " + "; ".join(f"{cell}, seed 0" for [cell] in cells[:3])
 
 
 def test_a_wrong_cell_is_refused_before_the_first_is_trained(small, tmp_path):
@@ -128,7 +139,8 @@ def test_seeds_and_cells_are_added_to_a_stored_comparison_and_nothing_is_trained
     """The parent is the same run, with everything it shows written anew."""
     first = clep.compare(small | {"cells": [["naive"]], "seeds": [0], "workers": 2})
     place = f"tracking.uri={first.tracking_uri}"
-    second = clep.compare(None, ["seeds=[1]", "cells=[[joint]]", place], into=first.parent_run_id[:12])
+    other = "{label: joint, strategies: [joint], set: [network=ep]}"
+    second = clep.compare(None, ["seeds=[1]", f"cells=[{other}]", place], into=first.parent_run_id[:12])
     assert second.parent_run_id == first.parent_run_id
     assert [(run.label, run.seed) for run in second.runs] == [(c, s) for c in ("naive", "joint") for s in (0, 1)]
     assert second.runs[0] == first.runs[0]
@@ -138,6 +150,7 @@ def test_seeds_and_cells_are_added_to_a_stored_comparison_and_nothing_is_trained
     assert parent.info.status == "FINISHED"
     assert parent.info.run_name == "compare digits: 2 cells x 2 seeds"
     assert (parent.data.tags["cells"], parent.data.tags["seeds"]) == ("naive, joint", "0, 1")
+    assert (parent.data.tags["network"], parent.data.params) == ("hts_ep, ep", {})  # what was true of all is so no more
     assert second.answer.sentence in parent.data.tags["mlflow.note.content"]
     assert parent.data.metrics["cell/joint/accuracy_n"] == 2
     alone = clep.run(small | {"seed": 1})
@@ -167,29 +180,3 @@ def test_what_failed_is_run_again_under_the_id_of_its_comparison(small, tmp_path
     assert len(children(second)) == 3
     with pytest.raises(clep.errors.ConfigError, match=r"^config: a stored comparison has a configuration of its own"):
         clep.compare("mnist", [place], resume=first.parent_run_id)
-
-
-@pytest.mark.parametrize("to_group", [False, True], ids=["parent only", "whole process group"])
-def test_ctrl_c_ends_parent_and_children_as_killed(to_group, tmp_path):
-    """From a terminal the signal reaches every process, from `kill` the parent alone."""
-    uri = f"sqlite:///{tmp_path}/m.db"
-    experiment = tracking.prepare(uri, "clep")
-    store = mlflow.MlflowClient(tracking_uri=uri)
-    command = [sys.executable, "-m", "clep.cli", "compare", "learner.epochs=100", "seeds=[0]", f"tracking.uri={uri}"]
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path, start_new_session=True
-    )
-    while process.poll() is None:
-        if sum("accuracy/seen" in run.data.metrics for run in store.search_runs([experiment])) >= 2:
-            break
-        time.sleep(0.5)
-    (os.killpg if to_group else os.kill)(process.pid, signal.SIGINT)
-    _, stderr = process.communicate(timeout=60)
-    assert process.returncode == 130, stderr
-    runs = store.search_runs([experiment])
-    assert len(runs) == 3
-    assert {run.info.status for run in runs} == {"KILLED"}
-    assert "Traceback" not in stderr
-    assert "leaked" not in stderr  # locks and objects that nobody has let go
-    (parent,) = [run.info.run_id for run in runs if "comparison" in run.data.tags]
-    assert f"go on with: clep compare --resume {parent}" in stderr

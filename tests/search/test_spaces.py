@@ -6,7 +6,7 @@ import pytest
 from clep import registry, search
 from clep.build import resolved
 from clep.config import compose
-from clep.errors import ConfigError
+from clep.errors import ConfigError, UnusedWarning
 
 
 def space(*overrides):
@@ -70,6 +70,10 @@ def test_values_become_nested_changes_and_entries_of_lists_leave_the_others_alon
         ("tune.space={learner.lr: {low: 0, high: 1, log: true}}", "learner.lr.low: expected a number above 0, as"),
         ("tune.space={learner.lr: {low: 0, hihg: 1}}", "unknown key `hihg`; did you mean `high`"),
         ("tune.space={learner.lr: {choices: []}}", "at least one choice"),
+        ("tune.space={strategy.nope.x: {low: 0, high: 1}}", "unknown strategy of this search `nope`"),
+        ("tune.space={strategy.ewc.ewc_lambda: {low: 0, high: 1}}", "unknown strategy of this search `ewc`"),
+        ("tune.space={workers: {low: 1, high: 3}}", "workers: changes nothing in a trial"),
+        ("tune.space={seed: {low: 1, high: 3}}", "seed: changes nothing in a trial"),
     ],
 )
 def test_a_range_that_is_none_is_refused_with_its_key(override, message):
@@ -91,3 +95,9 @@ def test_the_ends_of_every_range_and_every_choice_are_tried_before_a_search():
     assert [c.network.neuron for c in found[2:]] == ["tanh", "hard_sigmoid"]
     with pytest.raises(ConfigError, match=r"learner\.lr: expected a number.*got -1"):
         list(search.check_ends({"learner.lr": {"low": -1, "high": 1}}, base))
+
+
+def test_an_option_that_does_not_act_is_named_before_a_search():
+    base = resolved(compose({}, ["network=feedforward"]))
+    with pytest.warns(UnusedWarning, match=r"^tune\.space\.learner\.beta: 3\.0 changes nothing"):
+        list(search.check_ends({"learner.beta": {"low": 1.0, "high": 3.0}}, base))

@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 import urllib.request
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -67,8 +68,8 @@ def test_the_model_has_a_signature_and_refuses_another_shape(loaded):
 
 
 def test_the_model_has_an_example_that_it_answers(store, model, loaded):
-    folder = tracking.artifacts(store, model, tracking.FOLDER)
-    example = loaded.metadata.load_input_example(str(folder))
+    with tracking.artifacts(store, model, tracking.FOLDER) as folder:
+        example = loaded.metadata.load_input_example(str(folder))
     assert np.array_equal(example, X[:2])
     assert loaded.predict(example).shape == (2, 10)
 
@@ -112,9 +113,9 @@ def test_the_learner_is_loaded_from_the_model_and_from_runs_made_before_there_we
 
 
 @pytest.mark.slow
-def test_mlflow_serves_the_model(store, model, learner, tmp_path, monkeypatch):
+def test_mlflow_serves_the_model(client, model, learner, tmp_path, monkeypatch):
     """With `uvicorn` of this environment, which MLflow looks for on the path."""
-    folder, port = tracking.artifacts(store, model, tracking.FOLDER), free_port(0)
+    folder, port = Path(client.download_artifacts(model, tracking.FOLDER, str(tmp_path))), free_port(0)
     (tmp_path / "bin").mkdir()
     script = tmp_path / "bin" / "uvicorn"
     script.write_text(f'#!/bin/sh\nexec {sys.executable} -m uvicorn "$@"\n')

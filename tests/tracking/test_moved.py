@@ -9,7 +9,7 @@ import pytest
 from clep import tracking
 from clep.errors import ConfigError
 
-from .runs import new_run
+from .runs import new_run, text_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 in SQLAlchemy 2.1
 
@@ -59,11 +59,11 @@ def test_a_moved_project_is_read_and_written_in_its_new_place(project, tmp_path)
     old, run_id = project
     new = tmp_path / "new"
     shutil.move(old, new)
-    assert tracking.artifacts(uri_of(new), run_id, "note.txt").read_text() == "from before"
+    assert text_of(uri_of(new), run_id, "note.txt") == "from before"
     later = log_a_run(new)
     assert not old.exists()
     assert (new / "mlartifacts" / later / "artifacts" / "note.txt").read_text() == "from after"
-    assert tracking.artifacts(uri_of(new), run_id, "note.txt").read_text() == "from before"
+    assert text_of(uri_of(new), run_id, "note.txt") == "from before"
 
 
 def test_mlflow_itself_finds_the_artifacts_after_the_next_command(project, tmp_path):
@@ -85,9 +85,9 @@ def test_a_copy_leaves_the_original_as_it_is(project, tmp_path):
     before = contents(old)
     log_a_run(copy)
     (copy / "mlartifacts" / run_id / "artifacts" / "note.txt").write_text("changed in the copy")
-    assert tracking.artifacts(uri_of(copy), run_id, "note.txt").read_text() == "changed in the copy"
+    assert text_of(uri_of(copy), run_id, "note.txt") == "changed in the copy"
     assert contents(old) == before
-    assert tracking.artifacts(uri_of(old), run_id, "note.txt").read_text() == "from before"
+    assert text_of(uri_of(old), run_id, "note.txt") == "from before"
 
 
 def test_the_old_place_need_not_be_writable(project, tmp_path):
@@ -96,8 +96,8 @@ def test_the_old_place_need_not_be_writable(project, tmp_path):
     new = tmp_path / "new"
     shutil.move(old, new)
     old.write_text("in the way")
-    assert tracking.artifacts(uri_of(new), run_id, "note.txt").read_text() == "from before"
-    assert tracking.artifacts(uri_of(new), log_a_run(new), "note.txt").read_text() == "from after"
+    assert text_of(uri_of(new), run_id, "note.txt") == "from before"
+    assert text_of(uri_of(new), log_a_run(new), "note.txt") == "from after"
 
 
 def test_reading_changes_nothing_in_a_store_that_was_moved(project, tmp_path):
@@ -105,7 +105,7 @@ def test_reading_changes_nothing_in_a_store_that_was_moved(project, tmp_path):
     new = tmp_path / "new"
     shutil.move(old, new)
     before = contents(new)
-    tracking.artifacts(uri_of(new), run_id, "note.txt")
+    text_of(uri_of(new), run_id, "note.txt")
     assert contents(new) == before
 
 
@@ -118,7 +118,7 @@ def test_a_store_that_was_copied_without_its_artifacts_still_reads_the_original_
     later = log_a_run(alone)
     assert (alone / "mlartifacts" / later).is_dir()
     assert contents(old) == before
-    assert tracking.artifacts(uri_of(alone), run_id, "note.txt").read_text() == "from before"
+    assert text_of(uri_of(alone), run_id, "note.txt") == "from before"
 
 
 def test_the_same_folder_by_another_name_was_not_moved(project, tmp_path):
@@ -163,4 +163,4 @@ def test_an_artifact_that_is_in_neither_place_is_refused(project, tmp_path):
     shutil.move(old, new)
     shutil.rmtree(new / "mlartifacts")
     with pytest.raises(ConfigError, match=r"`note\.txt` of run"):
-        tracking.artifacts(uri_of(new), run_id, "note.txt")
+        text_of(uri_of(new), run_id, "note.txt")

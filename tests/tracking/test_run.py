@@ -43,7 +43,9 @@ def test_a_run_is_read_back_as_it_was_written(store, experiment, client, tmp_pat
     assert read.info.experiment_id == experiment
     assert read.info.status == "FINISHED"
     assert sorted(file.path for file in client.list_artifacts(run.run_id)) == ["config.yaml", "weights.pt"]
-    assert tracking.artifacts(store, run.run_id, "weights.pt").read_bytes() == b"\x00\x01"
+    with tracking.artifacts(store, run.run_id, "weights.pt") as copy:
+        assert copy.read_bytes() == b"\x00\x01"
+    assert not copy.exists()
 
 
 def test_artifacts_lie_next_to_the_store_and_not_in_the_working_directory(store, experiment, tmp_path):

@@ -20,7 +20,7 @@ from clep import tracking
 from clep.errors import ConfigError
 from clep.tracking.ui import free_port, page_of
 
-from .runs import new_run
+from .runs import new_run, text_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 in SQLAlchemy 2.1
 _WRITERS, _POINTS = 8, 400
@@ -121,7 +121,7 @@ def test_a_server_stores_a_run_with_its_artifacts(server, tmp_path, capfd):
     read = client.get_run(run.run_id)
     assert (read.info.status, read.data.params) == ("FINISHED", {"seed": "0"})
     assert read.info.artifact_uri.startswith("mlflow-artifacts:"), "artifacts go through the server"
-    assert tracking.artifacts(server, run.run_id, "note.txt").read_text() == "remote"
+    assert text_of(server, run.run_id, "note.txt") == "remote"
     assert list(tmp_path.iterdir()) == []
     assert capfd.readouterr().out == ""
 
@@ -182,7 +182,7 @@ def test_eight_concurrent_writers_lose_no_metric(server):
         assert [point.step for point in points] == list(range(_POINTS))
         assert len(client.get_metric_history(run_id, "b")) == _POINTS // 50
         assert client.get_run(run_id).info.status == "FINISHED"
-    notes = {tracking.artifacts(server, run_id, "note.txt").read_text() for run_id in run_ids}
+    notes = {text_of(server, run_id, "note.txt") for run_id in run_ids}
     assert notes == {str(number) for number in range(_WRITERS)}
 
 

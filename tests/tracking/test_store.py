@@ -12,7 +12,7 @@ import pytest
 from clep import tracking
 from clep.errors import ConfigError
 
-from .runs import new_run
+from .runs import new_run, text_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 in SQLAlchemy 2.1
 
@@ -66,12 +66,12 @@ def test_an_unknown_run_or_artifact_is_refused(store, experiment, run_id, name):
     with new_run(store, experiment) as run:
         run.text("there", "x.txt")
     with pytest.raises(ConfigError, match=f"`{name}` of run"):
-        tracking.artifacts(store, run_id or run.run_id, name)
+        text_of(store, run_id or run.run_id, name)
 
 
 def test_looking_for_an_artifact_creates_no_store(tmp_path):
     with pytest.raises(ConfigError, match=r"there is no file .*mlflow\.db"):
-        tracking.artifacts(tracking.tracking_uri(None), "0" * 32, "x.txt")
+        text_of(tracking.tracking_uri(None), "0" * 32, "x.txt")
     assert list(tmp_path.iterdir()) == []
 
 
@@ -113,7 +113,8 @@ uri = tracking.tracking_uri(None)
 with tracking.Run(uri, tracking.prepare(uri, "quiet"), "run", tags={}, params={}) as run:
     run.log({"a": 1.0}, step=0)
     run.text("text", "note.txt")
-assert tracking.artifacts(uri, run.run_id, "note.txt").read_text() == "text"
+with tracking.artifacts(uri, run.run_id, "note.txt") as path:
+    assert path.read_text() == "text"
 assert (logging.root.handlers, logging.root.level) == ([], logging.WARNING)
 import mlflow, mlflow.telemetry.utils, threading
 assert mlflow.telemetry.utils.is_telemetry_disabled()

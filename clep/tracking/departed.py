@@ -1,0 +1,67 @@
+"""Runs whose process is gone: a status can only be changed by the living, so the next command does it for them."""
+
+import multiprocessing
+import sys
+
+from clep import processes
+from clep.tracking.address import state_folder
+from clep.tracking.again import go_on_command, resume_command
+from clep.tracking.reading import StoredRun, runs_of
+from clep.tracking.store import client_of
+
+_TAG = "clep.{}"
+
+
+def process_tags() -> dict[str, str]:
+    """The tags of a run that tell which process makes it.
+
+    Example:
+        >>> sorted(process_tags())
+        ['clep.host', 'clep.pid', 'clep.started']
+    """
+    return {_TAG.format(key): value for key, value in processes.own().items()}
+
+
+def is_departed(run: StoredRun) -> bool:
+    """Whether a run is still said to be RUNNING by a process that is known to be gone.
+
+    Args:
+        run: as the store describes it.
+    """
+    described = {key: run.tags.get(_TAG.format(key), "") for key in processes.own()}
+    return run.status == "RUNNING" and processes.is_gone(described)
+
+
+def close_departed(uri: str) -> list[StoredRun]:
+    """Mark the runs of this machine whose process is gone as KILLED, and say so in one line; the latest come first.
+
+    A run whose end could not be stored is left to `clep sync`, which knows how it ended.
+
+    Args:
+        uri: the store, as `tracking_uri` returns it.
+    """
+    if multiprocessing.parent_process() is not None:  # a worker: its parent has looked
+        return []
+    host = processes.own()["host"]
+    running = runs_of(uri, condition=f"attributes.status = 'RUNNING' AND tags.`{_TAG.format('host')}` = '{host}'")
+    gone = [
+        run for run in running if is_departed(run) and not (state_folder(uri, run.run_id) / "journal.jsonl").exists()
+    ]
+    client = client_of(uri)
+    for run in gone:
+        client.set_terminated(run.run_id, "KILLED")
+    if gone:
+        print(f"clep: {_told(gone, uri)}", file=sys.stderr)
+    return gone
+
+
+def _told(gone: list[StoredRun], uri: str) -> str:
+    ids = {run.run_id for run in gone}
+    first = next(run for run in gone if run.parent not in ids)
+    many = "1 run, whose process is" if len(gone) == 1 else f"{len(gone)} runs, whose processes are"
+    text = f"{many} gone, {'is' if len(gone) == 1 else 'are'} KILLED in MLflow now"
+    if "comparison" in first.tags:
+        return f"{text}; go on with: {resume_command(first.run_id, uri)}"
+    if {"claim", "tune"} & first.tags.keys() and not first.parent:
+        return f"{text}; start the command of `{first.tags.get('mlflow.runName', first.run_id)}` again to go on"
+    return f"{text}; go on with: {go_on_command(first.run_id, uri)}"

@@ -1,0 +1,79 @@
+"""Ctrl-C, once or many times, at any moment of a run from its first imports to its end."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import mlflow
+import pytest
+
+from tests.pipelines.conftest import SMALL, flat
+
+_MOMENTS = 24
+_SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 75}
+_STARTING = 0.4  # seconds, for Python itself and the first modules
+_AT_MOST = 10  # seconds to the end; five on an idle machine
+
+
+def pressed(folder, uri, after, number, times, generator):
+    """Start a run, and send it a signal some times from a moment on: exit code, stdout, stderr, seconds to the end,
+    what is left of it in the temporary folder, processes that are left."""
+    with tempfile.TemporaryDirectory(dir="/tmp") as place:
+        command = [sys.executable, "-m", "clep.cli", "run", *flat(SMALL | {"learner": {"epochs": 30}})]
+        process = subprocess.Popen(
+            [*command, f"tracking.uri={uri}"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=folder,
+            start_new_session=True,
+            env={**os.environ, "TMPDIR": place},
+        )
+        with suppress(subprocess.TimeoutExpired):
+            process.wait(after)
+        begun = time.monotonic()
+        for _ in range(times):
+            if process.poll() is None:
+                os.killpg(process.pid, number)
+                time.sleep(generator.uniform(0, 0.6))
+        stdout, stderr = process.communicate(timeout=60)
+        seconds = time.monotonic() - begun
+        left = subprocess.run(["ps", "-o", "pid=", "-s", str(process.pid)], capture_output=True, text=True).stdout
+        return process.returncode, stdout, stderr, seconds, [path.name for path in Path(place).iterdir()], left.split()
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+def test_a_run_ends_killed_at_once_whenever_and_however_often_it_is_interrupted(tmp_path):
+    uri, generator = f"sqlite:///{tmp_path}/mlflow.db", random.Random(0)
+    begun = time.monotonic()
+    code, _, stderr, *_ = pressed(tmp_path, uri, 600, signal.SIGINT, 0, generator)
+    assert code == 0, stderr
+    whole = time.monotonic() - begun  # with the store's creation: some of the moments come too late
+    codes, slowest = Counter(), 0.0
+    for k in range(_MOMENTS):
+        number = signal.SIGINT if k % 3 else generator.choice(list(_SIGNALS))
+        after, times = generator.uniform(_STARTING, whole), generator.choice([1, 1, 2, 5])
+        code, stdout, stderr, seconds, files, processes = pressed(tmp_path, uri, after, number, times, generator)
+        told = f"{number.name} x {times} after {after:.2f} of {whole:.1f} s: {code} in {seconds:.1f} s\n{stderr}"
+        print(told)
+        done = "Open the results" in stdout  # nothing is left but the end of Python itself
+        assert code == _SIGNALS[number] or (done and code in (0, -number)), told
+        assert "Traceback" not in stderr, told
+        assert (files, processes) == ([], []), told
+        assert seconds < _AT_MOST, told
+        codes["done" if done else code] += 1
+        slowest = max(slowest, seconds)
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    runs = client.search_runs([client.get_experiment_by_name("clep").experiment_id])
+    statuses = Counter(run.info.status for run in runs)
+    print(codes, statuses, f"slowest {slowest:.1f} s")
+    assert set(statuses) <= {"KILLED", "FINISHED"}
+    assert statuses["FINISHED"] == codes["done"] + 1
