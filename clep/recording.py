@@ -11,7 +11,7 @@ import torch
 
 from clep import interrupts, metric_names, metrics, report, run_names, temporary, tracking
 from clep.build import LABEL_TAG, cell_tags
-from clep.config import Config, label, to_dict, to_yaml
+from clep.config import Config, label, public, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
 from clep.measuring import ExperienceReport
@@ -69,7 +69,7 @@ def recorded(
         experiment_id,
         name or tracking.run_name(section, run_names.of_run(config)),
         tags=all_tags,
-        params=tracking.flatten(to_dict(config)),
+        params=tracking.flatten(to_dict(public(config))),
         parent_run_id=parent_run_id,
         description=about if parent_run_id else tracking.described(section, about),
         run_id=run_id,
@@ -77,7 +77,7 @@ def recorded(
     )
     try:
         with run:
-            run.text(to_yaml(config), "config.yaml")
+            run.text(to_yaml(public(config)), "config.yaml")
             run.inputs(_inputs(stream))
             yield run
     except BaseException as stop:
@@ -102,12 +102,12 @@ def record_failure(config: Config, error: str, parent_run_id: str, tags: Mapping
         experiment_id,
         name,
         tags=_tags(config) | dict(tags) | tracking.own_tags(config.tracking),
-        params=tracking.flatten(to_dict(config)),
+        params=tracking.flatten(to_dict(public(config))),
         parent_run_id=parent_run_id,
         description="It failed before its training began.",
     )
     with run:
-        run.text(to_yaml(config), "config.yaml")
+        run.text(to_yaml(public(config)), "config.yaml")
         run.failure = error
     return run.run_id
 
@@ -245,7 +245,9 @@ def _store(
     """Numbers, the page and figures drawn from them, and the learner as a model."""
     title = f"{result.label}, seed {result.seed}"
     with temporary.folder() as path:
-        (path / FILE).write_text(json.dumps(asdict(result)), encoding="utf-8")
+        (path / FILE).write_text(
+            json.dumps({**asdict(result), "tracking_uri": tracking.shown(result.tracking_uri)}), encoding="utf-8"
+        )
         report.write_matrix_csv(result.matrix, path / "accuracy_matrix.csv")
         report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
         about = report.about_run(config, run.uri, run.run_id)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 
 from clep import tracking
 from clep.build import cell_tags
@@ -56,7 +57,8 @@ class Ledger:
             return known
         if (finished := self._finished.get(job.fingerprint)) is not None:
             self.reused = True
-            return Result.from_json(json.loads(artifact(self.uri, finished.run_id, FILE)))
+            stored = Result.from_json(json.loads(artifact(self.uri, finished.run_id, FILE)))
+            return replace(stored, run_id=finished.run_id, tracking_uri=self.uri)  # it was stored without a password
         if (gone := self._diverged.get(job.fingerprint)) is not None:
             self.reused = True
             return Result.of(job.config, self.uri, gone.run_id, "FAILED", error=gone.tags["error"])
