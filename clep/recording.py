@@ -86,17 +86,19 @@ def recorded(
         raise
 
 
-def record_failure(config: Config, error: str, parent_run_id: str, tags: Mapping[str, str], name: str) -> str:
+def record_failure(
+    config: Config, error: str, parent_run_id: str, experiment_id: str, tags: Mapping[str, str], name: str
+) -> str:
     """Make the run of a job that failed before it had one, and return its id.
 
     Args:
         config: the configuration, with every parameter of its strategies.
         error: why it failed.
-        parent_run_id: the MLflow run that it belongs to.
+        parent_run_id, experiment_id: the MLflow run that it belongs to, and the experiment of both.
         tags: further tags.
         name: of the run.
     """
-    uri, experiment_id = tracking.open_store(config.tracking)
+    uri = tracking.tracking_uri(config.tracking.uri)
     run = tracking.Run(
         uri,
         experiment_id,

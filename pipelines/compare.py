@@ -65,9 +65,8 @@ def _record(config: Config, store: tuple[str, str], tags: Mapping[str, str], **o
 def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, ledger: Ledger) -> Comparison:
     started = time.perf_counter()
     with record:
-        record.text(
-            to_yaml(public(config)), "config.yaml"
-        )  # first, so that an interrupted comparison knows what it lacks
+        # First, so that an interrupted comparison knows what it lacks.
+        record.text(to_yaml(public(config)), "config.yaml")
         workers, order = config.workers, list(dict.fromkeys(job.cell for job in jobs))
 
         def compared(results: list[Result], baseline: str = "") -> Comparison:

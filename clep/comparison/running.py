@@ -161,14 +161,14 @@ def _outcome(message: Message, task: Task, uri: str, run_id: str | None) -> Resu
     """The result of a job that returned, raised an error or lost its process."""
     if message.kind == "done":
         return message.value
-    _, config, parent_run_id, tags, name, *_ = task
+    _, config, parent_run_id, tags, name, _, experiment_id = task
     died = message.kind == "died"
     error = f"the worker process ended with {_fate(message.value)}" if died else message.value
     try:
         if run_id is None and died:
             run_id = _unfinished(uri, parent_run_id, tags)
         if run_id is None:
-            run_id = record_failure(config, error, parent_run_id, tags, name)
+            run_id = record_failure(config, error, parent_run_id, experiment_id, tags, name)
         elif died:
             tracking.end(uri, run_id, "FAILED", error)
     except Exception as lost:  # the other jobs go on, and the result says what happened to this one

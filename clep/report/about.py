@@ -97,7 +97,12 @@ def command(words: str, config: Config) -> str:
     """
     left_out = _OF_THE_MACHINE | _OF_OTHERS[words]
     given = {key: value for key, value in to_dict(config).items() if key not in left_out}
-    return shlex.join([*words.split(), *_changes(given, to_dict(compose()))])
+    return shlex.join([*words.split(), *_changes(given, _defaults())])
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return to_dict(compose())
 
 
 def _changes(values: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

@@ -12,6 +12,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from clep.errors import ConfigError
@@ -45,11 +46,15 @@ class Delivery:
     def __init__(self, uri: str, run_id: str = "", *, patience: float = 60.0) -> None:
         self.uri, self.run_id, self.status = uri, run_id, ""
         self._patience = patience
-        self._client = client_of(uri)
         self._journal: Journal | None = None
         self._tried = 0.0
         if run_id and (state_folder(uri, run_id) / FILE).exists():  # something must not be overtaken
             self._open()
+
+    @cached_property
+    def _client(self) -> Any:
+        """MLflow's client of the store, which reads a locked file as soon as it is made."""
+        return client_of(self.uri)
 
     @property
     def waiting(self) -> int:
