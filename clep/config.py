@@ -143,6 +143,7 @@ def public(config: Config) -> Config:
     """The configuration as others may see it: without credentials in the addresses of its stores.
 
     Example:
+        >>> from clep.config import compose
         >>> public(compose(None, ["tracking.uri=http://me:secret@host"])).tracking.uri
         'http://me:***@host'
     """
