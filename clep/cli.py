@@ -31,6 +31,7 @@ from clep.errors import (
     UncountedWarning,
     UnusedWarning,
 )
+from clep.masking import masked
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
@@ -217,7 +218,7 @@ def _run(arguments: argparse.Namespace) -> int:
         result = command.call(arguments)
         interrupts.check()
     for failure in getattr(result, "failures", ()):
-        print(f"clep: {failure}", file=sys.stderr)
+        print(f"clep: {masked(failure)}", file=sys.stderr)
     if again := getattr(result, "again", ""):
         print(f"clep: run what failed again: {again}", file=sys.stderr)
     with result if isinstance(result, AbstractContextManager) else nullcontext():
@@ -266,8 +267,8 @@ def _print(text: str) -> None:
 def _complain(text: str) -> None:
     """Print one line on stderr, after the traceback if CLEP_TRACEBACK asks for it."""
     if os.environ.get("CLEP_TRACEBACK"):
-        traceback.print_exc()
-    print(f"clep: {' '.join(text.split())}", file=sys.stderr)
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)
+    print(f"clep: {masked(' '.join(text.split()))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,7 @@ def run(
     config: Config,
     *,
     parent_run_id: str | None = None,
+    experiment_id: str = "",
     tags: Mapping[str, str] | None = None,
     name: str = "",
     on_progress: Tell | None = None,
@@ -32,6 +33,7 @@ def run(
     Args:
         config: what to run; `cells`, `seeds` and `workers` are ignored.
         parent_run_id: the MLflow run that this one belongs to.
+        experiment_id: the MLflow experiment of that run, if it is known: then the run begins whatever the store does.
         tags: more tags for the MLflow run.
         name: of the MLflow run; by default that of the configuration.
         on_progress: called with `{"run_id": ...}` at the start and `{"experience": i}` after each experience.
@@ -44,7 +46,7 @@ def run(
     """
     try:
         start = start or Start()
-        return _run(config, parent_run_id, tags, name, on_progress or (lambda message: None), start)
+        return _run(config, parent_run_id, experiment_id, tags, name, on_progress or (lambda message: None), start)
     finally:
         # Lightning's trainer and its module refer to each other, so the data of a run stay in memory until the
         # garbage collector runs. It counts objects, not bytes: ten runs in one process held ten copies of MNIST.
@@ -52,14 +54,28 @@ def run(
 
 
 def _run(
-    config: Config, parent_run_id: str | None, tags: Mapping[str, str] | None, name: str, tell: Tell, start: Start
+    config: Config,
+    parent_run_id: str | None,
+    experiment_id: str,
+    tags: Mapping[str, str] | None,
+    name: str,
+    tell: Tell,
+    start: Start,
 ) -> Result:
     began = time.perf_counter()
     with reproducible(config.seed, config.threads):
         config = resolved(config)
         stream = build_stream(config)
         training = build_training(config, stream)
-        with recorded(config, stream, parent_run_id=parent_run_id, tags=tags, name=name, run_id=start.run_id) as record:
+        with recorded(
+            config,
+            stream,
+            parent_run_id=parent_run_id,
+            experiment_id=experiment_id,
+            tags=tags,
+            name=name,
+            run_id=start.run_id,
+        ) as record:
             folder = unfinished.Folder(record.uri, record.run_id)
             known = unfinished.Record(
                 run_id=record.run_id,

@@ -3,6 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import NamedTuple
 
 from clep import tracking
@@ -83,7 +84,8 @@ class Ledger:
         if known is not None and known[1] is stored:
             return known[0]
         if stored.run.status == "FINISHED":
-            return Result.from_json(json.loads(artifact(self.uri, stored.run.run_id, FILE)))
+            found = Result.from_json(json.loads(artifact(self.uri, stored.run.run_id, FILE)))
+            return replace(found, run_id=stored.run.run_id, tracking_uri=self.uri)  # it was stored without a password
         return Result.of(job.config, self.uri, stored.run.run_id, "FAILED", error=stored.run.tags["error"])
 
     def stale(self, jobs: Iterable[Job]) -> list[str]:
