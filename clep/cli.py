@@ -27,6 +27,7 @@ from clep.errors import (
     MissingExtraError,
     RenamedWarning,
     SettlingWarning,
+    StaleWarning,
     UncountedWarning,
     UnusedWarning,
 )
@@ -34,7 +35,7 @@ from clep.errors import (
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
 OK, FAILED, USAGE = 0, 1, 2
-_OWN = (CheckpointWarning, InputWarning, RenamedWarning, SettlingWarning, UncountedWarning, UnusedWarning)
+_OWN = (CheckpointWarning, InputWarning, RenamedWarning, SettlingWarning, StaleWarning, UncountedWarning, UnusedWarning)
 _CODES = (
     "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup), 75 to be "
     "queued again (SIGUSR1; SIGTERM in a SLURM job)"

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from clep import interrupts, metric_names, metrics, report, run_names, temporary, tracking
-from clep.build import LABEL_TAG, cell_tags
+from clep.build import LABEL_TAG, cell_tags, identity
 from clep.config import Config, label, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
+from clep.identity import digest_of
 from clep.measuring import ExperienceReport
 from clep.results import FILE, Result, plain_matrix, plain_row
 from clep.streams import Stream
@@ -56,7 +57,9 @@ def recorded(
     """
     section = config.tracking
     uri, experiment_id = tracking.open_store(section)
-    all_tags = _tags(config, stream) | dict(tags or cell_tags(config)) | tracking.own_tags(section)
+    known = identity(config, data="+".join(stream.digests))  # of what was loaded, whatever the files hold by now
+    all_tags = _tags(config, stream) | dict(tags or cell_tags(config, known=known)) | tracking.own_tags(section)
+    all_tags |= known.tags
     cell, place = all_tags[LABEL_TAG], f"{config.stream.name} ({config.network.name})"
     about = f"`{cell}` with seed {config.seed}, on {place}. {_STEPS}"
     run = tracking.Run(
@@ -73,7 +76,7 @@ def recorded(
     try:
         with run:
             run.text(to_yaml(config), "config.yaml")
-            run.inputs(_inputs(stream))
+            run.inputs(_inputs(config, stream))
             yield run
     except BaseException as stop:
         if run.run_id and parent_run_id is None and (isinstance(stop, KeyboardInterrupt) or interrupts.pending()):
@@ -107,12 +110,21 @@ def record_failure(config: Config, error: str, parent_run_id: str, tags: Mapping
     return run.run_id
 
 
-def _inputs(stream: Stream) -> list[tracking.Input]:
-    """The data sets of a stream, all of their training data and what it evaluates on."""
+def _inputs(config: Config, stream: Stream) -> list[tracking.Input]:
+    """The data sets of a stream, all of their training data and what it evaluates on.
+
+    A part of the samples is another data set: its digest is that of all, and of how they were chosen.
+    """
+    learned, tested = stream.digests
+    spec = config.stream
+    choice: list[float] = [spec.evaluation_samples] if spec.evaluation_samples is not None else []
+    if spec.evaluate_on == "validation":
+        tested, choice = learned, [*choice, spec.validation_fraction, config.seed]
+    tested = digest_of([tested, *choice])[: len(tested)] if choice else tested
     x, y = (torch.cat([getattr(e.samples, part) for e in stream.evaluation]).numpy() for part in ("x", "y"))
     return [
-        tracking.Input(stream.name, "training", stream.samples.x.numpy(), stream.samples.y.numpy()),
-        tracking.Input(stream.name, "evaluation", x, y),
+        tracking.Input(stream.name, "training", learned, stream.samples.x.numpy(), stream.samples.y.numpy()),
+        tracking.Input(stream.name, "evaluation", tested, x, y),
     ]
 
 

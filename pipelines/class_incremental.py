@@ -64,7 +64,7 @@ def _run(
             known = unfinished.Record(
                 run_id=record.run_id,
                 config=unfinished.plain(config),
-                identity=identity(config).tags,
+                identity=identity(config, data="+".join(stream.digests)).tags,
                 name=name,
                 tags=dict(tags or {}),
                 parent_run_id=parent_run_id,
@@ -72,16 +72,16 @@ def _run(
                 fork=dict(start.origin or {}),
             )
             with folder.held(known):
+                checkpoints, origin = folder.checkpoints(config), start.origin or {}
+                if checkpoints is not None and start.saved.after is not None and not start.run_id:
+                    first = start.saved.after  # a fork has it as its own, to go on from if it is stopped
+                    checkpoints.after_experience(origin["after"], lambda: first)
                 tell({"run_id": record.run_id})
 
                 def on_experience(experience: ExperienceReport, so_far: TrainingResult) -> None:
                     record_experience(record, experience, so_far)
                     tell({"experience": experience.index})
 
-                checkpoints, origin = folder.checkpoints(config), start.origin or {}
-                if checkpoints is not None and start.saved.after is not None and not start.run_id:
-                    first = start.saved.after  # a fork has it as its own, to go on from if it is stopped
-                    checkpoints.after_experience(origin["after"], lambda: first)
                 optimizer = origin.get("optimizer", True)
                 trained = training.resume(
                     start.saved, stream, on_experience, checkpoints=checkpoints, optimizer=optimizer

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from clep.pipelines import class_incremental
@@ -33,7 +34,7 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     store = tracking.open_store(config.tracking)
     tags = tracking.provenance() | parent.tags(jobs)
     record = _record(config, store, tags, description=config.tracking.note)
-    return _run(config, jobs, classes, record, Ledger(*store, resume=resume))
+    return _run(config, jobs, classes, record, Ledger(*store, resume=resume, any_code=_any_code(config)))
 
 
 def extend(stored: StoredComparison) -> Comparison:
@@ -53,7 +54,11 @@ def extend(stored: StoredComparison) -> Comparison:
     store = tracking.open_store(config.tracking)
     record = _record(config, store, parent.tags(jobs), run_id=run.run_id)
     known = [result for result in stored.results() if not result.failed]
-    return _run(config, jobs, classes, record, Ledger(*store, known=known))
+    return _run(config, jobs, classes, record, Ledger(*store, known=known, any_code=_any_code(config)))
+
+
+def _any_code(config: Config) -> bool:
+    return config.tracking.reuse == "any_code"
 
 
 def _record(config: Config, store: tuple[str, str], tags: Mapping[str, str], **options: Any) -> tracking.Run:
@@ -82,6 +87,7 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
         comparison = compared(results, config.baseline)
         with temporary.folder() as folder:
             about = report.about_comparison(config, record.uri, record.run_id, ledger.code(jobs))
+            about = replace(about, notes=[*about.notes, *filter(None, [ledger.taken_over(jobs)])])
             files = list(page.write(comparison, folder, about))
             picture = parent.overview(files, folder)
             link = parent.view(record, jobs, comparison.runs, ledger)

@@ -44,7 +44,7 @@ def run(config: Config) -> Tuned:
     uri, experiment_id = tracking.open_store(config.tracking)
     study = search.open_study(base, space, uri)
     tags = tracking.provenance() | {"tune": study.study_name, "strategies": label(base.strategies)}
-    tags |= tracking.own_tags(config.tracking)
+    tags |= search.identity_of(base, space).tags | tracking.own_tags(config.tracking)
     with tracking.Run(
         uri,
         experiment_id,

@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clep.checkpoints import samples
+from clep.checkpoints.samples import Store
 from clep.errors import DataError
 
 Plain = Any
@@ -78,7 +78,7 @@ class World:
 
     network: nn.Module
     objects: Mapping[str, Any]
-    samples: samples.Store
+    samples: Store
     packages: frozenset[str] = frozenset()
     kept: Mapping[int, Kept] = field(default_factory=dict)
 

@@ -6,6 +6,7 @@ none yet.
 
 import logging
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -16,6 +17,7 @@ from clep.comparison.cells import Job, varying
 from clep.comparison.ledger import Ledger
 from clep.comparison.watching import Watch
 from clep.config import Config
+from clep.errors import StaleWarning
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.workers import Message, run_jobs
@@ -88,6 +90,8 @@ def run_missing(
     """
     results = {index: result for index, job in enumerate(jobs) if (result := ledger.result(job)) is not None}
     missing = [index for index in range(len(jobs)) if index not in results]
+    for text in filter(None, [*ledger.stale([jobs[index] for index in missing]), ledger.taken_over(jobs)]):
+        warnings.warn(text, StaleWarning, stacklevel=2)
     told = varying(jobs)
     names = [run_names.of_job(job.cell, job.config, told) for job in jobs]
     stopped = dict(unfinished.by_identity(ledger.uri)) if ledger.resumes else {}

@@ -6,7 +6,7 @@ import warnings
 import pytest
 import torch
 
-from clep.checkpoints import Checkpoints, Snapshot, UnsavableError, files
+from clep.checkpoints import Checkpoints, Snapshot, UnsavableError, sequence
 from clep.errors import CheckpointWarning
 
 
@@ -63,7 +63,7 @@ def test_what_cannot_be_written_is_said_once_and_costs_nothing_else(tmp_path, mo
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(files, "write", full)
+        patched.setattr(sequence, "write", full)
         with pytest.warns(CheckpointWarning, match="No space left on device.; training goes on without it"):
             checkpoints.after_experience(2, state(2))
         with warnings.catch_warnings():
