@@ -61,8 +61,9 @@ def run_jobs(
     context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
-        multiprocessing.resource_tracker.ensure_running()  # it lets signals through again once it has started
-        with _ctrl_c_blocked(), _safe_path():
+        with _signals_blocked():
+            multiprocessing.resource_tracker.ensure_running()  # which lets some through again once it has started
+        with _signals_blocked(), _safe_path():
             multiprocessing.forkserver.ensure_running()
     waiting = list(enumerate(jobs))[::-1]
     running: dict[Connection, tuple[int, Any]] = {}
@@ -103,7 +104,7 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches a worker from the terminal and from its parent; the second does not cut the clean-up short.
     with interrupts.listening():
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # see `_ctrl_c_blocked`
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.SIGNALS)  # see `_signals_blocked`
         try:
             message = ("done", function(job, lambda report: _tell(sender, report)))
             interrupts.check()
@@ -118,14 +119,17 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
 
 
 @contextmanager
-def _ctrl_c_blocked() -> Iterator[None]:
-    """Ctrl-C waits meanwhile. The server started now never gets it, and its workers only once they listen: before that,
-    it would end them with a traceback."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+def _signals_blocked() -> Iterator[None]:
+    """Ctrl-C and the like wait meanwhile, and for ever in the processes started now, which end with this one.
+
+    Workers get them once they listen. Otherwise one sent to all processes would print a traceback, or end the server
+    that has to say how its workers ended.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.SIGNALS)
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.SIGNALS)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import mlflow
 import pytest
 
 from clep import cli
+from tests.oracles.stores import empty_store
 
 CLAIM = """
 claim: Sleep restores.
@@ -19,6 +20,12 @@ cells:
   sleep: {set: [strategies=sleep_replay, strategy.sleep_replay.steps=100]}
 compare: [[sleep, naive]]
 """
+
+
+@pytest.fixture(autouse=True)
+def _stored(tmp_path):
+    """The store that commands find in the working directory."""
+    empty_store(tmp_path)
 
 
 @pytest.fixture
@@ -96,8 +103,8 @@ def test_a_grid_counts_runs_that_diverge_draws_them_and_does_not_run_them_again(
 
 def test_a_cell_that_cannot_be_trained_is_refused_before_anything_is(claim, tmp_path):
     (tmp_path / "mine.yaml").write_text(CLAIM.replace("steps=100", "steps=-1"))
-    assert cli.main(["reproduce", claim, "--small"]) == 2
-    assert not (tmp_path / "mlflow.db").exists()
+    assert cli.main(["reproduce", claim, "--small", f"tracking.uri=sqlite:///{tmp_path}/new.db"]) == 2
+    assert not (tmp_path / "new.db").exists()
 
 
 @pytest.mark.parametrize("change", ["seeds=[0]", "seed=3", "strategies=joint", "tune.trials=3"])

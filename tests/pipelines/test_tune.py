@@ -12,9 +12,16 @@ from clep import cli, search
 from clep.build import build_stream, build_training
 from clep.config import compose, replace
 from clep.errors import TrialsFailedError
+from tests.oracles.stores import empty_store
 
 SMALL = ["stream.samples_per_experience=40", "network.hidden=[24]", "learner.epochs=1", "strategies=naive"]
 SPACE = "tune.space={learner.lr: {low: 0.001, high: 0.1, log: true}}"
+
+
+@pytest.fixture(autouse=True)
+def _stored(tmp_path):
+    """The store that commands find in the working directory."""
+    empty_store(tmp_path)
 
 
 def command(*further):
@@ -120,9 +127,10 @@ def test_a_diverging_network_scores_zero_so_that_the_search_goes_on_and_keeps_aw
 )
 def test_a_range_with_an_impossible_end_is_refused_before_anything_is_trained(space, message, tmp_path):
     """A search would otherwise end hours later, at the first trial that draws such a value."""
+    new = f"sqlite:///{tmp_path}/new.db"
     with pytest.raises(clep.errors.ConfigError, match=message):
-        tune.run(compose({}, [*SMALL[:3], "strategies=sleep_replay", f"tune.space={space}"]))
-    assert not (tmp_path / "mlflow.db").exists()
+        tune.run(compose({}, [*SMALL[:3], "strategies=sleep_replay", f"tune.space={space}", f"tracking.uri={new}"]))
+    assert not (tmp_path / "new.db").exists()
 
 
 def test_what_was_found_is_written_as_text():
