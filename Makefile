@@ -25,7 +25,7 @@ test: install  ## the tests (no network, a few minutes on 2 cores)
 	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
 
 test-slow: install  ## the tests that take minutes or start a server
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m 'slow or server'
 
 mutants: install  ## one-line bugs, one at a time, that the tests must catch (a quarter of an hour)
 	$(BIN)/python scripts/mutants.py

@@ -17,9 +17,9 @@ from clep.datasets import digests
 from clep.datasets.files import user_path
 from clep.equilibrium import Network
 from clep.equilibrium.gradients import gradient_class, gradient_from
-from clep.errors import ConfigError, within
+from clep.errors import ConfigError, DataError, within
 from clep.feedforward import Feedforward
-from clep.identity import NONE, Identity, digest_of
+from clep.identity import NONE, UNREADABLE, Identity, digest_of
 from clep.imports import is_import_path
 from clep.learner import Learner
 from clep.randomness import seed_for
@@ -115,7 +115,7 @@ def identity(config: Config, *further: Any, data: str | None = None, plugins: st
         plugins: `plugins_of` the configuration, if they are known.
 
     Raises:
-        ConfigError, DataError: if the data or a plug-in cannot be read.
+        ConfigError: if a plug-in cannot be imported.
 
     Example:
         >>> from clep.build import resolved
@@ -139,10 +139,15 @@ def fingerprint(config: Config, *further: Any) -> str:
 
 
 def data_of(config: Config) -> str:
-    """The part `data` of an identity: the contents of the stream's samples, read only if their files have changed."""
-    root, download = config.data.root, config.data.download
-    with within("stream"):
-        return "+".join(digests(config.stream.name, root=root, download=download, path=config.stream.path))
+    """The part `data` of an identity: the contents of the stream's samples, read only if their files have changed.
+
+    Data that are not there, or cannot be read, are like no data that a result was ever made of.
+    """
+    try:
+        with within("stream"):
+            return "+".join(digests(config.stream.name, root=config.data.root, download=False, path=config.stream.path))
+    except DataError:
+        return UNREADABLE
 
 
 def plugins_of(config: Config) -> str:

@@ -27,14 +27,16 @@ from clep.errors import (
     MissingExtraError,
     RenamedWarning,
     SettlingWarning,
+    StaleWarning,
     UncountedWarning,
     UnusedWarning,
 )
+from clep.masking import masked
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
 OK, FAILED, USAGE = 0, 1, 2
-_OWN = (CheckpointWarning, InputWarning, RenamedWarning, SettlingWarning, UncountedWarning, UnusedWarning)
+_OWN = (CheckpointWarning, InputWarning, RenamedWarning, SettlingWarning, StaleWarning, UncountedWarning, UnusedWarning)
 _CODES = (
     "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup), 75 to be "
     "queued again (SIGUSR1; SIGTERM in a SLURM job)"
@@ -216,7 +218,7 @@ def _run(arguments: argparse.Namespace) -> int:
         result = command.call(arguments)
         interrupts.check()
     for failure in getattr(result, "failures", ()):
-        print(f"clep: {failure}", file=sys.stderr)
+        print(f"clep: {masked(failure)}", file=sys.stderr)
     if again := getattr(result, "again", ""):
         print(f"clep: run what failed again: {again}", file=sys.stderr)
     with result if isinstance(result, AbstractContextManager) else nullcontext():
@@ -265,8 +267,8 @@ def _print(text: str) -> None:
 def _complain(text: str) -> None:
     """Print one line on stderr, after the traceback if CLEP_TRACEBACK asks for it."""
     if os.environ.get("CLEP_TRACEBACK"):
-        traceback.print_exc()
-    print(f"clep: {' '.join(text.split())}", file=sys.stderr)
+        print(masked(traceback.format_exc()), end="", file=sys.stderr)
+    print(f"clep: {masked(' '.join(text.split()))}", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -101,7 +101,7 @@ class Shown:
 
 def run(arguments: argparse.Namespace) -> Any:
     """Train one set of strategies with one seed."""
-    composed = _composed(arguments)
+    composed = _ready(_composed(arguments))
     _announce()
     from clep.pipelines import class_incremental
 
@@ -139,6 +139,7 @@ def compare(arguments: argparse.Namespace) -> Any:
     refuse_ignored(composed, changes)
     check_chosen(source, changes, composed, cells=True)
     config.cells_of(composed)  # refuses what makes no sense before torch is loaded
+    _ready(composed)
     _announce()
     from clep.pipelines import compare as pipeline
 
@@ -207,7 +208,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
 
 def tune(arguments: argparse.Namespace) -> Any:
     """Search a strategy set's hyperparameters and write the best configuration."""
-    composed = _composed(arguments)
+    composed = _ready(_composed(arguments))
     check_file("--output", arguments.output)
     _announce()
     from clep.pipelines import tune as pipeline
@@ -246,6 +247,17 @@ def ui(arguments: argparse.Namespace) -> Printable:
     return tracking.Viewed(tracking.tracking_uri(uri), run_id or "", **shown)
 
 
+def sync(arguments: argparse.Namespace) -> Printable:
+    """Deliver what runs could not send to their store."""
+    run_id, changes = _config_and_changes(arguments.items)
+    if other := [change for change in changes if not change.startswith("tracking.uri=")]:
+        raise ConfigError(f"{other[0].partition('=')[0]}: `clep sync` only delivers; it takes tracking.uri=URI")
+    uri = config.compose({}, changes).tracking.uri
+    from clep import tracking
+
+    return tracking.sync(tracking.tracking_uri(uri), run_id or "")
+
+
 def list_names(arguments: argparse.Namespace) -> Catalogue:
     """List strategies, streams, networks, configurations and claims."""
     return catalogue(arguments.what)
@@ -282,6 +294,14 @@ def _close_departed(uri: str | None) -> None:
 
     with suppress(Exception):
         tracking.close_departed(tracking.tracking_uri(uri))
+
+
+def _ready(composed: Config) -> Config:
+    """The configuration, once its store answers if that is a server: libraries take longer to load than it may take."""
+    from clep import tracking
+
+    tracking.check_server(tracking.tracking_uri(composed.tracking.uri))
+    return composed
 
 
 def _announce() -> None:
@@ -575,6 +595,30 @@ COMMANDS = (
             _JSON,
         ),
         call=ui,
+    ),
+    Command(
+        name="sync",
+        help="Deliver what runs could not send to their MLflow store.",
+        prints="Prints the runs that were delivered. A run whose store is in trouble goes on; what it records waits in "
+        "`clep-state`, beside the SQLite file or in the directory where the command ran. Start it there, once the "
+        "store is back. Nothing is delivered twice.",
+        usage="[RUN_ID]",
+        examples={
+            "clep sync": "everything that waits",
+            "clep sync 4d0c5be0 tracking.uri=http://server:5000": "one run, to a server",
+        },
+        arguments=(
+            Argument(
+                "items",
+                {
+                    "nargs": "*",
+                    "metavar": "RUN_ID, tracking.uri=URI",
+                    "help": "id of a run (default: all that wait), and their store",
+                },
+            ),
+            _JSON,
+        ),
+        call=sync,
     ),
     Command(
         name="list",

@@ -30,6 +30,7 @@ from clep.datasets.names import DATASETS
 from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError, UnusedWarning
 from clep.imports import check_name, is_import_path, registered_strategies
+from clep.masking import masked
 from clep.renames import branches_without_feedback, renamed, with_new_keys
 from clep.schema import Config, check, construct, label, misfits, parts_of, unused
 from clep.specs.network import NetworkSection
@@ -136,6 +137,22 @@ def given(config: str | Path | Mapping[str, Any] | Config | None, overrides: Seq
 def to_dict(config: Config) -> dict[str, Any]:
     """Return the configuration as plain containers."""
     return dataclasses.asdict(config)
+
+
+def public(config: Config) -> Config:
+    """The configuration as others may see it: without credentials in the addresses of its stores.
+
+    Example:
+        >>> from clep.config import compose
+        >>> public(compose(None, ["tracking.uri=http://me:secret@host"])).tracking.uri
+        'http://me:***@host'
+    """
+    section, tune = config.tracking, config.tune
+    return dataclasses.replace(
+        config,
+        tracking=dataclasses.replace(section, uri=section.uri and masked(section.uri)),
+        tune=dataclasses.replace(tune, storage=tune.storage and masked(tune.storage)),
+    )
 
 
 def to_yaml(config: Config) -> str:

@@ -47,6 +47,10 @@ class UncountedWarning(UserWarning):
     """A strategy keeps something whose size nobody knows; the message names it, and says where to count it."""
 
 
+class StaleWarning(UserWarning):
+    """Stored results do not count any more, since their data, plug-ins or code changed; the message says what."""
+
+
 class RenamedWarning(FutureWarning):
     """Something is used by its old name, which works for one version; see `clep.renames`."""
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -10,6 +10,8 @@ TAG = "clep.identity"
 """The tag of a run for its identity; those of the parts are below it, as in `clep.identity.data`."""
 NONE = "none"
 """The part of a result without plug-ins."""
+UNREADABLE = "unreadable"
+"""The part of data that are not there."""
 
 _WORDS = {"configuration": "configuration", "data": "data", "plugins": "plug-ins", "code": "code of clep"}
 _SHOWN = 8  # characters of a digest in a message
@@ -73,23 +75,25 @@ class Identity:
         Args:
             other: the earlier one.
         """
-        return [f"{_WORDS[name]} changed: {'; '.join(self._details(name, other))}" for name in self.changed(other)]
+        told = {"data": self._of_data, "plugins": self._of_plugins}
+        return [
+            f"{_WORDS[name]} changed{told[name](other) if name in told else _was(other.parts[name], self.parts[name])}"
+            for name in self.changed(other)
+        ]
 
-    def _details(self, name: str, other: "Identity") -> Iterator[str]:
-        before, now = other.parts[name], self.parts[name]
-        if name == "data":
-            called = self.source or other.source or "its samples"
-            roles = "to learn from", "to test on"
-            for role, old, new in zip(roles, before.split("+"), now.split("+"), strict=False):
-                if old != new:
-                    yield f"{called}, {role} {_was(old, new)}"
-        elif name == "plugins":
-            old_modules, new_modules = _modules(before), _modules(now)
-            for module in sorted({*old_modules, *new_modules}):
-                if old_modules.get(module) != new_modules.get(module):
-                    yield f"{module} {_was(old_modules.get(module, 'absent'), new_modules.get(module, 'absent'))}"
-        else:
-            yield _was(before, now)
+    def _of_data(self, other: "Identity") -> str:
+        both = zip(("to learn from", "to test on"), other.data.split("+"), self.data.split("+"), strict=False)
+        changes = [f"{role}{_was(before, now)}" for role, before, now in both if before != now]
+        return f": {self.source or other.source or 'samples'}, {', '.join(changes)}"
+
+    def _of_plugins(self, other: "Identity") -> str:
+        before, now = _modules(other.plugins), _modules(self.plugins)
+        changes = [
+            f"{module}{_was(before.get(module, NONE), now.get(module, NONE))}"
+            for module in sorted({*before, *now})
+            if before.get(module) != now.get(module)
+        ]
+        return f": {', '.join(changes)}"
 
 
 def digest_of(values: object) -> str:
@@ -103,13 +107,13 @@ def digest_of(values: object) -> str:
 
 
 def _was(before: str, now: str) -> str:
-    return f"(was {_short(before)}, is {_short(now)})"
+    return f" (was {_short(before)}, is {_short(now)})"
 
 
 def _short(value: str) -> str:
     """A value with its digest, which ends it, as short as people compare it."""
     head, mark, digest = value.rpartition("+")
-    return f"{head}{mark}{digest[:_SHOWN]}"
+    return value if value == UNREADABLE else f"{head}{mark}{digest[:_SHOWN]}"
 
 
 def _modules(plugins: str) -> dict[str, str]:

@@ -10,10 +10,11 @@ import numpy as np
 import torch
 
 from clep import interrupts, metric_names, metrics, report, run_names, temporary, tracking
-from clep.build import LABEL_TAG, cell_tags
-from clep.config import Config, label, to_dict, to_yaml
+from clep.build import LABEL_TAG, cell_tags, identity
+from clep.config import Config, label, public, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
+from clep.identity import digest_of
 from clep.measuring import ExperienceReport
 from clep.results import FILE, Result, plain_matrix, plain_row
 from clep.streams import Stream
@@ -37,6 +38,7 @@ def recorded(
     stream: Stream,
     *,
     parent_run_id: str | None = None,
+    experiment_id: str = "",
     tags: Mapping[str, str] | None = None,
     name: str = "",
     run_id: str = "",
@@ -47,6 +49,7 @@ def recorded(
         config: the configuration, with every parameter of its strategies.
         stream: the stream to learn.
         parent_run_id: the MLflow run that this one belongs to.
+        experiment_id: the MLflow experiment; empty to open the store and find it there.
         tags: further tags; by default those of a cell of its own.
         name: of the run; by default that of the configuration.
         run_id: a run that was stopped, to go on in it.
@@ -55,8 +58,13 @@ def recorded(
         ConfigError: if the store cannot be used.
     """
     section = config.tracking
-    uri, experiment_id = tracking.open_store(section)
-    all_tags = _tags(config, stream) | dict(tags or cell_tags(config)) | tracking.own_tags(section)
+    if experiment_id:
+        uri = tracking.tracking_uri(section.uri)
+    else:
+        uri, experiment_id = tracking.open_store(section)
+    known = identity(config, data="+".join(stream.digests))  # of what was loaded, whatever the files hold by now
+    all_tags = _tags(config, stream) | dict(tags or cell_tags(config, known=known)) | tracking.own_tags(section)
+    all_tags |= known.tags
     cell, place = all_tags[LABEL_TAG], f"{config.stream.name} ({config.network.name})"
     about = f"`{cell}` with seed {config.seed}, on {place}. {_STEPS}"
     run = tracking.Run(
@@ -64,7 +72,7 @@ def recorded(
         experiment_id,
         name or tracking.run_name(section, run_names.of_run(config)),
         tags=all_tags,
-        params=tracking.flatten(to_dict(config)),
+        params=tracking.flatten(to_dict(public(config))),
         parent_run_id=parent_run_id,
         description=about if parent_run_id else tracking.described(section, about),
         run_id=run_id,
@@ -72,8 +80,8 @@ def recorded(
     )
     try:
         with run:
-            run.text(to_yaml(config), "config.yaml")
-            run.inputs(_inputs(stream))
+            run.text(to_yaml(public(config)), "config.yaml")
+            run.inputs(_inputs(config, stream))
             yield run
     except BaseException as stop:
         if run.run_id and parent_run_id is None and (isinstance(stop, KeyboardInterrupt) or interrupts.pending()):
@@ -81,38 +89,49 @@ def recorded(
         raise
 
 
-def record_failure(config: Config, error: str, parent_run_id: str, tags: Mapping[str, str], name: str) -> str:
+def record_failure(
+    config: Config, error: str, parent_run_id: str, experiment_id: str, tags: Mapping[str, str], name: str
+) -> str:
     """Make the run of a job that failed before it had one, and return its id.
 
     Args:
         config: the configuration, with every parameter of its strategies.
         error: why it failed.
-        parent_run_id: the MLflow run that it belongs to.
+        parent_run_id, experiment_id: the MLflow run that it belongs to, and the experiment of both.
         tags: further tags.
         name: of the run.
     """
-    uri, experiment_id = tracking.open_store(config.tracking)
+    uri = tracking.tracking_uri(config.tracking.uri)
     run = tracking.Run(
         uri,
         experiment_id,
         name,
         tags=_tags(config) | dict(tags) | tracking.own_tags(config.tracking),
-        params=tracking.flatten(to_dict(config)),
+        params=tracking.flatten(to_dict(public(config))),
         parent_run_id=parent_run_id,
         description="It failed before its training began.",
     )
     with run:
-        run.text(to_yaml(config), "config.yaml")
+        run.text(to_yaml(public(config)), "config.yaml")
         run.failure = error
     return run.run_id
 
 
-def _inputs(stream: Stream) -> list[tracking.Input]:
-    """The data sets of a stream, all of their training data and what it evaluates on."""
+def _inputs(config: Config, stream: Stream) -> list[tracking.Input]:
+    """The data sets of a stream, all of their training data and what it evaluates on.
+
+    A part of the samples is another data set: its digest is that of all, and of how they were chosen.
+    """
+    learned, tested = stream.digests
+    spec = config.stream
+    choice: list[float] = [spec.evaluation_samples] if spec.evaluation_samples is not None else []
+    if spec.evaluate_on == "validation":
+        tested, choice = learned, [*choice, spec.validation_fraction, config.seed]
+    tested = digest_of([tested, *choice])[: len(tested)] if choice else tested
     x, y = (torch.cat([getattr(e.samples, part) for e in stream.evaluation]).numpy() for part in ("x", "y"))
     return [
-        tracking.Input(stream.name, "training", stream.samples.x.numpy(), stream.samples.y.numpy()),
-        tracking.Input(stream.name, "evaluation", x, y),
+        tracking.Input(stream.name, "training", learned, stream.samples.x.numpy(), stream.samples.y.numpy()),
+        tracking.Input(stream.name, "evaluation", tested, x, y),
     ]
 
 
@@ -187,7 +206,8 @@ def record_result(
         for measure, values in activity._asdict().items():
             name = metric_names.HIDDEN_ACTIVITY.format(measure=measure, layer=layer)
             run.log_series(name, values, range(1, len(values) + 1))
-    _store(run, config, stream, training, result, hidden)
+    with tracking.spared(f"the page and the learner of run {run.run_id}"):
+        _store(run, config, stream, training, result, hidden)
     if config.tracking.register:
         run.register(config.tracking.register, tracking.FOLDER)
     return result
@@ -239,7 +259,9 @@ def _store(
     """Numbers, the page and figures drawn from them, and the learner as a model."""
     title = f"{result.label}, seed {result.seed}"
     with temporary.folder() as path:
-        (path / FILE).write_text(json.dumps(asdict(result)), encoding="utf-8")
+        (path / FILE).write_text(
+            json.dumps({**asdict(result), "tracking_uri": tracking.shown(result.tracking_uri)}), encoding="utf-8"
+        )
         report.write_matrix_csv(result.matrix, path / "accuracy_matrix.csv")
         report.write_matrix_csv(result.matrix_before, path / "accuracy_before_consolidation.csv")
         about = report.about_run(config, run.uri, run.run_id)

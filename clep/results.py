@@ -15,6 +15,7 @@ from clep.answer import Answer, answer
 from clep.columns import COMPARISON, LEGEND, Column, Row
 from clep.config import Config, label
 from clep.errors import DivergenceError
+from clep.masking import masked
 from clep.metrics import none_if_nan
 
 FILE = "result.json"
@@ -135,7 +136,8 @@ class Result:
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers, with `label`."""
-        return asdict(self) | {"label": self.label, "diverged": self.diverged}
+        more = {"label": self.label, "diverged": self.diverged, "tracking_uri": masked(self.tracking_uri)}
+        return asdict(self) | more | {"error": self.error and masked(self.error)}
 
     def to_text(self) -> str:
         """The lines that `clep run` prints.
@@ -247,7 +249,7 @@ class Comparison:
         """Plain containers."""
         return {
             "parent_run_id": self.parent_run_id,
-            "tracking_uri": self.tracking_uri,
+            "tracking_uri": masked(self.tracking_uri),
             "classes": self.classes,
             "baseline": self.baseline,
             "runs": [run.to_json() for run in self.runs],

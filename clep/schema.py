@@ -58,6 +58,11 @@ class TrackingSection(Spec):
     register: str | None = option(None, "registered model that the learner becomes the newest version of")
     tags: dict[str, Any] = option({}, "more tags for every run, as in tracking.tags.project=thesis")
     note: str = option("", "text above the description of the run or the comparison")
+    reuse: Literal["same", "any_code"] = option(
+        "same",
+        "which stored results count as done where a command goes on: those of the `same` data, plug-ins and code of "
+        "clep, or with `any_code` also those of another version or commit of clep",
+    )
 
 
 @dataclass(frozen=True)

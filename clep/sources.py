@@ -13,7 +13,7 @@ from clep.errors import ConfigError
 from clep.imports import import_path, is_import_path, registered_strategies
 
 _LENGTH = 12  # characters of a hash
-_OWN = ("clep", "clep.strategies", "clep.pipelines")
+_OWN = ("clep", "clep.configs", "clep.strategies", "clep.pipelines")
 _ENDINGS = (".py", *EXTENSION_SUFFIXES)
 _INSTALLED = ("site-packages", "dist-packages")
 _FOUNDATIONS = ("avalanche", "numpy", "pytorch_lightning", "sklearn", "torch", "torchvision")
@@ -27,13 +27,15 @@ def own_code() -> str:
     The hash tells a checkout with changes from its commit without asking git.
 
     Example:
+        >>> from importlib import metadata
         >>> own_code().startswith(metadata.version("clep") + "+")
         True
     """
     files: dict[str, Path] = {}
     for package in _OWN:
         folder = Path(str(sys.modules[package].__file__ if package in sys.modules else _origin(package))).parent
-        files |= {f"{package}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*.py")}
+        inside = package.replace(".", "/")  # where an installed clep has it, so that a checkout has the same hash
+        files |= {f"{inside}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*.py")}
     return f"{metadata.version('clep')}+{_hash(files)}"
 
 
@@ -56,14 +58,15 @@ def plugin_code(names: Iterable[str]) -> dict[str, str]:
     """
     found: dict[str, str] = {}
     for name in names:
-        for module in _modules(name):
-            found[module] = _installed(module) if _is_installed(module) else _code(module)
+        entry = registered_strategies().get(name)
+        owner = entry.dist if entry is not None and entry.dist is not None and entry.dist.name != "clep" else None
+        for module in _modules(name, entry):
+            found[module] = _installed(module) if _is_installed(module) else _code(module, owner)
     return found
 
 
-def _modules(name: str) -> list[str]:
+def _modules(name: str, entry: metadata.EntryPoint | None) -> list[str]:
     """The modules outside clep that a name leads to: the named one, and those of the class and its bases."""
-    entry = registered_strategies().get(name)
     if entry is not None:
         named, found = entry.module, entry.load()
     elif is_import_path(name):
@@ -97,15 +100,20 @@ def _installed(module: str) -> str:
     return _code(module)
 
 
-def _code(module: str) -> str:
-    """Version of the distribution, if there is one, and hash of the source."""
+def _code(module: str, owner: metadata.Distribution | None = None) -> str:
+    """Version of the distribution, if there is one, and hash of the source.
+
+    Args:
+        module: the module.
+        owner: its distribution, if it is known, as that of an entry point; an editable one lies elsewhere.
+    """
     origin = _origin(module)
     if origin is None:
         return _hash({})
     root = _root(module, origin)
     files = {origin} if _top(module) in _FOUNDATIONS else _imported(module, origin, root)
     digest = _hash({path.relative_to(root).as_posix(): path for path in files})
-    distribution = _distribution(_top(module), root)
+    distribution = owner or _distribution(_top(module), root)
     return digest if distribution is None else f"{distribution.name}-{distribution.version}+{digest}"
 
 
@@ -148,7 +156,8 @@ def _imported(module: str, origin: Path, root: Path) -> set[Path]:
     files, seen, waiting = {origin}, {module}, [*_packages(module), *_names_in(origin, module)]
     while waiting:
         name = waiting.pop()
-        if name in seen or (root.name in _INSTALLED and _top(name) != _top(module)):
+        is_foreign = root.name in _INSTALLED and _top(name) != _top(module)
+        if name in seen or is_foreign or _top(name) == "clep":
             continue
         seen.add(name)
         waiting += _packages(name)

@@ -12,7 +12,7 @@ from typing import Any
 
 from clep import tracking
 from clep.checkpoints import Checkpoints, Saved, files
-from clep.config import Config, compose, to_dict
+from clep.config import Config, compose, public, to_dict
 from clep.errors import ConfigError
 from clep.identity import TAG
 
@@ -197,6 +197,6 @@ def by_identity(uri: str) -> Mapping[str, str]:
 
 
 def plain(config: Config) -> dict[str, Any]:
-    """A configuration as a record holds it: without the address of the store."""
-    values = to_dict(config)
+    """A configuration as a record holds it: without credentials, and without the address of the store."""
+    values = to_dict(public(config))
     return values | {"tracking": {**values["tracking"], "uri": None}}

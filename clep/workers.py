@@ -2,6 +2,7 @@
 
 import multiprocessing
 import multiprocessing.forkserver
+import multiprocessing.resource_tracker
 import os
 import signal
 import sys
@@ -60,6 +61,7 @@ def run_jobs(
     context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
+        multiprocessing.resource_tracker.ensure_running()  # it lets signals through again once it has started
         with _ctrl_c_blocked(), _safe_path():
             multiprocessing.forkserver.ensure_running()
     waiting = list(enumerate(jobs))[::-1]

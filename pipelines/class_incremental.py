@@ -22,6 +22,7 @@ def run(
     config: Config,
     *,
     parent_run_id: str | None = None,
+    experiment_id: str = "",
     tags: Mapping[str, str] | None = None,
     name: str = "",
     on_progress: Tell | None = None,
@@ -32,6 +33,7 @@ def run(
     Args:
         config: what to run; `cells`, `seeds` and `workers` are ignored.
         parent_run_id: the MLflow run that this one belongs to.
+        experiment_id: the MLflow experiment of that run, if it is known: then the run begins whatever the store does.
         tags: more tags for the MLflow run.
         name: of the MLflow run; by default that of the configuration.
         on_progress: called with `{"run_id": ...}` at the start and `{"experience": i}` after each experience.
@@ -44,7 +46,7 @@ def run(
     """
     try:
         start = start or Start()
-        return _run(config, parent_run_id, tags, name, on_progress or (lambda message: None), start)
+        return _run(config, parent_run_id, experiment_id, tags, name, on_progress or (lambda message: None), start)
     finally:
         # Lightning's trainer and its module refer to each other, so the data of a run stay in memory until the
         # garbage collector runs. It counts objects, not bytes: ten runs in one process held ten copies of MNIST.
@@ -52,19 +54,33 @@ def run(
 
 
 def _run(
-    config: Config, parent_run_id: str | None, tags: Mapping[str, str] | None, name: str, tell: Tell, start: Start
+    config: Config,
+    parent_run_id: str | None,
+    experiment_id: str,
+    tags: Mapping[str, str] | None,
+    name: str,
+    tell: Tell,
+    start: Start,
 ) -> Result:
     began = time.perf_counter()
     with reproducible(config.seed, config.threads):
         config = resolved(config)
         stream = build_stream(config)
         training = build_training(config, stream)
-        with recorded(config, stream, parent_run_id=parent_run_id, tags=tags, name=name, run_id=start.run_id) as record:
+        with recorded(
+            config,
+            stream,
+            parent_run_id=parent_run_id,
+            experiment_id=experiment_id,
+            tags=tags,
+            name=name,
+            run_id=start.run_id,
+        ) as record:
             folder = unfinished.Folder(record.uri, record.run_id)
             known = unfinished.Record(
                 run_id=record.run_id,
                 config=unfinished.plain(config),
-                identity=identity(config).tags,
+                identity=identity(config, data="+".join(stream.digests)).tags,
                 name=name,
                 tags=dict(tags or {}),
                 parent_run_id=parent_run_id,
@@ -72,16 +88,16 @@ def _run(
                 fork=dict(start.origin or {}),
             )
             with folder.held(known):
+                checkpoints, origin = folder.checkpoints(config), start.origin or {}
+                if checkpoints is not None and start.saved.after is not None and not start.run_id:
+                    first = start.saved.after  # a fork has it as its own, to go on from if it is stopped
+                    checkpoints.after_experience(origin["after"], lambda: first)
                 tell({"run_id": record.run_id})
 
                 def on_experience(experience: ExperienceReport, so_far: TrainingResult) -> None:
                     record_experience(record, experience, so_far)
                     tell({"experience": experience.index})
 
-                checkpoints, origin = folder.checkpoints(config), start.origin or {}
-                if checkpoints is not None and start.saved.after is not None and not start.run_id:
-                    first = start.saved.after  # a fork has it as its own, to go on from if it is stopped
-                    checkpoints.after_experience(origin["after"], lambda: first)
                 optimizer = origin.get("optimizer", True)
                 trained = training.resume(
                     start.saved, stream, on_experience, checkpoints=checkpoints, optimizer=optimizer

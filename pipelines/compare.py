@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from clep.pipelines import class_incremental
@@ -9,7 +10,7 @@ from clep.pipelines import class_incremental
 from clep import report, run_names, temporary, tracking
 from clep.comparison import Interrupted, Job, Ledger, check, page, parent, plan, run_missing
 from clep.comparison.stored import StoredComparison
-from clep.config import Config, cells_of, to_yaml
+from clep.config import Config, cells_of, public, to_yaml
 from clep.results import Comparison, Result
 
 
@@ -33,7 +34,7 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
     store = tracking.open_store(config.tracking)
     tags = tracking.provenance() | parent.tags(jobs)
     record = _record(config, store, tags, description=config.tracking.note)
-    return _run(config, jobs, classes, record, Ledger(*store, resume=resume))
+    return _run(config, jobs, classes, record, Ledger(*store, resume=resume, any_code=_any_code(config)))
 
 
 def extend(stored: StoredComparison) -> Comparison:
@@ -53,7 +54,11 @@ def extend(stored: StoredComparison) -> Comparison:
     store = tracking.open_store(config.tracking)
     record = _record(config, store, parent.tags(jobs), run_id=run.run_id)
     known = [result for result in stored.results() if not result.failed]
-    return _run(config, jobs, classes, record, Ledger(*store, known=known))
+    return _run(config, jobs, classes, record, Ledger(*store, known=known, any_code=_any_code(config)))
+
+
+def _any_code(config: Config) -> bool:
+    return config.tracking.reuse == "any_code"
 
 
 def _record(config: Config, store: tuple[str, str], tags: Mapping[str, str], **options: Any) -> tracking.Run:
@@ -65,7 +70,8 @@ def _record(config: Config, store: tuple[str, str], tags: Mapping[str, str], **o
 def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, ledger: Ledger) -> Comparison:
     started = time.perf_counter()
     with record:
-        record.text(to_yaml(config), "config.yaml")  # first, so that an interrupted comparison knows what it lacks
+        # First, so that an interrupted comparison knows what it lacks.
+        record.text(to_yaml(public(config)), "config.yaml")
         workers, order = config.workers, list(dict.fromkeys(job.cell for job in jobs))
 
         def compared(results: list[Result], baseline: str = "") -> Comparison:
@@ -80,8 +86,9 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
             stop.so_far = compared(stop.results) if stop.results else None
             raise
         comparison = compared(results, config.baseline)
-        with temporary.folder() as folder:
+        with tracking.spared("the page of the comparison"), temporary.folder() as folder:
             about = report.about_comparison(config, record.uri, record.run_id, ledger.code(jobs))
+            about = replace(about, notes=[*about.notes, *filter(None, [ledger.taken_over(jobs)])])
             files = list(page.write(comparison, folder, about))
             picture = parent.overview(files, folder)
             link = parent.view(record, jobs, comparison.runs, ledger)

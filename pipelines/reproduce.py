@@ -58,7 +58,7 @@ def run(
         params=parent.shared_params(jobs) | {"command": command},
         description=base.tracking.note,
     ) as record:
-        ledger = Ledger(uri, experiment_id, with_diverged=counts_divergence)
+        ledger = Ledger(uri, experiment_id, with_diverged=counts_divergence, any_code=base.tracking.reuse == "any_code")
         results = run_missing(
             class_incremental.run,
             jobs,
@@ -71,7 +71,7 @@ def run(
         for job, result in zip(jobs, results, strict=True):
             by_cell.setdefault(job.cell, []).append(result)
         rows = claims.rows_of(claim, by_cell)
-        measured = f"Measured with `{command}`; code: {'; '.join(ledger.code(jobs))}."
+        measured = f"Measured with `{command}`; code: {'; '.join(ledger.code(jobs))}. {ledger.taken_over(jobs)}".strip()
         markdown = claims.as_markdown(claim, rows, measured)
         with temporary.folder() as folder:
             figures = Path(output) if figure else folder

@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 from clep import metric_names, metrics, progress, run_names, search, tracking
 from clep.build import build_stream, build_training, resolved
-from clep.config import Config, label, replace, to_yaml
+from clep.config import Config, label, public, replace, to_yaml
 from clep.errors import DivergenceError, TrialsFailedError
 from clep.metrics import mean_std
 from clep.randomness import reproducible
@@ -44,7 +44,7 @@ def run(config: Config) -> Tuned:
     uri, experiment_id = tracking.open_store(config.tracking)
     study = search.open_study(base, space, uri)
     tags = tracking.provenance() | {"tune": study.study_name, "strategies": label(base.strategies)}
-    tags |= tracking.own_tags(config.tracking)
+    tags |= search.identity_of(base, space).tags | tracking.own_tags(config.tracking)
     with tracking.Run(
         uri,
         experiment_id,
@@ -69,7 +69,7 @@ def run(config: Config) -> Tuned:
             raise TrialsFailedError(f"tune: all {done} trials diverged; lower learner.lr, or the ranges of tune.space.")
         tuned = _result(study, base, uri, parent.run_id)
         parent.log({metric_names.TUNE_ACCURACY: tuned.accuracy["mean"]}, 0)
-        parent.text(to_yaml(tuned.config), "best.yaml")
+        parent.text(to_yaml(public(tuned.config)), "best.yaml")
     return tuned
 
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import subprocess
 import sys
 import weakref
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 from clep import interrupts, tracking
 from clep.cli import main
 from clep.tracking.store import client_of
+from tests.oracles.stores import empty_store
 
 
 class Thing:
@@ -26,7 +26,9 @@ def dropped(number=signal.SIGINT):
     return reference
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 75)]
+)
 def test_a_dropped_signal_is_raised_at_the_next_look(number, code, capfd):
     with interrupts.listening():
         dropped(number)
@@ -35,6 +37,15 @@ def test_a_dropped_signal_is_raised_at_the_next_look(number, code, capfd):
             interrupts.check()
     interrupts.check()  # nothing is left for whoever comes after
     assert capfd.readouterr().err == ""
+
+
+def test_in_a_job_of_slurm_kill_asks_for_another_turn(monkeypatch):
+    with interrupts.listening():
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert interrupts.exit_code() == 143
+        monkeypatch.setenv("SLURM_JOB_ID", "7")
+        assert interrupts.exit_code() == 75
 
 
 def test_further_signals_do_not_cut_the_way_out_short():
@@ -80,11 +91,15 @@ SMALL = ["learner.epochs=1", "stream.samples_per_experience=20", "stream.experie
 
 
 def test_a_dropped_ctrl_c_ends_a_run_killed_and_a_failure_keeps_its_traceback(tmp_path, capsys, monkeypatch):
+    empty_store(tmp_path)
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "mine_that_fails.py").write_text(PLUGIN)
     assert main(["run", *SMALL, "strategies=[mine_that_fails:Drops]"]) == 130
-    assert [status for status, _ in statuses()] == ["KILLED"]
-    assert "Traceback" not in capsys.readouterr().err
+    ((status, killed),) = statuses()
+    assert status == "KILLED"
+    said = capsys.readouterr().err
+    assert "Traceback" not in said
+    assert f"; go on with: clep resume {killed}\n" in said
     assert main(["run", *SMALL, "strategies=[mine_that_fails:Fails]"]) == 1
     said = capsys.readouterr().err
     assert "Fails.after_training_epoch failed" in said
@@ -95,11 +110,10 @@ def test_a_dropped_ctrl_c_ends_a_run_killed_and_a_failure_keeps_its_traceback(tm
     assert 'raise RuntimeError("mine")' in text
 
 
-def test_a_module_of_the_working_directory_takes_no_dependencys_place(tmp_path):
-    (tmp_path / "pandas.py").write_text("raise SystemExit('mine')")
-    (tmp_path / "my_module.py").write_text("import clep\n\n\nclass Mine(clep.Strategy):\n    pass\n")
-    command = [os.path.join(os.path.dirname(sys.executable), "clep"), "run", "--json", *SMALL]
-    done = subprocess.run(
-        [*command, "strategies=[my_module:Mine]"], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert done.returncode == 0, done.stderr
+def test_a_module_of_the_working_directory_takes_no_dependencys_place(tmp_path, monkeypatch, capsys):
+    (dependencies := tmp_path / "dependencies").mkdir()
+    (dependencies / "imported_late.py").write_text("")
+    monkeypatch.setattr(sys, "path", [str(dependencies), *sys.path])
+    (tmp_path / "imported_late.py").write_text("raise SystemExit('mine')")
+    (tmp_path / "my_module.py").write_text("import clep, imported_late\n\nclass Mine(clep.Strategy):\n    pass\n")
+    assert main(["show", "strategies=[my_module:Mine]"]) == 0, capsys.readouterr().err

@@ -21,7 +21,7 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "identity", "interrupts", "processes", "progress", "temporary"},
+    {"errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
     {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
     {"sources"},

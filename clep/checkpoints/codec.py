@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from clep.checkpoints import samples
+from clep.checkpoints.samples import Store
 from clep.errors import DataError
 
 Plain = Any
@@ -78,7 +78,7 @@ class World:
 
     network: nn.Module
     objects: Mapping[str, Any]
-    samples: samples.Store
+    samples: Store
     packages: frozenset[str] = frozenset()
     kept: Mapping[int, Kept] = field(default_factory=dict)
 
@@ -302,6 +302,7 @@ class Decoder:
     def __init__(self, world: World, tensors: Mapping[str, Tensor], written: Plain = None) -> None:
         self._world, self._tensors = world, tensors
         self._made: dict[int, Any] = {}
+        self._changed: dict[int, Any] = {}
         self._forms = {form[NUMBER]: form for form in _forms(written) if form[KIND] != "again"}
         self._readers: dict[str, Callable[[dict[str, Any], Any], Any]] = {
             "float": lambda form, _: float(form["value"]),
@@ -333,17 +334,26 @@ class Decoder:
 
         Args:
             plain: what the encoder returned.
-            existing: the object in its place; modules, optimisers and objects of other packages are changed in place.
+            existing: the object in its place, to be changed if it is of the same class.
         """
         if not isinstance(plain, dict):
             return plain
         if plain.get(NUMBER) in self._made:
             return self._made[plain[NUMBER]]
+        if plain[KIND] != "kept":
+            existing = self._once(existing)
         if (read := self._readers.get(plain[KIND])) is not None:
             value = read(plain, existing)
         else:
             value = self._world.samples.decode(plain, self.decode)
         return self._note(plain, value) if plain[KIND] != "again" else value
+
+    def _once(self, existing: Any) -> Any:
+        """An object to change in place, or None if that was done: what is one object now may have been two."""
+        if existing is None or id(existing) in self._changed:
+            return None
+        self._changed[id(existing)] = existing
+        return existing
 
     def _note(self, form: Mapping[str, Any], value: Any) -> Any:
         if NUMBER in form:

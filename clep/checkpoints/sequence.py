@@ -7,8 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from clep.checkpoints import files
 from clep.checkpoints.codec import UnsavableError
+from clep.checkpoints.files import PARTIAL, read, write
 from clep.checkpoints.state import Snapshot
 from clep.errors import CheckpointWarning, DataError
 
@@ -82,7 +82,7 @@ class Checkpoints:
         Raises:
             DataError: if it was not kept, or is damaged.
         """
-        return Snapshot(*files.read(self.folder / _AFTER.format(number)))
+        return Snapshot(*read(self.folder / _AFTER.format(number)))
 
     def has(self, number: int) -> bool:
         """Whether there is a state after the experience `number`, counted from 1."""
@@ -97,7 +97,7 @@ class Checkpoints:
 
     def clear(self) -> None:
         """Remove all checkpoints."""
-        for path in [*self._ended(), self.folder / _WITHIN, *self.folder.glob(f"*{files.PARTIAL}")]:
+        for path in [*self._ended(), self.folder / _WITHIN, *self.folder.glob(f"*{PARTIAL}")]:
             path.unlink(missing_ok=True)
 
     def _within(self, done: int) -> Snapshot | None:
@@ -110,14 +110,14 @@ class Checkpoints:
 
     def _whole(self, path: Path) -> Snapshot | None:
         try:
-            return Snapshot(*files.read(path))
+            return Snapshot(*read(path))
         except DataError as error:
             self._tell(f"{error}; the one before it is used")
             return None
 
     def _write(self, path: Path, take: Callable[[], Snapshot]) -> bool:
         try:
-            files.write(path, *take())
+            write(path, *take())
         except UnsavableError as error:
             self._tell(
                 f"checkpoint: none is written here: {error}, and that has no form in a file. A strategy says by "

@@ -1,14 +1,36 @@
 """The cells of a comparison, and its jobs: each cell with each seed."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
-from clep.build import build_stream, build_training, fingerprint, resolved
+from clep.build import build_stream, build_training, data_of, identity, plugins_of, resolved
 from clep.cells import Cell
 from clep.config import Config, replace
 from clep.errors import ConfigError
+from clep.identity import Identity
 from clep.streams import Stream
+
+Look = Callable[[Config], tuple[str, str]]
+
+
+def _look(config: Config) -> tuple[str, str]:
+    return data_of(config), plugins_of(config)
+
+
+def _look_once() -> Look:
+    """A look that reads each data set and each set of plug-ins once: a folder may hold many files, a plan many jobs."""
+    found: dict[Any, tuple[str, str]] = {}
+
+    def look(config: Config) -> tuple[str, str]:
+        parts = config.network, config.learner, config.strategies
+        key = str((config.stream.name, config.stream.path, config.data, parts))
+        if key not in found:
+            found[key] = _look(config)
+        return found[key]
+
+    return look
 
 
 @dataclass(frozen=True)
@@ -18,6 +40,7 @@ class Job:
     Attributes:
         cell: label of the cell.
         config: its configuration with this seed and with every parameter of its strategies.
+        look: tells the data and the plug-ins of a configuration, as parts of an identity.
 
     Example:
         >>> from clep.comparison import Cell, plan
@@ -29,11 +52,18 @@ class Job:
 
     cell: str
     config: Config
+    look: Look = field(default=_look, compare=False, repr=False)
 
     @cached_property
+    def identity(self) -> Identity:
+        """What the result is of; see `clep.build.identity`."""
+        data, plugins = self.look(self.config)
+        return identity(self.config, data=data, plugins=plugins)
+
+    @property
     def fingerprint(self) -> str:
-        """The identity of the result; see `clep.build.fingerprint`."""
-        return fingerprint(self.config)
+        """The identity in 32 characters."""
+        return self.identity.digest
 
 
 def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job]:
@@ -51,8 +81,9 @@ def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job
         [('naive', 0), ('naive', 1), ('joint', 1)]
     """
     cells = [(cell, resolved(config)) for cell, config in cells if {*(cell.seeds or seeds)} & {*seeds}]
+    look = _look_once()
     return [
-        Job(cell.label, replace(config, seed=seed))
+        Job(cell.label, replace(config, seed=seed), look)
         for seed in seeds
         for cell, config in cells
         if seed in (cell.seeds or seeds)

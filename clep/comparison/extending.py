@@ -32,11 +32,13 @@ def extended(run_id: str, overrides: Sequence[str], how: How = "into") -> Stored
     given = compose({}, [text for text in overrides if _key(text).startswith("tracking.")]).tracking
     stored = find(run_id, given.uri, how)
     asked = compose(to_dict(stored.config), overrides)
+    place = stored.config.tracking
     config = replace(
         asked,
         seeds=list(dict.fromkeys([*stored.config.seeds, *asked.seeds])),
         cells=_union(stored.config, asked),
-        tracking=replace(asked.tracking, uri=stored.config.tracking.uri, experiment=stored.config.tracking.experiment),
+        # What was reused when it was made says nothing about what may be reused now.
+        tracking=replace(asked.tracking, uri=place.uri, experiment=place.experiment, reuse=given.reuse),
     )
     cells_of(config)  # refuses an unknown strategy and baseline
     return replace(stored, config=config)

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 
 from clep.errors import ConfigError
+from clep.identity import UNREADABLE, Identity
 from clep.results import Result
 from clep.tracking import StoredRun
 
@@ -15,8 +16,14 @@ def _classes(run: StoredRun) -> str | None:
     return None if order is None else ",".join(sorted(order.split(","), key=lambda label: (len(label), label)))
 
 
+def _data(run: StoredRun) -> str | None:
+    known = Identity.from_tags(run.tags)
+    return None if known is None or known.data == UNREADABLE else known.data
+
+
 _FACTS: dict[str, Callable[[StoredRun], str | None]] = {
     "stream": lambda run: run.tags.get("stream"),
+    "data": _data,
     "stream.path": lambda run: run.params.get("stream.path"),
     "stream.experiences": lambda run: run.params.get("stream.experiences"),
     "classes": _classes,
@@ -46,7 +53,10 @@ def refuse_mixture(runs: Sequence[tuple[StoredRun, str]]) -> None:
         clep.errors.ConfigError: stream: expected the same in all runs, got `digits` in 1 run (naive), `mnist` in 1 \
 run (ewc); choose runs by --filter, as in --filter "tags.stream = 'digits'", or add --mixed
     """
-    for name, fact in _FACTS.items():
+    facts = dict(_FACTS)
+    if all(_data(run) for run, _ in runs):
+        del facts["stream.path"]  # the same data may lie in several places
+    for name, fact in facts.items():
         _refuse_differing(name, [(value, label) for run, label in runs if (value := fact(run)) is not None])
 
 

@@ -9,7 +9,7 @@ from PIL import Image
 
 from clep import metric_names, tables, tracking
 from clep.answer import MEASURES, Answer, CellAnswer
-from clep.build import CELL_TAG, cell_tags
+from clep.build import CELL_TAG
 from clep.columns import COMPARISON
 from clep.comparison.cells import Job
 from clep.comparison.ledger import Ledger
@@ -125,7 +125,7 @@ def view(parent: tracking.Run, jobs: Sequence[Job], runs: Iterable[Result], ledg
     """
     ids = [run.run_id for run in runs if run.run_id] if ledger.reused else []
     run_filter = tracking.runs_filter(parent.run_id, ids)
-    cells = list(dict.fromkeys(cell_tags(job.config, job.cell)[CELL_TAG] for job in jobs))
+    cells = list(dict.fromkeys(ledger.tags(job)[CELL_TAG] for job in jobs))
     key = tracking.store_view(parent, run_filter, group_by=CELL_TAG, groups=cells)
     return tracking.charts_link(ledger.experiment_id, run_filter, view=key)
 

@@ -6,8 +6,9 @@ none yet.
 
 import logging
 import signal
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ from clep.comparison.cells import Job, varying
 from clep.comparison.ledger import Ledger
 from clep.comparison.watching import Watch
 from clep.config import Config
+from clep.errors import ConfigError, StaleWarning
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.workers import Message, run_jobs
@@ -23,7 +25,8 @@ from clep.workers import Message, run_jobs
 _logger = logging.getLogger(__name__)
 
 Pipeline = Callable[..., Result]
-"""A pipeline such as `class_incremental.run`: `(config, *, parent_run_id, tags, name, on_progress) -> Result`."""
+"""A pipeline such as `class_incremental.run`:
+`(config, *, parent_run_id, experiment_id, tags, name, on_progress) -> Result`."""
 
 PRELOAD = ["clep.strategies.sleep_replay", "clep.comparison.warm"]
 
@@ -52,6 +55,7 @@ class Task(NamedTuple):
         tags: of its run.
         name: of its run.
         stopped: a run of the same job that was stopped, to go on with; empty for none.
+        experiment_id: the MLflow experiment.
     """
 
     pipeline: Pipeline
@@ -60,6 +64,7 @@ class Task(NamedTuple):
     tags: dict[str, str]
     name: str
     stopped: str
+    experiment_id: str
 
 
 def run_missing(
@@ -88,6 +93,8 @@ def run_missing(
     """
     results = {index: result for index, job in enumerate(jobs) if (result := ledger.result(job)) is not None}
     missing = [index for index in range(len(jobs)) if index not in results]
+    for text in filter(None, [*ledger.stale([jobs[index] for index in missing]), ledger.taken_over(jobs)]):
+        warnings.warn(text, StaleWarning, stacklevel=2)
     told = varying(jobs)
     names = [run_names.of_job(job.cell, job.config, told) for job in jobs]
     stopped = dict(unfinished.by_identity(ledger.uri)) if ledger.resumes else {}
@@ -99,6 +106,7 @@ def run_missing(
             {**ledger.tags(jobs[i]), **(tags or {})},
             names[i],
             stopped.pop(jobs[i].fingerprint, ""),
+            ledger.experiment_id,
         )
         for i in missing
     ]
@@ -136,14 +144,16 @@ def _ended(arguments: Sequence[Task], workers: int, uri: str, watch: Watch) -> I
     except KeyboardInterrupt:
         with interrupts.held():
             for run_id in run_ids.values():  # a worker that took too long to close its run itself is dead by now
-                if tracking.run_of(uri, run_id).status == "RUNNING":
-                    tracking.end(uri, run_id, "KILLED")
+                with suppress(ConfigError):  # a store in trouble does not know
+                    if tracking.run_of(uri, run_id).status == "RUNNING":
+                        tracking.end(uri, run_id, "KILLED")
         raise
 
 
 def _run(task: Task, tell: Callable[[Any], None]) -> Result:
     """The work of one worker process."""
-    options: dict[str, Any] = {"parent_run_id": task.parent_run_id, "tags": task.tags, "name": task.name}
+    options: dict[str, Any] = {"parent_run_id": task.parent_run_id, "experiment_id": task.experiment_id}
+    options |= {"tags": task.tags, "name": task.name}
     if task.stopped:
         uri = tracking.tracking_uri(task.config.tracking.uri)
         options["start"] = unfinished.start_of(uri, task.stopped)
@@ -154,14 +164,14 @@ def _outcome(message: Message, task: Task, uri: str, run_id: str | None) -> Resu
     """The result of a job that returned, raised an error or lost its process."""
     if message.kind == "done":
         return message.value
-    _, config, parent_run_id, tags, name, _ = task
+    _, config, parent_run_id, tags, name, _, experiment_id = task
     died = message.kind == "died"
     error = f"the worker process ended with {_fate(message.value)}" if died else message.value
     try:
         if run_id is None and died:
             run_id = _unfinished(uri, parent_run_id, tags)
         if run_id is None:
-            run_id = record_failure(config, error, parent_run_id, tags, name)
+            run_id = record_failure(config, error, parent_run_id, experiment_id, tags, name)
         elif died:
             tracking.end(uri, run_id, "FAILED", error)
     except Exception as lost:  # the other jobs go on, and the result says what happened to this one

@@ -99,7 +99,10 @@ def results_of(uri: str, run: StoredRun, children: Iterable[StoredRun]) -> list[
         run: the comparison or claim.
         children: the runs that belong to it, the latest first.
     """
-    listed = [replace(Result.from_json(values), cell=values["label"]) for values in _listed(uri, run).get("runs", [])]
+    listed = [
+        replace(Result.from_json(values), cell=values["label"], tracking_uri=uri)
+        for values in _listed(uri, run).get("runs", [])
+    ]
     known = {result.run_id for result in listed}
     later = [child for child in children if child.run_id not in known]
     return latest([*(result for child in later if (result := read(uri, child)) is not None), *listed])

@@ -4,10 +4,18 @@ import atexit
 import gc
 import io
 
-from clep import tracking
-from clep.report import accuracy_matrix_figure
+from clep import report, tracking
+from clep.config import compose
+from clep.results import Result
+from clep.sources import own_code
 
+own_code()  # of what is imported here, not of what the files hold when a worker is forked
 tracking.warm_up()
-accuracy_matrix_figure([[0.0]]).savefig(io.BytesIO(), format="png")  # fonts and the renderer
+report.accuracy_matrix_figure([[0.0]]).savefig(io.BytesIO(), format="png")  # fonts and the renderer
+_config = compose()
+_matrix = [[1.0, 0.0], [0.5, 1.0]]
+_numbers = {"accuracy": 0.5, "accuracy_matrix": _matrix, "accuracy_before_consolidation": _matrix, "sizes": [1, 1]}
+_result = Result.of(_config, "", "", "FINISHED", **_numbers)
+report.run_page(_result.to_json(), report.about_run(_config, "", ""))  # templates, and the figures of a page
 gc.freeze()  # what is loaded by now stays: a collection in a worker need not walk, and so copy, all of it
 atexit.register(gc.unfreeze)  # otherwise torch's compiler reports it all as leaked when this process ends

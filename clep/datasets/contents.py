@@ -25,6 +25,7 @@ def digests_of(raw: Raw) -> tuple[str, str]:
     """Digests of the samples to learn from and of those to test on: their values, types, shapes, order and class names.
 
     Example:
+        >>> import numpy as np
         >>> from clep.datasets.arrays import Raw
         >>> x, y = np.arange(8.0).reshape(4, 2), np.array([0, 0, 1, 1])
         >>> def of(test):

@@ -73,6 +73,7 @@ def digests(
         ConfigError, DataError: as `load`, if the samples must be read.
 
     Example:
+        >>> from clep.datasets import load
         >>> digests("digits") == load("digits").digests
         True
     """

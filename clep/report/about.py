@@ -10,7 +10,7 @@ from importlib import metadata
 from typing import Any
 
 from clep import tracking
-from clep.config import Config, compose, to_dict, to_yaml
+from clep.config import Config, compose, public, to_dict, to_yaml
 
 _PACKAGES = ("clep", "torch", "numpy", "pytorch-lightning", "avalanche-lib", "mlflow", "scipy")
 _OF_THE_MACHINE = {"data", "tracking", "workers"}  # sections and keys that change no number
@@ -60,7 +60,7 @@ def about_comparison(config: Config, uri: str, run_id: str, code: Sequence[str])
         "Add seeds": tracking.into_command(run_id, uri, f"seeds=[{more}]"),
         "Open it in MLflow": tracking.ui_command(uri, run_id),
     }
-    return About(to_yaml(config), code, commands)
+    return About(to_yaml(public(config)), code, commands)
 
 
 def about_run(config: Config, uri: str, run_id: str) -> About:
@@ -80,7 +80,7 @@ def about_run(config: Config, uri: str, run_id: str) -> About:
         "Open it in MLflow": tracking.ui_command(uri, run_id),
         "Load it in Python": f'clep.load("{run_id}")',
     }
-    return About(to_yaml(config), (), commands)
+    return About(to_yaml(public(config)), (), commands)
 
 
 def command(words: str, config: Config) -> str:
@@ -97,7 +97,12 @@ def command(words: str, config: Config) -> str:
     """
     left_out = _OF_THE_MACHINE | _OF_OTHERS[words]
     given = {key: value for key, value in to_dict(config).items() if key not in left_out}
-    return shlex.join([*words.split(), *_changes(given, to_dict(compose()))])
+    return shlex.join([*words.split(), *_changes(given, _defaults())])
+
+
+@cache
+def _defaults() -> dict[str, Any]:
+    return to_dict(compose())
 
 
 def _changes(values: Mapping[str, Any], defaults: Mapping[str, Any], prefix: str = "") -> Iterator[str]:

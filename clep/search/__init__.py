@@ -5,7 +5,7 @@ returns a `Tuned`.
 """
 
 from clep.search.spaces import Space, changes, check_ends, declared, present, space_of, suggest
-from clep.search.studies import ask, finished, open_study
+from clep.search.studies import ask, finished, identity_of, open_study
 from clep.search.tuned import Tuned, write
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "check_ends",
     "declared",
     "finished",
+    "identity_of",
     "open_study",
     "present",
     "space_of",

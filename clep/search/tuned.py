@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from clep.config import Config, to_yaml
+from clep.masking import masked
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Tuned:
             "accuracy": self.accuracy,
             "values": self.values,
             "trials": [{"number": n, "accuracy": a, "values": v} for n, a, v in self.trials],
-            "tracking_uri": self.tracking_uri,
+            "tracking_uri": masked(self.tracking_uri),
             "parent_run_id": self.parent_run_id,
         }
 

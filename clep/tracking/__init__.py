@@ -18,6 +18,7 @@ from clep.tracking.address import (
     ui_command,
 )
 from clep.tracking.again import go_on_command, into_command, resume_command
+from clep.tracking.delivery import spared
 from clep.tracking.departed import close_departed, is_departed
 from clep.tracking.inputs import Input
 from clep.tracking.model import DATA, FOLDER, write_model
@@ -25,12 +26,13 @@ from clep.tracking.reading import StoredRun, children_of, experiment_name, point
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import diverged, finished
 from clep.tracking.settings import described, open_store, own_tags, run_name
-from clep.tracking.store import artifacts, prepare, warm_up
+from clep.tracking.store import artifacts, prepare
 from clep.tracking.syncing import Synced, sync, undelivered
 from clep.tracking.trouble import check_server
 from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance
 from clep.tracking.views import runs_filter, store_view
+from clep.tracking.warming import warm_up
 
 __all__ = [
     "DATA",
@@ -70,6 +72,7 @@ __all__ = [
     "runs_filter",
     "runs_of",
     "shown",
+    "spared",
     "state_folder",
     "store_view",
     "sync",

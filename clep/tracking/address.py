@@ -2,13 +2,13 @@
 
 import json
 import os
-import re
 import shlex
 from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import urlencode
 
 from clep.errors import ConfigError
+from clep.masking import masked
 
 _TRAINING = {"workflowType": "machine_learning"}  # otherwise the UI opens on traces of language models
 
@@ -120,5 +120,5 @@ def sqlite_path(uri: str) -> tuple[Path | None, str]:
 
 
 def shown(text: str) -> str:
-    """The text without passwords that an address in it may contain."""
-    return re.sub(r"(://[^:/@\s]*):[^@/\s]*@", r"\1:***@", text)
+    """The text without the credentials that an address in it may contain."""
+    return masked(text)

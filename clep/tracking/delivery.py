@@ -4,10 +4,15 @@ Training goes on whatever the store does. The first call that fails costs the ti
 everything goes to the journal, and now and then a cheap look tells whether the store is back.
 """
 
+import errno
+import shutil
 import sys
+import tempfile
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import cached_property
 from typing import Any
 
 from clep.errors import ConfigError
@@ -18,6 +23,8 @@ from clep.tracking.store import client_of, short
 from clep.tracking.trouble import is_outage, quiet, trouble
 
 _SECONDS_BETWEEN_TRIES = 30.0
+_UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
+_FULL = 1 << 20  # bytes
 
 
 class Delivery:
@@ -39,11 +46,15 @@ class Delivery:
     def __init__(self, uri: str, run_id: str = "", *, patience: float = 60.0) -> None:
         self.uri, self.run_id, self.status = uri, run_id, ""
         self._patience = patience
-        self._client = client_of(uri)
         self._journal: Journal | None = None
         self._tried = 0.0
         if run_id and (state_folder(uri, run_id) / FILE).exists():  # something must not be overtaken
             self._open()
+
+    @cached_property
+    def _client(self) -> Any:
+        """MLflow's client of the store, which reads a locked file as soon as it is made."""
+        return client_of(self.uri)
 
     @property
     def waiting(self) -> int:
@@ -176,6 +187,26 @@ class Delivery:
         about = {"store": shown(self.uri), "run": self.run_id}
         self._journal = Journal(state_folder(self.uri, self.run_id), about, patience=self._patience).__enter__()
         return self._journal
+
+
+@contextmanager
+def spared(what: str) -> Iterator[None]:
+    """Go on if a disk takes no more: what is written here is worth less than what is already computed.
+
+    Args:
+        what: is written.
+
+    Example:
+        >>> with spared("the page"):
+        ...     pass
+    """
+    try:
+        yield
+    except Exception as error:
+        full = shutil.disk_usage(tempfile.gettempdir()).free < _FULL  # torch says so in words of its own
+        if not full and getattr(error, "errno", None) not in _UNWRITABLE:
+            raise
+        _say(f"{what} could not be written ({short(error)})")
 
 
 def _now() -> int:

@@ -6,6 +6,7 @@ import sys
 from clep import processes
 from clep.tracking.address import state_folder
 from clep.tracking.again import go_on_command, resume_command
+from clep.tracking.journal import FILE
 from clep.tracking.reading import StoredRun, runs_of
 from clep.tracking.store import client_of
 
@@ -44,9 +45,7 @@ def close_departed(uri: str) -> list[StoredRun]:
         return []
     host = processes.own()["host"]
     running = runs_of(uri, condition=f"attributes.status = 'RUNNING' AND tags.`{_TAG.format('host')}` = '{host}'")
-    gone = [
-        run for run in running if is_departed(run) and not (state_folder(uri, run.run_id) / "journal.jsonl").exists()
-    ]
+    gone = [run for run in running if is_departed(run) and not (state_folder(uri, run.run_id) / FILE).exists()]
     client = client_of(uri)
     for run in gone:
         client.set_terminated(run.run_id, "KILLED")

@@ -62,14 +62,15 @@ class Journal:
         done = not self.waiting
         if done:
             for name in (FILE, _CURSOR):  # in this order: a cursor alone means nothing
-                (self.folder / name).unlink(missing_ok=True)
+                with suppress(OSError):
+                    (self.folder / name).unlink()
             shutil.rmtree(self.folder / _FILES, ignore_errors=True)
         self._stack.close()
         if done:
-            (self.folder / f"{FILE}.lock").unlink(missing_ok=True)
-            for folder in (self.folder, self.folder.parent):
-                with suppress(OSError):  # others keep things there, too
-                    folder.rmdir()
+            with suppress(OSError):  # others keep things there, too
+                (self.folder / f"{FILE}.lock").unlink(missing_ok=True)
+                self.folder.rmdir()
+                self.folder.parent.rmdir()
 
     @property
     def waiting(self) -> int:

@@ -7,6 +7,7 @@ from clep.checks import unknown
 from clep.errors import ConfigError
 from clep.tracking.address import shown, sqlite_path
 from clep.tracking.store import client_of, short
+from clep.tracking.trouble import check_server
 
 PARENT = "mlflow.parentRunId"
 """MLflow's tag with the run that a run belongs to."""
@@ -90,6 +91,7 @@ def _search(uri: str, experiment: str | None, condition: str, limit: int = 0) ->
     path, _ = sqlite_path(uri)
     if path is not None and not path.is_file():  # MLflow would create it
         raise ConfigError(f"tracking.uri: there is no file {path}; give the store of the runs, as in tracking.uri=URI")
+    check_server(uri)
     try:
         client = client_of(uri)
         names = {each.name: each.experiment_id for each in client.search_experiments()}

@@ -177,7 +177,7 @@ class Run:
     def _keep_traceback(self, cause: BaseException) -> None:
         """Store where the error came from; a store that fails must not hide the error itself."""
         try:
-            self.text("".join(traceback.format_exception(cause)), "traceback.txt")
+            self.text(shown("".join(traceback.format_exception(cause))), "traceback.txt")
         except Exception as lost:
             _logger.warning("The traceback of run %s is not in `%s`: %s", self.run_id, shown(self.uri), short(lost))
 
@@ -250,7 +250,7 @@ def end(uri: str, run_id: str, status: str, error: str = "") -> None:
 
 def _end(delivery: Delivery, status: str, error: str = "") -> None:
     if error:
-        delivery.send("tag", key="error", value=error[:500])
+        delivery.send("tag", key="error", value=shown(error)[:500])
     delivery.send("end", status=status, end_time=int(time.time() * 1000))
 
 

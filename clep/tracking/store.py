@@ -114,16 +114,6 @@ def load_mlflow() -> ModuleType:
     return mlflow
 
 
-def warm_up() -> None:
-    """Do what MLflow's first call to a database does in every process: half a second that forked ones then save."""
-    load_mlflow()
-    try:
-        importlib.import_module("mlflow.store.tracking.sqlalchemy_store")
-        importlib.import_module("sqlalchemy.orm").configure_mappers()
-    except (ImportError, AttributeError):  # another version of MLflow has it elsewhere, and is just slower
-        return
-
-
 def client_of(uri: str) -> Any:
     """MLflow's client of a store."""
     return load_mlflow().MlflowClient(tracking_uri=uri)

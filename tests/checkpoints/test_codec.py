@@ -96,6 +96,16 @@ def test_what_is_met_twice_is_one_object_again_also_in_a_circle():
     assert circle.hits == 3
 
 
+def test_what_is_one_object_now_and_was_two_becomes_two():
+    first, second = Own(), Own()
+    first.hits, second.hits = 1, 2
+    encoder = Encoder(world())
+    plain = encoder.encode({"a": first, "b": second}, "value")
+    now = Own()
+    again = Decoder(world(), encoder.tensors, plain).decode(plain, existing={"a": now, "b": now})
+    assert [again["a"].hits, again["b"].hits] == [1, 2]
+
+
 def test_parameters_of_the_network_are_named_not_copied():
     here = world()
     weight, data = there_and_back([here.network.weight, here.network.weight.data], here)

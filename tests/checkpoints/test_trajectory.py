@@ -106,9 +106,11 @@ def test_goes_on_after_an_experience_and_within_one_as_if_nothing_had_happened(c
     whole = build_training(config, stream)
     result = whole.run(stream)
     stopping = Stopping(tmp_path, 2)  # in the second experience, or of a single one in the third epoch
-    with pytest.raises(Stopped), warnings.catch_warnings():
+    watched = build_training(config, stream)
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore", CheckpointWarning)
-        build_training(config, stream).run(stream, checkpoints=stopping)
+        with pytest.raises(Stopped):
+            watched.run(stream, checkpoints=stopping)
     latest = stopping.latest()
     assert latest.within is not None or _CANNOT_WITHIN & {*config.strategies}
     for saved in (Saved(latest.after), latest)[whole.trains_jointly :]:

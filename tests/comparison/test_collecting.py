@@ -10,6 +10,7 @@ from clep.config import cells_of, compose
 from clep.errors import ConfigError
 from clep.results import Result
 from tests.oracles.comparisons import result_of, store_comparison, store_run
+from tests.oracles.stores import empty_store
 
 TWO = {"cells": [["naive"], ["joint"]], "seeds": [0, 1]}
 OLD = {"accuracy_before_consolidation": [], "forgetting_since_training": None, "learned_in_training": None}
@@ -17,7 +18,7 @@ OLD = {"accuracy_before_consolidation": [], "forgetting_since_training": None, "
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('collecting')}/mlflow.db"
+    return empty_store(tmp_path_factory.mktemp("collecting"))
 
 
 @pytest.fixture

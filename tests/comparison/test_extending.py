@@ -7,13 +7,14 @@ from clep.config import cells_of, compose
 from clep.errors import ConfigError
 from clep.schema import label_of
 from tests.oracles.comparisons import store_comparison
+from tests.oracles.stores import empty_store
 
 SMALL = {"stream": {"experiences": 2}, "network": {"hidden": [8]}, "cells": [["naive"], ["joint"]], "seeds": [0, 1]}
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('extending')}/mlflow.db"
+    return empty_store(tmp_path_factory.mktemp("extending"))
 
 
 @pytest.fixture(scope="module")

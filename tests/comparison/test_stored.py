@@ -9,13 +9,14 @@ from clep.comparison.stored import find, load
 from clep.config import cells_of, compose
 from clep.errors import ConfigError
 from tests.oracles.comparisons import store_comparison, store_run
+from tests.oracles.stores import empty_store
 
 SOURCE = {"cells": [["naive"], {"label": "ep", "strategies": ["naive"], "set": ["network=ep"]}], "seeds": [0, 1]}
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('stored')}/mlflow.db"
+    return empty_store(tmp_path_factory.mktemp("stored"))
 
 
 def places(comparison):

@@ -1,6 +1,11 @@
 """A pipeline small enough for tests: real digits, a few samples, one epoch."""
 
+import json
+
 import pytest
+
+from clep.comparison.stored import COMPARISON_FILE
+from tests.oracles.stores import empty_store
 
 SMALL = {
     "stream": {"samples_per_experience": 64},
@@ -9,14 +14,24 @@ SMALL = {
     "strategy": {"sleep_replay": {"steps": 200}},
 }
 
+WORDS = [
+    f"{section}.{key}={value}" for section in SMALL if section != "strategy" for key, value in SMALL[section].items()
+]
+"""The same on the command line, without the settings of a strategy, which must be chosen."""
+
 
 @pytest.fixture
 def small(tmp_path):
     """Configuration whose store is in the test's own folder."""
-    return SMALL | {"tracking": {"uri": f"sqlite:///{tmp_path}/mlflow.db"}}
+    return SMALL | {"tracking": {"uri": empty_store(tmp_path)}}
 
 
-def flat(section, prefix=""):
-    """A nested configuration as words of the command line."""
-    for key, value in section.items():
-        yield from flat(value, f"{prefix}{key}.") if isinstance(value, dict) else [f"{prefix}{key}={value}"]
+@pytest.fixture
+def without_page(monkeypatch):
+    """Comparisons store their numbers alone: drawing a page takes longer than the runs of a test."""
+
+    def write(comparison, folder, about=None):
+        (file := folder / COMPARISON_FILE).write_text(json.dumps(comparison.to_json()))
+        yield file
+
+    monkeypatch.setattr("clep.comparison.page.write", write)

@@ -21,6 +21,7 @@ import clep
 from clep import config, metrics, tracking
 from clep.build import build_stream, build_training
 from clep.errors import ConfigError, DataError, DivergenceError
+from tests.oracles.stores import empty_store
 
 from .conftest import SMALL
 
@@ -36,7 +37,7 @@ def history(result, name):
 @pytest.fixture(scope="module")
 def slept(tmp_path_factory):
     """One run that the tests below only look at."""
-    tracked = {"tracking": {"uri": f"sqlite:///{tmp_path_factory.mktemp('slept')}/mlflow.db"}}
+    tracked = {"tracking": {"uri": empty_store(tmp_path_factory.mktemp("slept"))}}
     watched = {"learner": SMALL["learner"] | {"hidden_states": True}}
     return clep.run(SMALL | watched | tracked | {"strategies": ["awake_rehearsal", "sleep_replay"]})
 
@@ -253,8 +254,8 @@ def test_what_cannot_be_trained_is_refused_before_anything_is_recorded(changes, 
     if "device" in changes and torch.cuda.is_available():
         pytest.skip("this machine has CUDA")
     with pytest.raises(ConfigError, match=message):
-        clep.run(small | changes)
-    assert not (tmp_path / "mlflow.db").exists()
+        clep.run(small | changes, [f"tracking.uri=sqlite:///{tmp_path}/new.db"])
+    assert not (tmp_path / "new.db").exists()
 
 
 def test_missing_data_are_refused_with_the_path_and_the_way_out(small, tmp_path):

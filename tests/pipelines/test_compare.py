@@ -55,6 +55,7 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     assert all(comparison.parent_run_id in run.data.tags["mlflow.note.content"] for run in found)
 
 
+@pytest.mark.usefixtures("without_page")
 def test_cells_that_differ_in_a_key_are_the_runs_with_that_key(small):
     """Two values of one constant: each cell equals its run alone, and MLflow can group each by one tag."""
     key = "strategy.sleep_replay.steps"
@@ -73,6 +74,7 @@ def test_cells_that_differ_in_a_key_are_the_runs_with_that_key(small):
     assert [cell.label for cell, _ in cells_of(again)] == ["steps=0", "steps=200"]
 
 
+@pytest.mark.usefixtures("without_page")
 def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, monkeypatch):
     """One raises, one takes its process down, one does so before it has a run; naive finishes, and MLflow knows each
     fate."""
@@ -116,13 +118,15 @@ def test_a_cell_that_fails_has_its_status_and_the_others_go_on(small, tmp_path, 
 
 
 def test_a_wrong_cell_is_refused_before_the_first_is_trained(small, tmp_path):
+    small["tracking"]["uri"] = f"sqlite:///{tmp_path}/new.db"
     with pytest.raises(clep.errors.ConfigError, match=r"strategy\.sleep_replay\.stepz: unknown key `stepz`; did"):
         clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"stepz": 1}}})
     with pytest.raises(clep.errors.ConfigError, match=r"\(in the cell `sleep_replay`\)$"):
         clep.compare(small | {"cells": [["naive"], ["sleep_replay"]], "strategy": {"sleep_replay": {"steps": -1}}})
-    assert not (tmp_path / "mlflow.db").exists()
+    assert not (tmp_path / "new.db").exists()
 
 
+@pytest.mark.usefixtures("without_page")
 def test_a_comparison_taken_up_again_runs_only_what_is_missing(small):
     """By default it starts afresh, since one compares what has just been changed."""
     config = compose(small | {"cells": [["naive"], ["joint"]], "seeds": [0], "workers": 2})
@@ -158,6 +162,7 @@ def test_seeds_and_cells_are_added_to_a_stored_comparison_and_nothing_is_trained
     assert clep.load_comparison(first.parent_run_id, tracking_uri=first.tracking_uri).runs == second.runs
 
 
+@pytest.mark.usefixtures("without_page")
 def test_what_failed_is_run_again_under_the_id_of_its_comparison(small, tmp_path, monkeypatch):
     (tmp_path / "fragile.py").write_text(
         "import pathlib, clep\n"

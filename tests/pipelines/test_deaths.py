@@ -4,28 +4,33 @@ One cell finishes, and the next waits for good in the middle of its training, so
 """
 
 import os
+import random
 import re
 import signal
 import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from pathlib import Path
 
 import mlflow
 import pytest
 
-from clep import temporary
+from clep import temporary, tracking
 from clep.cli import main
-from tests.pipelines.conftest import SMALL, flat
+from clep.errors import ConfigError
+from tests.oracles.stores import empty_store
+from tests.pipelines.conftest import WORDS
 
+_KILLS = 5
 WAITS = """
 import os, pathlib, time, clep
 
 class Waits(clep.Strategy):
     def after_training_exp(self, strategy, **kwargs):
         pathlib.Path(f"waits-{os.getpid()}").touch()
-        while True:
+        while not pathlib.Path("go").exists():
             time.sleep(0.01)
 
 class Hangs(clep.Strategy):
@@ -47,7 +52,7 @@ class Comparison:
         self.place = Path(tempfile.mkdtemp(dir="/tmp"))
         words = [sys.executable, "-m", "clep.cli", "compare", f"cells=[[naive],['{cell}']]", "seeds=[0]", "workers=1"]
         self.process = subprocess.Popen(
-            [*words, *flat(SMALL), f"tracking.uri={self.uri}"],
+            [*words, *WORDS, f"tracking.uri={self.uri}"],
             stderr=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -141,3 +146,62 @@ def test_the_workers_of_a_killed_parent_end_within_two_seconds_and_the_next_comm
     monkeypatch.setattr(tempfile, "tempdir", str(comparison.place))
     temporary.sweep()
     assert list(comparison.place.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("victim", ["parent", "worker"])
+def test_after_a_death_what_is_missing_is_run_and_nothing_else(started, victim, tmp_path):
+    comparison = started()
+    os.kill(comparison.process.pid if victim == "parent" else comparison.worker, signal.SIGKILL)
+    comparison.process.communicate()
+    assert comparison.gone_within(10)
+    before = comparison.runs()
+    (tmp_path / "go").touch()
+    assert main(["compare", "--resume", before["parent"].info.run_id, f"tracking.uri={comparison.uri}"]) == 0
+    store = mlflow.MlflowClient(tracking_uri=comparison.uri)
+    after = store.search_runs([before["parent"].info.experiment_id])
+    ended = [(run.data.tags["cell"], run.info.status) for run in after if "cell" in run.data.tags]
+    died = "KILLED" if victim == "parent" else "FAILED"
+    assert ended.count(("naive", "FINISHED")) == ended.count(("waits:Waits", "FINISHED")) == 1
+    assert [status for _, status in ended if status != "FINISHED"] in ([], [died])
+    assert store.get_run(before["naive"].info.run_id).info.end_time == before["naive"].info.end_time
+    parent = store.get_run(before["parent"].info.run_id)
+    assert (parent.info.status, "error" in parent.data.tags) == ("FINISHED", False)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_a_comparison_whose_parent_is_killed_again_and_again_finishes_every_cell_once(tmp_path):
+    uri, generator = empty_store(tmp_path), random.Random(1)
+    command = [sys.executable, "-m", "clep.cli", "compare"]
+    words = ["cells=[[naive],[sleep_replay],[joint]]", "seeds=[0,1]", "workers=2", *WORDS]
+    parent, seen = "", 0
+    for _ in range(_KILLS):
+        given = ["--resume", parent] if parent else words
+        with open(os.devnull, "w") as nowhere:
+            process = subprocess.Popen(
+                [*command, *given, f"tracking.uri={uri}"], stdout=nowhere, stderr=nowhere, cwd=tmp_path
+            )
+        while process.poll() is None and len(runs := runs_in(uri)) <= seen:  # until it has begun something
+            time.sleep(0.1)
+        time.sleep(generator.uniform(0, 3))
+        process.kill()
+        process.wait()
+        runs = runs_in(uri)
+        parent, seen = next(run.run_id for run in runs if "comparison" in run.tags), len(runs)
+    done = subprocess.run([*command, "--resume", parent, f"tracking.uri={uri}"], capture_output=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    runs = tracking.children_of(uri, parent)
+    ended = Counter((run.tags["cell"], run.tags["seed"]) for run in runs if run.status == "FINISHED")
+    print(Counter(run.status for run in runs))
+    assert ended == {(cell, seed): 1 for cell in ("naive", "sleep_replay", "joint") for seed in ("0", "1")}
+    assert {run.status for run in runs} <= {"FINISHED", "KILLED"}
+    assert tracking.run_of(uri, parent).status == "FINISHED"
+
+
+def runs_in(uri):
+    """All runs of a store, also of one that is only being made."""
+    try:
+        return tracking.runs_of(uri)
+    except ConfigError:
+        return []

@@ -6,13 +6,14 @@ import pytest
 
 from clep import cli
 from tests.oracles.comparisons import store_comparison
+from tests.oracles.stores import empty_store
 
 TWO = {"cells": [["naive"], ["joint"]], "seeds": [0, 1]}
 
 
 @pytest.fixture(scope="module")
 def uri(tmp_path_factory):
-    return f"sqlite:///{tmp_path_factory.mktemp('report')}/mlflow.db"
+    return empty_store(tmp_path_factory.mktemp("report"))
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,14 @@ import clep
 from clep.build import build_stream, build_training
 from clep.config import compose, to_dict
 from clep.errors import ConfigError
+from tests.oracles.stores import empty_store
 
 SPIKES = ["network=stoch_ep", "network.hidden=[24]", "network.free_steps=12", "network.nudged_steps=8"]
 SPIKES += ["network.average_steps=6", "stream.samples_per_experience=40", "stream.experiences=2", "learner.epochs=1"]
 
 
 def composed(tmp_path, *changes):
-    return compose(None, [*SPIKES, f"tracking.uri=sqlite:///{tmp_path}/mlflow.db", *changes])
+    return compose(None, [*SPIKES, f"tracking.uri={empty_store(tmp_path)}", *changes])
 
 
 class Looks(clep.Strategy):

@@ -5,6 +5,9 @@ holds of an undisturbed run.
 """
 
 import copy
+import json
+import sqlite3
+import time
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -12,7 +15,10 @@ import numpy as np
 import pytest
 
 from clep import tracking
+from clep.errors import ConfigError
 from clep.tracking import delivery, entries
+
+from .runs import new_run, points
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 in SQLAlchemy 2.1
 
@@ -224,3 +230,104 @@ def test_a_sync_that_was_killed_before_it_noted_an_answer_delivers_nothing_twice
             continue
     assert store.contents() == expected.contents()
     assert len(notes) > 20
+
+
+# ---------------------------------------------------------------- a real store
+
+
+def lock(uri):
+    """Another program that writes to an SQLite store and does not finish until it is closed."""
+    database = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
+    database.execute("BEGIN IMMEDIATE")
+    return database
+
+
+def contents(client, run_id):
+    run = client.get_run(run_id)
+    found = {name: points(client, run_id, name) for name in run.data.metrics}
+    inputs = {each.dataset.digest for each in run.inputs.dataset_inputs}
+    files = {file.path for file in client.list_artifacts(run_id)}
+    return run.info.status, found, run.data.params, inputs, files
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    from clep.tracking import trouble
+
+    monkeypatch.setattr(trouble, "_LOCK_SECONDS", 0.05)
+
+
+@pytest.mark.parametrize("locked", ["meanwhile", "until after its end", "from its beginning"])
+@pytest.mark.usefixtures("impatient")
+def test_a_locked_file_costs_a_run_nothing(store, experiment, client, tmp_path, capsys, locked):
+    """A run that cannot be created, as that of a cell whose comparison has begun, gets its id when it is delivered."""
+    (tmp_path / "table.txt").write_text("1 2 3")
+    data = [tracking.Input("mine", "training", np.zeros((2, 2)), np.arange(2))]
+
+    def fill(run):
+        run.log_series("a", [1.0, 2.0, 2.0], [0, 1, 2])
+        run.flush()
+        run.inputs(data)
+        run.text("seed: 0", "config.yaml")
+        run.artifact(tmp_path / "table.txt")
+
+    with new_run(store, experiment, "undisturbed", params={"p": 1}) as undisturbed:
+        fill(undisturbed)
+    run = new_run(store, experiment, "disturbed", params={"p": 1}, parent=undisturbed.run_id)
+    other = lock(store) if locked == "from its beginning" else None
+    with run:
+        other = other or lock(store)
+        fill(run)
+        assert run.undelivered > 3
+        if locked == "meanwhile":
+            other.close()
+    other.close()
+    said = capsys.readouterr().err
+    assert "database is locked" in said
+    assert len(said.splitlines()) == 2
+    if locked != "meanwhile":
+        assert "clep sync" in said.splitlines()[1]
+        assert tracking.undelivered(store) == [run.run_id]
+        assert tracking.sync(store, run.run_id[:8]).left == {}
+    assert tracking.undelivered(store) == []
+    found = client.search_runs([experiment], "tags.`mlflow.runName` = 'disturbed'")
+    assert [contents(client, each.info.run_id) for each in found] == [contents(client, undisturbed.run_id)]
+
+
+def test_a_server_that_is_down_is_refused_within_seconds():
+    started = time.monotonic()
+    with pytest.raises(ConfigError, match=r"^tracking\.uri: the MLflow server `http://127.*` does not answer"):
+        tracking.prepare("http://127.0.0.1:9", "clep")
+    assert time.monotonic() - started < 3
+
+
+def test_the_journal_names_the_store_without_its_password(memory, tmp_path):
+    memory[0].down = True
+    place = "http://user:secret@store"
+    with tracking.Run(place, "0", "a run", tags={}, params={}, parent_run_id="parent") as run:
+        run.log({"a": 1.0}, 0)
+    (written,) = Path("clep-state").glob("*/journal.jsonl")
+    assert "secret" not in written.read_text()
+    assert json.loads(written.read_text().splitlines()[0])["store"] == "http://user:***@store"
+    assert tracking.undelivered("http://other") == []
+    memory[0].down = False
+    assert tracking.sync(place).delivered == ["run0"]
+
+
+def test_a_disk_that_takes_nothing_is_no_error_and_what_waits_is_delivered_from_memory(memory, monkeypatch, capsys):
+    """As long as the run goes on; afterwards it says that nothing is left."""
+    Path("clep-state").write_text("a file where a folder should be")
+    store = memory[0]
+    with tracking.Run(URI, "0", "a run", tags={}, params={}, parent_run_id="parent") as run:
+        store.down = True
+        run.log({"a": 1.0}, 0)
+        run.flush()
+        assert run.undelivered == 1
+        store.down = False
+        run.log({"a": 2.0}, 1)
+        run.flush()
+        assert run.undelivered == 0
+        store.down = True
+        run.log({"a": 3.0}, 2)
+    assert [point[1] for point in store.runs["run0"]["metrics"]] == [1.0, 2.0]
+    assert "is nowhere: the disk takes nothing" in capsys.readouterr().err

@@ -8,6 +8,7 @@ import pytest
 
 from clep import processes, tracking
 from clep.config import compose
+from clep.tracking.journal import FILE
 
 from .runs import new_run
 
@@ -67,7 +68,7 @@ def test_what_waits_in_a_journal_is_left_to_sync(store, experiment, client):
     run_id = killed(store, experiment)
     folder = tracking.address.state_folder(store, run_id)
     folder.mkdir(parents=True)
-    (folder / "journal.jsonl").touch()
+    (folder / FILE).touch()
     assert tracking.close_departed(store) == []
-    (folder / "journal.jsonl").unlink()
+    (folder / FILE).unlink()
     assert [run.run_id for run in tracking.close_departed(store)] == [run_id]

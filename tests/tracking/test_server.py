@@ -1,5 +1,6 @@
 """A store may be an MLflow server: here one with PostgreSQL behind it, which also keeps the artifacts."""
 
+import json
 import multiprocessing
 import os
 import pwd
@@ -17,8 +18,12 @@ import pytest
 
 import clep
 from clep import tracking
+from clep.cli import main
+from clep.comparison import Cell, plan
+from clep.config import compose
 from clep.errors import ConfigError
 from clep.tracking.ui import free_port, page_of
+from tests.oracles.comparisons import store_run
 
 from .runs import new_run, text_of
 
@@ -144,6 +149,29 @@ def test_a_comparison_on_a_server_is_the_same_as_in_a_file(server, small):
     assert clep.load(first.runs[0].run_id, tracking_uri=server).network.spec.neuron
     again = clep.compare(config, resume=True)
     assert [run.run_id for run in again.runs] == [run.run_id for run in first.runs]
+
+
+@pytest.mark.server
+def test_what_several_people_wrote_to_one_server_is_reported_as_one_comparison(server, tmp_path, capsys):
+    from mlflow import MlflowClient
+
+    cells = [
+        (Cell(name), compose({}, [f"strategies={name}", "tracking.experiment=shared"])) for name in ("naive", "si")
+    ]
+    for user, seed in (("ada", 0), ("bob", 1)):
+        for job in plan(cells, [seed]):
+            store_run(server, job, tags={"mlflow.user": user}, accuracy=0.8 if job.cell == "si" else 0.2)
+    words = ["--experiment", "shared", f"tracking.uri={server}", "--output", str(tmp_path / "out"), "--json"]
+    assert main(["report", *words]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [(run["label"], run["seed"]) for run in found["runs"]] == [(c, s) for c in ("naive", "si") for s in (0, 1)]
+    assert [row["accuracy"]["n"] for row in found["table"]] == [2, 2]
+    assert found["answer"]["sentence"].startswith("si forgets least")
+    assert (tmp_path / "out" / "report.html").is_file()
+    client = MlflowClient(tracking_uri=server)
+    stored = client.search_runs([client.get_experiment_by_name("shared").experiment_id])
+    assert {run.data.tags["mlflow.user"] for run in stored} == {"ada", "bob"}
+    assert {run.info.run_id for run in stored} == {run["run_id"] for run in found["runs"]}  # reporting stores nothing
 
 
 def _write(uri, experiment, number, barrier, results):
