@@ -121,6 +121,25 @@ def test_the_numbers_of_make_run_stand_in_one_place():
     assert [page for page, text in PAGES.items() if row in text] == ["README.md"]
 
 
+def test_every_test_that_the_promises_name_exists_and_is_slow_where_it_says_so():
+    """The marker stands above the test, or for its whole file."""
+    found = {}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        text = path.read_text(encoding="utf-8")
+        whole = re.search(r"^pytestmark = .*?mark\.slow", text, flags=re.MULTILINE) is not None
+        for above, name in re.findall(r"((?:^@.*\n(?:^[ )\]].*\n)*)*)^def (test_\w+)", text, flags=re.MULTILINE):
+            found[name] = whole or "mark.slow" in above
+    cells = re.findall(r"^\|.*\| (.*) \|$", PAGES["docs/promises.md"], flags=re.MULTILINE)
+    named = {
+        name: slow
+        for cell in cells
+        for slow, part in zip((False, True), f"{cell}*slow*".split("*slow*"), strict=False)
+        for name in re.findall(r"`(test_\w+)`", part)
+    }
+    assert len(named) > 30
+    assert {name: found.get(name) for name in named} == named
+
+
 def test_the_changelog_names_everything_that_was_renamed():
     """Old modules and names work for one version, so users must find what to write instead."""
     section = PAGES["CHANGELOG.md"].partition("### Renamed")[2].partition("\n### ")[0]

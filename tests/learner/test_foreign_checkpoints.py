@@ -69,6 +69,25 @@ def test_no_module_that_a_checkpoint_names_is_imported(saved, tmp_path, monkeypa
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.parametrize("place", ["loss", "gradient", "neuron", "connection"])
+def test_a_name_in_a_checkpoint_calls_nothing_but_a_part_of_its_kind(saved, tmp_path, monkeypatch, place):
+    """Own parts are imported by their names; what is no such part is not called."""
+    (tmp_path / "other.py").write_text(f"import os\ndef make(*args, **kw):\n    os.mkdir({str(tmp_path / 'ran')!r})\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    content = content_of(saved)
+    values = content["hyper_parameters"]
+    if place == "loss":
+        values["loss"] = "other:make"
+    elif place == "gradient":
+        values["gradient"] = {"name": "other:make"}
+    else:
+        values["network"] = {**values["network"], place: "other:make"}
+    torch.save(content, saved)
+    with pytest.raises(ClepError):
+        clep.load(saved)
+    assert not (tmp_path / "ran").exists()
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 def test_weights_that_are_not_finite_are_refused_by_name(saved, value):
     content = content_of(saved)
