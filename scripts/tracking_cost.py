@@ -40,9 +40,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             pass
         chosen = [name.split("+") for name in arguments.cells.split(",") if name] or base.cells
         configs = {"+".join(names): resolved(replace(base, strategies=names)) for names in chosen}
-        print(
-            f"{'cell':34}{'without':>9}{'with':>9}{'added':>9}   CPU seconds, medians of {arguments.rounds}; the share in each round"
-        )
+        print(f"{'cell':34}{'without':>9}{'with':>9}{'added':>9}   CPU seconds, medians; the share in each round")
         totals = [0.0, 0.0]
         for label, config in configs.items():
             pairs = [("", ""), (parent.run_id, experiment_id)]
@@ -53,7 +51,7 @@ def main(argv: Sequence[str] | None = None) -> None:
             totals = [totals[0] + without, totals[1] + with_it]
             shares = [high / low - 1 for low, high in zip(*sides, strict=True)]
             _print(label, without, with_it, f"   {min(shares):.1%} to {max(shares):.1%}")
-        _print("all", *totals)
+        _print("all", totals[0], totals[1])
 
 
 def _without(config: Config) -> None:
