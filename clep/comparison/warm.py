@@ -9,6 +9,7 @@ from clep.config import compose
 from clep.results import Result
 
 tracking.warm_up()
+tracking.provenance_once()
 report.accuracy_matrix_figure([[0.0]]).savefig(io.BytesIO(), format="png")  # fonts and the renderer
 _config = compose()
 _matrix = [[1.0, 0.0], [0.5, 1.0]]
