@@ -292,4 +292,4 @@ def _tags(config: Config, stream: Stream | None = None) -> dict[str, Any]:
     if stream is not None and stream.class_names:
         tags["class_names"] = ",".join(stream.class_names[label] for label in stream.class_order)
     parameters = {name: config.strategy.get(name, {}) for name in config.strategies}
-    return tracking.provenance() | tags | tracking.flatten({"strategy": parameters})
+    return tracking.provenance_once() | tags | tracking.flatten({"strategy": parameters})

@@ -2,7 +2,8 @@
 
     python scripts/tracking_cost.py [--rounds 3] [--cells naive,joint]
 
-Prints the CPU seconds of both, child processes included, and the share that tracking adds.
+Prints the CPU seconds of both, child processes included, and the share that tracking adds. Neither writes checkpoints,
+which are not tracking. On a busy machine the shares of the rounds differ by several points: take more rounds.
 """
 
 import argparse
@@ -31,21 +32,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("changes", nargs="*", help="key=value changes of the configuration")
     arguments = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as folder:
-        base = compose(None, [*arguments.changes, f"tracking.uri=sqlite:///{Path(folder) / 'mlflow.db'}"])
+        base = compose(
+            None, ["checkpoint.keep=none", *arguments.changes, f"tracking.uri=sqlite:///{Path(folder) / 'mlflow.db'}"]
+        )
         uri, experiment_id = tracking.open_store(base.tracking)  # creating a store takes seconds, once
         with tracking.Run(uri, experiment_id, "parent", tags={}, params={}) as parent:
             pass
         chosen = [name.split("+") for name in arguments.cells.split(",") if name] or base.cells
         configs = {"+".join(names): resolved(replace(base, strategies=names)) for names in chosen}
-        print(f"{'cell':34}{'without':>9}{'with':>9}{'added':>9}   CPU seconds, medians of {arguments.rounds}")
+        print(f"{'cell':34}{'without':>9}{'with':>9}{'added':>9}   CPU seconds, medians; the share in each round")
         totals = [0.0, 0.0]
         for label, config in configs.items():
-            jobs = [(parent_id, config) for _ in range(arguments.rounds) for parent_id in ("", parent.run_id)]
+            pairs = [("", ""), (parent.run_id, experiment_id)]
+            jobs = [(*place, config) for _ in range(arguments.rounds) for place in pairs]
             found = {message.job: message.value for message in run_jobs(_seconds, jobs, workers=1, preload=PRELOAD)}
-            without, with_it = (median(found[job] for job in range(first, len(jobs), 2)) for first in (0, 1))
+            sides = [[found[job] for job in range(first, len(jobs), 2)] for first in (0, 1)]
+            without, with_it = map(median, sides)
             totals = [totals[0] + without, totals[1] + with_it]
-            _print(label, without, with_it)
-        _print("all", *totals)
+            shares = [high / low - 1 for low, high in zip(*sides, strict=True)]
+            _print(label, without, with_it, f"   {min(shares):.1%} to {max(shares):.1%}")
+        _print("all", totals[0], totals[1])
 
 
 def _without(config: Config) -> None:
@@ -57,12 +63,12 @@ def _without(config: Config) -> None:
     gc.collect()  # a run frees its data, recorded or not
 
 
-def _seconds(job: tuple[str, Config], report: Callable[[object], None]) -> float:
+def _seconds(job: tuple[str, str, Config], report: Callable[[object], None]) -> float:
     """The CPU seconds of a run in a process of its own, as `clep compare` makes them; untracked without a parent."""
-    parent_id, config = job
+    parent_id, experiment_id, config = job
     before = _cpu()
     if parent_id:
-        class_incremental.run(config, parent_run_id=parent_id)
+        class_incremental.run(config, parent_run_id=parent_id, experiment_id=experiment_id)
     else:
         _without(config)
     return _cpu() - before
@@ -74,8 +80,8 @@ def _cpu() -> float:
     return sum(usage.ru_utime + usage.ru_stime for usage in used)
 
 
-def _print(label: str, without: float, with_it: float) -> None:
-    print(f"{label:34}{without:9.2f}{with_it:9.2f}{with_it / without - 1:9.1%}", flush=True)
+def _print(label: str, without: float, with_it: float, spread: str = "") -> None:
+    print(f"{label:34}{without:9.2f}{with_it:9.2f}{with_it / without - 1:9.1%}{spread}", flush=True)
 
 
 if __name__ == "__main__":

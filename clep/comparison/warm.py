@@ -11,6 +11,7 @@ from clep.sources import own_code
 
 own_code()  # of what is imported here, not of what the files hold when a worker is forked
 tracking.warm_up()
+tracking.provenance_once()
 report.accuracy_matrix_figure([[0.0]]).savefig(io.BytesIO(), format="png")  # fonts and the renderer
 _config = compose()
 _matrix = [[1.0, 0.0], [0.5, 1.0]]

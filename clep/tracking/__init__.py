@@ -30,7 +30,7 @@ from clep.tracking.store import artifacts, prepare
 from clep.tracking.syncing import Synced, sync, undelivered
 from clep.tracking.trouble import check_server
 from clep.tracking.ui import Viewed
-from clep.tracking.version import provenance
+from clep.tracking.version import provenance, provenance_once
 from clep.tracking.views import runs_filter, store_view
 from clep.tracking.warming import warm_up
 
@@ -65,6 +65,7 @@ __all__ = [
     "points_of",
     "prepare",
     "provenance",
+    "provenance_once",
     "resume_command",
     "run_link",
     "run_name",

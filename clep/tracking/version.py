@@ -1,6 +1,7 @@
 """The version of the running code."""
 
 import subprocess
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 
@@ -16,3 +17,9 @@ def provenance() -> dict[str, str]:
     except (OSError, subprocess.CalledProcessError):
         pass
     return tags
+
+
+@cache
+def provenance_once() -> dict[str, str]:
+    """The same, looked up once for this process and all that are forked from it: they run what it has imported."""
+    return provenance()
