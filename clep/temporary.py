@@ -6,6 +6,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from multiprocessing import util
 from pathlib import Path
 
 from clep import processes
@@ -13,6 +14,7 @@ from clep import processes
 _PREFIX = "clep-"
 _OWNER = "process.json"  # in a folder: whose it is
 _FILES = "files"
+_AFTER_MULTIPROCESSING = -200  # its own priority is -100
 _LONGEST = 65  # characters of a path below which libraries make their sockets; the system allows 104 in all
 
 
@@ -77,4 +79,8 @@ def _owned() -> Iterator[Path]:
         (path / _OWNER).write_text(json.dumps(processes.own()), encoding="utf-8")
         yield path
     finally:
-        shutil.rmtree(path, ignore_errors=True)
+        if any(path.glob("pymp-*")):
+            # Multiprocessing removes its own part when the process ends, and prints a traceback if it is gone by then.
+            util.Finalize(None, shutil.rmtree, (path, True), exitpriority=_AFTER_MULTIPROCESSING)
+        else:
+            shutil.rmtree(path, ignore_errors=True)
