@@ -5,15 +5,16 @@ checkpoints are beside it. A lock tells a run that goes on from one whose proces
 """
 
 import json
+import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TextIO
 
 from clep import tracking
 from clep.checkpoints import Checkpoints, Saved, files
 from clep.config import Config, compose, public, to_dict
-from clep.errors import ConfigError
+from clep.errors import CheckpointWarning, ConfigError
 from clep.identity import TAG
 
 try:
@@ -91,23 +92,33 @@ class Folder:
     def held(self, record: Record | None = None) -> Iterator[None]:
         """Hold the run: meanwhile no other process can go on with it.
 
+        A disk that takes nothing costs no training: it is said once that the run could not go on.
+
         Args:
             record: what is run, to be written down; None if it is known.
 
         Raises:
             ConfigError: if another process holds it.
         """
-        self.path.mkdir(parents=True, exist_ok=True)
-        with open(self.path / _LOCK, "w", encoding="utf-8") as lock:
-            if fcntl is not None:
-                try:
-                    fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except OSError as error:
-                    text = f"run: {self.path.name} goes on in another process; wait for it, or stop it first"
-                    raise ConfigError(text) from error
-            if record is not None:
-                files.replace(self.path / _RECORD, json.dumps(asdict(record)).encode())
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                self._lock(stack.enter_context(open(self.path / _LOCK, "w", encoding="utf-8")))
+                if record is not None:
+                    files.replace(self.path / _RECORD, json.dumps(asdict(record)).encode())
+            except OSError as error:
+                text = f"checkpoint: {self.path} cannot be written ({error.strerror or error}); if this run is stopped"
+                warnings.warn(f"{text}, it begins again", CheckpointWarning, stacklevel=3)
             yield
+
+    def _lock(self, file: TextIO) -> None:
+        if fcntl is None:
+            return
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            text = f"run: {self.path.name} goes on in another process; wait for it, or stop it first"
+            raise ConfigError(text) from error
 
     @property
     def goes_on(self) -> bool:
@@ -141,11 +152,12 @@ class Folder:
         Args:
             keep: whether its checkpoints stay, for `clep fork`.
         """
+        checkpoints = Checkpoints(self.path)
+        (self.path / _LOCK).unlink(missing_ok=True)
+        checkpoints.clear(keep_ended=keep)
         if keep:
             return
-        Checkpoints(self.path).clear()
-        for name in (_RECORD, _LOCK):
-            (self.path / name).unlink(missing_ok=True)
+        (self.path / _RECORD).unlink(missing_ok=True)
         with suppress(OSError):  # something else is kept in it, or another run in the folder of all
             self.path.rmdir()
             self.path.parent.rmdir()

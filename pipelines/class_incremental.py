@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from clep import interrupts, unfinished
-from clep.build import build_stream, build_training, identity, resolved
+from clep.build import build_stream, build_training, resolved
 from clep.config import Config
+from clep.identity import TAG
 from clep.measuring import ExperienceReport
 from clep.randomness import reproducible
 from clep.recording import record_experience, record_result, recorded
@@ -80,7 +81,7 @@ def _run(
             known = unfinished.Record(
                 run_id=record.run_id,
                 config=unfinished.plain(config),
-                identity=identity(config, data="+".join(stream.digests)).tags,
+                identity={key: value for key, value in record.tags.items() if key.startswith(TAG)},
                 name=name,
                 tags=dict(tags or {}),
                 parent_run_id=parent_run_id,

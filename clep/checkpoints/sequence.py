@@ -95,9 +95,9 @@ class Checkpoints:
                 return Saved(after, self._within(_number(path)))
         return Saved(None, self._within(0))
 
-    def clear(self) -> None:
-        """Remove all checkpoints."""
-        for path in [*self._ended(), self.folder / _WITHIN, *self.folder.glob(f"*{PARTIAL}")]:
+    def clear(self, *, keep_ended: bool = False) -> None:
+        """Remove all checkpoints, or all but those after an experience."""
+        for path in [*([] if keep_ended else self._ended()), self.folder / _WITHIN, *self.folder.glob(f"*{PARTIAL}")]:
             path.unlink(missing_ok=True)
 
     def _within(self, done: int) -> Snapshot | None:
