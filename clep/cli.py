@@ -65,6 +65,7 @@ def main(argv: Sequence[str] | None = None) -> int:
                 signal.signal(number, signal.SIG_IGN)
             sys.stdout.flush()
             sys.stderr.flush()
+            temporary.remove_left()
             os._exit(code)
     return code
 

@@ -18,6 +18,9 @@ _AFTER_MULTIPROCESSING = -200  # its own priority is -100
 _LONGEST = 65  # characters of a path below which libraries make their sockets; the system allows 104 in all
 
 
+_left: list[Path] = []
+
+
 @contextmanager
 def folder() -> Iterator[Path]:
     """An empty folder for a block.
@@ -72,6 +75,12 @@ def sweep() -> None:
             shutil.rmtree(path, ignore_errors=True)
 
 
+def remove_left() -> None:
+    """Remove what waits for the end of the process, for a process that ends without Python's own end."""
+    while _left:
+        shutil.rmtree(_left.pop(), ignore_errors=True)
+
+
 @contextmanager
 def _owned() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix=_PREFIX))
@@ -81,6 +90,7 @@ def _owned() -> Iterator[Path]:
     finally:
         if any(path.glob("pymp-*")):
             # Multiprocessing removes its own part when the process ends, and prints a traceback if it is gone by then.
-            util.Finalize(None, shutil.rmtree, (path, True), exitpriority=_AFTER_MULTIPROCESSING)
+            _left.append(path)
+            util.Finalize(None, remove_left, exitpriority=_AFTER_MULTIPROCESSING)
         else:
             shutil.rmtree(path, ignore_errors=True)

@@ -114,7 +114,7 @@ def test_points_that_a_checkpoint_does_not_know_of_are_not_logged_again(uri):
     client = client_of(uri)
     for name in ("accuracy/seen", "forgetting_since_training/average"):
         for step, value in points_of(uri, whole(uri), name).items():
-            if step >= 2:
+            if step == 3:  # the stopped run has the others
                 client.log_metric(run_id, name, value, step=step)
     resume(run_id, [f"tracking.uri={uri}"])
     assert_same(uri, whole(uri), run_id)
@@ -144,7 +144,7 @@ def test_a_run_goes_on_only_as_it_began(uri, tmp_path):
     record = json.loads(path.read_text())
     record["identity"]["clep.identity.code"] = "0.0.1+abc"
     path.write_text(json.dumps(record))
-    with pytest.raises(ConfigError, match=r"code of clep changed: \(was 0\.0\.1\+abc"):
+    with pytest.raises(ConfigError, match=r"code of clep changed \(was 0\.0\.1\+abc"):
         resume(run_id, [f"tracking.uri={uri}"])
 
 

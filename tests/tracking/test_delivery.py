@@ -126,7 +126,7 @@ def record(folder):
     """A run that uses everything."""
     folder.mkdir(exist_ok=True)
     (folder / "table.txt").write_text("1 2 3")
-    data = [tracking.Input("mine", "training", np.zeros((2, 2)), np.arange(2))]
+    data = [tracking.Input("mine", "training", "1a2b", np.zeros((2, 2)), np.arange(2))]
     run = tracking.Run(URI, "0", "a run", tags={"t": 1}, params={"p": 2}, parent_run_id="parent")
     with run:
         run.text("seed: 0", "config.yaml")
@@ -262,7 +262,7 @@ def impatient(monkeypatch):
 def test_a_locked_file_costs_a_run_nothing(store, experiment, client, tmp_path, capsys, locked):
     """A run that cannot be created, as that of a cell whose comparison has begun, gets its id when it is delivered."""
     (tmp_path / "table.txt").write_text("1 2 3")
-    data = [tracking.Input("mine", "training", np.zeros((2, 2)), np.arange(2))]
+    data = [tracking.Input("mine", "training", "1a2b", np.zeros((2, 2)), np.arange(2))]
 
     def fill(run):
         run.log_series("a", [1.0, 2.0, 2.0], [0, 1, 2])
