@@ -1,5 +1,6 @@
 """From a configuration to objects: its stream, learner and strategies."""
 
+import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -192,7 +193,7 @@ def cell_tags(config: Config, name: str = "", known: Identity | None = None) -> 
     """
     name = name or label(config.strategies)
     whole = known or identity(config)
-    hashed = digest_of([_values(replace(config, seed=0)), whole.data, whole.plugins])[:_CELL_LENGTH]
+    hashed = digest_of([_values(dataclasses.replace(config, seed=0)), whole.data, whole.plugins])[:_CELL_LENGTH]
     return {LABEL_TAG: name, CELL_TAG: f"{name} | {config.stream.name} | {config.network.name} | {hashed}"}
 
 

@@ -26,7 +26,7 @@ from clep.tracking.store import client_of, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
 
-_SECONDS_BETWEEN = 2.0  # batches of a running run
+_SECONDS_BETWEEN = 10.0  # batches of a running run
 
 DESCRIPTION_LENGTH = 7500  # of a run, in characters; MLflow cuts tags at 8 000
 

@@ -26,6 +26,12 @@ def small(tmp_path):
     return SMALL | {"tracking": {"uri": empty_store(tmp_path)}}
 
 
+@pytest.fixture(autouse=True)
+def _pdfs_without_fonts(monkeypatch):
+    """Embedding fonts takes most of a small comparison's time; `tests/report` looks at what is written."""
+    monkeypatch.setattr("clep.report.write_pdf", lambda figure, path: path.write_bytes(b"%PDF-1.7"))
+
+
 @pytest.fixture
 def without_page(monkeypatch):
     """Comparisons store their numbers alone: drawing a page takes longer than the runs of a test."""
