@@ -354,7 +354,7 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "RUN_ID, key=value",
-                    "help": "id of the run (default: the latest that did not end), and tracking.*, data.* or "
+                    "help": "id of the run (default: the latest that did not end), and tracking.uri, data.* or "
                     "checkpoint.* to change",
                 },
             ),

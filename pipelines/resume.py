@@ -11,7 +11,7 @@ from clep.errors import ConfigError
 from clep.identity import Identity
 from clep.results import Result
 
-_CHANGEABLE = ("tracking", "data", "checkpoint")
+_CHANGEABLE = ("data", "checkpoint")
 
 
 def resume(
@@ -30,7 +30,7 @@ def resume(
     """
     for text in changes:
         key = text.partition("=")[0]
-        if key.partition(".")[0] not in _CHANGEABLE:
+        if key.partition(".")[0] not in _CHANGEABLE and key != "tracking.uri":
             raise ConfigError(
                 f"{key}: a run that goes on keeps its configuration; to go on with another one, use "
                 f"`clep fork {run_id or 'RUN_ID'} --after K {text}`"
@@ -66,6 +66,8 @@ def _chosen(run_id: str, uri: str) -> tuple[unfinished.Folder, unfinished.Record
         if found is None:
             run = tracking.run_of(uri, run_id, "run")
             raise ConfigError(f"run: {run.run_id} is {run.status}, and nothing is left of it to go on with")
+        if found[0].goes_on:
+            raise ConfigError(f"run: {found[1].run_id} goes on in another process; wait for it, or stop it first")
         status = tracking.run_of(uri, found[1].run_id, "run").status
         if status == "FINISHED":
             raise ConfigError(f"run: {found[1].run_id} has finished; to go on with other settings, use `clep fork`")

@@ -136,6 +136,8 @@ def test_a_run_goes_on_only_as_it_began(uri, tmp_path):
     run_id = stopped(uri)
     with pytest.raises(ConfigError, match=r"learner\.lr: a run that goes on keeps its configuration.*clep fork"):
         resume(run_id, ["learner.lr=0.1"])
+    with pytest.raises(ConfigError, match=r"tracking\.experiment: a run that goes on keeps its configuration"):
+        resume(run_id, ["tracking.experiment=other"])
     with pytest.raises(ConfigError, match="has no run `abc`"):
         resume("abc", [f"tracking.uri={uri}"])
     with pytest.raises(ConfigError, match="is FINISHED, and nothing is left of it"):
@@ -152,6 +154,7 @@ def test_a_run_that_another_process_runs_is_left_alone(uri):
     run_id = stopped(uri)
     with unfinished.Folder(uri, run_id).held(), pytest.raises(ConfigError, match="goes on in another process"):
         resume(run_id, [f"tracking.uri={uri}"])
+    assert tracking.run_of(uri, run_id).tags["error"].startswith("StopError")  # as before: it was not opened
     resume(run_id, [f"tracking.uri={uri}"])
 
 
