@@ -48,7 +48,7 @@ def listening(*, to_the_end: bool = False) -> Iterator[None]:
         for number, handler in previous.items():
             last = signal.SIG_DFL if number in (signal.SIGINT, signal.SIGTERM) else signal.SIG_IGN
             signal.signal(number, last if to_the_end else handler)
-        _noted = None
+        _noted, _asked = None, False
 
 
 def _quiet(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:

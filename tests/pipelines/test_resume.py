@@ -13,7 +13,7 @@ from clep.pipelines import class_incremental
 from clep.pipelines.resume import resume
 
 import clep
-from clep import tracking, unfinished
+from clep import interrupts, tracking, unfinished
 from clep.cli import main
 from clep.config import compose
 from clep.errors import ConfigError
@@ -163,6 +163,22 @@ def test_without_checkpoints_a_run_begins_again(uri, tmp_path):
     assert list((tmp_path / "clep-state" / run_id).glob("*.ckpt")) == []
     resume(run_id, [f"tracking.uri={uri}"])
     assert_same(uri, whole(uri), run_id)
+
+
+def test_a_schedulers_notice_waits_until_the_run_can_go_on_from_there(uri):
+    def notice(message):
+        if message.get("experience") == 1:
+            os.kill(os.getpid(), signal.SIGUSR1)
+
+    with interrupts.listening():
+        with pytest.raises(KeyboardInterrupt):
+            class_incremental.run(config(uri, learner={"epochs": 1, "lr": 0.05}), on_progress=notice)
+        assert interrupts.exit_code() == interrupts.QUEUE_AGAIN
+    (folder, record), *_ = unfinished.everything(uri)
+    assert tracking.run_of(uri, record.run_id).status == "KILLED"
+    assert (folder.path / "experience-0002.ckpt").is_file()
+    resume(record.run_id, [f"tracking.uri={uri}"])
+    assert_same(uri, whole(uri), record.run_id)
 
 
 def test_no_password_of_the_store_is_kept(tmp_path):
