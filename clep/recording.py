@@ -238,6 +238,9 @@ def _result(config: Config, run: tracking.Run, stream: Stream, trained: Training
         updates=reports[-1].updates,
         sizes=[int(size) for size in sizes],
         classes=[list(experience.classes) for experience in stream.evaluation],
+        class_names=[[stream.class_names[label] for label in e.classes] for e in stream.evaluation]
+        if stream.class_names
+        else [],
         chance=stream.chance,
         cell=run.tags.get(LABEL_TAG, ""),
     )

@@ -85,6 +85,7 @@ class Result:
     updates: int | None = None
     sizes: list[int] = field(default_factory=list)
     classes: list[list[int]] = field(default_factory=list)
+    class_names: list[list[str]] = field(default_factory=list)
     chance: float | None = None
     error: str | None = None
     cell: str = ""

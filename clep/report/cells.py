@@ -1,6 +1,6 @@
 """The cells of a comparison as its figures show them: ranked, each with a number and with its own look."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -94,10 +94,24 @@ class DrawnCell:
         return np.stack([_forgotten(before, after) for before, after in zip(self.before, self.after, strict=True)])
 
     @cached_property
-    def classes(self) -> list[list[int]]:
-        """Labels of each experience; empty if seeds differ or if they were not recorded."""
-        orders = [run.get("classes") or [] for run in self.runs]
+    def classes(self) -> list[list[str]]:
+        """Names of the classes of each experience; empty if seeds differ or if they were not recorded."""
+        orders = [classes_of(run) for run in self.runs]
         return list(orders[0]) if orders and all(order == orders[0] for order in orders) else []
+
+
+def classes_of(run: Mapping[str, Any]) -> list[list[str]]:
+    """What the classes of each experience of a run are called: their names, or else their numbers.
+
+    Args:
+        run: a `Result.to_json`.
+
+    Example:
+        >>> classes_of({"classes": [[1, 0]], "class_names": [["dog", "cat"]]}), classes_of({"classes": [[1, 0]]})
+        ([['dog', 'cat']], [['1', '0']])
+    """
+    found = run.get("class_names") or run.get("classes") or []
+    return [[str(name) for name in part] for part in found]
 
 
 def drawn_cells(answer: Answer, order: Sequence[str], classes: int) -> list[DrawnCell]:

@@ -11,6 +11,7 @@ from clep.report.panels import panels
 
 _ACROSS = 4
 _WITH_NUMBERS = 6  # experiences whose numbers can still be read
+_WIDTH = 16  # characters of the names of an experience
 
 
 @drawn_for("page", "matrices")
@@ -39,23 +40,31 @@ def matrices_figure(*, cells: Sequence[DrawnCell]) -> Figure | None:
         heat_map(axes, mean, 5.5 if n <= _WITH_NUMBERS else 0.0)
         names = experience_names(cell.classes, n)
         ticks = range(0, n, 1 + (n - 1) // 10)
-        axes.set_xticks(ticks, [names[k] for k in ticks])
-        axes.set_yticks(ticks, [names[k] for k in ticks])
+        shown_names = [names[k].replace("$", r"\$") for k in ticks]  # a name is no formula
+        axes.set_xticks(ticks, shown_names)
+        axes.set_yticks(ticks, shown_names)
         axes.tick_params(labelsize=5.5)
     return figure
 
 
-def experience_names(classes: Sequence[Sequence[int]], n: int) -> list[str]:
+def experience_names(classes: Sequence[Sequence[str]], n: int) -> list[str]:
     """What the axes of a matrix call the experiences: their classes, or their index.
 
     Args:
-        classes: labels of each experience; empty if unknown or different between seeds.
+        classes: names of the classes of each experience; empty if unknown or different between seeds.
         n: number of experiences.
 
     Example:
-        >>> experience_names([[0, 1], [2, 3, 4, 5]], 2), experience_names([], 2)
+        >>> experience_names([["0", "1"], ["2", "3", "4", "5"]], 2), experience_names([], 2)
         (['0 1', '2…5'], ['0', '1'])
+        >>> experience_names([["golden retriever", "cat"]], 1)
+        ['golden r…cat']
     """
     if len(classes) != n:
         return [str(i) for i in range(n)]
-    return [" ".join(map(str, part)) if len(part) < 4 else f"{part[0]}…{part[-1]}" for part in classes]
+    names = [" ".join(part) for part in classes]
+    long = [len(part) >= 4 or len(name) > _WIDTH for part, name in zip(classes, names, strict=True)]
+    return [
+        f"{part[0][: _WIDTH // 2]}…{part[-1][: _WIDTH // 2]}" if cut else name
+        for part, name, cut in zip(classes, names, long, strict=True)
+    ]

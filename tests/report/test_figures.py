@@ -1,5 +1,6 @@
 """The figures of a page, inspected as matplotlib objects."""
 
+import dataclasses
 from itertools import pairwise
 
 import numpy as np
@@ -157,6 +158,11 @@ def test_matrices_are_means_with_classes_on_the_axes_unless_seeds_differ_in_them
     axes = drawn(one, "matrices").axes[0]
     names = [" ".join(map(str, part)) for part in one.runs[0].classes]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == names
+    named = [[f"${label}" for label in part] for part in one.runs[0].classes]  # and no name is a formula
+    one = dataclasses.replace(one, runs=[dataclasses.replace(run, class_names=named) for run in one.runs])
+    axes = drawn(one, "matrices").axes[0]
+    assert [tick.get_text().replace("\\$", "$") for tick in axes.get_xticklabels()] == [" ".join(n) for n in named]
+    axes.figure.draw_without_rendering()
     several = comparison(("naive", "joint"), (0, 1))
     axes = drawn(several, "matrices").axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == list("01234")

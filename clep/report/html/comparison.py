@@ -6,7 +6,7 @@ from typing import Any
 from clep import metric_names
 from clep.answer import MEASURES, Answer
 from clep.report.about import About, packages
-from clep.report.cells import DrawnCell
+from clep.report.cells import DrawnCell, classes_of
 from clep.report.html.pages import heat_map, inline, render
 from clep.report.table import COLUMNS
 
@@ -114,8 +114,8 @@ def _orders(cells: Sequence[DrawnCell]) -> dict[int, str]:
     found: dict[int, set[str]] = {}
     for cell in cells:
         for run in cell.runs:
-            if run.get("classes"):
-                order = " | ".join(" ".join(map(str, part)) for part in run["classes"])
+            if classes := classes_of(run):
+                order = " | ".join(" ".join(part) for part in classes)
                 found.setdefault(run["seed"], set()).add(order)
     return {seed: " or ".join(sorted(orders)) for seed, orders in sorted(found.items())}
 

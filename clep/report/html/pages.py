@@ -63,12 +63,12 @@ def inline(svg: str) -> str:
     return f"{head}>{body.strip()}"
 
 
-def heat_map(matrix: ArrayLike, classes: Sequence[Sequence[int]]) -> dict[str, Any]:
+def heat_map(matrix: ArrayLike, classes: Sequence[Sequence[str]]) -> dict[str, Any]:
     """An accuracy matrix as the template `heat` shows it.
 
     Args:
         matrix: fractions, (n, n); NaN is left blank.
-        classes: labels of each experience; empty if unknown.
+        classes: names of the classes of each experience; empty if unknown.
 
     Returns:
         `names` of the experiences, `what` they are, and `rows` of entries with `text`, `colour` and `ink`.

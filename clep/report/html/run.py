@@ -10,6 +10,7 @@ from clep import metrics
 from clep.answer import MEASURES
 from clep.columns import Run, bytes_of, in_bytes
 from clep.report.about import About, packages
+from clep.report.cells import classes_of
 from clep.report.drawing import INK, PALE_INK, styles
 from clep.report.html.pages import heat_map, render
 
@@ -75,7 +76,7 @@ def _matrices(run: Run) -> list[dict[str, Any]]:
     after, before = _matrix(run, "accuracy_matrix"), _matrix(run, "accuracy_before_consolidation")
     if not after.size:
         return []
-    classes = run.get("classes") or []
+    classes = classes_of(run)
     if not before.size or np.array_equal(after, before, equal_nan=True):
         return [{"title": "accuracy", **heat_map(after, classes)}]
     return [
