@@ -21,6 +21,7 @@ import clep
 from clep import config, metrics, tracking
 from clep.build import build_stream, build_training
 from clep.errors import ConfigError, DataError, DivergenceError
+from tests.datasets.test_image_folder import write
 from tests.oracles.stores import empty_store
 
 from .conftest import SMALL
@@ -309,3 +310,14 @@ def test_every_network_runs_by_its_name_and_changes_all_its_parameters(network, 
     training.run(stream)
     for name, p in training.template.model.named_parameters():
         assert not torch.equal(before[name], p), name
+
+
+def test_class_names_are_in_the_result_the_tags_and_the_page_of_a_run(tmp_path):
+    uri = empty_store(tmp_path)
+    words = [f"stream.path={write(tmp_path / 'images')}", "stream.experiences=3", f"tracking.uri={uri}"]
+    order = "stream.class_order=[cherry 2,Berry,apple]"
+    result = clep.run(None, ["stream=folder", *words, order, "network.hidden=[8]", "learner.epochs=1"])
+    assert result.class_names == [["cherry 2"], ["Berry"], ["apple"]]
+    assert tracking.run_of(uri, result.run_id).tags["class_names"] == "cherry 2,Berry,apple"
+    with tracking.artifacts(uri, result.run_id, "report.html") as page:
+        assert ">cherry 2<" in page.read_text(encoding="utf-8")
