@@ -29,7 +29,9 @@ def dropped(number=signal.SIGINT):
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGUSR1, 75)]
 )
-def test_a_dropped_signal_is_raised_at_the_next_look(number, code, capfd):
+def test_a_dropped_signal_is_raised_at_the_next_look(number, code, capfd, request):
+    before = signal.signal(number, signal.default_int_handler)  # under `nohup` SIGHUP is ignored, and stays so
+    request.addfinalizer(lambda: signal.signal(number, before))
     with interrupts.listening():
         dropped(number)
         assert interrupts.exit_code() == code

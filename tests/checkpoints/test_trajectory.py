@@ -55,12 +55,20 @@ LEARNERS = {
 _CANNOT_WITHIN = {"agem", "mir"}  # their iterators can be in the middle of a pass over the memory
 
 
+_IN_A_HURRY = {"der", "agem", "gdumb", "lwf", "rwalk", "[awake_rehearsal,sleep_replay,ewc]", "neuronal_adaptation"}
+_IN_A_HURRY |= {"spikes", "convolutions", "Adam, kept", "a schedule", "all at once"}
+
+
 def cases():
     for name, changes in STRATEGIES.items():
         chosen = [] if any(text.startswith("strategies=") for text in changes) else [f"strategies={name}"]
-        yield pytest.param([*chosen, *changes], id=name)
+        yield case(name, [*chosen, *changes])
     for name, changes in LEARNERS.items():
-        yield pytest.param(changes, id=name)
+        yield case(name, changes)
+
+
+def case(name, changes):
+    return pytest.param(changes, id=name, marks=[] if name in _IN_A_HURRY else pytest.mark.slow)
 
 
 class Stopped(Exception):

@@ -130,7 +130,8 @@ def test_an_interrupted_comparison_shows_what_has_finished(started, number, to_g
     assert list(comparison.place.iterdir()) == []
 
 
-@pytest.mark.parametrize("cell", ["waits:Waits", pytest.param("waits:Hangs", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("cell", ["waits:Waits", "waits:Hangs"])
 def test_the_workers_of_a_killed_parent_end_within_two_seconds_and_the_next_command_closes_its_runs(
     started, cell, capsys, monkeypatch
 ):
