@@ -4,6 +4,7 @@ import dataclasses
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from typing import Any
 
@@ -158,10 +159,15 @@ def plugins_of(config: Config) -> str:
     return ", ".join(f"{module}={code}" for module, code in sorted(found.items())) or NONE
 
 
+@cache
+def _defaults() -> dict[str, str]:
+    return tracking.flatten(to_dict(Config()))
+
+
 def _values(config: Config) -> dict[str, str]:
     """The flat values that a result depends on and that are not the defaults."""
     defaults = {name: registry.defaults(registry.find(name)) for name in config.strategies}
-    neutral = tracking.flatten(to_dict(Config())) | tracking.flatten({"strategy": defaults})
+    neutral = _defaults() | tracking.flatten({"strategy": defaults})
     values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
     return {
         key: value
