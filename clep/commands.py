@@ -165,13 +165,9 @@ def _extend(arguments: argparse.Namespace) -> Any:
 
 def report(arguments: argparse.Namespace) -> Any:
     """Collect stored runs and write their page."""
-    changes = [item for item in arguments.items if "=" in item]
-    for change in changes:
-        if not change.startswith("tracking.uri="):
-            raise ConfigError(f"{change.partition('=')[0]}: `clep report` only reads; it takes tracking.uri=URI")
+    uri = _store_in([item for item in arguments.items if "=" in item], "`clep report` only reads")
     ids = [item for item in arguments.items if "=" not in item]
     ids += [run_id for run_id in (arguments.runs or "").split(",") if run_id]
-    uri = config.compose({}, changes).tracking.uri
     check_folder("--output", arguments.output)
     _announce()
     _close_departed(uri)
@@ -250,9 +246,7 @@ def ui(arguments: argparse.Namespace) -> Printable:
 def sync(arguments: argparse.Namespace) -> Printable:
     """Deliver what runs could not send to their store."""
     run_id, changes = _config_and_changes(arguments.items)
-    if other := [change for change in changes if not change.startswith("tracking.uri=")]:
-        raise ConfigError(f"{other[0].partition('=')[0]}: `clep sync` only delivers; it takes tracking.uri=URI")
-    uri = config.compose({}, changes).tracking.uri
+    uri = _store_in(changes, "`clep sync` only delivers")
     from clep import tracking
 
     return tracking.sync(tracking.tracking_uri(uri), run_id or "")
@@ -286,6 +280,14 @@ def _composed(arguments: argparse.Namespace) -> Config:
 def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """The first word is CONFIG or CLAIM unless it contains `=`."""
     return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
+
+
+def _store_in(changes: Sequence[str], why: str) -> str | None:
+    """The store that changes name; any other key is refused with the reason."""
+    for change in changes:
+        if not change.startswith("tracking.uri="):
+            raise ConfigError(f"{change.partition('=')[0]}: {why}; it takes tracking.uri=URI")
+    return config.tracking_in(changes).uri
 
 
 def _close_departed(uri: str | None) -> None:

@@ -32,7 +32,7 @@ from clep.errors import ConfigError, UnusedWarning
 from clep.imports import check_name, is_import_path, registered_strategies
 from clep.masking import masked
 from clep.renames import branches_without_feedback, renamed, with_new_keys
-from clep.schema import Config, check, construct, label, misfits, parts_of, unused
+from clep.schema import Config, TrackingSection, check, construct, label, misfits, parts_of, unused
 from clep.specs.network import NetworkSection
 from clep.specs.stream import StreamSpec
 
@@ -48,6 +48,7 @@ __all__ = [
     "replace",
     "to_dict",
     "to_yaml",
+    "tracking_in",
 ]
 
 _UNREADABLE = (yaml.YAMLError, OmegaConfBaseException, RecursionError, ValueError)  # ValueError: bytes, endless digits
@@ -117,6 +118,22 @@ def cells_of(config: Config) -> list[tuple[Cell, Config]]:
     if config.baseline:
         one_of("baseline", config.baseline, [cell.label for cell, _ in found], "cell")
     return found
+
+
+def tracking_in(overrides: Sequence[str]) -> TrackingSection:
+    """The section `tracking` that changes alone make, to find a stored run whose configuration is not yet known.
+
+    Args:
+        overrides: `key=value` texts; those of other sections are left out.
+
+    Raises:
+        ConfigError: as `compose`.
+
+    Example:
+        >>> tracking_in(["tracking.uri=sqlite:///mine.db", "seed=3"]).uri
+        'sqlite:///mine.db'
+    """
+    return compose({}, [text for text in overrides if text.partition("=")[0].startswith("tracking.")]).tracking
 
 
 def given(config: str | Path | Mapping[str, Any] | Config | None, overrides: Sequence[str]) -> list[dict[str, Any]]:

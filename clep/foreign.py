@@ -34,7 +34,7 @@ def check_checkpoint(source: Any) -> None:
             ...
         clep.errors.DataError: other.ckpt: no checkpoint of a learner: it has no `hyper_parameters`
     """
-    content = _read(source)
+    content = content_of(source, str(source))
     for key in ("state_dict", "hyper_parameters"):
         if not isinstance(content, Mapping) or not isinstance(content.get(key), Mapping):
             raise DataError(f"{source}: no checkpoint of a learner: it has no `{key}`")
@@ -47,20 +47,28 @@ def check_checkpoint(source: Any) -> None:
             raise DataError(f"{source}: `{name}` holds values that are not finite; the training that wrote it diverged")
 
 
-def _read(source: Any) -> Any:
-    """The content: containers, numbers, texts and tensors, and nothing else that a pickle could ask for."""
+def content_of(source: Any, name: str) -> Any:
+    """The content of a file: containers, numbers, texts and tensors, and nothing else that a pickle could ask for.
+
+    Args:
+        source: the path of a file, or an open one, which is left at its beginning.
+        name: what messages call it.
+
+    Raises:
+        DataError: if it is missing, damaged, or holds anything else; the message begins with the name.
+    """
     if isinstance(source, str | Path) and not Path(source).is_file():
-        raise DataError(f"{source}: there is no such file")
+        raise DataError(f"{name}: there is no such file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # about the age of a format
             return torch.load(source, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise DataError(
-            f"{source}: not a checkpoint, or one that asks for code, which is not run; if you trust it, use torch.load"
+            f"{name}: not a checkpoint, or one that asks for code, which is not run; if you trust it, use torch.load"
         ) from error
     except (OSError, EOFError, BadZipFile, RuntimeError, ValueError, LookupError, TypeError, AttributeError) as error:
-        raise DataError(f"{source}: damaged, or not a checkpoint: {' '.join(str(error).split())[:200]}") from error
+        raise DataError(f"{name}: damaged, or not a checkpoint: {' '.join(str(error).split())[:200]}") from error
     finally:
         if hasattr(source, "seek"):
             source.seek(0)

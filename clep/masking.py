@@ -2,7 +2,7 @@
 
 import re
 
-_PASSWORD = re.compile(r"(://[^:/@\s]*):[^\s]*@(?=[^@\s]*)")
+_PASSWORD = re.compile(r"(://[^:/@\s]*):[^\s]*@")
 _TOKEN = re.compile(r"(https?://)[^:/@\s]+@")
 _QUERY = re.compile(r"([?&][^=&\s]*(?:pass|pwd|token|secret|key|auth|sig|cred)[^=&\s]*=)[^&\s`'\"]+", re.IGNORECASE)
 

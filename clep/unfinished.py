@@ -5,11 +5,12 @@ checkpoints are beside it. A lock tells a run that goes on from one whose proces
 """
 
 import json
+import sqlite3
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
-from typing import Any, TextIO
+from typing import Any
 
 from clep import tracking
 from clep.checkpoints import Checkpoints, Saved, files
@@ -17,12 +18,7 @@ from clep.config import Config, compose, public, to_dict
 from clep.errors import CheckpointWarning, ConfigError
 from clep.identity import TAG
 
-try:
-    import fcntl
-except ImportError:  # not on this system: then nothing tells whether a run still goes on
-    fcntl = None  # type: ignore[assignment]
-
-_RECORD, _LOCK = "run.json", "lock"
+_RECORD = "run.json"
 
 
 @dataclass(frozen=True)
@@ -103,34 +99,31 @@ class Folder:
         with ExitStack() as stack:
             try:
                 self.path.mkdir(parents=True, exist_ok=True)
-                self._lock(stack.enter_context(open(self.path / _LOCK, "w", encoding="utf-8")))
+                stack.enter_context(self._locked())
                 if record is not None:
                     files.replace(self.path / _RECORD, json.dumps(asdict(record)).encode())
-            except OSError as error:
-                text = f"checkpoint: {self.path} cannot be written ({error.strerror or error}); if this run is stopped"
-                warnings.warn(f"{text}, it begins again", CheckpointWarning, stacklevel=3)
+            except tracking.Held as error:
+                text = f"run: {self.path.name} goes on in another process; wait for it, or stop it first"
+                raise ConfigError(text) from error
+            except (OSError, sqlite3.Error) as error:
+                reason = getattr(error, "strerror", None) or error
+                text = f"checkpoint: {self.path} cannot be written ({reason}); if this run is stopped, it begins again"
+                warnings.warn(text, CheckpointWarning, stacklevel=3)
             yield
 
-    def _lock(self, file: TextIO) -> None:
-        if fcntl is None:
-            return
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            text = f"run: {self.path.name} goes on in another process; wait for it, or stop it first"
-            raise ConfigError(text) from error
+    def _locked(self) -> AbstractContextManager[None]:
+        return tracking.locked(self.path / _RECORD, "a run", patience=0)
 
     @property
     def goes_on(self) -> bool:
         """Whether a process runs it now."""
-        if fcntl is None or not (self.path / _LOCK).is_file():
+        try:
+            with self._locked():
+                return False
+        except tracking.Held:
+            return True
+        except (OSError, sqlite3.Error):  # a folder that only others may write to: they could run it
             return False
-        with open(self.path / _LOCK, encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except OSError:
-                return True
-        return False
 
     def record(self) -> Record | None:
         """What was run; None if that is not known."""
@@ -153,7 +146,7 @@ class Folder:
             keep: whether its checkpoints stay, for `clep fork`.
         """
         checkpoints = Checkpoints(self.path)
-        (self.path / _LOCK).unlink(missing_ok=True)
+        (self.path / f"{_RECORD}.lock").unlink(missing_ok=True)
         checkpoints.clear(keep_ended=keep)
         if keep:
             return

@@ -8,13 +8,12 @@ from typing import Any
 
 import torch
 from clep.pipelines import class_incremental
-from clep.pipelines.resume import uri_in
 
 from clep import tracking, unfinished
 from clep.build import CELL_TAG, build_learner, build_stream, build_training, cell_tags, identity, resolved
 from clep.checkpoints import Checkpoints, Saved, Snapshot, State
 from clep.comparison.stored import config_of
-from clep.config import Config, compose, label, replace, to_dict
+from clep.config import Config, compose, label, replace, to_dict, tracking_in
 from clep.errors import ConfigError
 from clep.measuring import ExperienceReport
 from clep.randomness import reproducible
@@ -53,7 +52,7 @@ def fork(
         key = text.partition("=")[0]
         if key.partition(".")[0] in _SAME:
             raise ConfigError(f"{key}: a fork shares it with the run it goes on from; remove it, or start another run")
-    uri = tracking.tracking_uri(uri_in(changes))
+    uri = tracking.tracking_uri(tracking_in(changes).uri)
     origin = tracking.run_of(uri, run_id, "run")
     if "seed" not in origin.tags or "strategies" not in origin.tags:
         name = origin.tags.get("mlflow.runName", origin.run_id)

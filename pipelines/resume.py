@@ -7,6 +7,7 @@ from clep.pipelines import class_incremental
 
 from clep import tracking, unfinished
 from clep.build import identity, resolved
+from clep.config import tracking_in
 from clep.errors import ConfigError
 from clep.identity import Identity
 from clep.results import Result
@@ -35,7 +36,7 @@ def resume(
                 f"{key}: a run that goes on keeps its configuration; to go on with another one, use "
                 f"`clep fork {run_id or 'RUN_ID'} --after K {text}`"
             )
-    uri = tracking.tracking_uri(uri_in(changes))
+    uri = tracking.tracking_uri(tracking_in(changes).uri)
     _, record = _chosen(run_id, uri)
     config = record.composed(uri, list(changes))
     before = Identity.from_tags(record.identity)
@@ -51,12 +52,6 @@ def resume(
         on_progress=on_progress,
         start=unfinished.start_of(uri, record.run_id),
     )
-
-
-def uri_in(changes: Sequence[str]) -> str | None:
-    """The address of the store among `key=value` texts."""
-    found = [text.partition("=")[2] for text in changes if text.startswith("tracking.uri=")]
-    return found[-1] if found else None
 
 
 def _chosen(run_id: str, uri: str) -> tuple[unfinished.Folder, unfinished.Record]:

@@ -135,7 +135,7 @@ class Encoder:
         Raises:
             UnsavableError: if it, or a part of it, has no form in a checkpoint.
         """
-        if isinstance(value, float) and type(value) is float:
+        if type(value) is float:
             return value if math.isfinite(value) else {KIND: "float", "value": str(value)}
         if type(value) in _PLAIN:
             return value

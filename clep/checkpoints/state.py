@@ -3,6 +3,7 @@
 import json
 import random
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -76,9 +77,7 @@ class State:
             UnsavableError: if a plug-in remembers something that has no form in a checkpoint.
         """
         template, learner = self._template, self._template.learner
-        self._world.network = learner.network  # a plug-in may have replaced it
-        self._world.__dict__.pop("parameters", None)
-        encoder = Encoder(self._world)
+        encoder = Encoder(self._world_now())
         parts: dict[str, Any] = {
             "generators": generators_in(learner),
             "optimizer": template.optimizer.state_dict(),
@@ -107,7 +106,7 @@ class State:
         """
         template, learner, plain = self._template, self._template.learner, snapshot.plain
         self._check(plain["plugins"])
-        decoder = Decoder(self._world, *reversed(snapshot))
+        decoder = Decoder(self._world_now(), *reversed(snapshot))
         try:
             learner.network.load_state_dict({name: snapshot.tensors[held] for name, held in plain["network"].items()})
         except RuntimeError as error:
@@ -130,7 +129,11 @@ class State:
 
     def read(self, snapshot: Snapshot, name: str) -> Any:
         """An object that `take` was asked to keep."""
-        return Decoder(self._world, *reversed(snapshot)).decode(snapshot.plain[name])
+        return Decoder(self._world_now(), *reversed(snapshot)).decode(snapshot.plain[name])
+
+    def _world_now(self) -> World:
+        """The world with the network that trains: a plug-in may have put another in its place."""
+        return replace(self._world, network=self._template.learner.network)
 
     def differences(self, other: "State") -> dict[str, set[str]]:
         """Which attributes of plug-ins are made differently in another training, by the name of the plug-in."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 from typing import Any, Literal
 
 from clep.comparison.stored import StoredComparison, find
-from clep.config import Config, cells_of, compose, to_dict
+from clep.config import Config, cells_of, compose, to_dict, tracking_in
 from clep.errors import ConfigError
 from clep.schema import label_of, meaning
 
@@ -29,7 +29,7 @@ def extended(run_id: str, overrides: Sequence[str], how: How = "into") -> Stored
     """
     for key in map(_key, overrides):
         _refuse_other(key, how)
-    given = compose({}, [text for text in overrides if _key(text).startswith("tracking.")]).tracking
+    given = tracking_in(overrides)
     stored = find(run_id, given.uri, how)
     asked = compose(to_dict(stored.config), overrides)
     place = stored.config.tracking

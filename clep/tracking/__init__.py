@@ -21,6 +21,7 @@ from clep.tracking.again import go_on_command, into_command, resume_command
 from clep.tracking.delivery import spared
 from clep.tracking.departed import close_departed, is_departed
 from clep.tracking.inputs import Input
+from clep.tracking.locking import Held, locked
 from clep.tracking.model import DATA, FOLDER, write_model
 from clep.tracking.reading import StoredRun, children_of, experiment_name, points_of, run_of, runs_of
 from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
@@ -38,6 +39,7 @@ __all__ = [
     "DATA",
     "DESCRIPTION_LENGTH",
     "FOLDER",
+    "Held",
     "Input",
     "Run",
     "StoredRun",
@@ -60,6 +62,7 @@ __all__ = [
     "into_command",
     "is_departed",
     "is_server",
+    "locked",
     "open_store",
     "own_tags",
     "points_of",

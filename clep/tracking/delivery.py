@@ -37,14 +37,13 @@ class Delivery:
 
     Attributes:
         run_id: its id in the store; while the store has not created it, a key of its own.
-        status: how it ended, if that has been delivered from a journal.
 
     Raises:
         Held: if another process has the journal for longer.
     """
 
     def __init__(self, uri: str, run_id: str = "", *, patience: float = 60.0) -> None:
-        self.uri, self.run_id, self.status = uri, run_id, ""
+        self.uri, self.run_id = uri, run_id
         self._patience = patience
         self._journal: Journal | None = None
         self._tried = 0.0
@@ -165,8 +164,6 @@ class Delivery:
                     if is_outage(error):
                         raise
                     _say(f"the store refuses a part of run {self.run_id}, which is left out: {short(error)}")
-                if entry["kind"] == "end":
-                    self.status = entry["status"]
 
     def _look_at_file(self) -> None:
         """MLflow waits 20 s for an SQLite file that is locked."""

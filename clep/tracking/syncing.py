@@ -1,7 +1,6 @@
 """Deliver what runs could not send to their store: `clep sync`."""
 
 import os
-import shutil
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -88,6 +87,4 @@ def sync(uri: str, run_id: str = "") -> Synced:
             done.left[key] = reason
         else:
             done.delivered.append(delivery.run_id)
-            if delivery.status == "FINISHED":  # nothing is left to go on with
-                shutil.rmtree(state_folder(uri, key), ignore_errors=True)
     return done

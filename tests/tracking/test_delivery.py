@@ -191,6 +191,17 @@ def test_a_store_that_goes_away_at_any_call_is_made_whole_by_a_sync(memory, tmp_
         assert tracking.sync(URI).to_text() == "Nothing waits for delivery."
 
 
+def test_a_sync_leaves_alone_what_a_finished_run_was_asked_to_keep(memory, tmp_path):
+    store = memory[0]
+    store.down = True
+    run = record(tmp_path / "files")
+    kept = Path("clep-state", run.run_id, "experience-0001.ckpt")
+    kept.touch()
+    store.down = False
+    assert not tracking.sync(URI).failed
+    assert journals() == [kept]
+
+
 @pytest.mark.parametrize("how", ["before", "after"])
 def test_a_sync_that_is_itself_cut_at_any_call_delivers_nothing_twice(memory, tmp_path, how):
     expected = undisturbed(tmp_path, memory)
