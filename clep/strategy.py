@@ -52,6 +52,8 @@ class Strategy(SupervisedPlugin):
         sleeps: whether it consolidates by sleep; these accuracies are then also recorded as `sleep/...`.
         touches_loss: whether it adds to the loss or calls the model in the training iteration; None to tell by its
             hooks.
+        draws_globally: whether it draws from torch's global generator, as Avalanche's own plug-ins do; other strategies
+            that do the same then draw other numbers beside it.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
         is_seeded: whether `seed_with` was called; `clep.Training` seeds the strategies for which it was not.
@@ -77,6 +79,7 @@ class Strategy(SupervisedPlugin):
     consolidates: ClassVar[bool] = False
     sleeps: ClassVar[bool] = False
     touches_loss: ClassVar[bool | None] = None
+    draws_globally: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

@@ -44,7 +44,7 @@ ORDER = [
     {"tracking"},
     {"build"},
     {"report", "results"},
-    {"recording", "run_names", "search", "unfinished", "workers"},
+    {"recording", "run_names", "search", "testing", "unfinished", "workers"},
     {"comparison", "bench"},
     {"claims"},
     {"pipelines"},
