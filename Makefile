@@ -12,6 +12,7 @@ help:  ## list the targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clep needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip setuptools
+	$(BIN)/python -m pip uninstall --quiet --quiet --yes clep  # its former name, or the other project of that name
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[gem,dev,docs]'
 	@touch $@
 
@@ -46,7 +47,7 @@ wheel: install  ## build the wheel, install it into an empty environment and use
 	rm -rf build dist
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
 	$(PYTHON) -m venv build/venv
-	build/venv/bin/python -m pip install --quiet --constraint constraints.txt dist/clep-*.whl
+	build/venv/bin/python -m pip install --quiet --constraint constraints.txt dist/clep_lab-*.whl
 	cd build && venv/bin/clep list && venv/bin/clep run learner.epochs=1 strategies=sleep_replay
 
 clean:  ## remove the environment and what was built

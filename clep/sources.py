@@ -9,6 +9,7 @@ from importlib import metadata, util
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
+from clep.distribution import NAME, version
 from clep.errors import ConfigError
 from clep.imports import import_path, is_import_path, registered_strategies
 
@@ -27,8 +28,8 @@ def own_code() -> str:
     The hash tells a checkout with changes from its commit without asking git.
 
     Example:
-        >>> from importlib import metadata
-        >>> own_code().startswith(metadata.version("clep") + "+")
+        >>> from clep.distribution import version
+        >>> own_code().startswith(version() + "+")
         True
     """
     files: dict[str, Path] = {}
@@ -36,7 +37,7 @@ def own_code() -> str:
         folder = Path(str(sys.modules[package].__file__ if package in sys.modules else _origin(package))).parent
         inside = package.replace(".", "/")  # where an installed clep has it, so that a checkout has the same hash
         files |= {f"{inside}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*.py")}
-    return f"{metadata.version('clep')}+{_hash(files)}"
+    return f"{version()}+{_hash(files)}"
 
 
 def plugin_code(names: Iterable[str]) -> dict[str, str]:
@@ -59,7 +60,7 @@ def plugin_code(names: Iterable[str]) -> dict[str, str]:
     found: dict[str, str] = {}
     for name in names:
         entry = registered_strategies().get(name)
-        owner = entry.dist if entry is not None and entry.dist is not None and entry.dist.name != "clep" else None
+        owner = entry.dist if entry is not None and entry.dist is not None and entry.dist.name != NAME else None
         for module in _modules(name, entry):
             found[module] = _installed(module) if _is_installed(module) else _code(module, owner)
     return found
