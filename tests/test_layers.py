@@ -21,7 +21,7 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
+    {"distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
     {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "renames"},
     {"sources"},
@@ -50,6 +50,7 @@ ORDER = [
     {"pipelines"},
     {"api", "commands"},
     {"cli"},
+    {"__main__"},
     {"clep"},
 ]
 """The rooms, ground floor first: a room may know those on its own floor and below. `clep` is the package itself."""
