@@ -8,6 +8,7 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
+import yaml
 
 import clep
 from clep import distribution
@@ -19,6 +20,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 def test_the_name_and_the_version_are_those_of_the_project():
     assert PROJECT["name"] == distribution.NAME
     assert distribution.version() == clep.__version__ == PROJECT["version"]
+
+
+def test_the_citation_names_the_version_and_the_licence_of_the_project():
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text())
+    assert (citation["version"], citation["license"]) == (PROJECT["version"], PROJECT["license"])
 
 
 def test_every_extra_that_a_message_or_a_page_names_exists():
