@@ -52,6 +52,7 @@ ORDER = [
     {"pipelines"},
     {"api", "commands"},
     {"cli"},
+    {"__main__"},
     {"clep"},
 ]
 """The rooms, ground floor first: a room may know those on its own floor and below. `clep` is the package itself."""
