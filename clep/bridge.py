@@ -23,12 +23,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from clep import interrupts, progress
+from clep.capabilities import misfits
 from clep.checks import one_of
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.learner import Learner, precision_problem, quiet_lightning
-from clep.strategy import refusals, touches_loss
+from clep.strategy import refusals
 from clep.streams import ROW, Samples
 from clep.update import Moment
+from clep.watching import Watch
 
 EVALUATION_BATCH = 1000
 
@@ -54,8 +56,7 @@ class LightningTemplate(SupervisedTemplate):
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
 
     Raises:
-        ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost, or for an
-            argument of the trainer that is unknown, has no effect or has a parameter of its own.
+        ConfigError: if a plugin does what the learner's gradient estimate does not support, or for an argument of the trainer that is unknown, has no effect or has a parameter of its own.
     """
 
     model: nn.Module
@@ -72,14 +73,8 @@ class LightningTemplate(SupervisedTemplate):
         generator: torch.Generator | None = None,
         trainer: dict[str, Any] | None = None,
     ) -> None:
-        if learner.gradient.needs.own_loss:
-            for plugin in plugins:
-                if touches_loss(plugin):
-                    raise ConfigError(
-                        f"learner.gradient: {type(learner.gradient).__name__} cannot be used with "
-                        f"{type(plugin).__name__}, which differentiates the model's output, adds to the loss or "
-                        "changes gradients; it only follows its own cost. Use learner.gradient=linear"
-                    )
+        for message in misfits(plugins, learner.gradient):
+            raise ConfigError(message)
         if learner.gradient.needs.own_updates and (trainer or {}).get("gradient_clip_val"):
             raise ConfigError(
                 "learner.gradient_clip: C-EP (learner.gradient=cep) makes many small updates per batch, so there "
@@ -103,6 +98,7 @@ class LightningTemplate(SupervisedTemplate):
                 evaluator=evaluator,
             )
         self.learner = learner
+        self._watch = Watch(self)
         self.samples: Samples | None = None
         self.generator = generator
         self.trainer_arguments = trainer or {}
@@ -154,7 +150,7 @@ class LightningTemplate(SupervisedTemplate):
 
     def at(self, moment: Moment) -> None:
         """Fire Avalanche's event of this name; this makes the template an `Update` for the learner."""
-        getattr(self, f"_{moment}")()
+        self._watch.fire(moment)
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
@@ -215,13 +211,16 @@ class LightningTemplate(SupervisedTemplate):
         return f"experience {self.experience.current_experience}"
 
 
+_CALLERS = ("trigger_plugins", "fire")  # who calls a hook: Avalanche, or clep within an iteration
+
+
 def culprit_of(error: BaseException) -> str | None:
     """The plug-in and the hook in which an exception was raised, with the innermost line of its own code, or None."""
     found: tuple[BasePlugin, str] | None = None
     file = place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         code, values = frame.f_code, frame.f_locals
-        if code.co_name == "trigger_plugins" and isinstance(values.get("p"), BasePlugin):  # Avalanche calls a hook
+        if code.co_name in _CALLERS and isinstance(values.get("p"), BasePlugin):  # Avalanche calls a hook
             found, file, place = (values["p"], values["event"]), "", ""
         elif found is not None and file in ("", code.co_filename):
             file, place = code.co_filename, f" ({code.co_filename}, line {line})"
@@ -310,7 +309,7 @@ class _Fit(pl.LightningModule):
         template = self._template
         template.mbatch = batch
         template._unpack_minibatch()
-        template._before_training_iteration()
+        template._watch.fire("before_training_iteration")
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             template.optimizer.zero_grad()
         template.loss = template._make_empty_loss()

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
 
+from clep.capabilities import capabilities
 from clep.checks import in_range, one_of, shown, unknown
 from clep.errors import ClepError, ConfigError, StrategyError, UnusedWarning
 from clep.memory import Memory, memory_in, memory_of_buffer
@@ -25,18 +26,15 @@ from clep.renames import renamed
 __all__ = [
     "Memory",
     "Strategy",
+    "capabilities",
     "in_range",
     "memory_of",
     "memory_of_buffer",
     "one_of",
     "refusals",
-    "touches_loss",
 ]
 
 _HOOKS = {name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_"))}
-_LOSS_HOOKS = {
-    f"{when}_{what}" for when in ("before", "after") for what in ("training_iteration", "forward", "backward", "update")
-}
 
 
 class Strategy(SupervisedPlugin):
@@ -50,8 +48,12 @@ class Strategy(SupervisedPlugin):
         trains_jointly: whether it learns all experiences at once instead of one after another.
         consolidates: whether it changes the weights after an experience; accuracy is then measured before and after.
         sleeps: whether it consolidates by sleep; these accuracies are then also recorded as `sleep/...`.
-        touches_loss: whether it adds to the loss or calls the model in the training iteration; None to tell by its
-            hooks.
+        adds_penalty: whether it adds to the loss a term that depends on weights alone.
+        uses_gradients: whether it reads or changes the gradients of the weights.
+        differentiates_outputs: whether it differentiates outputs of the network: adds a term that depends on them to
+            the loss, changes `mb_output`, or calls the model with gradients on. A strategy that sets none of these
+            three is taken to do all of them if it has a hook of the training iteration; one that sets any of them does
+            what it sets, and clep watches it. They decide which gradient estimates it works with.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
         is_seeded: whether `seed_with` was called; `clep.Training` seeds the strategies for which it was not.
@@ -76,7 +78,9 @@ class Strategy(SupervisedPlugin):
     trains_jointly: ClassVar[bool] = False
     consolidates: ClassVar[bool] = False
     sleeps: ClassVar[bool] = False
-    touches_loss: ClassVar[bool | None] = None
+    adds_penalty: ClassVar[bool | None] = None
+    uses_gradients: ClassVar[bool | None] = None
+    differentiates_outputs: ClassVar[bool | None] = None
     search_space: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -218,23 +222,6 @@ def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None
         if isinstance(plugin, Strategy):
             given = {"plugins": plugins, "batch_size": batch_size}
             yield from map(str, _asked(plugin, "refuses", list | tuple, "messages", learner, **given))
-
-
-def touches_loss(plugin: BasePlugin) -> bool:
-    """Whether a plugin adds to the loss, changes gradients or calls the model within the training iteration.
-
-    Args:
-        plugin: a strategy or another Avalanche plugin.
-
-    Example:
-        >>> from avalanche.training.plugins import EWCPlugin
-        >>> touches_loss(EWCPlugin(ewc_lambda=1.0))
-        True
-    """
-    declared: bool | None = getattr(plugin, "touches_loss", None)
-    if declared is not None:
-        return declared
-    return any(getattr(type(plugin), h, None) not in (None, getattr(SupervisedPlugin, h)) for h in _LOSS_HOOKS)
 
 
 def memory_of(plugin: BasePlugin) -> Memory:
