@@ -100,6 +100,9 @@ class LightningTemplate(SupervisedTemplate):
         self.learner = learner
         self._watch = Watch(self)
         self.samples: Samples | None = None
+        self.made_loader: Any = None
+        self._appended = Samples(torch.empty(0), torch.empty(0, dtype=torch.long))
+        self._appended_before = 0
         self.generator = generator
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
@@ -138,15 +141,47 @@ class LightningTemplate(SupervisedTemplate):
             super().make_train_dataloader(shuffle=shuffle, **kwargs)
         else:
             self.dataloader = samples.loader(self.train_mb_size, shuffle=shuffle, generator=self.generator)
+        self.made_loader = self.dataloader
+
+    def _before_train_dataset_adaptation(self, **kwargs: Any) -> None:
+        self._appended_before += len(self._appended)  # rows are never given twice: others may have stored them
+        self._appended = self._appended.rows([])
+        super()._before_train_dataset_adaptation(**kwargs)
 
     def _tensors(self, dataset: Any) -> Samples | None:
         """The data set as tensors, or None unless it consists only of untransformed rows of `samples`."""
         rows = getattr(dataset, ROW, None)
         if self.samples is None or rows is None or len(dataset) == 0:
             return None
-        samples = self.samples.rows(list(rows))
+        index, n = torch.as_tensor(list(rows)), len(self.samples)
+        own = index >= n
+        if len(self._appended) > len(set(index[own].tolist())):
+            raise ConfigError(
+                "strategies: one strategy has replaced the data to which another had appended samples by `rehearse`; "
+                "put the one that replaces them first"
+            )
+        samples, further = self.samples.rows(index.where(~own, 0)), index[own] - n - self._appended_before
+        if len(further):
+            if int(further.min()) < 0:
+                return None  # stored by another strategy in an earlier experience
+            appended = self._appended.rows(further)
+            samples.x[own], samples.y[own] = appended.x, appended.y
         ends = (0, len(dataset) - 1)
         return samples if all(torch.equal(dataset[i][0], samples.x[i]) for i in ends) else None
+
+    def rows_for(self, samples: Samples) -> range | None:
+        """Rows for samples from outside the stream, so that their batches are slices too; None without a stream.
+
+        Args:
+            samples: what is appended to the training of this experience.
+        """
+        if self.samples is None:
+            return None
+        known = self._appended
+        first = len(self.samples) + self._appended_before + len(known)
+        joined = [torch.cat([k, s]) if len(known) else s for k, s in ((known.x, samples.x), (known.y, samples.y))]
+        self._appended = Samples(*joined)
+        return range(first, first + len(samples))
 
     def at(self, moment: Moment) -> None:
         """Fire Avalanche's event of this name; this makes the template an `Update` for the learner."""
@@ -222,7 +257,7 @@ def culprit_of(error: BaseException) -> str | None:
         code, values = frame.f_code, frame.f_locals
         if code.co_name in _CALLERS and isinstance(values.get("p"), BasePlugin):  # Avalanche calls a hook
             found, file, place = (values["p"], values["event"]), "", ""
-        elif found is not None and file in ("", code.co_filename):
+        elif found is not None and code.co_name != "rehearsing" and file in ("", code.co_filename):
             file, place = code.co_filename, f" ({code.co_filename}, line {line})"
     return None if found is None else f"{type(found[0]).__name__}.{found[1]} failed{place}"
 

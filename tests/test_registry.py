@@ -23,7 +23,7 @@ from clep.imports import GROUP, registered_strategies
 from clep.randomness import seed_for
 from clep.registry import build
 from clep.strategy import Strategy
-from tests.test_strategy import BUILT_IN
+from tests.test_capabilities import BUILT_IN
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No loggers specified"),
