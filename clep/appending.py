@@ -37,7 +37,9 @@ class Appended:
         try:
             samples = Samples(_inputs(x, like), _labels(y))
             if len(samples.x) != len(samples.y):
-                raise ValueError(f"y: expected one label for each of the {len(samples.x)} samples, got {len(samples.y)}")
+                raise ValueError(
+                    f"y: expected one label for each of the {len(samples.x)} samples, got {len(samples.y)}"
+                )
         except (ValueError, TypeError) as error:
             raise StrategyError(f"strategies: {self._name}.rehearse: {error}") from error
         if len(samples):
@@ -61,8 +63,8 @@ class Appended:
             template.make_train_dataloader(**kwargs)
             if old is not made if made is not None else type(old) is not type(template.dataloader):
                 raise StrategyError(
-                    f"strategies: {self._name}.rehearse: another strategy has put a {type(old).__name__} in place of the "
-                    "data loader, which would not hold these samples; call `rehearse` in "
+                    f"strategies: {self._name}.rehearse: another strategy has put a {type(old).__name__} in place of "
+                    "the data loader, which would not hold these samples; call `rehearse` in "
                     "`after_train_dataset_adaptation`"
                 )
 

@@ -56,7 +56,8 @@ class LightningTemplate(SupervisedTemplate):
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
 
     Raises:
-        ConfigError: if a plugin does what the learner's gradient estimate does not support, or for an argument of the trainer that is unknown, has no effect or has a parameter of its own.
+        ConfigError: if a plugin does what the learner's gradient estimate does not support, or for an argument of the
+            trainer that is unknown, has no effect or has a parameter of its own.
     """
 
     model: nn.Module

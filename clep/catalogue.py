@@ -6,12 +6,12 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from clep import config
-from clep.imports import registered_strategies
+from clep import config, parts
 
 _GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
 SECTIONS = ("strategies", *_GROUPS)
@@ -26,9 +26,11 @@ class Catalogue:
 
     Attributes:
         sections: section -> rows of (name, description), or of (name, import path, description) for strategies.
+        failures: what is wrong with the parts that other packages register, one line each.
     """
 
     sections: dict[str, list[tuple[str, ...]]]
+    failures: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, list[list[str]]]:
         """Plain containers."""
@@ -50,14 +52,14 @@ class Catalogue:
 
 
 def catalogue(section: str | None = None) -> Catalogue:
-    """List one of `SECTIONS`, or all of them. Imports no strategy, so it is fast.
+    """List one of `SECTIONS`, or all of them. Imports no part of clep, so it is fast; those of other packages it tries.
 
     Example:
         >>> [name for name, description in catalogue("networks").sections["networks"]][:2]
         ['bptt', 'chl']
     """
     chosen = [section] if section else SECTIONS
-    return Catalogue({name: list(_rows(name)) for name in chosen})
+    return Catalogue({name: list(_rows(name)) for name in chosen}, parts.problems())
 
 
 def _rows(section: str) -> Iterator[tuple[str, ...]]:
@@ -65,12 +67,15 @@ def _rows(section: str) -> Iterator[tuple[str, ...]]:
         yield from config.builtin(_GROUPS[section]).items()
         return
     described = config.builtin("strategy")
-    for name, entry in registered_strategies().items():
+    for name, entry in parts.registered("strategy").items():
         yield name, entry.value, _first_docline(entry) or described.get(name, "")
 
 
 def _first_docline(entry: EntryPoint) -> str:
-    """The first line of the docstring of one of clep's own strategies, read from its source."""
+    """The first line of the docstring of a part, of clep's own read from its source."""
+    if not parts.is_own(entry):
+        with suppress(Exception):  # `parts.problems` says which
+            return (entry.load().__doc__ or "").strip().partition("\n")[0]
     spec = importlib.util.find_spec(entry.module) if entry.module.startswith("clep.") else None
     if not spec or not spec.origin:
         return ""

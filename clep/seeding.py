@@ -24,6 +24,13 @@ class _Making:
     parts: int = 0
 
 
+class MadeWith:
+    """A place for the arguments of a constructor; no attribute that a checkpoint would keep."""
+
+    __slots__ = ("_made_with",)
+    _made_with: tuple[tuple[Any, ...], dict[str, Any]]
+
+
 _making: ContextVar[_Making | None] = ContextVar("making", default=None)
 
 
@@ -111,5 +118,5 @@ def give_seed(strategy: Any, seed: int) -> None:
 
 
 def _states() -> tuple[Any, ...]:
-    name, keys, *rest = np.random.get_state()  # noqa: NPY002 - what Avalanche draws from
-    return torch.get_rng_state().tolist(), keys.tolist(), rest, random.getstate()
+    numpy: Any = np.random.get_state(legacy=False)  # noqa: NPY002 - what Avalanche draws from
+    return torch.get_rng_state().tolist(), numpy["state"]["key"].tolist(), numpy["state"]["pos"], random.getstate()

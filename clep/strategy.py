@@ -23,7 +23,7 @@ from clep.errors import ClepError, ConfigError, StrategyError, UnusedWarning
 from clep.memory import Memory, memory_in, memory_of_buffer
 from clep.metric_names import refuse_reserved
 from clep.renames import renamed
-from clep.seeding import next_seed, noting
+from clep.seeding import MadeWith, next_seed, noting
 
 __all__ = [
     "Memory",
@@ -39,7 +39,7 @@ __all__ = [
 _HOOKS = {name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_"))}
 
 
-class Strategy(SupervisedPlugin):
+class Strategy(SupervisedPlugin, MadeWith):
     """Base of clep's strategies; override Avalanche's hooks (`before_training_exp`, `before_backward`, ...).
 
     The typed, keyword-only `__init__` is the parameter schema: `strategy.<name>.<parameter>` of a configuration is
@@ -88,7 +88,6 @@ class Strategy(SupervisedPlugin):
     uses_gradients: ClassVar[bool | None] = None
     differentiates_outputs: ClassVar[bool | None] = None
     search_space: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
-    __slots__ = ("_made_with",)  # no attribute that a checkpoint would keep; see `clep.seeding`
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -219,8 +218,9 @@ class Strategy(SupervisedPlugin):
     def state_dict(self) -> dict[str, Any]:
         """What a checkpoint keeps of this strategy besides `state`, by default all of its attributes.
 
-        The explicit way is to put what changes into `self.state`: then nothing needs to be overridden. A checkpoint holds numbers, texts, containers of these, tensors, generators, samples of the stream, and objects
-        of the strategy's own package. Override it, and `load_state_dict`, for anything else.
+        The explicit way is to put what changes into `self.state`: then nothing needs to be overridden. A checkpoint
+        holds numbers, texts, containers of these, tensors, generators, samples of the stream, and objects of the
+        strategy's own package. Override it, and `load_state_dict`, for anything else.
 
         Example:
             >>> "generator" in Strategy().state_dict()

@@ -171,7 +171,11 @@ def test_elsewhere_it_is_an_error_that_says_where_it_may_be_called(hook, stream)
         (marked(2), [1.0, 2.0], r"y: expected class indices \(n,\), integers from 0 on"),
         (marked(2), [True, False], "y: expected class indices"),
         (marked(2), [0, -1], "y: expected class indices"),
-        (torch.zeros(2, 64), [1, 2], r"x: expected samples like those of the stream, \('n', 1, 8, 8\) of torch.float32"),
+        (
+            torch.zeros(2, 64),
+            [1, 2],
+            r"x: expected samples like those of the stream, \('n', 1, 8, 8\) of torch.float32",
+        ),
         (torch.zeros(2, 1, 8, 8, dtype=torch.uint8), [1, 2], "x: expected samples like .* of torch.uint8"),
         (marked(2) * float("nan"), [1, 2], "x: it has values that are not finite"),
     ],

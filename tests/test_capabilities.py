@@ -24,13 +24,17 @@ from clep.strategy import Strategy
 pytestmark = pytest.mark.filterwarnings("ignore:No loggers specified")
 
 PENALTY, GRADIENTS, OUTPUTS = "adds_penalty", "uses_gradients", "differentiates_outputs"
-BUILT_IN = {
-    **dict.fromkeys(["naive", "joint", "awake_rehearsal", "sleep_replay", "neuronal_adaptation"], set()),
-    **dict.fromkeys(["replay", "gdumb"], set()),
-    **dict.fromkeys(["ewc", "rwalk"], {PENALTY, OUTPUTS}),
-    **dict.fromkeys(["der", "er_ace", "lwf"], {OUTPUTS}),
-    **dict.fromkeys(["gem", "agem", "mir"], {GRADIENTS, OUTPUTS}),
+NOTHING = ("naive", "joint", "awake_rehearsal", "sleep_replay", "neuronal_adaptation", "replay", "gdumb")
+BUILT_IN = {name: frozenset() for name in NOTHING} | {
+    "ewc": {PENALTY, OUTPUTS},
+    "rwalk": {PENALTY, OUTPUTS},
     "si": {PENALTY, GRADIENTS},
+    "der": {OUTPUTS},
+    "er_ace": {OUTPUTS},
+    "lwf": {OUTPUTS},
+    "gem": {GRADIENTS, OUTPUTS},
+    "agem": {GRADIENTS, OUTPUTS},
+    "mir": {GRADIENTS, OUTPUTS},
 }
 REQUIRED = {
     "ewc": {"ewc_lambda": 1.0},

@@ -146,7 +146,7 @@ def test_stdout_is_restored_after_an_error(pipelines, capfd):
     [
         (ConfigError("learner.lr: no"), 2, "clep: error: learner.lr: no"),
         (DataError("x.npz: not\n  there"), 2, "clep: error: x.npz: not there"),
-        (MissingExtraError("install clep[gem]"), 2, "clep: error: install clep[gem]"),
+        (MissingExtraError("install clep-lab[gem]"), 2, "clep: error: install clep-lab[gem]"),
         (DivergenceError("nan in experience 2"), 1, "clep: error: nan in experience 2"),
         (RuntimeError("boom"), 1, "clep: error: RuntimeError: boom; set CLEP_TRACEBACK=1 to see the traceback"),
     ],
@@ -333,7 +333,7 @@ def test_the_help_of_bench_names_every_case(capsys):
 
 def test_the_version_is_that_of_the_package(capsys):
     assert main(["--version"]) == 0
-    assert capsys.readouterr().out == f"clep {metadata.version('clep')}\n"
+    assert capsys.readouterr().out == f"clep {metadata.version('clep-lab')}\n"
 
 
 def shown(capsys, tmp_path, *words):

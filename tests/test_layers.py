@@ -22,11 +22,11 @@ FOLDERS = {
 
 ORDER = [
     {"errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
-    {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
-    {"imports", "renames"},
+    {"checks", "destinations", "distribution", "documents", "randomness", "metric_names", "metrics", "statistics"},
+    {"imports", "parts", "renames"},
     {"sources"},
     {"specs", "datasets"},
-    {"schema", "columns"},
+    {"schema", "columns", "parameters"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
     {"catalogue", "chosen"},

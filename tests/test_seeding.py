@@ -22,9 +22,8 @@ class Draws(Strategy):
         super().__init__()
         self.size = size
         self.mine = self.draw(1000, size)
-        self.globals = [torch.rand(1).item(), np.random.rand(), random.random()]  # noqa: NPY002, S311
+        self.globals = [torch.rand(1).item(), np.random.rand(), random.random()]  # noqa: NPY002
         self.inner = Inner()
-        self.after = 0
 
 
 class Inner(Strategy):

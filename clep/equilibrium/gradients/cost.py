@@ -21,9 +21,9 @@ from clep.specs.gradients import CostOptions
 class CostNudging(Gradient, CostOptions):
     """Nudge with -beta dC/ds, evaluated along the nudged phase, as in the papers.
 
-    Suits plain training and strategies that leave the loss alone, add a penalty on weights (its gradient is added to the
-    contrast) or use the gradients. A strategy that differentiates outputs needs `LinearNudging`. With a read-out, the
-    cost applies to its output, and its weights get the gradient at the free equilibrium (Laborieux et al. 2021 take the
+    Suits plain training and strategies that leave the loss alone, add a penalty on weights (its gradient is added to
+    the contrast) or use the gradients. A strategy that differentiates outputs needs `LinearNudging`. With a read-out,
+    the cost applies to its output, and its weights get the gradient at the free equilibrium (Laborieux et al. 2021 take the
     mean of both nudged states, equal to first order).
 
     Args:
