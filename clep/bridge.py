@@ -27,7 +27,7 @@ from clep.capabilities import misfits
 from clep.checks import one_of
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.learner import Learner, precision_problem, quiet_lightning
-from clep.strategy import refusals
+from clep.strategy import Strategy, refusals
 from clep.streams import ROW, Samples
 from clep.update import Moment
 from clep.watching import Watch
@@ -108,6 +108,13 @@ class LightningTemplate(SupervisedTemplate):
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
         self.on_epoch: Callable[[int, Any], None] = lambda epoch, schedule: None
+
+    def _check_plugin_compatibility(self) -> None:
+        """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
+        every = self.plugins
+        self.plugins = [plugin for plugin in every if not isinstance(plugin, Strategy)]
+        super()._check_plugin_compatibility()
+        self.plugins = every
 
     def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
         """Avalanche's, but an exception of a plug-in says whose it is, and the learner keeps its own network.

@@ -8,7 +8,7 @@ from avalanche.core import SupervisedPlugin
 from avalanche.training import Naive
 from torch import nn
 
-from clep import strategy
+from clep import Learner, Network, Training, strategy
 from clep.build import build_stream, build_training
 from clep.config import compose
 from clep.errors import ConfigError
@@ -145,3 +145,20 @@ def test_ranges_and_choices_are_refused_in_words():
         ConfigError, match=r"^side: unknown value `lefft`; did you mean `left`\? Valid values: left, right$"
     ):
         strategy.one_of("side", "lefft", ["left", "right"])
+
+
+# attributes
+
+
+@pytest.mark.filterwarnings("error:.*incompatible callbacks")
+def test_an_attribute_may_be_called_before_or_after():
+    """Avalanche takes them for hooks that it does not know; a misspelt hook of a strategy is refused anyway."""
+
+    class Mine(Strategy):
+        def __init__(self):
+            super().__init__()
+            self.before, self.after_all = [], 0
+
+    Training(Learner(Network([64, 8, 10])), [Mine()])
+    with pytest.raises(UserWarning, match="incompatible callbacks"):
+        Training(Learner(Network([64, 8, 10])), [type("Misspelt", (SupervisedPlugin,), {"before_all": None})()])

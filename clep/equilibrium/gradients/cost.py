@@ -23,8 +23,8 @@ class CostNudging(Gradient, CostOptions):
 
     Suits plain training and strategies that leave the loss alone, add a penalty on weights (its gradient is added to
     the contrast) or use the gradients. A strategy that differentiates outputs needs `LinearNudging`. With a read-out,
-    the cost applies to its output, and its weights get the gradient at the free equilibrium (Laborieux et al. 2021 take the
-    mean of both nudged states, equal to first order).
+    the cost applies to its output, and its weights get the gradient at the free equilibrium (Laborieux et al. 2021 take
+    the mean of both nudged states, equal to first order).
 
     Args:
         adaptation: extra steps after the nudged ones.
