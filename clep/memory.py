@@ -56,6 +56,9 @@ class Memory:
 def memory_of_buffer(buffer: ExemplarsBuffer) -> Memory:
     """Count the samples in one of Avalanche's storage policies.
 
+    Args:
+        buffer: the policy, with what it holds.
+
     Example:
         >>> from avalanche.training.storage_policy import ReservoirSamplingBuffer
         >>> memory_of_buffer(ReservoirSamplingBuffer(50)).exemplars

@@ -91,16 +91,33 @@ class Gradient(ABC):
 
     @abstractmethod
     def predict(self, network: Any, x: Tensor) -> Prediction:
-        """The prediction for `x` (B, ...); under `torch.no_grad()` it only runs a free phase."""
+        """The prediction for a batch; under `torch.no_grad()` it only runs a free phase.
+
+        Args:
+            network: the network; see `clep.equilibrium.body.Relaxing`.
+            x: inputs, (B, ...).
+        """
 
     @abstractmethod
     def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
-        """Mean loss for class indices `y` (B,), () tensor; its `backward()` delivers the estimate."""
+        """Mean loss, () tensor; its `backward()` delivers the estimate.
+
+        Args:
+            prediction: of a batch, from `predict`; its output (B, K) may have been replaced.
+            y: class indices, (B,).
+            criterion: (output (B, K), class indices (B,)) -> (); a `Cost` if `needs.cost`.
+        """
 
     def updates(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Iterator[list[Tensor]]:
         """Yield gradients, one for every parameter of the connections; **the caller moves the weights in between**.
 
-        Only for estimates with `needs.own_updates`.
+        Only for estimates with `needs.own_updates`. Each gradient is shaped as its parameter, (n_above, n_below) for
+        the weights of a dense layer.
+
+        Args:
+            prediction: of a batch, from `predict`.
+            y: class indices, (B,).
+            criterion: as in `loss`.
 
         Raises:
             NotImplementedError: for all others.

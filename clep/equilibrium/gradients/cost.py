@@ -64,7 +64,13 @@ class CostNudging(Gradient, CostOptions):
         return criterion(prediction.output, y) + delivered(free, gradients)
 
     def force(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Nudge:
-        """-dC/ds of each sample as a function of the last state."""
+        """-dC/ds of each sample as a function of the last state, (B, ...) -> (B, ...).
+
+        Args:
+            prediction: of a batch, from `predict`.
+            y: class indices, (B,).
+            criterion: the `Cost` C.
+        """
         cost, readout = nudging_cost(criterion), phase_of(prediction).body.readout
         towards_target = cost.nudge(prediction.output.detach(), y)
         if readout is None:
