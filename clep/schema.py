@@ -300,8 +300,9 @@ def _setup(config: Config) -> Setup:
 def _parts(config: Config) -> list[tuple[str, str]]:
     """(section, part of the table of refusals) of what the configuration describes."""
     if config.network.model == "equilibrium":
-        return [("network", "network"), ("learner", "gradient"), ("learner", "learner")]
-    return [("network", "feedforward"), ("learner", "feedforward_learner")]
+        return [("network", "network"), ("learner", "gradient"), ("learner", "learner"), ("learner", "optimization")]
+    part = "feedforward" if config.network.model == "feedforward" else "module"
+    return [("network", part), ("learner", "autograd"), ("learner", "optimization")]
 
 
 def _check_set(key: str, names: Sequence[str]) -> None:
