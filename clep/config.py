@@ -3,8 +3,8 @@
     dataclass defaults <- configs/strategy/<name>.yaml <- CONFIG <- key=value
 
 `stream=name` picks a data set and `network=name` a file of `configs/network/`, or a network by its registered name or
-import path; both also take the path of a YAML file with keys of their section. The file ranks just below the layer that names it: `network=ep` beats what CONFIG says about
-the same keys, `network.bias=true` beats both.
+import path; both also take the path of a YAML file with keys of their section. The file ranks just below the layer that
+names it: `network=ep` beats what CONFIG says about the same keys, `network.bias=true` beats both.
 The file of a network may have a `learner` section with what its learning rule needs.
 """
 

@@ -20,7 +20,7 @@ class _Row(NamedTuple):
 
 
 _ROWS = [
-    _Row(name, *kind.key.split("."), kind.options.partition(".")[2])
+    _Row(name, kind.key.partition(".")[0], kind.key.partition(".")[2], kind.options.partition(".")[2])
     for name, kind in parts.KINDS.items()
     if kind.options
 ]

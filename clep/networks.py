@@ -36,11 +36,12 @@ def maker_of(model: str | Maker) -> Maker:
         'Identity'
     """
     found = parts.find("network", model) if isinstance(model, str) else model
-    is_class = isinstance(found, type)
-    if not callable(found) or isinstance(found, nn.Module) or (is_class and not issubclass(found, nn.Module)):
-        what = f"the class {found.__name__}" if is_class else f"a {type(found).__name__}"
+    is_other = isinstance(found, type) and not issubclass(found, nn.Module)
+    if not callable(found) or isinstance(found, nn.Module) or is_other:
+        what = f"the class {found.__name__}" if is_other else f"a {type(found).__name__}"
         raise ConfigError(
-            f"{_KEY}: `{model}` is {what}, expected a class derived from `torch.nn.Module`, or a function that makes one"
+            f"{_KEY}: `{model}` is {what}, expected a class derived from `torch.nn.Module`, or a function that makes "
+            "such a module"
         )
     maker: Maker = found
     return maker

@@ -62,7 +62,7 @@ def ranges(taker: Any, *, known: Known = _NONE) -> dict[str, str | None]:
     """
     spec = taken_by(taker)
     if spec is not None:
-        return {field.name: field.metadata["range"] for field in spec.options()}
+        return {field.name: field.metadata["range"] for field in spec.declared()}
     said = {name: _interval(hint) for name, hint in _hints(taker).items()}
     return {name: text for name, text in said.items() if text} | {name: text for name, (_, text) in known.items()}
 

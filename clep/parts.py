@@ -266,7 +266,8 @@ def _entries(group: str, path: tuple[str, ...]) -> Mapping[str, list[EntryPoint]
 @cache
 def _installed(path: tuple[str, ...]) -> EntryPoints:
     """All entry points; to look them up takes some ten milliseconds, and for one group as long."""
-    return entry_points()
+    found: EntryPoints = entry_points()  # type: ignore[assignment]  # as typed for older versions of Python
+    return found
 
 
 def _owner(entry: EntryPoint) -> str:

@@ -247,7 +247,7 @@ def meaning(path: str) -> str:
     text = ""
     for name in path.split("."):
         is_section = isinstance(kind, type) and issubclass(kind, Spec)
-        options = {field.name: field for field in kind.options()} if is_section else {}
+        options = {field.name: field for field in kind.declared()} if is_section else {}
         one_of(path, name, options, "key")
         kind, text = hints_of(kind)[name], options[name].metadata["meaning"]
     return text

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from clep import parts
 from clep.equilibrium.connections import Connection, Dense, Wiring
 from clep.equilibrium.dendrites import Dendritic
-from clep import parts
 from clep.errors import ConfigError
 from clep.parameters import made
 from clep.specs.layers import ConvLayer, Shape
@@ -54,8 +54,7 @@ def joining(spec: NetworkSpec) -> Join:
     """What joins the dense layers of a network.
 
     Raises:
-        ConfigError: for an unknown name, or a path to something other than a `Connection` class; and, once it joins, for
-            options that the class does not take.
+        ConfigError: for an unknown name, or a path to something other than a `Connection` class.
     """
     if spec.feedback == "dendritic":
         return functools.partial(Dendritic, dendrites=spec.dendrites)

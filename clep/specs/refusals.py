@@ -129,7 +129,7 @@ def no_more_steps_than_were_taken(setup: Setup) -> str | None:
     return None
 
 
-# ---------------------------------------------------------------- a feed-forward network; the learner of what backpropagates
+# ---------------------------------------------------------------- networks that do not relax, and their learner
 
 
 @_refuses("feedforward", "channels")
