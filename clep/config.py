@@ -360,9 +360,11 @@ def _shipped_network(name: str) -> _Layer:
 
 def _named_by_model(layer: _Layer) -> _Layer:
     """A layer in which a network of another package, given as `model`, has a name too: no file has values for it."""
-    network = layer.values.get("network", {})
+    network = _inside(layer, "network")
     model = network.get("model")
-    if isinstance(model, str) and "name" not in network and model not in parts.own("network") and "${" not in model:
+    if not isinstance(model, str) or "name" in network or model in parts.own("network") or "${" in model:
+        return layer
+    if parts.refusal("network", model) is None:
         return layer._replace(values=layer.values | {"network": network | {"name": model}})
     return layer
 
@@ -373,11 +375,17 @@ def _drop_options_of_others(layers: Sequence[_Layer]) -> None:
         (section, _, key), options = kind.key.partition("."), kind.options.partition(".")[2]
         known: str | None = None
         for i, layer in enumerate(layers if options else ()):
-            name = layer.values.get(section, {}).get(key)
+            name = _inside(layer, section).get(key)
             if name is not None and known not in (None, name):
                 for lower in layers[:i]:
-                    lower.values.get(section, {}).pop(options, None)
+                    _inside(lower, section).pop(options, None)
             known = known if name is None else name
+
+
+def _inside(layer: _Layer, section: str) -> dict[str, Any]:
+    """The values of a layer for a section; {} if it stands for another (`${...}`)."""
+    values = layer.values.get(section)
+    return values if isinstance(values, dict) else {}
 
 
 def _expanded(config: Config, given: bool, sources: Sequence[_Layer]) -> list[Any]:

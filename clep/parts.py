@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from clep import distribution
@@ -272,7 +272,13 @@ def _installed(path: tuple[str, ...]) -> EntryPoints:
 
 def _owner(entry: EntryPoint) -> str:
     """The name of the distribution that registers a part."""
-    return "" if entry.dist is None else str(entry.dist.name)
+    return "" if entry.dist is None else _name(entry.dist)
+
+
+@cache
+def _name(found: Distribution) -> str:
+    """The name of a distribution, read once: it stands in a file."""
+    return str(found.name)
 
 
 def _claimants(entries: list[EntryPoint]) -> str:

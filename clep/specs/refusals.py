@@ -182,7 +182,8 @@ def other_networks_have_one_learning_rate(setup: Setup) -> str | None:
 @_refuses("network", "neuron")
 def activations_are_known(setup: Setup) -> str | None:
     """A neuron is a known name or an import path."""
-    return None if setup.network.neuron in NEURONS else parts.refusal("neuron", setup.network.neuron)
+    reason = None if setup.network.neuron in NEURONS else parts.refusal("neuron", setup.network.neuron)
+    return reason and reason.removesuffix(".")
 
 
 @_refuses("network", "dynamics")

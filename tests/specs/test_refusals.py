@@ -65,7 +65,7 @@ EXAMPLES = {
     ],
     "activations_are_known": [
         Example("network.neuron", "hard_sigmoi", "hard_sigmoid", "did you mean `hard_sigmoid`?"),
-        Example("network.neuron", "relu", "tanh", "Name your own neuron by its import path"),
+        Example("network.neuron", "relu", "tanh", "Name your own neuron by its import path, `my_module:MyPart`"),
     ],
     "energies_need_symmetric_feedback": [
         Example("network.feedback", "untied", "tied", "got feedback=untied", "network.dynamics=energy"),
@@ -140,7 +140,6 @@ EXAMPLES = {
     ],
     "loss_options_acts": [
         Example("learner.loss_options", "{power: 4}", "{}", "acts only with a part of another package"),
-        Example("learner.loss_options", "{power: 4}", "{}", "with a part of another package", FEEDFORWARD_NETWORK),
     ],
     "restart_acts": [Example("learner.restart", "true", "false", "acts only with gradient=clamped")],
     "pool_acts": [
@@ -332,7 +331,7 @@ IN_PYTHON = [
     for name, example in CASES
     if ROWS[name][0] not in APART and (ROWS[name][1] in TAKEN or ROWS[name][1] == "gradient")
 ]
-NOT_IN_PYTHON = {"linear_nudging_is_inside", "cep_has_no_one_gradient", "start_acts", "restart_acts", "pool_acts"}
+NOT_IN_PYTHON = {"linear_nudging_is_inside", "cep_has_no_one_gradient", "start_acts", "restart_acts", "pool_acts", "options_acts"}
 """Estimates take no options of others, layers have their own pooling, and the trainer clips norms, not a learner."""
 
 
@@ -434,7 +433,7 @@ REPORTS = [*REPORTED.items()] + [
 REPORTS += [
     (
         f"{key.partition('.')[2]}_acts_in_module",
-        Example(key, value, "", "acts only in a network of clep", "network.model=my_module:MLP"),
+        Example(key, value, "", "acts only in a network of clep", "network.model=my_module:MLP network.feedback=tied"),
     )
     for key, value in MODULE.items()
 ]
