@@ -45,6 +45,7 @@ __all__ = [
     "find",
     "given",
     "label",
+    "override",
     "parts_of",
     "replace",
     "to_dict",
@@ -219,8 +220,16 @@ def _source(config: str | Path | Mapping[str, Any] | Config | None) -> _Layer:
     raise ConfigError(f"config: {unknown(name, builtin('pipeline'), 'config')}, or a path that ends in .yaml")
 
 
-def _override(text: str) -> dict[str, Any]:
-    """Turn `a.b=value` into {"a": {"b": value}}."""
+def override(text: str) -> dict[str, Any]:
+    """Turn a text `a.b=value`, with its value in YAML, into nested values; their keys are not checked.
+
+    Raises:
+        ConfigError: for a text that is not `key=value`, or a value that is not YAML, or that YAML reads as another.
+
+    Example:
+        >>> override("learner.lr=0.01")
+        {'learner': {'lr': 0.01}}
+    """
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"{text}: expected key=value, for example learner.lr=0.01")
@@ -236,7 +245,7 @@ def _override(text: str) -> dict[str, Any]:
 
 def _change(text: str) -> dict[str, Any]:
     """The values of a `key=value` text, checked."""
-    return _plain(None, _override(text)).values
+    return _plain(None, override(text)).values
 
 
 def _merged_changes(changes: Iterable[dict[str, Any]]) -> dict[str, Any]:

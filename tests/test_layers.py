@@ -21,12 +21,14 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
-    {"checks", "destinations", "distribution", "documents", "randomness", "metric_names", "metrics", "statistics"},
+    {"distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
+    {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "parts", "renames"},
     {"sources"},
     {"specs", "datasets", "parameters"},
-    {"schema", "columns"},
+    {"computed"},
+    {"columns"},
+    {"schema"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
     {"catalogue", "chosen"},
