@@ -14,7 +14,8 @@ from pathlib import Path
 from clep import config, parts
 
 _GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
-SECTIONS = ("strategies", *_GROUPS)
+_KINDS = {"strategies": "strategy", "metrics": "metric", "pipelines": "pipeline"}
+SECTIONS = ("strategies", "streams", "networks", "metrics", "pipelines", "configs", "claims")
 _INDENT = "  "
 _NARROWEST = 20  # characters that a description needs
 _BESIDE_PATHS = 40  # characters that it needs beside import paths
@@ -25,7 +26,7 @@ class Catalogue:
     """Names and descriptions, by section.
 
     Attributes:
-        sections: section -> rows of (name, description), or of (name, import path, description) for strategies.
+        sections: section -> rows of (name, description), or of (name, import path, description) for registered parts.
         failures: what is wrong with the parts that other packages register, one line each.
     """
 
@@ -66,8 +67,9 @@ def _rows(section: str) -> Iterator[tuple[str, ...]]:
     if section in _GROUPS:
         yield from config.builtin(_GROUPS[section]).items()
         return
-    described = config.builtin("strategy")
-    for name, entry in parts.registered("strategy").items():
+    kind = _KINDS[section]
+    described = config.builtin(kind)
+    for name, entry in parts.registered(kind).items():
         yield name, entry.value, _first_docline(entry) or described.get(name, "")
 
 
@@ -80,7 +82,7 @@ def _first_docline(entry: EntryPoint) -> str:
     if not spec or not spec.origin:
         return ""
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == entry.attr]
+    found = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr]
     return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
 
 
@@ -99,6 +101,6 @@ def _columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
         *left, last = row
         start = "".join(f"{cell:{size}}  " for cell, size in zip(left, widths, strict=False))
         room = max(_NARROWEST, width - len(start)) if width else max(1, len(last))
-        first, *rest = textwrap.wrap(last, room) or [""]
+        first, *rest = textwrap.wrap(last, room, break_on_hyphens=False) or [""]
         lines += [f"{start}{first}".rstrip(), *(" " * len(start) + more for more in rest)]
     return lines

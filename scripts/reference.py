@@ -79,7 +79,7 @@ def keys() -> str:
 def _sections(schema: type[specs.Spec], prefix: str, level: int) -> Iterator[str]:
     """The options of a section as a table, followed by its subsections."""
     hints, inner, rows = hints_of(schema), [], []
-    for field in schema.options():
+    for field in schema.declared():
         kind = hints[field.name]
         if _is_spec(kind):
             inner.append((f"{prefix}{field.name}", kind))
@@ -246,7 +246,7 @@ def python() -> str:
 def _options(spec: type[specs.Spec]) -> list[str]:
     """The options of a spec as a table."""
     hints, rows = hints_of(spec), []
-    for field in spec.options():
+    for field in spec.declared():
         kind = hints[field.name]
         if _is_spec(kind):
             link = f"[`{kind.__name__}`](#clep.{kind.__name__})"

@@ -81,7 +81,7 @@ def check_second_run(subject: Subject) -> None:
 class _Witness(Strategy):
     """Draws like any strategy, and notes the batches of the first epoch, its draws, and the global generators."""
 
-    touches_loss = False
+    adds_penalty = False
 
     def __init__(self) -> None:
         super().__init__()

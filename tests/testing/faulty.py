@@ -20,7 +20,7 @@ class Honest(Strategy):
         size: of the noise.
     """
 
-    touches_loss = False
+    adds_penalty = False
     consolidates = True
     search_space: ClassVar = {"size": {"low": 0.01, "high": 0.1}}
 
@@ -208,7 +208,7 @@ class PeekingAtTheTest(Honest):
 class Undocumented(Strategy):
     """Says nothing of what it takes."""
 
-    touches_loss = False
+    adds_penalty = False
 
     def __init__(self, *, strength: float = 1.0) -> None:
         super().__init__()
