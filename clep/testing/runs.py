@@ -11,6 +11,7 @@ from pathlib import Path
 from avalanche.core import BasePlugin
 from torch import Tensor, nn
 
+from clep import parts
 from clep.checkpoints import Checkpoints, Saved, Snapshot, UnsavableError, files
 from clep.equilibrium import Network
 from clep.equilibrium.gradients import gradient_from
@@ -20,13 +21,12 @@ from clep.learner import Learner
 from clep.measuring import ExperienceReport
 from clep.memory import Memory, memory_in
 from clep.randomness import reproducible
-from clep.specs.gradients import GRADIENTS
 from clep.strategy import Strategy, memory_of
 from clep.streams import Stream, stream
 from clep.training import Training, TrainingResult
 
 FEEDFORWARD = "feedforward"
-RULES = (*GRADIENTS, FEEDFORWARD)
+RULES = (*sorted(parts.own("gradient"), key=lambda name: name != "linear"), FEEDFORWARD)
 """Ways to train: each gradient estimate on an equilibrium network, and backpropagation on a feed-forward network."""
 
 BATCH, EPOCHS = 10, 2

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from clep.errors import ClepError
-from clep.testing import accounts, peeking, reproducing, surroundings
+from clep.testing.accounts import check_logs, check_memory, check_parameters, check_training
+from clep.testing.peeking import check_evaluation, check_later
+from clep.testing.reproducing import check_draws, check_resume, check_second_run, check_seeds
 from clep.testing.runs import RULES
 from clep.testing.subject import DOES_NOT_TRAIN, CheckFailed, NotApplicable, Subject
+from clep.testing.surroundings import PARTNERS, check_avalanche, check_composition, check_device, check_gradient
 
 Status = Literal["ok", "fails", "skipped"]
 
@@ -31,20 +34,20 @@ class Check:
 
 
 CHECKS = {
-    "training": Check(accounts.check_training),
-    "parameters": Check(accounts.check_parameters),
-    "seeds": Check(reproducing.check_seeds),
-    "draws": Check(reproducing.check_draws, ("before", "after")),
-    "resume": Check(reproducing.check_resume, ("after", "within")),
-    "second_run": Check(reproducing.check_second_run),
-    "memory": Check(accounts.check_memory),
-    "logs": Check(accounts.check_logs),
-    "later_experiences": Check(peeking.check_later),
-    "evaluation_data": Check(peeking.check_evaluation),
-    "gradient": Check(surroundings.check_gradient, RULES),
-    "beside": Check(surroundings.check_composition, tuple(surroundings.PARTNERS)),
-    "avalanche": Check(surroundings.check_avalanche),
-    "gpu": Check(surroundings.check_device),
+    "training": Check(check_training),
+    "parameters": Check(check_parameters),
+    "seeds": Check(check_seeds),
+    "draws": Check(check_draws, ("before", "after")),
+    "resume": Check(check_resume, ("after", "within")),
+    "second_run": Check(check_second_run),
+    "memory": Check(check_memory),
+    "logs": Check(check_logs),
+    "later_experiences": Check(check_later),
+    "evaluation_data": Check(check_evaluation),
+    "gradient": Check(check_gradient, RULES),
+    "beside": Check(check_composition, tuple(PARTNERS)),
+    "avalanche": Check(check_avalanche),
+    "gpu": Check(check_device),
 }
 """Name -> check, in the order in which they run."""
 
