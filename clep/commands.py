@@ -288,8 +288,18 @@ def list_names(arguments: argparse.Namespace) -> Catalogue:
     return catalogue(arguments.what)
 
 
-def show(arguments: argparse.Namespace) -> Shown:
-    """Compose a configuration, check the strategies it names and fill in all their parameters."""
+def show(arguments: argparse.Namespace) -> Printable:
+    """Describe a strategy, or compose a configuration."""
+    if arguments.items[:1] == ["strategy"] and len(arguments.items) > 1 and "=" not in arguments.items[1]:
+        _announce()
+        from clep.portrait import portrait
+
+        return portrait(arguments.items[1], arguments.items[2:])
+    return _shown(arguments)
+
+
+def _shown(arguments: argparse.Namespace) -> Shown:
+    """A composed configuration with all parameters of the strategies that it names."""
     composed = _composed(arguments)
     if composed.strategies:
         _announce()
