@@ -39,7 +39,7 @@ _PART_LENGTH, _CELL_LENGTH = 12, 8  # characters of the hash of a configuration,
 
 
 def build_stream(config: Config) -> Stream:
-    """The class-incremental stream of `config.stream`."""
+    """The stream of `config.stream`."""
     root = None if config.data.root is None else str(user_path(config.data.root, "data.root"))
     with within("stream"):
         return streams.stream(
@@ -147,14 +147,19 @@ def data_of(config: Config) -> str:
     """
     try:
         with within("stream"):
-            return "+".join(digests(config.stream.name, root=config.data.root, download=False, path=config.stream.path))
+            spec = config.stream
+            found = digests(
+                spec.name, root=config.data.root, download=False, path=spec.path, options=spec.dataset_options
+            )
+            return "+".join(found)
     except DataError:
         return UNREADABLE
 
 
 def plugins_of(config: Config) -> str:
     """The part `plugins` of an identity: the source of strategies and import paths from outside clep."""
-    found = plugin_code([*(("strategy", name) for name in config.strategies), *_paths(config)])
+    data = [("dataset", config.stream.name), ("stream", config.stream.scenario)]
+    found = plugin_code([*(("strategy", name) for name in config.strategies), *data, *_paths(config)])
     return ", ".join(f"{module}={code}" for module, code in sorted(found.items())) or NONE
 
 

@@ -1,4 +1,4 @@
-"""The choices: strategies, streams, networks, configurations and claims, one line each."""
+"""The choices: strategies, data sets, streams, networks, configurations and claims, one line each."""
 
 import ast
 import importlib.util
@@ -13,8 +13,9 @@ from pathlib import Path
 
 from clep import config, parts
 
-_GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
-SECTIONS = ("strategies", *_GROUPS)
+_KINDS = {"strategies": "strategy", "datasets": "dataset", "streams": "stream"}  # of parts that packages register
+_GROUPS = {"networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
+SECTIONS = (*_KINDS, *_GROUPS)
 _INDENT = "  "
 _NARROWEST = 20  # characters that a description needs
 _BESIDE_PATHS = 40  # characters that it needs beside import paths
@@ -25,7 +26,8 @@ class Catalogue:
     """Names and descriptions, by section.
 
     Attributes:
-        sections: section -> rows of (name, description), or of (name, import path, description) for strategies.
+        sections: section -> rows of (name, description), or of (name, import path, description) for strategies, data
+            sets and streams.
         failures: what is wrong with the parts that other packages register, one line each.
     """
 
@@ -66,8 +68,9 @@ def _rows(section: str) -> Iterator[tuple[str, ...]]:
     if section in _GROUPS:
         yield from config.builtin(_GROUPS[section]).items()
         return
-    described = config.builtin("strategy")
-    for name, entry in parts.registered("strategy").items():
+    kind = _KINDS[section]
+    described = config.builtin(kind)
+    for name, entry in parts.registered(kind).items():
         yield name, entry.value, _first_docline(entry) or described.get(name, "")
 
 
@@ -80,7 +83,7 @@ def _first_docline(entry: EntryPoint) -> str:
     if not spec or not spec.origin:
         return ""
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == entry.attr]
+    found = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == entry.attr]
     return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
 
 

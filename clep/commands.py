@@ -253,7 +253,7 @@ def sync(arguments: argparse.Namespace) -> Printable:
 
 
 def list_names(arguments: argparse.Namespace) -> Catalogue:
-    """List strategies, streams, networks, configurations and claims."""
+    """List strategies, data sets, streams, networks, configurations and claims."""
     return catalogue(arguments.what)
 
 
@@ -624,8 +624,8 @@ COMMANDS = (
     ),
     Command(
         name="list",
-        help="List strategies, streams, networks, configurations and claims.",
-        prints="Prints one line each: the name, what it is and, for strategies, the import path.",
+        help="List strategies, data sets, streams, networks, configurations and claims.",
+        prints="Prints one line each: the name, what it is and, for parts that packages register, the import path.",
         usage="[WHAT]",
         examples={"clep list": "everything", "clep list strategies": "one section"},
         arguments=(

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+from clep import parts
 from clep.checks import one_of, problem, repeats, unknown
 from clep.datasets import names
 from clep.errors import ConfigError, within
@@ -271,6 +272,7 @@ def check(config: Config) -> None:
     """
     with within("stream"):
         names.check(config.stream.name, config.stream.path)
+        parts.check_name("stream", config.stream.scenario, "scenario")
     for section, part in _parts(config):
         with within(section):
             refuse(part, _setup(config))
