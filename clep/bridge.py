@@ -61,6 +61,7 @@ class LightningTemplate(SupervisedTemplate):
     """
 
     model: nn.Module
+    plugins: list[BasePlugin]
 
     def __init__(
         self,
