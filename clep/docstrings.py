@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from typing import Any
 
 
 def summary(docstring: str | None) -> str:
@@ -19,11 +20,11 @@ def summary(docstring: str | None) -> str:
     return text.strip()
 
 
-def meanings(cls: type) -> dict[str, str]:
+def meanings(cls: Any) -> dict[str, str]:
     """Parameter -> its description in the docstrings of a class and its constructor, in Google's or Sphinx's form.
 
     Args:
-        cls: the class.
+        cls: the class, or a function.
 
     Example:
         >>> from clep.strategies.gem import GEM

@@ -35,7 +35,7 @@ def named(config: Config) -> list[tuple[str, str]]:
     Example:
         >>> from clep.config import compose
         >>> named(compose(None, ["network=feedforward"]))
-        [('network', 'feedforward'), ('cost', 'mse')]
+        [('network', 'feedforward'), ('dataset', 'digits'), ('stream', 'class_incremental'), ('cost', 'mse')]
     """
     return [(row.kind, _name(row, config)) for row in _acting(config)]
 
@@ -74,7 +74,7 @@ def defaults(config: Config) -> dict[str, Any]:
 
 def _acting(config: Config) -> Iterator[_Row]:
     relaxes = config.network.model == "equilibrium"
-    return (row for row in _ROWS if relaxes or row.kind in ("network", "cost"))
+    return (row for row in _ROWS if relaxes or row.kind in ("network", "dataset", "stream", "cost"))
 
 
 def _name(row: _Row, config: Config) -> str:
@@ -85,7 +85,7 @@ def _takers(config: Config) -> Iterator[tuple[_Row, Any, Collection[str]]]:
     """The classes and functions of other packages that take options, with the parameters that clep gives them."""
     for row in _acting(config):
         name = _name(row, config)
-        if name in parts.own(row.kind):
+        if name in parts.own(row.kind) or row.section == "stream":  # a stream checks its own options
             continue
         found = networks.maker_of(name) if row.kind == "network" else parts.find(row.kind, name)
         if isinstance(found, type) or hasattr(found, "__code__"):

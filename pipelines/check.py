@@ -105,9 +105,8 @@ def subjects(target: str) -> list[str]:
     if ":" in target:
         registry.find(target)
         return [target]
-    if Path(target).exists():
-        names = _of_path(Path(target).resolve())
-    elif (names := _of_distribution(target)) is None:
+    names = _of_path(Path(target).resolve()) if Path(target).exists() else _of_distribution(target)
+    if names is None:
         names = _of_module(target)
     if not names:
         raise ConfigError(
