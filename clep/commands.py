@@ -301,12 +301,12 @@ def show(arguments: argparse.Namespace) -> Printable:
 def _shown(arguments: argparse.Namespace) -> Shown:
     """A composed configuration with all parameters of the strategies that it names."""
     composed = _composed(arguments)
-    if composed.strategies:
+    if arguments.items:
         _announce()
-        from clep import build  # imports Avalanche, which a configuration without strategies does not need
+        from clep import build  # imports Avalanche, which the defaults do not need
 
-        build.build_strategies(composed)
-        composed = build.resolved(composed)
+        build.check(composed)
+        composed = build.resolved(composed) if composed.strategies else composed
     return Shown(composed)
 
 
@@ -733,13 +733,16 @@ COMMANDS = (
     ),
     Command(
         name="show",
-        help="Print a composed configuration, with every parameter of its strategies.",
-        prints="Prints YAML that `clep run` accepts: a good start for your own configuration.",
-        usage="[CONFIG] [key=value ...]",
+        help="Print a composed configuration, with every parameter of its strategies; or all about one strategy.",
+        prints="Prints YAML that `clep run` accepts: a good start for your own configuration. What `clep run` would "
+        "refuse before it trains is refused here too. `clep show strategy NAME` prints the parameters of a strategy, "
+        "its hooks, the gradient estimates and networks that it works with, and where it comes from.",
+        usage="[CONFIG] [key=value ...] | strategy NAME [key=value ...]",
         examples={
             "clep show": "every key and its default",
             "clep show strategies=sleep_replay": "every parameter of a strategy too",
             "clep show mnist network=ep learner.epochs=3 > my.yaml": "a file to edit",
+            "clep show strategy sleep_replay": "what a strategy takes, does and works with",
         },
         arguments=(_CONFIG, _JSON),
         call=show,

@@ -305,6 +305,8 @@ def test_the_examples_of_the_help_compose(command):
     for example in examples(command):
         arguments = parse(shlex.split(example.partition(">")[0])[1:])
         items = [item for item in arguments.items if item != "my.yaml"]
+        if items[:1] == ["strategy"]:  # composes nothing; see tests/test_portrait.py
+            continue
         assert config.compose(items.pop(0) if items and "=" not in items[0] else None, items)
 
 

@@ -22,7 +22,7 @@ FOLDERS = {
 
 ORDER = [
     {"distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
-    {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
+    {"checks", "destinations", "docstrings", "documents", "randomness", "metric_names", "metrics", "statistics"},
     {"imports", "parts", "renames"},
     {"sources"},
     {"specs"},
