@@ -18,6 +18,7 @@ from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
 from clep.destinations import check_file, check_folder
 from clep.errors import ConfigError, within
+from clep.scaffold import KINDS as SCAFFOLDS
 from clep.schema import meaning
 
 
@@ -281,6 +282,13 @@ def check(arguments: argparse.Namespace) -> Printable:
     from clep.pipelines import check as pipeline
 
     return pipeline.run(target, values.get("strategy"))
+
+
+def new(arguments: argparse.Namespace) -> Printable:
+    """Write the package of a new part, or the file of a claim."""
+    from clep import scaffold
+
+    return scaffold.new(arguments.kind, arguments.name, arguments.into)
 
 
 def list_names(arguments: argparse.Namespace) -> Catalogue:
@@ -689,6 +697,27 @@ COMMANDS = (
             _JSON,
         ),
         call=sync,
+    ),
+    Command(
+        name="new",
+        help="Write the package of a new strategy, network or data set, or the file of a claim.",
+        prints="Prints the files. The package can be installed as it is and passes its own tests; change it from "
+        "there. Nothing that exists is overwritten.",
+        usage="KIND NAME",
+        examples={
+            "clep new strategy slow_weights": "a package in the folder slow_weights, with tests and a claim",
+            "clep new network small_conv --into nets/small_conv": "a network, in another folder",
+            "clep new claim sleep_helps": "the file sleep_helps.yaml, for `clep reproduce`",
+        },
+        arguments=(
+            Argument("kind", {"metavar": "KIND", "choices": SCAFFOLDS, "help": f"one of {', '.join(SCAFFOLDS)}"}),
+            Argument(
+                "name", {"metavar": "NAME", "help": "of the part, its module and its package: letters, digits, _"}
+            ),
+            Argument("--into", {"metavar": "FOLDER", "help": "where (default: NAME; for a claim, this directory)"}),
+            _JSON,
+        ),
+        call=new,
     ),
     Command(
         name="check",

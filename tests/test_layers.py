@@ -33,7 +33,7 @@ ORDER = [
     {"schema"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
-    {"catalogue", "chosen"},
+    {"catalogue", "chosen", "scaffold"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "networks", "sleep"},
     {"update", "foreign", "named_parts"},
