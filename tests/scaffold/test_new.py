@@ -103,9 +103,9 @@ def test_wheels_of_clep_and_of_every_package_work_in_an_environment_of_their_own
         if (ROOT / file).is_file():
             (sources / file).parent.mkdir(parents=True, exist_ok=True)
             (sources / file).write_bytes((ROOT / file).read_bytes())
-    projects = [sources, *(tmp_path / f"made_{kind}" for kind in PACKAGES)]
+    projects = [sources, *(tmp_path / f"packed_{kind}" for kind in PACKAGES)]
     for kind in PACKAGES:
-        scaffold.new(kind, f"made_{kind}", tmp_path / f"made_{kind}")
+        scaffold.new(kind, f"packed_{kind}", tmp_path / f"packed_{kind}")
     flags = ["--quiet", "--no-deps", "--no-build-isolation"]
     reached = {"PYTHONPATH": os.pathsep.join(libraries)}
     for project in projects:
@@ -115,14 +115,14 @@ def test_wheels_of_clep_and_of_every_package_work_in_an_environment_of_their_own
     outside.mkdir()
     inside = home / "bin" / "python"
     assert str(site) in python(inside, "-c", "import clep; print(clep.__file__)", cwd=outside)
-    names = "stream=made_dataset network=made_network cells=[naive,made_strategy] seeds=[0,1] workers=1"
+    names = "stream=packed_dataset network=packed_network cells=[naive,packed_strategy] seeds=[0,1] workers=1"
     small = "learner.epochs=1 stream.experiences=2 stream.samples_per_experience=40"
     printed = python(inside, "-m", "clep", "compare", *names.split(), *small.split(), "--json", cwd=outside)
     compared = json.loads(printed)
-    assert [row["label"] for row in compared["table"]] == ["naive", "made_strategy"]
+    assert [row["label"] for row in compared["table"]] == ["naive", "packed_strategy"]
     assert [run["status"] for run in compared["runs"]] == ["FINISHED"] * 4
-    assert {"made_strategy", "made_network", "made_dataset"} <= set(
+    assert {"packed_strategy", "packed_network", "packed_dataset"} <= set(
         python(inside, "-m", "clep", "list", cwd=outside).split()
     )
     for kind in PACKAGES:
-        python(inside, "-m", "pytest", "-q", tmp_path / f"made_{kind}" / "tests", cwd=tmp_path / f"made_{kind}")
+        python(inside, "-m", "pytest", "-q", tmp_path / f"packed_{kind}" / "tests", cwd=tmp_path / f"packed_{kind}")
