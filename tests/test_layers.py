@@ -193,7 +193,9 @@ def test_specs_know_neither_torch_nor_files():
     heavy = ("torch", "numpy", "yaml", "omegaconf", "pathlib", "importlib", "avalanche", "pytorch_lightning")
     assert not room & importers(*heavy)
     own = {name for m, name in imports() if m in room and name.startswith("clep.")}
-    assert all(name.startswith(("clep.specs", "clep.errors", "clep.checks", "clep.parts", "clep.parameters")) for name in own)
+    assert all(
+        name.startswith(("clep.specs", "clep.errors", "clep.checks", "clep.parts", "clep.parameters")) for name in own
+    )
 
 
 def test_the_equilibrium_room_knows_torch_specs_and_the_ground_floor_alone():

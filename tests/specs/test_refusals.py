@@ -331,7 +331,14 @@ IN_PYTHON = [
     for name, example in CASES
     if ROWS[name][0] not in APART and (ROWS[name][1] in TAKEN or ROWS[name][1] == "gradient")
 ]
-NOT_IN_PYTHON = {"linear_nudging_is_inside", "cep_has_no_one_gradient", "start_acts", "restart_acts", "pool_acts", "options_acts"}
+NOT_IN_PYTHON = {
+    "linear_nudging_is_inside",
+    "cep_has_no_one_gradient",
+    "start_acts",
+    "restart_acts",
+    "pool_acts",
+    "options_acts",
+}
 """Estimates take no options of others, layers have their own pooling, and the trainer clips norms, not a learner."""
 
 
