@@ -32,6 +32,9 @@ class Result:
     Attributes:
         run_id, tracking_uri: where MLflow keeps it; `run_id` is None if the run could not be started.
         status: `FINISHED`, `FAILED` or `KILLED`.
+        stream, network: names of the data set and of the network.
+        strategies: names of the set of strategies.
+        seed: of everything random.
         accuracy: accuracy on all test samples after the last consolidation.
         forgetting_since_training: how much of what training taught is gone at the end, mean of `R'[j][j] - R[-1][j]`
             over the earlier experiences. R' is measured before consolidation.
@@ -54,6 +57,7 @@ class Result:
         updates: of the weights, in the whole stream.
         sizes: evaluation samples of each experience.
         classes: labels of each experience.
+        class_names: their names; empty if classes have numbers only.
         chance: accuracy of the best constant answer on all evaluation samples.
         error: why it failed, if it did.
         cell: name of its cell in a comparison; empty for that of its strategies.

@@ -36,8 +36,9 @@ ORDER = [
     {"diagnostics", "feedforward", "networks", "sleep"},
     {"update", "foreign", "named_parts"},
     {"learner", "streams"},
-    {"memory", "plugins", "rehearsal", "served"},
-    {"strategy"},
+    {"appending", "capabilities", "memory", "plugins", "rehearsal", "served"},
+    {"seeding"},
+    {"strategy", "watching"},
     {"strategies", "registry"},
     {"bridge"},
     {"measuring"},
@@ -52,6 +53,7 @@ ORDER = [
     {"pipelines"},
     {"api", "commands"},
     {"cli"},
+    {"__main__"},
     {"clep"},
 ]
 """The rooms, ground floor first: a room may know those on its own floor and below. `clep` is the package itself."""

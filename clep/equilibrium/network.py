@@ -133,6 +133,12 @@ class Network(nn.Module):
         Both share weights, time steps and generators. This network keeps its own gradient. Each has its own training
         mode.
 
+        Args:
+            gradient: the estimate.
+
+        Raises:
+            ConfigError: if it has no meaning in this network; see `clep.specs.refusals`.
+
         Example:
             >>> from clep.equilibrium import Backpropagation
             >>> network = Network([64, 32, 10])
@@ -251,12 +257,17 @@ class Network(nn.Module):
         )
 
     def shaped(self, x: Tensor) -> Tensor:
-        """The input (B, ...) as layer 0, under autocast in the dtype of the parameters."""
+        """`x` (B, ...) as layer 0, under autocast in the dtype of the parameters."""
         x = x.reshape(len(x), *self.shapes[0])
         return x.to(self.connections[0].weight.dtype) if torch.is_autocast_enabled(x.device.type) else x
 
     def zero_states(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
-        """Zero states, (B, ...) of each layer above the input; images in the channels-last layout."""
+        """Zero states, (B, ...) of each layer above the input; images in the channels-last layout.
+
+        Args:
+            drive: of layer 1, (B, ...); the states are as many, and on its device.
+            dtype: of the states.
+        """
         states = [torch.zeros(len(drive), *shape, dtype=dtype, device=drive.device) for shape in self.shapes[1:]]
         return [state.contiguous(memory_format=torch.channels_last) if state.dim() == 4 else state for state in states]
 
