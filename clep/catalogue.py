@@ -9,13 +9,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
+from itertools import pairwise
 from pathlib import Path
 
 from clep import config, parts
 
 _GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
-_KINDS = {"strategies": "strategy", "metrics": "metric", "pipelines": "pipeline"}
-SECTIONS = ("strategies", "streams", "networks", "metrics", "pipelines", "configs", "claims")
+_KINDS = {
+    "strategies": "strategy",
+    "neurons": "neuron",
+    "connections": "connection",
+    "costs": "cost",
+    "gradients": "gradient",
+    "metrics": "metric",
+    "pipelines": "pipeline",
+}
+SECTIONS = (
+    *("strategies", "streams", "networks", "neurons", "connections", "costs", "gradients"),
+    *("metrics", "pipelines", "configs", "claims"),
+)
 _INDENT = "  "
 _NARROWEST = 20  # characters that a description needs
 _BESIDE_PATHS = 40  # characters that it needs beside import paths
@@ -66,6 +78,9 @@ def catalogue(section: str | None = None) -> Catalogue:
 def _rows(section: str) -> Iterator[tuple[str, ...]]:
     if section in _GROUPS:
         yield from config.builtin(_GROUPS[section]).items()
+        if section == "networks":
+            others = parts.registered("network").items()
+            yield from ((name, _first_docline(entry)) for name, entry in others if not parts.is_own(entry))
         return
     kind = _KINDS[section]
     described = config.builtin(kind)
@@ -77,13 +92,25 @@ def _first_docline(entry: EntryPoint) -> str:
     """The first line of the docstring of a part, of clep's own read from its source."""
     if not parts.is_own(entry):
         with suppress(Exception):  # `parts.problems` says which
-            return (entry.load().__doc__ or "").strip().partition("\n")[0]
-    spec = importlib.util.find_spec(entry.module) if entry.module.startswith("clep.") else None
-    if not spec or not spec.origin:
+            found = entry.load()
+            return (getattr(found, "__doc__", "") or "").strip().partition("\n")[0] if callable(found) else ""
+    if (file := _source_of(entry.module)) is None:
         return ""
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr]
-    return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
+    body = ast.parse(file.read_text(encoding="utf-8")).body
+    for node, below in pairwise(body):
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == entry.attr and isinstance(below, ast.Expr):
+            return str(ast.literal_eval(below.value)).partition("\n")[0]
+    defined = [node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr]
+    return (ast.get_docstring(defined[0]) or "").partition("\n")[0] if defined else ""
+
+
+def _source_of(module: str) -> Path | None:
+    """The file of one of clep's modules; to look for it by its whole name would import the packages around it."""
+    room, *inside = module.split(".")[1:]
+    spec = importlib.util.find_spec(f"clep.{room}") if module.startswith("clep.") else None
+    if spec is None or spec.origin is None:
+        return None
+    return Path(spec.origin).parent.joinpath(*inside).with_suffix(".py") if inside else Path(spec.origin)
 
 
 def _terminal_width() -> int | None:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
+import clep
 from clep import networks
-from clep.errors import ConfigError
+from clep.errors import ConfigError, NetworkError
 from tests.oracles.foreign import MLP, conv
 
 SHAPE = {"input_shape": (1, 8, 8), "classes": 10}
@@ -98,3 +99,24 @@ def test_what_cannot_be_trained_is_refused_by_name(model, changes, words):
     message = refusal(model, **changes)
     assert all(word in message for word in words), message
     assert message.startswith("network.")
+
+
+class Moody(nn.Module):
+    """Works in evaluation alone."""
+
+    def __init__(self, *, classes: int):
+        super().__init__()
+        self.layer = nn.Linear(64, classes)
+
+    def forward(self, x):
+        if self.training:
+            raise RuntimeError("not today")
+        return self.layer(x.flatten(1))
+
+
+def test_a_network_that_fails_in_training_is_named_with_the_line_of_its_own_code():
+    learner = clep.Learner({"model": Moody, **SHAPE})
+    with pytest.raises(NetworkError) as caught:
+        learner.predict(torch.rand(3, 1, 8, 8))
+    assert str(caught.value).startswith(f"network: Moody failed on a batch (3, 1, 8, 8) ({__file__}, line ")
+    assert str(caught.value).endswith("): RuntimeError: not today")
