@@ -38,7 +38,7 @@ _PART_LENGTH, _CELL_LENGTH = 12, 8  # characters of the hash of a configuration,
 
 
 def build_stream(config: Config) -> Stream:
-    """The class-incremental stream of `config.stream`."""
+    """The stream of `config.stream`."""
     root = None if config.data.root is None else str(user_path(config.data.root, "data.root"))
     with within("stream"):
         return streams.stream(
@@ -156,7 +156,11 @@ def data_of(config: Config) -> str:
     """
     try:
         with within("stream"):
-            return "+".join(digests(config.stream.name, root=config.data.root, download=False, path=config.stream.path))
+            spec = config.stream
+            found = digests(
+                spec.name, root=config.data.root, download=False, path=spec.path, options=spec.dataset_options
+            )
+            return "+".join(found)
     except DataError:
         return UNREADABLE
 

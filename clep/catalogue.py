@@ -1,7 +1,8 @@
-"""The choices: strategies, streams, networks, configurations and claims, one line each."""
+"""The choices: strategies, data sets, streams, networks, configurations and claims, one line each."""
 
 import ast
 import importlib.util
+import inspect
 import shutil
 import sys
 import textwrap
@@ -9,25 +10,13 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
-from itertools import pairwise
 from pathlib import Path
 
 from clep import config, parts
 
-_GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
-_KINDS = {
-    "strategies": "strategy",
-    "neurons": "neuron",
-    "connections": "connection",
-    "costs": "cost",
-    "gradients": "gradient",
-    "metrics": "metric",
-    "pipelines": "pipeline",
-}
-SECTIONS = (
-    *("strategies", "streams", "networks", "neurons", "connections", "costs", "gradients"),
-    *("metrics", "pipelines", "configs", "claims"),
-)
+_KINDS = {parts.plural(kind): kind for kind in parts.KINDS}
+_GROUPS = {"networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
+SECTIONS = tuple(dict.fromkeys([*_KINDS, *_GROUPS]))
 _INDENT = "  "
 _NARROWEST = 20  # characters that a description needs
 _BESIDE_PATHS = 40  # characters that it needs beside import paths
@@ -78,9 +67,9 @@ def catalogue(section: str | None = None) -> Catalogue:
 def _rows(section: str) -> Iterator[tuple[str, ...]]:
     if section in _GROUPS:
         yield from config.builtin(_GROUPS[section]).items()
-        if section == "networks":
-            others = parts.registered("network").items()
-            yield from ((name, _first_docline(entry)) for name, entry in others if not parts.is_own(entry))
+        if section == "networks":  # whose models of clep are behind these files
+            foreign = {name: entry for name, entry in parts.registered("network").items() if not parts.is_own(entry)}
+            yield from ((name, _first_docline(entry)) for name, entry in foreign.items())
         return
     kind = _KINDS[section]
     described = config.builtin(kind)
@@ -93,24 +82,33 @@ def _first_docline(entry: EntryPoint) -> str:
     if not parts.is_own(entry):
         with suppress(Exception):  # `parts.problems` says which
             found = entry.load()
-            return (getattr(found, "__doc__", "") or "").strip().partition("\n")[0] if callable(found) else ""
+            says = inspect.isclass(found) or inspect.isroutine(found)  # an object has the docstring of its class
+            return (found.__doc__ or "").strip().partition("\n")[0] if says else ""
     if (file := _source_of(entry.module)) is None:
         return ""
-    body = ast.parse(file.read_text(encoding="utf-8")).body
-    for node, below in pairwise(body):
-        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == entry.attr and isinstance(below, ast.Expr):
-            return str(ast.literal_eval(below.value)).partition("\n")[0]
-    defined = [node for node in body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr]
-    return (ast.get_docstring(defined[0]) or "").partition("\n")[0] if defined else ""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return _said(tree.body, entry.attr).partition("\n")[0]
 
 
 def _source_of(module: str) -> Path | None:
     """The file of one of clep's modules; to look for it by its whole name would import the packages around it."""
-    room, *inside = module.split(".")[1:]
-    spec = importlib.util.find_spec(f"clep.{room}") if module.startswith("clep.") else None
+    inside = module.split(".")
+    spec = importlib.util.find_spec(".".join(inside[:2])) if inside[0] == "clep" else None
     if spec is None or spec.origin is None:
         return None
-    return Path(spec.origin).parent.joinpath(*inside).with_suffix(".py") if inside else Path(spec.origin)
+    file = Path(spec.origin)
+    return file.parent.joinpath(*inside[2:]).with_suffix(".py") if inside[2:] else file
+
+
+def _said(statements: Sequence[ast.stmt], name: str) -> str:
+    """The docstring of a class or a function, or the text below a constant."""
+    for node, below in zip(statements, [*statements[1:], ast.Pass()], strict=True):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return ast.get_docstring(node) or ""
+        is_named = isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets)
+        if is_named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            return str(below.value.value)
+    return ""
 
 
 def _terminal_width() -> int | None:

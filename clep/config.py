@@ -27,7 +27,6 @@ from omegaconf.errors import OmegaConfBaseException
 from clep import parts
 from clep.cells import Cell, expand, names_in, normal, read_cells
 from clep.checks import one_of, unknown
-from clep.datasets.names import DATASETS
 from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError, UnusedWarning
 from clep.imports import is_import_path
@@ -180,12 +179,7 @@ def to_yaml(config: Config) -> str:
 
 
 def builtin(group: str) -> dict[str, str]:
-    """Return the names of a group, sorted, and a line about each.
-
-    Streams are the data sets. Everything else is a YAML file in `configs/<group>/`, and the line is its first.
-    """
-    if group == "stream":
-        return {name: DATASETS[name].about for name in sorted(DATASETS)}
+    """Return the names of the YAML files in `configs/<group>/`, sorted, and the first line of each."""
     folder = resources.files("clep.configs") / group
     files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
     texts = {file.name[:-5]: file.read_text(encoding="utf-8") for file in files if file.name.endswith(".yaml")}
@@ -330,19 +324,18 @@ def _composed(*sources: _Layer) -> Config:
     for group in _GROUPS:
         at = max(i for i, layer in enumerate(layers) if "name" in layer.values.get(group, {}))
         name = layers[at].values[group]["name"]
-        if name in builtin(group):
-            if group == "network":  # a data set has no values besides its name
-                layers.insert(at, _shipped_network(name))
+        if group == "stream":  # a data set has no values besides its name
+            with _placed(layers):
+                parts.check_name("dataset", name)
             continue
-        reason = unknown(name, builtin(group), group)
-        if group == "network":
-            found = parts.refusal(group, name, builtin(group))
-            if found is None:
-                layers.insert(at, _Layer(None, {"network": {"model": name}}))
-                continue
-            reason = found.removesuffix(".")
-        text = f"{group}.name: {reason}, or a path that ends in .yaml"
-        raise ConfigError(text + _set_in(layers, f"{group}.name"))
+        if name in builtin(group):
+            layers.insert(at, _shipped_network(name))
+            continue
+        found = parts.refusal(group, name, builtin(group))
+        if found is not None:
+            text = f"{group}.name: {found.removesuffix('.')}, or a path that ends in .yaml"
+            raise ConfigError(text + _set_in(layers, f"{group}.name"))
+        layers.insert(at, _Layer(None, {"network": {"model": name}}))
     _drop_options_of_others(layers)
     if branches_without_feedback([layer.values for layer in layers]):
         layers.append(_Layer(None, {"network": {"feedback": "dendritic"}}))

@@ -1,5 +1,6 @@
 """The parts that a configuration names besides its strategies, and the options of those from other packages."""
 
+import inspect
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -35,7 +36,7 @@ def named(config: Config) -> list[tuple[str, str]]:
     Example:
         >>> from clep.config import compose
         >>> named(compose(None, ["network=feedforward"]))
-        [('network', 'feedforward'), ('cost', 'mse')]
+        [('network', 'feedforward'), ('dataset', 'digits'), ('stream', 'class_incremental'), ('cost', 'mse')]
     """
     return [(row.kind, _name(row, config)) for row in _acting(config)]
 
@@ -88,7 +89,7 @@ def defaults(config: Config) -> dict[str, Any]:
 
 def _acting(config: Config) -> Iterator[_Row]:
     relaxes = config.network.model == "equilibrium"
-    return (row for row in _ROWS if relaxes or row.kind in ("network", "cost"))
+    return (row for row in _ROWS if relaxes or row.kind in ("network", "dataset", "stream", "cost"))
 
 
 def _name(row: _Row, config: Config) -> str:
@@ -102,10 +103,10 @@ def _takers(config: Config) -> Iterator[tuple[_Row, Any, Collection[str]]]:
     given = {"network": networks.GIVEN}
     for row in _acting(config):
         name = _name(row, config)
-        if name in parts.own(row.kind):
+        if name in parts.own(row.kind) or row.section == "stream":  # a stream checks its own options
             continue
         found = networks.maker_of(name) if row.kind == "network" else parts.find(row.kind, name)
-        if isinstance(found, type) or hasattr(found, "__code__"):
+        if inspect.isclass(found) or inspect.isroutine(found):
             yield row, found, given.get(row.kind) or _given(row.kind, found)
 
 

@@ -36,14 +36,14 @@ class Kind:
     @property
     def group(self) -> str:
         """The group of its entry points."""
-        return f"clep.{_plural(next(name for name, kind in KINDS.items() if kind == self))}"
+        return f"clep.{plural(next(name for name, kind in KINDS.items() if kind == self))}"
 
 
 KINDS = {
     "strategy": Kind("strategies", "strategy"),
     "network": Kind("network.model", "network", "network.options"),
-    "dataset": Kind("stream.name", "data set"),
-    "stream": Kind("stream.scenario", "stream"),
+    "dataset": Kind("stream.name", "data set", "stream.dataset_options"),
+    "stream": Kind("stream.scenario", "stream", "stream.scenario_options"),
     "neuron": Kind("network.neuron", "neuron", "network.neuron_options"),
     "connection": Kind("network.connection", "connection", "network.connection_options"),
     "cost": Kind("learner.loss", "cost", "learner.loss_options"),
@@ -285,7 +285,13 @@ def _claimants(entries: list[EntryPoint]) -> str:
     return " and ".join(sorted(_owner(entry) for entry in entries))
 
 
-def _plural(name: str) -> str:
+def plural(name: str) -> str:
+    """The name of a kind for many of it, as in the group of its entry points.
+
+    Example:
+        >>> plural("strategy"), plural("cost")
+        ('strategies', 'costs')
+    """
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 

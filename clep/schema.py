@@ -289,6 +289,7 @@ def check(config: Config) -> None:
     """
     with within("stream"):
         names.check(config.stream.name, config.stream.path)
+        parts.check_name("stream", config.stream.scenario, "scenario")
     for section, part in _parts(config):
         with within(section):
             refuse(part, _setup(config))
