@@ -155,7 +155,8 @@ def output_of(network: nn.Module, x: Tensor) -> Tensor:
         NetworkError: if it fails; the cause is its exception.
 
     Example:
-        >>> output_of(nn.Flatten(), torch.zeros(3, 2, 2)).shape
+        >>> import torch
+        >>> output_of(torch.nn.Flatten(), torch.zeros(3, 2, 2)).shape
         torch.Size([3, 4])
     """
     try:
