@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from clep import config, parts
+from clep import config, named_parts, parts
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
@@ -283,6 +283,8 @@ def show(arguments: argparse.Namespace) -> Shown:
 
         build.build_strategies(composed)
         composed = build.resolved(composed)
+    elif named_parts.foreign(composed):
+        composed = config.replace(composed, **named_parts.options(composed))
     return Shown(composed)
 
 

@@ -27,6 +27,10 @@ class StrategyError(ClepError):
     """A strategy or plug-in failed; the message names it, its hook, the experience, and the line of its own code."""
 
 
+class NetworkError(ClepError):
+    """A network of another package failed on a batch; the message names it, and the line of its own code."""
+
+
 class SettlingWarning(UserWarning):
     """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
 
