@@ -1,4 +1,4 @@
-"""The choices: strategies, data sets, streams, networks, configurations and claims, one line each."""
+"""The choices: parts of every kind, configurations and claims, one line each."""
 
 import ast
 import importlib.util
@@ -13,9 +13,10 @@ from pathlib import Path
 
 from clep import config, parts
 
-_KINDS = {"strategies": "strategy", "datasets": "dataset", "streams": "stream"}  # of parts that packages register
 _GROUPS = {"networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
-SECTIONS = (*_KINDS, *_GROUPS)
+_KINDS = {"strategies": "strategy", "datasets": "dataset", "streams": "stream", "metrics": "metric"}
+_KINDS |= {"pipelines": "pipeline"}
+SECTIONS = ("strategies", "datasets", "streams", "networks", "metrics", "pipelines", "configs", "claims")
 _INDENT = "  "
 _NARROWEST = 20  # characters that a description needs
 _BESIDE_PATHS = 40  # characters that it needs beside import paths
@@ -26,8 +27,7 @@ class Catalogue:
     """Names and descriptions, by section.
 
     Attributes:
-        sections: section -> rows of (name, description), or of (name, import path, description) for strategies, data
-            sets and streams.
+        sections: section -> rows of (name, description), or of (name, import path, description) for registered parts.
         failures: what is wrong with the parts that other packages register, one line each.
     """
 
@@ -83,7 +83,7 @@ def _first_docline(entry: EntryPoint) -> str:
     if not spec or not spec.origin:
         return ""
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = [n for n in tree.body if isinstance(n, ast.ClassDef | ast.FunctionDef) and n.name == entry.attr]
+    found = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr]
     return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
 
 
@@ -102,6 +102,6 @@ def _columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
         *left, last = row
         start = "".join(f"{cell:{size}}  " for cell, size in zip(left, widths, strict=False))
         room = max(_NARROWEST, width - len(start)) if width else max(1, len(last))
-        first, *rest = textwrap.wrap(last, room) or [""]
+        first, *rest = textwrap.wrap(last, room, break_on_hyphens=False) or [""]
         lines += [f"{start}{first}".rstrip(), *(" " * len(start) + more for more in rest)]
     return lines

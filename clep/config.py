@@ -2,9 +2,9 @@
 
     dataclass defaults <- configs/strategy/<name>.yaml <- CONFIG <- key=value
 
-`stream=name` picks a data set and `network=name` a file of `configs/network/`; both also take the path of a YAML file
-with keys of their section. The file ranks just below the layer that names it: `network=ep` beats what CONFIG says about
-the same keys, `network.bias=true` beats both.
+`stream=name` picks a data set and `network=name` a file of `configs/network/`, or a network by its registered name or
+import path; both also take the path of a YAML file with keys of their section. The file ranks just below the layer that
+names it: `network=ep` beats what CONFIG says about the same keys, `network.bias=true` beats both.
 The file of a network may have a `learner` section with what its learning rule needs.
 """
 
@@ -44,6 +44,7 @@ __all__ = [
     "find",
     "given",
     "label",
+    "override",
     "parts_of",
     "replace",
     "to_dict",
@@ -213,8 +214,16 @@ def _source(config: str | Path | Mapping[str, Any] | Config | None) -> _Layer:
     raise ConfigError(f"config: {unknown(name, builtin('pipeline'), 'config')}, or a path that ends in .yaml")
 
 
-def _override(text: str) -> dict[str, Any]:
-    """Turn `a.b=value` into {"a": {"b": value}}."""
+def override(text: str) -> dict[str, Any]:
+    """Turn a text `a.b=value`, with its value in YAML, into nested values; their keys are not checked.
+
+    Raises:
+        ConfigError: for a text that is not `key=value`, or a value that is not YAML, or that YAML reads as another.
+
+    Example:
+        >>> override("learner.lr=0.01")
+        {'learner': {'lr': 0.01}}
+    """
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"{text}: expected key=value, for example learner.lr=0.01")
@@ -230,7 +239,7 @@ def _override(text: str) -> dict[str, Any]:
 
 def _change(text: str) -> dict[str, Any]:
     """The values of a `key=value` text, checked."""
-    return _plain(None, _override(text)).values
+    return _plain(None, override(text)).values
 
 
 def _merged_changes(changes: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -311,18 +320,21 @@ def _cells(origin: str | None, values: Any) -> Any:
 def _composed(*sources: _Layer) -> Config:
     """Merge the sources over the defaults and check the result."""
     layers = [_Layer(None, {group: {"name": name} for group, name in _GROUPS.items()})]
-    layers += [layer for source in sources for layer in _with_files(_plain(*source))]
+    layers += [_named_by_model(layer) for source in sources for layer in _with_files(_plain(*source))]
     for group in _GROUPS:
         at = max(i for i, layer in enumerate(layers) if "name" in layer.values.get(group, {}))
         name = layers[at].values[group]["name"]
         if group == "stream":  # a data set has no values besides its name
             with _placed(layers):
                 parts.check_name("dataset", name)
-            continue
-        if name not in builtin(group):
-            text = f"{group}.name: {unknown(name, builtin(group), group)}, or a path that ends in .yaml"
+        elif name in builtin(group):
+            layers.insert(at, _shipped_network(name))
+        elif (reason := parts.refusal(group, name, builtin(group))) is None:
+            layers.insert(at, _Layer(None, {"network": {"model": name}}))
+        else:
+            text = f"{group}.name: {reason.removesuffix('.')}, or a path that ends in .yaml"
             raise ConfigError(text + _set_in(layers, f"{group}.name"))
-        layers.insert(at, _shipped(group, name, group))
+    _drop_options_of_others(layers)
     if branches_without_feedback([layer.values for layer in layers]):
         layers.append(_Layer(None, {"network": {"feedback": "dendritic"}}))
     config = _merged(layers)
@@ -338,6 +350,42 @@ def _composed(*sources: _Layer) -> Config:
             config = dataclasses.replace(config, cells=_expanded(config, given, sources), grid={})
             check(config)
     return config
+
+
+def _shipped_network(name: str) -> _Layer:
+    """The file of a network; it says which model it is, also where a lower layer has another."""
+    layer = _shipped("network", name, "network")
+    return layer._replace(values=layer.values | {"network": {"model": NetworkSection.model} | layer.values["network"]})
+
+
+def _named_by_model(layer: _Layer) -> _Layer:
+    """A layer in which a network of another package, given as `model`, has a name too: no file has values for it."""
+    network = _inside(layer, "network")
+    model = network.get("model")
+    if not isinstance(model, str) or "name" in network or model in parts.own("network") or "${" in model:
+        return layer
+    if parts.refusal("network", model) is None:
+        return layer._replace(values=layer.values | {"network": network | {"name": model}})
+    return layer
+
+
+def _drop_options_of_others(layers: Sequence[_Layer]) -> None:
+    """Where a layer names another part than those below, the options that they give to theirs are not for it."""
+    for kind in parts.KINDS.values():
+        (section, _, key), options = kind.key.partition("."), kind.options.partition(".")[2]
+        known: str | None = None
+        for i, layer in enumerate(layers if options else ()):
+            name = _inside(layer, section).get(key)
+            if name is not None and known not in (None, name):
+                for lower in layers[:i]:
+                    _inside(lower, section).pop(options, None)
+            known = known if name is None else name
+
+
+def _inside(layer: _Layer, section: str) -> dict[str, Any]:
+    """The values of a layer for a section; {} if it stands for another (`${...}`)."""
+    values = layer.values.get(section)
+    return values if isinstance(values, dict) else {}
 
 
 def _expanded(config: Config, given: bool, sources: Sequence[_Layer]) -> list[Any]:

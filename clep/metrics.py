@@ -121,7 +121,7 @@ def forgetting_per_experience(R: ArrayLike, i: int = -1, learned_at: LearnedAt =
 
 
 def forgetting(R: ArrayLike, i: int = -1, learned_at: LearnedAt = None) -> float:
-    """Mean of `forgetting_per_experience`; NaN after the first experience.
+    """Mean loss of the earlier experiences, `mean_{j<i} (R[j, j] - R[i, j])`; NaN after the first experience.
 
     Args:
         R: the accuracy matrix, (n, n).
@@ -163,7 +163,7 @@ def forgetting_since_training_per_experience(
 
 
 def forgetting_since_training(R: ArrayLike, learned: ArrayLike, i: int = -1, learned_at: LearnedAt = None) -> float:
-    """Mean of `forgetting_since_training_per_experience`; NaN after the first experience.
+    """Mean loss of what training taught, `mean_{j<i} (learned[j] - R[i, j])`; NaN after the first experience.
 
     Args:
         R: the accuracy matrix, (n, n).

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from clep import interrupts, metric_names, metrics, report, run_names, temporary, tracking
+from clep import computed, interrupts, metric_names, metrics, report, run_names, temporary, tracking
 from clep.build import LABEL_TAG, cell_tags, identity
 from clep.config import Config, label, public, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
@@ -193,6 +193,8 @@ def record_result(
         seconds: how long it took until now.
     """
     result = _result(config, run, stream, training, trained, seconds)
+    numbers = {computed.label(name): computed.of_run(name, config.metric)(result.to_json()) for name in config.metrics}
+    result = replace(result, metrics=numbers)
     final = {
         metric_names.FINAL_ACCURACY: result.accuracy,
         metric_names.FINAL_FORGETTING_SINCE_TRAINING: result.forgetting_since_training,
@@ -201,6 +203,7 @@ def record_result(
         metric_names.FINAL_LEARNED_IN_TRAINING: result.learned_in_training,
         metric_names.FINAL_LEARNED_ACCURACY: result.learned_accuracy,
     }
+    final |= {f"final/{name}": value for name, value in result.metrics.items()}
     run.log(final, 0)  # at one step for every stream, so that MLflow draws bars and not points of curves
     hidden = _hidden_activity(training, stream) if config.learner.hidden_states else []
     for layer, activity in enumerate(hidden, start=1):
@@ -237,6 +240,8 @@ def _result(
         accuracy_before_consolidation=plain_matrix(trained.before),
         accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i, at) for i in range(len(matrix))]),
         accuracy_epochs=plain_row([a for report in reports for a in epoch_accuracies(report, trained)]),
+        accuracy_untrained=plain_row(trained.untrained),
+        logged=_logged(reports),
         residual=metrics.none_if_nan(reports[-1].numbers.get(metric_names.TRAIN_RESIDUAL, np.nan)),
         unsettled=float(np.mean(unsettled)) if unsettled else None,
         seconds={p: sum(r.seconds[p] for r in reports) for p in ("train", "consolidation", "eval")} | {"total": total},
@@ -262,6 +267,12 @@ def _undefined(stream: Stream, *, jointly: bool = False) -> str:
     if all(index is None for index in stream.learned_at):
         return "each experience teaches everything that is measured"
     return "" if len(stream.train) > 1 else "there is one experience"
+
+
+def _logged(reports: list[ExperienceReport]) -> dict[str, list[float | None]]:
+    """What strategies logged, by name: a value for each experience."""
+    names = {name: None for report in reports for name in report.numbers if metric_names.of_pipeline(name) is None}
+    return {name: plain_row([report.numbers.get(name, np.nan) for report in reports]) for name in names}
 
 
 def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:

@@ -6,6 +6,7 @@ its parameters; those that it takes from a spec have ranges too.
 
 import inspect
 import traceback
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from clep import parts
 from clep.errors import ClepError, ConfigError, StrategyError, within
 from clep.plugins import known
 from clep.randomness import seed_for
+from clep.seeding import seeding
 from clep.strategy import Strategy
 
 
@@ -130,12 +132,13 @@ def build(
         >>> sleep.steps
         500
     """
-    built = []
-    for name in strategies:
+    built: list[BasePlugin] = []
+    seeds = seeds_for([find(name) for name in strategies], seed)
+    for name, own_seed in zip(strategies, seeds, strict=True):
         cls = find(name)
         values = dict((arguments or {}).get(name) or {})
         try:
-            with within(f"strategy.{name}"):
+            with within(f"strategy.{name}"), seeding(own_seed):
                 check_arguments(cls, values)
                 plugin = cls(**values)
         except ClepError:
@@ -147,10 +150,28 @@ def build(
             raise StrategyError(
                 f"strategies: {cls.__name__}.__init__ failed ({file}, line {line}): {type(error).__name__}: {error}"
             ) from error
-        if isinstance(plugin, Strategy):
-            plugin.seed_with(seed_for(seed, f"strategy {name}"))
         built.append(plugin)
     return built
+
+
+def seeds_for(classes: Sequence[type[BasePlugin]], seed: int) -> list[int]:
+    """The seed of each strategy of a set, by its name and that of the run; two of one name get different ones.
+
+    Args:
+        classes: classes of the strategies, in their order.
+        seed: of the run.
+
+    Example:
+        >>> from clep.registry import find
+        >>> len(set(seeds_for([find("sleep_replay")] * 2, 7)))
+        2
+    """
+    taken: Counter[str] = Counter()
+    seeds = []
+    for name in map(name_of, classes):
+        number, taken[name] = taken[name], taken[name] + 1
+        seeds.append(seed_for(seed, f"strategy {name}" + (f" {number}" if number else "")))
+    return seeds
 
 
 def check_arguments(cls: type[BasePlugin], values: Mapping[str, Any]) -> None:

@@ -1,6 +1,6 @@
 """Damage data files where it leads to new code, and see that every reader takes them or refuses them by name.
 
-    pip install 'clep[fuzz]'
+    pip install 'clep-lab[fuzz]'
     python scripts/fuzz_readers.py [npz|idx|cifar|folder] [--seconds 60]
 
 Atheris changes bytes, watches which lines of the readers a change reaches, and keeps what reaches new ones. An error

@@ -24,7 +24,7 @@ from clep.parameters import parameters
 from clep.parameters import ranges as interval
 from clep.schema import Config
 from clep.specs.options import hints_of, taken_by
-from clep.streams.making import GIVEN
+from clep.specs.stream import GIVEN
 
 ROOT = Path(__file__).parent.parent
 _GENERATED = "This page is generated from the code.\n"
@@ -83,7 +83,7 @@ def keys() -> str:
 def _sections(schema: type[specs.Spec], prefix: str, level: int) -> Iterator[str]:
     """The options of a section as a table, followed by its subsections."""
     hints, inner, rows = hints_of(schema), [], []
-    for field in schema.options():
+    for field in schema.declared():
         kind = hints[field.name]
         if _is_spec(kind):
             inner.append((f"{prefix}{field.name}", kind))
@@ -268,7 +268,7 @@ def python() -> str:
 def _options(spec: type[specs.Spec]) -> list[str]:
     """The options of a spec as a table."""
     hints, rows = hints_of(spec), []
-    for field in spec.options():
+    for field in spec.declared():
         kind = hints[field.name]
         if _is_spec(kind):
             link = f"[`{kind.__name__}`](#clep.{kind.__name__})"

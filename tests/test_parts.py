@@ -2,6 +2,7 @@
 
 import sys
 import tomllib
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,25 +11,12 @@ from clep import distribution, parts
 from clep.cli import main
 from clep.errors import ConfigError
 from clep.sources import plugin_code
+from tests.oracles.packages import install
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
-    """Installs a package of one module that registers parts; `{name: attribute}` in a group."""
-
-    def install(name, source, group, named):
-        folder = tmp_path / name
-        info = folder / f"{name}-1.0.dist-info"
-        info.mkdir(parents=True)
-        (folder / f"{name}_module.py").write_text(source)
-        (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
-        lines = [f"{part} = {name}_module:{attribute}" for part, attribute in named.items()]
-        (info / "entry_points.txt").write_text("\n".join([f"[{group}]", *lines, ""]))
-        monkeypatch.syspath_prepend(folder)
-        monkeypatch.delitem(sys.modules, f"{name}_module", raising=False)
-        return f"{name}_module"
-
-    return install
+    return partial(install, tmp_path, monkeypatch)
 
 
 STRATEGY = "import clep\n\nclass Mine(clep.Strategy):\n    pass\n"
@@ -67,7 +55,7 @@ def test_an_unknown_name_is_refused_with_the_key_of_its_kind_and_the_way_to_ones
 
 
 def test_a_part_of_an_installed_package_is_found_by_its_name_and_has_its_code_in_the_identity(package):
-    module = package("dreams", STRATEGY, "clep.strategies", {"dream": "Mine"})
+    module = package("dreams", STRATEGY, strategies={"dream": "Mine"})
     found = parts.find("strategy", "dream")
     assert (found.__module__, found.__name__) == (module, "Mine")
     assert parts.name_of("strategy", found) == "dream"
@@ -76,8 +64,8 @@ def test_a_part_of_an_installed_package_is_found_by_its_name_and_has_its_code_in
 
 
 def test_a_name_that_two_packages_claim_is_refused_and_both_are_named(package):
-    package("one", STRATEGY, "clep.strategies", {"dream": "Mine"})
-    module = package("two", STRATEGY, "clep.strategies", {"dream": "Mine"})
+    package("one", STRATEGY, strategies={"dream": "Mine"})
+    module = package("two", STRATEGY, strategies={"dream": "Mine"})
     claimed = "`dream` is claimed by one and two; name one by its import path"
     assert refusal("strategy", "dream") == f"strategies: {claimed}"
     assert "dream" not in parts.names("strategy")
@@ -86,7 +74,7 @@ def test_a_name_that_two_packages_claim_is_refused_and_both_are_named(package):
 
 
 def test_no_package_replaces_a_part_of_clep(package):
-    module = package("greedy", STRATEGY, "clep.strategies", {"sleep_replay": "Mine"})
+    module = package("greedy", STRATEGY, strategies={"sleep_replay": "Mine"})
     assert parts.find("strategy", "sleep_replay").__module__ == "clep.strategies.sleep_replay"
     assert parts.problems() == [
         f"greedy registers the strategy `sleep_replay`, which clep has itself; name it by its import path {module}:Mine"
@@ -98,8 +86,8 @@ def test_no_package_replaces_a_part_of_clep(package):
     [("1 / 0", "ZeroDivisionError: division by zero"), ("import no_such_thing", "ModuleNotFoundError"), ("", "has no")],
 )
 def test_a_broken_package_is_named_and_breaks_no_other(source, reason, package):
-    package("broken", source, "clep.strategies", {"dream": "Mine"})
-    package("sound", STRATEGY, "clep.strategies", {"nap": "Mine"})
+    package("broken", source, strategies={"dream": "Mine"})
+    package("sound", STRATEGY, strategies={"nap": "Mine"})
     message = refusal("strategy", "dream")
     assert message.startswith("strategies: cannot import `broken_module:Mine`: ")
     assert reason in message
@@ -111,7 +99,7 @@ def test_a_broken_package_is_named_and_breaks_no_other(source, reason, package):
 
 def test_one_distribution_found_twice_claims_a_name_once(package, monkeypatch):
     """As an editable installation beside an older one of the same name."""
-    package("dreams", STRATEGY, "clep.strategies", {"dream": "Mine"})
+    package("dreams", STRATEGY, strategies={"dream": "Mine"})
     monkeypatch.syspath_prepend(sys.path[0] + "/.")
     assert parts.find("strategy", "dream").__name__ == "Mine"
 
@@ -122,8 +110,8 @@ def test_clep_itself_is_told_by_its_distribution():
 
 
 def test_the_list_names_a_broken_package_and_shows_the_others(package, capsys):
-    package("broken", "1 / 0", "clep.strategies", {"dream": "Mine"})
-    package("sound", STRATEGY.replace("pass", '"""Rests a while."""'), "clep.strategies", {"nap": "Mine"})
+    package("broken", "1 / 0", strategies={"dream": "Mine"})
+    package("sound", STRATEGY.replace("pass", '"""Rests a while."""'), strategies={"nap": "Mine"})
     assert main(["list", "strategies"]) == 0
     out, err = capsys.readouterr()
     assert "the strategy `dream` of broken: cannot import `broken_module:Mine`: ZeroDivisionError" in err

@@ -20,7 +20,7 @@ from clep.errors import ConfigError
 from clep.randomness import seed_for
 from clep.registry import build
 from clep.strategy import Strategy
-from tests.test_strategy import BUILT_IN
+from tests.test_capabilities import BUILT_IN
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No loggers specified"),

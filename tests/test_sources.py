@@ -8,7 +8,7 @@ from clep import sources
 from clep.errors import ConfigError
 from clep.sources import own_code
 
-STRATEGY = "import clep\nclass Mine(clep.Strategy):\n    touches_loss = False\n"
+STRATEGY = "import clep\nclass Mine(clep.Strategy):\n    adds_penalty = False\n"
 
 
 def plugin_code(names):

@@ -24,6 +24,7 @@ _FIXED = {
     "workers": "it belongs to the whole comparison",
     "tracking": "it belongs to the whole comparison",
     "data": "it belongs to the whole comparison",
+    "columns": "it belongs to the whole comparison",
     "tune": "`clep compare` does not read it",
 }
 _NOT_KEPT = {*_FIXED, "strategies", "strategy"}
