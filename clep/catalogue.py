@@ -1,4 +1,4 @@
-"""The choices: strategies, data sets, streams, networks, configurations and claims, one line each."""
+"""The choices: parts of every kind, configurations and claims, one line each."""
 
 import ast
 import importlib.util
