@@ -41,6 +41,7 @@ ORDER = [
     {"strategy", "watching"},
     {"strategies", "registry"},
     {"bridge"},
+    {"evaluation"},
     {"measuring"},
     {"checkpoints"},
     {"training"},
