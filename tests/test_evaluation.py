@@ -59,9 +59,9 @@ def test_hooks_fire_in_the_order_of_avalanches_eval(stream):
     train(stream, ours)
     theirs, expected = recording(HOOKS)
     model = mlp()
-    Naive(model=model, optimizer=torch.optim.SGD(model.parameters()), plugins=[theirs], evaluator=None).eval(
-        stream.benchmark.test_stream
-    )
+    sgd = torch.optim.SGD(model.parameters())
+    plain = Naive(model=model, optimizer=sgd, plugins=[theirs], evaluator=None, eval_mb_size=1000)
+    plain.eval(stream.benchmark.test_stream)
     strip = [event[:1] + event[2:] for event in expected]
     assert [event[:1] + event[2:] for event in fired] == strip * 3  # untrained, and after each of two experiences
     within = [event for event, *_ in fired].index("before_eval_exp"), len(expected) - 1
@@ -141,10 +141,6 @@ def test_the_inputs_that_a_hook_leaves_are_predicted(stream):
 
 
 # what is hidden
-
-
-def asks(self, strategy):
-    strategy.mb_y
 
 
 @pytest.mark.parametrize(
@@ -245,9 +241,7 @@ def test_an_output_that_is_no_prediction_is_refused(stream):
     def pool(self, strategy):
         strategy.mb_output = strategy.mb_output.mean(0)
 
-    with pytest.raises(
-        StrategyError, match=r"has made `mb_output` \(10,\), expected one row of outputs for each of the"
-    ):
+    with pytest.raises(StrategyError, match=r"has made `mb_output` \(10,\), expected one row of outputs for each"):
         train(stream, hook("after_eval_forward", pool))
 
 
