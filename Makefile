@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 
 .DEFAULT_GOAL := help
-.PHONY: check clean docs fix help install mutants run test test-slow wheel
+.PHONY: check clean docs fix help install mutants run test test-matrix test-slow wheel
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -12,6 +12,7 @@ help:  ## list the targets
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clep needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt pip setuptools
+	$(BIN)/python -m pip uninstall --quiet --quiet --yes clep  # its former name, or the other project of that name
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --no-build-isolation --editable '.[gem,dev,docs]'
 	@touch $@
 
@@ -42,12 +43,18 @@ fix: install  ## lint fixes first, formatting last
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-wheel: install  ## build the wheel, install it into an empty environment and use it from elsewhere
-	rm -rf build dist
+# Unpacked beside the packages of .venv, which are those that it would install, so that this takes seconds.
+wheel: install  ## build the wheel, check it and use it outside the checkout
+	rm -rf build/bdist.* build/lib build/wheel dist  # what is left in build/lib would be packed again
 	$(BIN)/python -m pip wheel --quiet --no-deps --no-build-isolation --wheel-dir dist .
-	$(PYTHON) -m venv build/venv
-	build/venv/bin/python -m pip install --quiet --constraint constraints.txt dist/clep-*.whl
-	cd build && venv/bin/clep list && venv/bin/clep run learner.epochs=1 strategies=sleep_replay
+	rm -rf *.egg-info  # from here, Python would take it for what is installed
+	$(BIN)/python -m twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist
+	$(BIN)/python -m pip install --quiet --no-deps --target build/wheel/installed dist/*.whl
+	cd build/wheel && export PYTHONPATH=installed && python=../../$(BIN)/python && \
+	  $$python -Pc 'import clep, clep.pipelines; assert all("installed" in p.__file__ for p in (clep, clep.pipelines))' && \
+	  $$python -Pm clep list > list.txt && test -s list.txt && \
+	  $$python -Pm clep run strategies=sleep_replay learner.epochs=1 stream.samples_per_experience=32
 
 clean:  ## remove the environment and what was built
 	rm -rf .venv build dist site *.egg-info

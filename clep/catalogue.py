@@ -1,4 +1,4 @@
-"""The choices: strategies, streams, networks, configurations and claims, one line each."""
+"""The choices: strategies, data sets, streams, networks, configurations and claims, one line each."""
 
 import ast
 import importlib.util
@@ -13,9 +13,9 @@ from pathlib import Path
 
 from clep import config, parts
 
-_GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
-_KINDS = {"strategies": "strategy", "metrics": "metric", "pipelines": "pipeline"}
-SECTIONS = ("strategies", "streams", "networks", "metrics", "pipelines", "configs", "claims")
+_KINDS = {parts.plural(kind): kind for kind in parts.KINDS}
+_GROUPS = {"networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
+SECTIONS = tuple(dict.fromkeys([*_KINDS, *_GROUPS]))
 _INDENT = "  "
 _NARROWEST = 20  # characters that a description needs
 _BESIDE_PATHS = 40  # characters that it needs beside import paths
@@ -66,6 +66,9 @@ def catalogue(section: str | None = None) -> Catalogue:
 def _rows(section: str) -> Iterator[tuple[str, ...]]:
     if section in _GROUPS:
         yield from config.builtin(_GROUPS[section]).items()
+        if section == "networks":  # whose models of clep are behind these files
+            foreign = {name: entry for name, entry in parts.registered("network").items() if not parts.is_own(entry)}
+            yield from ((name, _first_docline(entry)) for name, entry in foreign.items())
         return
     kind = _KINDS[section]
     described = config.builtin(kind)
@@ -82,8 +85,18 @@ def _first_docline(entry: EntryPoint) -> str:
     if not spec or not spec.origin:
         return ""
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr]
-    return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
+    return _said(tree.body, entry.attr).partition("\n")[0]
+
+
+def _said(statements: Sequence[ast.stmt], name: str) -> str:
+    """The docstring of a class or a function, or the text below a constant."""
+    for node, below in zip(statements, [*statements[1:], ast.Pass()], strict=True):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return ast.get_docstring(node) or ""
+        is_named = isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets)
+        if is_named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            return str(below.value.value)
+    return ""
 
 
 def _terminal_width() -> int | None:

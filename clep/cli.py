@@ -269,7 +269,3 @@ def _complain(text: str) -> None:
     if os.environ.get("CLEP_TRACEBACK"):
         print(masked(traceback.format_exc()), end="", file=sys.stderr)
     print(f"clep: {masked(' '.join(text.split()))}", file=sys.stderr)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -668,7 +668,7 @@ COMMANDS = (
     ),
     Command(
         name="list",
-        help="List strategies, streams, networks, metrics, pipelines, configurations and claims.",
+        help="List the parts of every kind, configurations and claims.",
         prints="Prints one line each: the name, what it is and, for what packages register, the import path. What is "
         "wrong with another package's parts is said on stderr.",
         usage="[WHAT]",

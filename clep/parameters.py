@@ -2,6 +2,7 @@
 
 import inspect
 import re
+import traceback
 import typing
 from collections.abc import Collection, Mapping
 from contextlib import suppress
@@ -9,7 +10,7 @@ from types import MappingProxyType
 from typing import Annotated, Any, get_args, get_origin
 
 from clep.checks import check, one_of
-from clep.errors import ConfigError
+from clep.errors import ClepError, ConfigError, within
 from clep.specs.options import signature_of, taken_by
 
 Known = Mapping[str, tuple[Any, str | None]]
@@ -61,7 +62,7 @@ def ranges(taker: Any, *, known: Known = _NONE) -> dict[str, str | None]:
     """
     spec = taken_by(taker)
     if spec is not None:
-        return {field.name: field.metadata["range"] for field in spec.options()}
+        return {field.name: field.metadata["range"] for field in spec.declared()}
     said = {name: _interval(hint) for name, hint in _hints(taker).items()}
     return {name: text for name, text in said.items() if text} | {name: text for name, (_, text) in known.items()}
 
@@ -119,6 +120,53 @@ def check_arguments(
     for key, parameter in schema.items():
         if parameter.default is inspect.Parameter.empty and key not in values:
             raise ConfigError(f"{key}: a value is required, as in {key}=...")
+
+
+def made(
+    taker: Any,
+    options: Mapping[str, Any],
+    *args: Any,
+    key: str,
+    options_key: str = "",
+    given: Collection[str] = (),
+    **own: Any,
+) -> Any:
+    """What a class or function makes of plain options, checked first.
+
+    Args:
+        taker: a class or a function.
+        options: parameter -> plain value.
+        *args: what the caller passes by position.
+        key: what names the taker.
+        options_key: what holds the options; by default `KEY_options`.
+        given: names of parameters that the caller passes; nobody else can set them.
+        **own: what the caller passes by name.
+
+    Raises:
+        ConfigError: for an unknown or missing option or a wrong value, and if the taker fails.
+
+    Example:
+        >>> def power(*, exponent: int = 2):
+        ...     return lambda x: x**exponent
+        >>> made(power, {"exponent": 3}, key="cost")(2)
+        8
+        >>> made(power, {"exponnet": 3}, key="cost")
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: cost_options.exponnet: unknown key `exponnet`; did you mean `exponent`? Valid keys: ...
+    """
+    try:
+        with within(options_key or f"{key}_options"):
+            check_arguments(taker, options, given=given)
+            return taker(*args, **own, **options)
+    except ClepError:
+        raise
+    except Exception as error:
+        file, line = traceback.extract_tb(error.__traceback__)[-1][:2]
+        name = getattr(taker, "__qualname__", type(taker).__name__)
+        raise ConfigError(
+            f"{key}: {name} cannot be made ({file}, line {line}): {type(error).__name__}: {error}"
+        ) from error
 
 
 def _hints(taker: Any) -> dict[str, Any]:

@@ -5,10 +5,12 @@ Nothing is imported before it is asked for.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import Distribution, EntryPoint, EntryPoints, entry_points
 from typing import Any
 
 from clep import distribution
@@ -24,26 +26,28 @@ class Kind:
     Attributes:
         key: the key of a configuration that names a part of this kind; messages begin with it.
         word: what such a part is called.
+        options: the key that holds the parameters of a part from another package; empty if there is none.
     """
 
     key: str
     word: str
+    options: str = ""
 
     @property
     def group(self) -> str:
         """The group of its entry points."""
-        return f"clep.{_plural(next(name for name, kind in KINDS.items() if kind == self))}"
+        return f"clep.{plural(next(name for name, kind in KINDS.items() if kind == self))}"
 
 
 KINDS = {
     "strategy": Kind("strategies", "strategy"),
-    "network": Kind("network.model", "network"),
-    "dataset": Kind("stream.name", "data set"),
-    "stream": Kind("stream.scenario", "stream"),
-    "neuron": Kind("network.neuron", "neuron"),
-    "connection": Kind("network.connection", "connection"),
-    "cost": Kind("learner.loss", "cost"),
-    "gradient": Kind("learner.gradient", "gradient"),
+    "network": Kind("network.model", "network", "network.options"),
+    "dataset": Kind("stream.name", "data set", "stream.dataset_options"),
+    "stream": Kind("stream.scenario", "stream", "stream.scenario_options"),
+    "neuron": Kind("network.neuron", "neuron", "network.neuron_options"),
+    "connection": Kind("network.connection", "connection", "network.connection_options"),
+    "cost": Kind("learner.loss", "cost", "learner.loss_options"),
+    "gradient": Kind("learner.gradient", "gradient", "learner.gradient_options"),
     "metric": Kind("metrics", "metric"),
     "pipeline": Kind("pipeline", "pipeline"),
 }
@@ -76,6 +80,57 @@ def names(kind: str) -> list[str]:
     return list(registered(kind))
 
 
+def own(kind: str) -> list[str]:
+    """The names of the parts of a kind that come with clep itself, sorted.
+
+    Example:
+        >>> own("gradient")
+        ['bptt', 'cep', 'clamped', 'cost', 'linear']
+    """
+    return [name for name, entry in registered(kind).items() if is_own(entry)]
+
+
+def owner_of(kind: str, name: str) -> str:
+    """The package that a name comes with: its name and version, the module of an import path, or empty for clep's own.
+
+    Args:
+        kind: one of `KINDS`.
+        name: a registered name, or an import path.
+
+    Example:
+        >>> owner_of("neuron", "my_module:LEAKY"), owner_of("neuron", "tanh")
+        ('my_module', '')
+    """
+    entry = registered(kind).get(name)
+    if entry is None:
+        return name.partition(":")[0] if ":" in name else name.rpartition(".")[0]
+    return "" if is_own(entry) or entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
+
+
+@contextmanager
+def only_registered(reason: str) -> Iterator[None]:
+    """Find parts by registered names alone, for names that come from a file: nothing is imported because it says so.
+
+    Args:
+        reason: why, and what to do instead; it ends the message that refuses an import path.
+
+    Example:
+        >>> with only_registered("a letter named it"):
+        ...     find("cost", "my_module:Mine")
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: learner.loss: `my_module:Mine` is not imported: a letter named it
+    """
+    token = _REGISTERED_ALONE.set(reason)
+    try:
+        yield
+    finally:
+        _REGISTERED_ALONE.reset(token)
+
+
+_REGISTERED_ALONE: ContextVar[str] = ContextVar("only_registered", default="")
+
+
 def check_name(kind: str, name: str, key: str | None = None) -> None:
     """Refuse a name that is neither registered nor an import path; nothing is imported.
 
@@ -93,13 +148,28 @@ def check_name(kind: str, name: str, key: str | None = None) -> None:
             ...
         clep.errors.ConfigError: strategies: unknown strategy `slep_replay`; did you mean `sleep_replay`? Valid ...
     """
+    if (reason := refusal(kind, name)) is not None:
+        raise ConfigError(f"{KINDS[kind].key if key is None else key}: {reason}")
+
+
+def refusal(kind: str, name: str, also: Iterable[str] = ()) -> str | None:
+    """Why a name is neither registered nor an import path; None if it is. Nothing is imported.
+
+    Args:
+        kind: one of `KINDS`.
+        name: the name.
+        also: other names that are valid where it stands.
+
+    Example:
+        >>> refusal("neuron", "tahn").partition("?")[0]
+        'unknown neuron `tahn`; did you mean `tanh`'
+    """
     claims = _claims(kind)
-    key = KINDS[kind].key if key is None else key
     if name in registered(kind) or (name not in claims and is_import_path(name)):
-        return
+        return None
     if name in claims:
-        raise ConfigError(f"{key}: `{name}` is claimed by {_claimants(claims[name])}; name one by its import path")
-    raise ConfigError(f"{key}: {unknown(name, registered(kind), KINDS[kind].word)}. {_way(kind)}")
+        return f"`{name}` is claimed by {_claimants(claims[name])}; name one by its import path"
+    return f"{unknown(name, {*registered(kind), *also}, KINDS[kind].word)}. {_way(kind)}"
 
 
 def find(kind: str, name: str, key: str | None = None) -> Any:
@@ -120,6 +190,8 @@ def find(kind: str, name: str, key: str | None = None) -> Any:
     key = KINDS[kind].key if key is None else key
     check_name(kind, name, key)
     if (entry := registered(kind).get(name)) is None:
+        if reason := _REGISTERED_ALONE.get():
+            raise ConfigError(f"{key}: `{name}` is not imported: {reason}")
         return import_path(name, key)
     try:
         return import_path(entry.value, key)
@@ -184,23 +256,42 @@ def _claims(kind: str) -> Mapping[str, list[EntryPoint]]:
 
 @cache
 def _entries(group: str, path: tuple[str, ...]) -> Mapping[str, list[EntryPoint]]:
-    """The entry points of a group as `path`, the present `sys.path`, has them; to look them up takes milliseconds."""
+    """The entry points of a group as `path`, the present `sys.path`, has them."""
     claims: dict[str, dict[str, EntryPoint]] = {}
-    for entry in entry_points(group=group):
+    for entry in _installed(path).select(group=group):
         claims.setdefault(entry.name, {}).setdefault(_owner(entry), entry)
     return {name: sorted(found.values(), key=lambda entry: not is_own(entry)) for name, found in sorted(claims.items())}
 
 
+@cache
+def _installed(path: tuple[str, ...]) -> EntryPoints:
+    """All entry points; to look them up takes some ten milliseconds, and for one group as long."""
+    found: EntryPoints = entry_points()  # type: ignore[assignment]  # as typed for older versions of Python
+    return found
+
+
 def _owner(entry: EntryPoint) -> str:
     """The name of the distribution that registers a part."""
-    return "" if entry.dist is None else str(entry.dist.name)
+    return "" if entry.dist is None else _name(entry.dist)
+
+
+@cache
+def _name(found: Distribution) -> str:
+    """The name of a distribution, read once: it stands in a file."""
+    return str(found.name)
 
 
 def _claimants(entries: list[EntryPoint]) -> str:
     return " and ".join(sorted(_owner(entry) for entry in entries))
 
 
-def _plural(name: str) -> str:
+def plural(name: str) -> str:
+    """The name of a kind for many of it, as in the group of its entry points.
+
+    Example:
+        >>> plural("strategy"), plural("cost")
+        ('strategies', 'costs')
+    """
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 

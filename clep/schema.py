@@ -265,7 +265,7 @@ def meaning(path: str) -> str:
     text = ""
     for name in path.split("."):
         is_section = isinstance(kind, type) and issubclass(kind, Spec)
-        options = {field.name: field for field in kind.options()} if is_section else {}
+        options = {field.name: field for field in kind.declared()} if is_section else {}
         one_of(path, name, options, "key")
         kind, text = hints_of(kind)[name], options[name].metadata["meaning"]
     return text
@@ -289,6 +289,7 @@ def check(config: Config) -> None:
     """
     with within("stream"):
         names.check(config.stream.name, config.stream.path)
+        parts.check_name("stream", config.stream.scenario, "scenario")
     for section, part in _parts(config):
         with within(section):
             refuse(part, _setup(config))
@@ -326,8 +327,9 @@ def _setup(config: Config) -> Setup:
 def _parts(config: Config) -> list[tuple[str, str]]:
     """(section, part of the table of refusals) of what the configuration describes."""
     if config.network.model == "equilibrium":
-        return [("network", "network"), ("learner", "gradient"), ("learner", "learner")]
-    return [("network", "feedforward"), ("learner", "feedforward_learner")]
+        return [("network", "network"), ("learner", "gradient"), ("learner", "learner"), ("learner", "optimization")]
+    part = "feedforward" if config.network.model == "feedforward" else "module"
+    return [("network", part), ("learner", "autograd"), ("learner", "optimization")]
 
 
 def _check_set(key: str, names: Sequence[str]) -> None:

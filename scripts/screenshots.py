@@ -71,7 +71,7 @@ def take(run_id: str, uri: str, folder: Path) -> Iterator[Path]:
 @contextmanager
 def served(run_id: str, uri: str) -> Iterator[str]:
     """The link that `clep ui` prints, while it runs."""
-    command = [sys.executable, "-m", "clep.cli", "ui", run_id, "--tracking", uri, "--no-open"]
+    command = [sys.executable, "-m", "clep", "ui", run_id, "--tracking", uri, "--no-open"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield next(link for line in process.stdout or () for link in re.findall(r"http\S+", line))

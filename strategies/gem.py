@@ -7,6 +7,7 @@ import importlib.util
 
 from avalanche.training.plugins import GEMPlugin
 
+from clep import distribution
 from clep.errors import MissingExtraError
 from clep.strategy import Memory, Strategy, in_range
 
@@ -29,7 +30,7 @@ class GEM(GEMPlugin, Strategy):
     def __init__(self, patterns_per_experience: int = 20, memory_strength: float = 0.5) -> None:
         if importlib.util.find_spec("quadprog") is None:
             raise MissingExtraError(
-                "strategies: gem needs the solver quadprog; install it with: pip install 'clep[gem]'"
+                f"strategies: gem needs the solver quadprog; install it with: pip install '{distribution.NAME}[gem]'"
             )
         in_range("patterns_per_experience", patterns_per_experience, 1)
         in_range("memory_strength", memory_strength, 0.0)

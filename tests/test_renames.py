@@ -26,7 +26,7 @@ def sentence(old: str, new: str) -> str:
 
 @pytest.fixture
 def next_version(monkeypatch):
-    monkeypatch.setattr(renames, "version", lambda package: FIRST_WITHOUT)
+    monkeypatch.setattr(renames, "version", lambda: FIRST_WITHOUT)
 
 
 @pytest.fixture

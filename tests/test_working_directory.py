@@ -31,8 +31,11 @@ NAMES += ["sitecustomize", "usercustomize", "PIL", "omegaconf", "avalanche", "py
 MINE = "import clep\nclass Mine(clep.Strategy):\n    pass\n"
 
 
-def clep_in(folder, *words):
-    command = [str(Path(sys.executable).with_name("clep")), *words]
+COMMANDS = {"clep": [str(Path(sys.executable).with_name("clep"))], "python -m clep": [sys.executable, "-m", "clep"]}
+
+
+def clep_in(folder, *words, name="clep"):
+    command = [*COMMANDS[name], *words]
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     return subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=300, check=False
@@ -47,14 +50,20 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_command_loads_its_own_libraries_and_the_strategy_that_is_named(folder):
-    done = clep_in(folder, "show", "strategies=[my_module:Mine]")
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_loads_its_own_libraries_and_the_strategy_that_is_named(folder, name):
+    if name == "python -m clep":  # which finds `clep` as Python finds any module
+        (folder / "clep.py").unlink()
+    done = clep_in(folder, "show", "strategies=[my_module:Mine]", name=name)
     assert not (folder / "RAN").exists()
     assert (done.returncode, "my_module:Mine" in done.stdout) == (0, True), done.stderr
 
 
-def test_workers_of_a_comparison_do_so_too(folder):
+@pytest.mark.parametrize("name", COMMANDS)
+def test_workers_of_a_comparison_do_so_too(folder, name):
+    if name == "python -m clep":
+        (folder / "clep.py").unlink()
     small = ["stream.samples_per_experience=20", "learner.epochs=1", "network.hidden=[8]", "seeds=[0]"]
-    done = clep_in(folder, "compare", *small, "cells=[['my_module:Mine']]")
+    done = clep_in(folder, "compare", *small, "cells=[['my_module:Mine']]", name=name)
     assert not (folder / "RAN").exists()
     assert done.returncode == 0, done.stderr

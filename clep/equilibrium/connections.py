@@ -117,8 +117,8 @@ class Connection(nn.Module, ABC):
 
         Args:
             first, second: signals (B, ...) at both ends in the two states that are compared; summed over the batch.
-            presynaptic: presynaptic signals (B, ...) to use for both states, so that only the postsynaptic change counts; None
-                to use those of each state. See `clep.equilibrium.contrast.RULES`.
+            presynaptic: presynaptic signals (B, ...) to use for both states, so that only the postsynaptic change
+                counts; None to use those of each state. See `clep.equilibrium.contrast.RULES`.
             coefficient: real, or complex for complex signals.
         """
 

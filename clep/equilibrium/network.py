@@ -92,7 +92,9 @@ class Network(nn.Module):
         self.spec = from_keywords(NetworkSpec, options)
         self.sizes = checked_sizes(sizes, self.spec.readout)
         refuse("network", Setup(self.spec, self.convolutions, layers=len(self.sizes) - 1))
-        neuron_of(self.spec.neuron)  # imports an activation of your own, or says why it cannot
+        neuron_of(
+            self.spec.neuron, self.spec.neuron_options
+        )  # imports an activation of your own, or says why it cannot
         self.gradient: Gradient = LinearNudging() if gradient is None else gradient
         refuse_gradient(self.spec, self.convolutions, self.gradient)
 
@@ -157,7 +159,7 @@ class Network(nn.Module):
     @property
     def neuron(self) -> Neuron:
         """The activation of every layer; a property, since its functions could not be pickled."""
-        return neuron_of(self.spec.neuron)
+        return neuron_of(self.spec.neuron, self.spec.neuron_options)
 
     @property
     def depth(self) -> int:

@@ -31,7 +31,7 @@ def in_this_process(function, jobs, **options):
 @contextmanager
 def served(run_id, uri):
     """The link that `clep ui` prints, while it runs."""
-    command = [sys.executable, "-m", "clep.cli", "ui", run_id, "--tracking", uri, "--no-open"]
+    command = [sys.executable, "-m", "clep", "ui", run_id, "--tracking", uri, "--no-open"]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         yield next(link for line in process.stdout for link in re.findall(r"http\S+", line))
@@ -68,7 +68,7 @@ def test_the_printed_link_shows_every_cell_with_its_bars(chromium, tmp_path, mon
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 def test_the_link_of_a_finished_make_run_shows_every_cell_with_its_bars(chromium, tmp_path):
-    command = [sys.executable, "-m", "clep.cli", "compare"]
+    command = [sys.executable, "-m", "clep", "compare"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     run_id = re.search(r"clep ui ([0-9a-f]{32})", done.stdout.splitlines()[-1]).group(1)
     with served(run_id, f"sqlite:///{tmp_path}/mlflow.db") as link:

@@ -22,7 +22,7 @@ PAGES = {
     str(path.relative_to(ROOT)): path.read_text(encoding="utf-8")
     for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 }
-LISTS = {"strategies", "streams", "networks", "configs", "claims"}
+LISTS = {"strategies", "datasets", "streams", "networks", "configs", "claims"}
 
 
 def blocks(page, language):

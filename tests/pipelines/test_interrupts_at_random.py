@@ -28,7 +28,7 @@ def pressed(words, folder, uri, after, number, times, generator):
     what is left of it in the temporary folder, processes that are left."""
     with tempfile.TemporaryDirectory(dir="/tmp") as place:
         process = subprocess.Popen(
-            [sys.executable, "-m", "clep.cli", *words, *WORDS, "learner.epochs=30", f"tracking.uri={uri}"],
+            [sys.executable, "-m", "clep", *words, *WORDS, "learner.epochs=30", f"tracking.uri={uri}"],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

@@ -121,7 +121,7 @@ def group_of_server(pid):
     ],
 )
 def test_the_printed_link_answers_until_the_command_is_stopped_and_no_process_is_left(runs, end, tmp_path):
-    command = [sys.executable, "-m", "clep.cli", "ui", runs["comparison"], "--tracking", runs["uri"], "--no-open"]
+    command = [sys.executable, "-m", "clep", "ui", runs["comparison"], "--tracking", runs["uri"], "--no-open"]
     with socket.socket() as listener:  # the usual port is taken
         listener.bind(("127.0.0.1", 0))
         listener.listen()
