@@ -43,6 +43,7 @@ ORDER = [
     {"strategy", "watching"},
     {"strategies", "registry"},
     {"bridge"},
+    {"evaluation"},
     {"measuring"},
     {"checkpoints"},
     {"training"},
