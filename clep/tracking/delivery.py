@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from clep.errors import ConfigError
-from clep.tracking.address import shown, state_folder, sync_command
+from clep.tracking.address import is_server, shown, state_folder, sync_command
 from clep.tracking.entries import CREATED, create, send
 from clep.tracking.journal import FILE, Entry, Journal
 from clep.tracking.store import client_of, short
@@ -73,7 +73,7 @@ class Delivery:
         try:
             with quiet():
                 if late:
-                    self._look_at_file()
+                    self._look()
                 self.run_id = create(self._client, entry)
         except Exception as error:
             if not is_outage(error):
@@ -102,7 +102,7 @@ class Delivery:
             return
         try:
             with quiet():
-                self._look_at_file()
+                self._look()
                 send(self._client, self.run_id, entry)
         except Exception as error:
             if not is_outage(error):
@@ -165,9 +165,10 @@ class Delivery:
                         raise
                     _say(f"the store refuses a part of run {self.run_id}, which is left out: {short(error)}")
 
-    def _look_at_file(self) -> None:
-        """MLflow waits 20 s for an SQLite file that is locked."""
-        if self.uri.startswith("sqlite") and (reason := trouble(self.uri)):
+    def _look(self) -> None:
+        """MLflow waits 20 s for an SQLite file that is locked, and without end for a database that hangs; a request to
+        a server has a time limit."""
+        if not is_server(self.uri) and (reason := trouble(self.uri)):
             raise TimeoutError(reason)
 
     def _begin(self, error: Exception, entry: Entry) -> None:
