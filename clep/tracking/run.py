@@ -18,10 +18,11 @@ from typing import Any, Self
 from clep import interrupts
 from clep.errors import ConfigError
 from clep.tracking.address import run_link, shown
+from clep.tracking.again import PARENT, how_to_go_on
 from clep.tracking.delivery import Delivery
 from clep.tracking.departed import process_tags
 from clep.tracking.inputs import Input
-from clep.tracking.reading import PARENT, points_of
+from clep.tracking.reading import points_of
 from clep.tracking.store import client_of, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
@@ -103,6 +104,11 @@ class Run:
         """How much the store lacks of what was recorded; it waits in the folder of the run's state."""
         return self._delivery.waiting
 
+    @property
+    def lost(self) -> bool:
+        """Whether the run has ended with something that neither its store nor a disk has taken."""
+        return self._delivery.lost
+
     def __enter__(self) -> Self:
         if self.run_id:
             if self._goes_on:
@@ -145,7 +151,8 @@ class Run:
             try:
                 self._close(error)
             finally:
-                self._delivery.close(hurry=interrupts.pending() is not None)
+                again = how_to_go_on(self.run_id, self.uri, {"mlflow.runName": self._name} | self.tags)
+                self._delivery.close(hurry=interrupts.pending() is not None, again=again)
         if error is None:
             interrupts.check()
 
