@@ -4,13 +4,13 @@ Importing clep is cheap and changes nothing outside clep: torch, Lightning, Aval
 something first needs them.
 """
 
-from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
+from clep.distribution import version
 from clep.imports import exported
 from clep.renames import NAMES, find_old_modules, renamed
 
-__version__ = version("clep")
+__version__ = version()
 
 _HOMES = {
     "Adaptation": "clep.equilibrium",

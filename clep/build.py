@@ -154,9 +154,16 @@ def data_of(config: Config) -> str:
 
 def plugins_of(config: Config) -> str:
     """The part `plugins` of an identity: the source of strategies and import paths from outside clep."""
-    parts = config.network.neuron, config.network.connection, config.learner.gradient, config.learner.loss
-    found = plugin_code([*config.strategies, *filter(is_import_path, parts)])
+    found = plugin_code([*(("strategy", name) for name in config.strategies), *_paths(config)])
     return ", ".join(f"{module}={code}" for module, code in sorted(found.items())) or NONE
+
+
+def _paths(config: Config) -> Iterator[tuple[str, str]]:
+    """(kind, import path) of the parts besides strategies that are not clep's."""
+    network, learner = config.network, config.learner
+    named = {"neuron": network.neuron, "connection": network.connection}
+    named |= {"gradient": learner.gradient, "cost": learner.loss}
+    return ((kind, name) for kind, name in named.items() if is_import_path(name))
 
 
 @cache

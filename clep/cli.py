@@ -13,10 +13,9 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, redirect_stdout
 from functools import partial
-from importlib import metadata
 from typing import Any
 
-from clep import config, destinations, interrupts, temporary
+from clep import config, destinations, distribution, interrupts, temporary
 from clep.commands import COMMANDS, Command
 from clep.errors import (
     CheckpointWarning,
@@ -149,7 +148,7 @@ def parser() -> argparse.ArgumentParser:
             "clep list": "strategies, streams, networks, configurations and claims",
         },
     )
-    whole.add_argument("--version", action="version", version=f"clep {metadata.version('clep')}")
+    whole.add_argument("--version", action="version", version=f"clep {distribution.version()}")
     commands = whole.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for command in COMMANDS:
         sub = commands.add_parser(command.name, help=command.help)

@@ -24,12 +24,13 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from clep import parts
 from clep.cells import Cell, expand, names_in, normal, read_cells
 from clep.checks import one_of, unknown
 from clep.datasets.names import DATASETS
 from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError, UnusedWarning
-from clep.imports import check_name, is_import_path, registered_strategies
+from clep.imports import is_import_path
 from clep.masking import masked
 from clep.renames import branches_without_feedback, renamed, with_new_keys
 from clep.schema import Config, TrackingSection, check, construct, label, misfits, parts_of, unused
@@ -44,6 +45,7 @@ __all__ = [
     "find",
     "given",
     "label",
+    "override",
     "parts_of",
     "replace",
     "to_dict",
@@ -113,7 +115,7 @@ def cells_of(config: Config) -> list[tuple[Cell, Config]]:
     for i, cell in enumerate(read_cells(config.cells)):
         composed = _composed(base, _Layer(None, _merged_changes(map(_change, cell.set))))
         for name in composed.strategies:
-            check_name(f"cells[{i}]", name, registered_strategies(), "strategy")
+            parts.check_name("strategy", name, f"cells[{i}]")
         found.append((cell, composed))
     if config.baseline:
         one_of("baseline", config.baseline, [cell.label for cell, _ in found], "cell")
@@ -218,8 +220,16 @@ def _source(config: str | Path | Mapping[str, Any] | Config | None) -> _Layer:
     raise ConfigError(f"config: {unknown(name, builtin('pipeline'), 'config')}, or a path that ends in .yaml")
 
 
-def _override(text: str) -> dict[str, Any]:
-    """Turn `a.b=value` into {"a": {"b": value}}."""
+def override(text: str) -> dict[str, Any]:
+    """Turn a text `a.b=value`, with its value in YAML, into nested values; their keys are not checked.
+
+    Raises:
+        ConfigError: for a text that is not `key=value`, or a value that is not YAML, or that YAML reads as another.
+
+    Example:
+        >>> override("learner.lr=0.01")
+        {'learner': {'lr': 0.01}}
+    """
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"{text}: expected key=value, for example learner.lr=0.01")
@@ -235,7 +245,7 @@ def _override(text: str) -> dict[str, Any]:
 
 def _change(text: str) -> dict[str, Any]:
     """The values of a `key=value` text, checked."""
-    return _plain(None, _override(text)).values
+    return _plain(None, override(text)).values
 
 
 def _merged_changes(changes: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -368,7 +378,7 @@ def _paths(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _check_strategy_names(names: Iterable[str]) -> None:
     """Refuse parameters of a strategy that does not exist: they would change nothing in silence."""
     for name in sorted(names):
-        known = {*builtin("strategy"), *registered_strategies()}
+        known = {*builtin("strategy"), *parts.names("strategy")}
         if not is_import_path(name) and name not in known:
             raise ConfigError(f"strategy.{name}: {unknown(name, known, 'strategy')}, or an import path `module:Class`")
 

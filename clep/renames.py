@@ -11,11 +11,11 @@ import os
 import sys
 import warnings
 from collections.abc import Mapping, Sequence
-from importlib.metadata import version
 from types import ModuleType
 from typing import Any
 
 from clep.checks import one_of
+from clep.distribution import version
 from clep.errors import ConfigError, RenamedWarning, within
 
 LAST = (0, 1)
@@ -122,7 +122,7 @@ def announce(old: str, new: str) -> None:
         ConfigError: with the same sentence, in versions after `LAST`.
     """
     text = f"`{old}` is now `{new}`; the old form works in version {LAST[0]}.{LAST[1]} and no longer after it"
-    if tuple(map(int, version("clep").split(".")[:2])) > LAST:
+    if tuple(map(int, version().split(".")[:2])) > LAST:
         raise ConfigError(text)
     warnings.warn(text, RenamedWarning, stacklevel=_frames_inside())
 

@@ -61,7 +61,7 @@ def run_jobs(
     context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
         context.set_forkserver_preload(list(preload))
-        with _signals_blocked():
+        with _signals_blocked(), _safe_path():
             multiprocessing.resource_tracker.ensure_running()  # which lets some through again once it has started
         with _signals_blocked(), _safe_path():
             multiprocessing.forkserver.ensure_running()

@@ -30,7 +30,7 @@ def test_list_without_a_word_lists_everything(capsys):
     assert main(["list"]) == 0
     sections = capsys.readouterr().out.split("\n\n")
     named = [section.partition(":")[0] for section in sections]
-    assert named == ["strategies", "streams", "networks", "configs", "claims"]
+    assert named == ["strategies", "streams", "networks", "metrics", "pipelines", "configs", "claims"]
     assert all("\n  " in section for section in sections)
 
 

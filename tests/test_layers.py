@@ -21,12 +21,14 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
+    {"distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
     {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
-    {"imports", "renames"},
+    {"imports", "parts", "renames"},
     {"sources"},
     {"specs", "datasets"},
-    {"schema", "columns"},
+    {"computed", "parameters"},
+    {"columns"},
+    {"schema"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
     {"catalogue", "chosen"},

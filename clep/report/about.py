@@ -9,10 +9,10 @@ from functools import cache
 from importlib import metadata
 from typing import Any
 
-from clep import tracking
+from clep import distribution, tracking
 from clep.config import Config, compose, public, to_dict, to_yaml
 
-_PACKAGES = ("clep", "torch", "numpy", "pytorch-lightning", "avalanche-lib", "mlflow", "scipy")
+_PACKAGES = (distribution.NAME, "torch", "numpy", "pytorch-lightning", "avalanche-lib", "mlflow", "scipy")
 _OF_THE_MACHINE = {"data", "tracking", "workers"}  # sections and keys that change no number
 _OF_OTHERS = {"clep run": {"cells", "seeds", "tune"}, "clep compare": {"strategies", "seed", "tune"}}
 _MORE_SEEDS = 3
@@ -120,6 +120,6 @@ def packages() -> dict[str, str]:
 
     Example:
         >>> list(packages())[:2]
-        ['Python', 'clep']
+        ['Python', 'clep-lab']
     """
     return {"Python": platform.python_version()} | {name: metadata.version(name) for name in _PACKAGES}

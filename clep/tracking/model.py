@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
+from clep import distribution
 from clep.tracking.store import load_mlflow
 
 FOLDER = "model"
@@ -18,7 +19,7 @@ DATA = "learner.ckpt"
 """Name of the checkpoint in it."""
 
 _LOADER = "clep.served"
-_PINNED = "clep", "mlflow", "torch", "pytorch-lightning", "avalanche-lib", "numpy"
+_PINNED = distribution.NAME, "mlflow", "torch", "pytorch-lightning", "avalanche-lib", "numpy"
 _EXAMPLE = "input_example.json"
 _SERVING = "serving_input_example.json"
 

@@ -2,13 +2,14 @@
 
 import subprocess
 from functools import cache
-from importlib import metadata
 from pathlib import Path
+
+from clep import distribution
 
 
 def provenance() -> dict[str, str]:
     """Tags for the running code: `version`, and in a git checkout of clep `git_commit` (`-dirty` if changed)."""
-    tags = {"version": metadata.version("clep")}
+    tags = {"version": distribution.version()}
     git = ["git", "-C", str(Path(__file__).parent)]
     try:  # the first command fails in a repository that merely surrounds an installed clep
         subprocess.run([*git, "ls-files", "--error-unmatch", __file__], capture_output=True, check=True)

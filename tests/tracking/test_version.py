@@ -17,7 +17,7 @@ def test_provenance_names_the_commit_of_clep_and_not_of_a_repository_around_it(t
     copy.parent.mkdir()
     copy.write_text("")
     monkeypatch.setattr(version, "__file__", str(copy))
-    assert provenance() == {"version": metadata.version("clep")}
+    assert provenance() == {"version": metadata.version("clep-lab")}
     (tmp_path / "other.txt").write_text("")
     git(tmp_path, "init")
     git(tmp_path, "add", "other.txt")
@@ -32,4 +32,4 @@ def test_provenance_names_the_commit_of_clep_and_not_of_a_repository_around_it(t
 
 def test_provenance_needs_no_git(monkeypatch):
     monkeypatch.setenv("PATH", "")
-    assert provenance() == {"version": metadata.version("clep")}
+    assert provenance() == {"version": metadata.version("clep-lab")}
