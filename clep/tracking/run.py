@@ -91,7 +91,7 @@ class Run:
         self._sent = time.monotonic()
         self._goes_on = goes_on
         self._known: set[tuple[str, int]] = set()
-        self.failure = ""
+        self.failure, self._killed = "", False
 
     @property
     def run_id(self) -> str:
@@ -110,6 +110,8 @@ class Run:
         return self._delivery.lost
 
     def __enter__(self) -> Self:
+        if not self._late:
+            interrupts.begin()
         if self.run_id:
             if self._goes_on:
                 self._leave_out_known()
@@ -153,8 +155,10 @@ class Run:
             finally:
                 again = how_to_go_on(self.run_id, self.uri, {"mlflow.runName": self._name} | self.tags)
                 self._delivery.close(hurry=interrupts.pending() is not None, again=again)
-        if error is None:
-            interrupts.check()
+        if error is None and self._killed:
+            raise KeyboardInterrupt
+        if error is None and not self._late:  # an interrupt from now on changes nothing that is stored
+            interrupts.settle()
 
     def _close(self, error: BaseException | None) -> None:
         try:
@@ -173,7 +177,8 @@ class Run:
             _logger.warning("Run %s is incomplete in `%s`: %s", self.run_id, shown(self.uri), short(lost))
 
     def _end(self, cause: BaseException | None) -> None:
-        if isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None:
+        self._killed = isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None
+        if self._killed:
             _end(self._delivery, "KILLED")
         elif cause is None:
             _end(self._delivery, "FAILED" if self.failure else "FINISHED", self.failure)
