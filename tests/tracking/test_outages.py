@@ -14,6 +14,7 @@ import clep
 from clep import tracking
 from clep.config import compose
 
+from .runs import stored
 from .servers import MlflowServer
 
 pytestmark = [
@@ -24,20 +25,6 @@ pytestmark = [
 
 def config(small, uri, **more):
     return compose(small | {"tracking": {"uri": uri}} | more)
-
-
-def stored(uri, run_id):
-    """Status, parameters, files and metrics of a run, but for what depends on the time it took."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    run = client.get_run(run_id)
-    names = [name for name in run.data.metrics if not name.startswith("time/")]
-    found = {name: [(p.step, p.value) for p in client.get_metric_history(run_id, name)] for name in names}
-    times = {name for name in run.data.metrics if name.startswith("time/")}
-    files = {file.path for file in client.list_artifacts(run_id)}
-    params = {key: value for key, value in run.data.params.items() if key != "tracking.uri"}
-    return run.info.status, found, times, params, files, len(run.inputs.dataset_inputs)
 
 
 @pytest.mark.parametrize("back", [False, True])
