@@ -1,6 +1,6 @@
 """Three calls of the Python API, each for a whole job."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,12 +91,28 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
     return stored_comparison(run_id, tracking_uri)
 
 
-def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Learner:
+def load(
+    run_id_or_path: str | Path,
+    *,
+    tracking_uri: str | None = None,
+    network: Callable[..., Any] | None = None,
+    trust: bool | None = None,
+) -> Learner:
     """Load the trained learner of a run.
+
+    Parts of other packages are found by the names that these register. What is named by an import path is imported for
+    a run, as `clep resume` does, since its configuration names it too; and not for a file, which may come from anyone.
 
     Args:
         run_id_or_path: an MLflow run id, or the path of a checkpoint file.
         tracking_uri: where the run is stored; by default where `clep run` stores it.
+        network: the module to put the weights into, or the class or function that makes it; by default what the
+            checkpoint names.
+        trust: whether to import what is named by an import path; None for runs only.
+
+    Raises:
+        ConfigError: if there is no such run, or a part is not installed or not trusted.
+        DataError: if the file is missing or damaged.
 
     Example:
         >>> import clep
@@ -106,9 +122,10 @@ def load(run_id_or_path: str | Path, *, tracking_uri: str | None = None) -> Lear
         'hard_sigmoid'
     """
     path = Path(run_id_or_path)
+    given: dict[str, Any] = {"map_location": "cpu"} | ({} if network is None else {"network": network})
     if path.is_file():
-        return Learner.load_from_checkpoint(path, map_location="cpu")
+        return Learner.load_from_checkpoint(path, trust=bool(trust), **given)
     uri = tracking.tracking_uri(tracking_uri)
     names = recording.CHECKPOINT, recording.OLD_CHECKPOINT
     with tracking.artifacts(uri, str(run_id_or_path), *names) as path:
-        return Learner.load_from_checkpoint(path, map_location="cpu")
+        return Learner.load_from_checkpoint(path, trust=trust is not False, **given)

@@ -23,12 +23,14 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from clep import interrupts, progress
+from clep.capabilities import misfits
 from clep.checks import one_of
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.learner import Learner, precision_problem, quiet_lightning
-from clep.strategy import refusals, touches_loss
+from clep.strategy import Strategy, refusals
 from clep.streams import ROW, Samples
 from clep.update import Moment
+from clep.watching import Watch
 
 EVALUATION_BATCH = 1000
 
@@ -54,11 +56,12 @@ class LightningTemplate(SupervisedTemplate):
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
 
     Raises:
-        ConfigError: if a plugin needs the loss or the gradients and the learner follows its own cost, or for an
-            argument of the trainer that is unknown, has no effect or has a parameter of its own.
+        ConfigError: if a plugin does what the learner's gradient estimate does not support, or for an argument of the
+            trainer that is unknown, has no effect or has a parameter of its own.
     """
 
     model: nn.Module
+    plugins: list[BasePlugin]
 
     def __init__(
         self,
@@ -72,14 +75,8 @@ class LightningTemplate(SupervisedTemplate):
         generator: torch.Generator | None = None,
         trainer: dict[str, Any] | None = None,
     ) -> None:
-        if learner.gradient.needs.own_loss:
-            for plugin in plugins:
-                if touches_loss(plugin):
-                    raise ConfigError(
-                        f"learner.gradient: {type(learner.gradient).__name__} cannot be used with "
-                        f"{type(plugin).__name__}, which differentiates the model's output, adds to the loss or "
-                        "changes gradients; it only follows its own cost. Use learner.gradient=linear"
-                    )
+        for message in misfits(plugins, learner.gradient):
+            raise ConfigError(message)
         if learner.gradient.needs.own_updates and (trainer or {}).get("gradient_clip_val"):
             raise ConfigError(
                 "learner.gradient_clip: C-EP (learner.gradient=cep) makes many small updates per batch, so there "
@@ -103,11 +100,22 @@ class LightningTemplate(SupervisedTemplate):
                 evaluator=evaluator,
             )
         self.learner = learner
+        self._watch = Watch(self)
         self.samples: Samples | None = None
+        self.made_loader: Any = None
+        self._appended = Samples(torch.empty(0), torch.empty(0, dtype=torch.long))
+        self._appended_before = 0
         self.generator = generator
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
         self.on_epoch: Callable[[int, Any], None] = lambda epoch, schedule: None
+
+    def _check_plugin_compatibility(self) -> None:
+        """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
+        every: list[BasePlugin] = self.plugins
+        self.plugins = [plugin for plugin in every if not isinstance(plugin, Strategy)]
+        super()._check_plugin_compatibility()
+        self.plugins = every
 
     def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
         """Avalanche's, but an exception of a plug-in says whose it is, and the learner keeps its own network.
@@ -142,19 +150,51 @@ class LightningTemplate(SupervisedTemplate):
             super().make_train_dataloader(shuffle=shuffle, **kwargs)
         else:
             self.dataloader = samples.loader(self.train_mb_size, shuffle=shuffle, generator=self.generator)
+        self.made_loader = self.dataloader
+
+    def _before_train_dataset_adaptation(self, **kwargs: Any) -> None:
+        self._appended_before += len(self._appended)  # rows are never given twice: others may have stored them
+        self._appended = self._appended.rows([])
+        super()._before_train_dataset_adaptation(**kwargs)
 
     def _tensors(self, dataset: Any) -> Samples | None:
         """The data set as tensors, or None unless it consists only of untransformed rows of `samples`."""
         rows = getattr(dataset, ROW, None)
         if self.samples is None or rows is None or len(dataset) == 0:
             return None
-        samples = self.samples.rows(list(rows))
+        index, n = torch.as_tensor(list(rows)), len(self.samples)
+        own = index >= n
+        if len(self._appended) > len(set(index[own].tolist())):
+            raise ConfigError(
+                "strategies: one strategy has replaced the data to which another had appended samples by `rehearse`; "
+                "put the one that replaces them first"
+            )
+        samples, further = self.samples.rows(index.where(~own, 0)), index[own] - n - self._appended_before
+        if len(further):
+            if int(further.min()) < 0:
+                return None  # stored by another strategy in an earlier experience
+            appended = self._appended.rows(further)
+            samples.x[own], samples.y[own] = appended.x, appended.y
         ends = (0, len(dataset) - 1)
         return samples if all(torch.equal(dataset[i][0], samples.x[i]) for i in ends) else None
 
+    def rows_for(self, samples: Samples) -> range | None:
+        """Rows for samples from outside the stream, so that their batches are slices too; None without a stream.
+
+        Args:
+            samples: what is appended to the training of this experience.
+        """
+        if self.samples is None:
+            return None
+        known = self._appended
+        first = len(self.samples) + self._appended_before + len(known)
+        joined = [torch.cat([k, s]) if len(known) else s for k, s in ((known.x, samples.x), (known.y, samples.y))]
+        self._appended = Samples(*joined)
+        return range(first, first + len(samples))
+
     def at(self, moment: Moment) -> None:
         """Fire Avalanche's event of this name; this makes the template an `Update` for the learner."""
-        getattr(self, f"_{moment}")()
+        self._watch.fire(moment)
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
@@ -215,15 +255,18 @@ class LightningTemplate(SupervisedTemplate):
         return f"experience {self.experience.current_experience}"
 
 
+_CALLERS = ("trigger_plugins", "fire")  # who calls a hook: Avalanche, or clep within an iteration
+
+
 def culprit_of(error: BaseException) -> str | None:
     """The plug-in and the hook in which an exception was raised, with the innermost line of its own code, or None."""
     found: tuple[BasePlugin, str] | None = None
     file = place = ""
     for frame, line in traceback.walk_tb(error.__traceback__):
         code, values = frame.f_code, frame.f_locals
-        if code.co_name == "trigger_plugins" and isinstance(values.get("p"), BasePlugin):  # Avalanche calls a hook
+        if code.co_name in _CALLERS and isinstance(values.get("p"), BasePlugin):  # Avalanche calls a hook
             found, file, place = (values["p"], values["event"]), "", ""
-        elif found is not None and file in ("", code.co_filename):
+        elif found is not None and code.co_name != "rehearsing" and file in ("", code.co_filename):
             file, place = code.co_filename, f" ({code.co_filename}, line {line})"
     return None if found is None else f"{type(found[0]).__name__}.{found[1]} failed{place}"
 
@@ -310,7 +353,7 @@ class _Fit(pl.LightningModule):
         template = self._template
         template.mbatch = batch
         template._unpack_minibatch()
-        template._before_training_iteration()
+        template._watch.fire("before_training_iteration")
         if batch_idx % self.trainer.accumulate_grad_batches == 0:
             template.optimizer.zero_grad()
         template.loss = template._make_empty_loss()

@@ -12,18 +12,17 @@ import torch
 from avalanche.core import BasePlugin
 from torch import nn
 
-from clep import registry, streams, tracking
-from clep.checks import one_of, shown
+from clep import named_parts, registry, streams, tracking
+from clep.checks import shown
 from clep.config import Config, label, replace, to_dict
 from clep.datasets import digests
 from clep.datasets.files import user_path
 from clep.equilibrium import Network
-from clep.equilibrium.gradients import gradient_class, gradient_from
+from clep.equilibrium.gradients import check_options, gradient_class, gradient_from
 from clep.errors import ConfigError, DataError, within
 from clep.feedforward import Feedforward
 from clep.identity import NONE, UNREADABLE, Identity, digest_of
-from clep.imports import is_import_path
-from clep.learner import Learner
+from clep.learner import Learner, criterion_of
 from clep.randomness import seed_for
 from clep.schema import NOT_OF_A_RESULT
 from clep.sources import own_code, plugin_code
@@ -39,7 +38,7 @@ _PART_LENGTH, _CELL_LENGTH = 12, 8  # characters of the hash of a configuration,
 
 
 def build_stream(config: Config) -> Stream:
-    """The class-incremental stream of `config.stream`."""
+    """The stream of `config.stream`."""
     root = None if config.data.root is None else str(user_path(config.data.root, "data.root"))
     with within("stream"):
         return streams.stream(
@@ -50,23 +49,30 @@ def build_stream(config: Config) -> Stream:
 def build_learner(config: Config, stream: Stream) -> Learner:
     """The learner of `config.learner` around the network of `config.network`, sized for the stream."""
     section, spec = config.network, config.learner
-    layers = section.layers(tuple(stream.samples.x[0].shape), len(stream.class_order))
+    shape, classes = tuple(stream.samples.x[0].shape), len(stream.class_order)
+    layers = section.layers(shape, classes)
     seed = seed_for(config.seed, "network")
     optimization = spec.part(Optimization)
     if section.model == "feedforward":
         with within("network"), _fitting(layers):
             network: nn.Module = Feedforward(layers, activation=section.neuron, bias=section.bias, seed=seed)
-        return Learner(network, **optimization)
+        with within("learner"):
+            return Learner(network, **optimization)
+    if section.model != "equilibrium":
+        with within("learner"):
+            criterion_of(spec.loss, spec.loss_options)  # what is wrong with it has another key than the network
+        arguments = {"model": section.model, "options": section.options, "input_shape": shape, "classes": classes}
+        return Learner({**arguments, "seed": seed}, **optimization)
     with within("network"), _seeing(stream.axes if section.channels else ""), _fitting(layers):
         network = Network(layers, seed=seed, **section.part(NetworkSpec))
     with within("learner"):
-        known = gradient_class(spec.gradient).option_names()
-        options = {name: getattr(spec, name) for name in known if name in LearnerSpec.names()}
+        cls = gradient_class(spec.gradient)
+        options = {name: getattr(spec, name) for name in cls.option_names() if name in LearnerSpec.names()}
         with within("gradient_options"):
             for name in spec.gradient_options:
                 if name in options:
                     raise ConfigError(f"{name}: it has its own key; set learner.{name}")
-                one_of(name, name, known, "option")
+            check_options(cls, spec.gradient_options)
         gradient = gradient_from({"name": spec.gradient, **options, **spec.gradient_options})
         return Learner(network, gradient=gradient, **optimization)
 
@@ -99,10 +105,13 @@ def _fitting(layers: Sequence[Any]) -> Iterator[None]:
 
 
 def resolved(config: Config) -> Config:
-    """The configuration with all parameters of its strategies, so a stored copy survives a change of defaults."""
+    """The configuration with all parameters of its strategies and of parts from other packages.
+
+    So a stored copy survives a change of their defaults.
+    """
     names = config.strategies or ["naive"]
     parameters = {name: registry.defaults(registry.find(name)) | config.strategy.get(name, {}) for name in names}
-    return replace(config, strategies=names, strategy=parameters)
+    return replace(config, strategies=names, strategy=parameters, **named_parts.options(config))
 
 
 def identity(config: Config, *further: Any, data: str | None = None, plugins: str | None = None) -> Identity:
@@ -147,15 +156,18 @@ def data_of(config: Config) -> str:
     """
     try:
         with within("stream"):
-            return "+".join(digests(config.stream.name, root=config.data.root, download=False, path=config.stream.path))
+            spec = config.stream
+            found = digests(
+                spec.name, root=config.data.root, download=False, path=spec.path, options=spec.dataset_options
+            )
+            return "+".join(found)
     except DataError:
         return UNREADABLE
 
 
 def plugins_of(config: Config) -> str:
-    """The part `plugins` of an identity: the source of strategies and import paths from outside clep."""
-    parts = config.network.neuron, config.network.connection, config.learner.gradient, config.learner.loss
-    found = plugin_code([*config.strategies, *filter(is_import_path, parts)])
+    """The part `plugins` of an identity: the source of every part from outside clep."""
+    found = plugin_code([*(("strategy", name) for name in config.strategies), *named_parts.named(config)])
     return ", ".join(f"{module}={code}" for module, code in sorted(found.items())) or NONE
 
 
@@ -167,7 +179,7 @@ def _defaults() -> dict[str, str]:
 def _values(config: Config) -> dict[str, str]:
     """The flat values that a result depends on and that are not the defaults."""
     defaults = {name: registry.defaults(registry.find(name)) for name in config.strategies}
-    neutral = _defaults() | tracking.flatten({"strategy": defaults})
+    neutral = _defaults() | tracking.flatten({"strategy": defaults} | named_parts.defaults(config))
     values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
     return {
         key: value

@@ -1,4 +1,4 @@
-"""The choices: strategies, streams, networks, configurations and claims, one line each."""
+"""The choices: strategies, data sets, streams, networks, configurations and claims, one line each."""
 
 import ast
 import importlib.util
@@ -6,15 +6,16 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
-from clep import config
-from clep.imports import registered_strategies
+from clep import config, parts
 
-_GROUPS = {"streams": "stream", "networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
-SECTIONS = ("strategies", *_GROUPS)
+_KINDS = {parts.plural(kind): kind for kind in parts.KINDS}
+_GROUPS = {"networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
+SECTIONS = tuple(dict.fromkeys([*_KINDS, *_GROUPS]))
 _INDENT = "  "
 _NARROWEST = 20  # characters that a description needs
 _BESIDE_PATHS = 40  # characters that it needs beside import paths
@@ -25,10 +26,12 @@ class Catalogue:
     """Names and descriptions, by section.
 
     Attributes:
-        sections: section -> rows of (name, description), or of (name, import path, description) for strategies.
+        sections: section -> rows of (name, description), or of (name, import path, description) for registered parts.
+        failures: what is wrong with the parts that other packages register, one line each.
     """
 
     sections: dict[str, list[tuple[str, ...]]]
+    failures: list[str] = field(default_factory=list)
 
     def to_json(self) -> dict[str, list[list[str]]]:
         """Plain containers."""
@@ -50,33 +53,50 @@ class Catalogue:
 
 
 def catalogue(section: str | None = None) -> Catalogue:
-    """List one of `SECTIONS`, or all of them. Imports no strategy, so it is fast.
+    """List one of `SECTIONS`, or all of them. Imports no part of clep, so it is fast; those of other packages it tries.
 
     Example:
         >>> [name for name, description in catalogue("networks").sections["networks"]][:2]
         ['bptt', 'chl']
     """
     chosen = [section] if section else SECTIONS
-    return Catalogue({name: list(_rows(name)) for name in chosen})
+    return Catalogue({name: list(_rows(name)) for name in chosen}, parts.problems())
 
 
 def _rows(section: str) -> Iterator[tuple[str, ...]]:
     if section in _GROUPS:
         yield from config.builtin(_GROUPS[section]).items()
+        if section == "networks":  # whose models of clep are behind these files
+            foreign = {name: entry for name, entry in parts.registered("network").items() if not parts.is_own(entry)}
+            yield from ((name, _first_docline(entry)) for name, entry in foreign.items())
         return
-    described = config.builtin("strategy")
-    for name, entry in registered_strategies().items():
+    kind = _KINDS[section]
+    described = config.builtin(kind)
+    for name, entry in parts.registered(kind).items():
         yield name, entry.value, _first_docline(entry) or described.get(name, "")
 
 
 def _first_docline(entry: EntryPoint) -> str:
-    """The first line of the docstring of one of clep's own strategies, read from its source."""
+    """The first line of the docstring of a part, of clep's own read from its source."""
+    if not parts.is_own(entry):
+        with suppress(Exception):  # `parts.problems` says which
+            return (entry.load().__doc__ or "").strip().partition("\n")[0]
     spec = importlib.util.find_spec(entry.module) if entry.module.startswith("clep.") else None
     if not spec or not spec.origin:
         return ""
     tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef) and node.name == entry.attr]
-    return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
+    return _said(tree.body, entry.attr).partition("\n")[0]
+
+
+def _said(statements: Sequence[ast.stmt], name: str) -> str:
+    """The docstring of a class or a function, or the text below a constant."""
+    for node, below in zip(statements, [*statements[1:], ast.Pass()], strict=True):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return ast.get_docstring(node) or ""
+        is_named = isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets)
+        if is_named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            return str(below.value.value)
+    return ""
 
 
 def _terminal_width() -> int | None:
@@ -94,6 +114,6 @@ def _columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
         *left, last = row
         start = "".join(f"{cell:{size}}  " for cell, size in zip(left, widths, strict=False))
         room = max(_NARROWEST, width - len(start)) if width else max(1, len(last))
-        first, *rest = textwrap.wrap(last, room) or [""]
+        first, *rest = textwrap.wrap(last, room, break_on_hyphens=False) or [""]
         lines += [f"{start}{first}".rstrip(), *(" " * len(start) + more for more in rest)]
     return lines

@@ -5,12 +5,15 @@ A `Column` is a function of a `Row`, and a row is a cell with the runs of its se
 """
 
 import functools
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from clep.checks import one_of
-from clep.errors import ConfigError
+from clep import computed, parts
+from clep.checks import one_of, repeats
+from clep.errors import ConfigError, UnusedWarning
+from clep.imports import is_import_path
 from clep.metrics import mean_std
 
 LAST_EPOCHS = 5
@@ -413,20 +416,115 @@ COLUMNS = {
 """The columns a claim can ask for, by name."""
 
 
-def chosen(names: Sequence[str]) -> tuple[Column, ...]:
+def chosen(names: Sequence[str], options: computed.Options | None = None) -> tuple[Column, ...]:
     """The columns of these names.
 
     Args:
-        names: keys of `COLUMNS`.
+        names: keys of `COLUMNS`, metrics, and names under which strategies log.
+        options: parameters of metrics by their names.
 
     Raises:
         ConfigError: for an unknown name, with the nearest one.
 
     Example:
-        >>> [column.title for column in chosen(["worst", "residual"])]
-        ['worst seed', 'residual at T1']
+        >>> [column.title for column in chosen(["worst", "max_forgetting", "dream/hits"])]
+        ['worst seed', 'max_forgetting', 'dream/hits']
     """
-    return tuple(COLUMNS[one_of("columns", name, COLUMNS, "column")] for name in names)
+    check_names(names)
+    return tuple(_chosen(name, options or {}) for name in names)
+
+
+def check_names(names: Sequence[str]) -> None:
+    """Refuse names that are no columns; nothing is imported.
+
+    What a strategy logs is known only when it has run, so every name with a slash may be one.
+
+    Args:
+        names: as `chosen` takes them.
+
+    Raises:
+        ConfigError: for an unknown name, with the nearest one.
+
+    Example:
+        >>> check_names(["wrost"])
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: columns: unknown column `wrost`; did you mean `worst`? Valid columns: ...
+    """
+    repeats("columns", names)
+    for name in names:
+        if _is_logged(name):
+            continue
+        if is_import_path(name):
+            parts.check_name("metric", name, "columns")
+        else:
+            one_of("columns", name, {*COLUMNS, *parts.names("metric")}, "column")
+
+
+def of_stored(names: Sequence[str], options: computed.Options) -> tuple[Column, ...]:
+    """The columns of these names in a stored comparison; one whose metric is not there any more is named and left out.
+
+    Args:
+        names: as `chosen` takes them.
+        options: parameters of metrics by their names.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings():
+        ...     warnings.simplefilter("ignore")
+        ...     [column.name for column in of_stored(["worst", "gone:metric"], {})]
+        ['worst']
+    """
+    found: list[Column] = []
+    for name in names:
+        try:
+            found += chosen([name], options)
+        except ConfigError as error:
+            warnings.warn(f"{error}; the table is shown without it", UnusedWarning, stacklevel=2)
+    return tuple(found)
+
+
+def metrics_in(names: Sequence[str]) -> list[str]:
+    """Which columns are computed by a metric.
+
+    Args:
+        names: as `chosen` takes them.
+
+    Example:
+        >>> metrics_in(["worst", "max_forgetting", "dream/hits"])
+        ['max_forgetting']
+    """
+    return [name for name in names if name not in COLUMNS and not _is_logged(name)]
+
+
+def _is_logged(name: str) -> bool:
+    return "/" in name and ":" not in name
+
+
+def _chosen(name: str, options: computed.Options) -> Column:
+    if name in COLUMNS:
+        return COLUMNS[name]
+    if _is_logged(name):
+        return _of_run(name, name, functools.partial(_latest, name))
+    return _of_run(name, computed.label(name), computed.of_run(name, options))
+
+
+def _of_run(name: str, title: str, value: Callable[[Run], float | None]) -> Column:
+    return Column(
+        name,
+        title,
+        mean(value),
+        ".3f",
+        write=lambda row: plus_minus(row.over_seeds(value), "+-"),
+        detail=lambda row: row.over_seeds(value),
+        of_run=value,
+    )
+
+
+def _latest(name: str, run: Run) -> float | None:
+    """What a strategy logged last under a name."""
+    values = [value for value in (run.get("logged") or {}).get(name, []) if value is not None]
+    return values[-1] if values else None
 
 
 def check_needs(columns: Sequence[Column], config: Any) -> None:

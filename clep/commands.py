@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from clep import config
+from clep import config, parts
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
@@ -180,6 +180,7 @@ def report(arguments: argparse.Namespace) -> Any:
         condition=arguments.filter,
         mixed=arguments.mixed,
         baseline=arguments.baseline,
+        columns=[name for name in arguments.columns.split(",") if name],
         output=arguments.output,
     )
 
@@ -212,6 +213,22 @@ def tune(arguments: argparse.Namespace) -> Any:
     tuned = pipeline.run(composed)
     pipeline.write(tuned, arguments.output)
     return tuned
+
+
+def by_name(arguments: argparse.Namespace) -> Printable:
+    """Run a pipeline by its name."""
+    name, *items = arguments.items
+    own = [item for item in items if item.startswith("pipeline.")]
+    options: dict[str, Any] = {}
+    for item in own:
+        options |= config.override(item)["pipeline"]
+    source, changes = _config_and_changes([item for item in items if item not in own])
+    parts.check_name("pipeline", name)
+    composed = _ready(config.compose(source, changes))
+    _announce()
+    from clep.pipelines import named
+
+    return named.run(name, composed, options)
 
 
 def steps(arguments: argparse.Namespace) -> Printable:
@@ -253,7 +270,7 @@ def sync(arguments: argparse.Namespace) -> Printable:
 
 
 def list_names(arguments: argparse.Namespace) -> Catalogue:
-    """List strategies, streams, networks, configurations and claims."""
+    """List parts of every kind, configurations and claims."""
     return catalogue(arguments.what)
 
 
@@ -427,7 +444,7 @@ COMMANDS = (
             _JSON,
         ),
         call=compare,
-        keys=("cells", "grid", "seeds", "workers", "baseline"),
+        keys=("cells", "grid", "seeds", "workers", "baseline", "columns"),
     ),
     Command(
         name="report",
@@ -460,6 +477,10 @@ COMMANDS = (
             Argument("--mixed", {"action": "store_true", "help": "compare runs on different data, too"}),
             Argument(
                 "--baseline", {"default": "", "metavar": "CELL", "help": "cell to compare with (default: the best one)"}
+            ),
+            Argument(
+                "--columns",
+                {"default": "", "metavar": "NAME,NAME", "help": "more columns of the table, as the key `columns`"},
             ),
             Argument(
                 "--output",
@@ -558,6 +579,29 @@ COMMANDS = (
         call=bench,
     ),
     Command(
+        name="pipeline",
+        help="Run a pipeline by its name: one of clep, of an installed package, or your own.",
+        prints="Prints what the pipeline returns. A pipeline is a function `(config, *, ...)`; `pipeline.KEY=value` "
+        "sets its own parameters.",
+        usage="NAME [CONFIG] [key=value ...]",
+        examples={
+            "clep pipeline class_incremental strategies=sleep_replay": "what `clep run` does",
+            "clep pipeline my_module:sweep mnist pipeline.widths=[100,400]": "a function of your own",
+        },
+        arguments=(
+            Argument(
+                "items",
+                {
+                    "nargs": "+",
+                    "metavar": "NAME, CONFIG, key=value",
+                    "help": "a name from `clep list pipelines` or an import path, a configuration, and changes of keys",
+                },
+            ),
+            _JSON,
+        ),
+        call=by_name,
+    ),
+    Command(
         name="ui",
         help="Open a comparison or a run in MLflow's UI.",
         prints="Starts MLflow's UI on the store, prints the link to the charts of the comparison (or to the page of "
@@ -624,8 +668,9 @@ COMMANDS = (
     ),
     Command(
         name="list",
-        help="List strategies, streams, networks, configurations and claims.",
-        prints="Prints one line each: the name, what it is and, for strategies, the import path.",
+        help="List the parts of every kind, configurations and claims.",
+        prints="Prints one line each: the name, what it is and, for what packages register, the import path. What is "
+        "wrong with another package's parts is said on stderr.",
         usage="[WHAT]",
         examples={"clep list": "everything", "clep list strategies": "one section"},
         arguments=(

@@ -2,9 +2,9 @@
 
     dataclass defaults <- configs/strategy/<name>.yaml <- CONFIG <- key=value
 
-`stream=name` picks a data set and `network=name` a file of `configs/network/`; both also take the path of a YAML file
-with keys of their section. The file ranks just below the layer that names it: `network=ep` beats what CONFIG says about
-the same keys, `network.bias=true` beats both.
+`stream=name` picks a data set and `network=name` a file of `configs/network/`, or a network by its registered name or
+import path; both also take the path of a YAML file with keys of their section. The file ranks just below the layer that
+names it: `network=ep` beats what CONFIG says about the same keys, `network.bias=true` beats both.
 The file of a network may have a `learner` section with what its learning rule needs.
 """
 
@@ -24,12 +24,12 @@ import yaml
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from clep import parts
 from clep.cells import Cell, expand, names_in, normal, read_cells
 from clep.checks import one_of, unknown
-from clep.datasets.names import DATASETS
 from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError, UnusedWarning
-from clep.imports import check_name, is_import_path, registered_strategies
+from clep.imports import is_import_path
 from clep.masking import masked
 from clep.renames import branches_without_feedback, renamed, with_new_keys
 from clep.schema import Config, TrackingSection, check, construct, label, misfits, parts_of, unused
@@ -44,6 +44,7 @@ __all__ = [
     "find",
     "given",
     "label",
+    "override",
     "parts_of",
     "replace",
     "to_dict",
@@ -113,7 +114,7 @@ def cells_of(config: Config) -> list[tuple[Cell, Config]]:
     for i, cell in enumerate(read_cells(config.cells)):
         composed = _composed(base, _Layer(None, _merged_changes(map(_change, cell.set))))
         for name in composed.strategies:
-            check_name(f"cells[{i}]", name, registered_strategies(), "strategy")
+            parts.check_name("strategy", name, f"cells[{i}]")
         found.append((cell, composed))
     if config.baseline:
         one_of("baseline", config.baseline, [cell.label for cell, _ in found], "cell")
@@ -178,12 +179,7 @@ def to_yaml(config: Config) -> str:
 
 
 def builtin(group: str) -> dict[str, str]:
-    """Return the names of a group, sorted, and a line about each.
-
-    Streams are the data sets. Everything else is a YAML file in `configs/<group>/`, and the line is its first.
-    """
-    if group == "stream":
-        return {name: DATASETS[name].about for name in sorted(DATASETS)}
+    """Return the names of the YAML files in `configs/<group>/`, sorted, and the first line of each."""
     folder = resources.files("clep.configs") / group
     files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
     texts = {file.name[:-5]: file.read_text(encoding="utf-8") for file in files if file.name.endswith(".yaml")}
@@ -218,8 +214,16 @@ def _source(config: str | Path | Mapping[str, Any] | Config | None) -> _Layer:
     raise ConfigError(f"config: {unknown(name, builtin('pipeline'), 'config')}, or a path that ends in .yaml")
 
 
-def _override(text: str) -> dict[str, Any]:
-    """Turn `a.b=value` into {"a": {"b": value}}."""
+def override(text: str) -> dict[str, Any]:
+    """Turn a text `a.b=value`, with its value in YAML, into nested values; their keys are not checked.
+
+    Raises:
+        ConfigError: for a text that is not `key=value`, or a value that is not YAML, or that YAML reads as another.
+
+    Example:
+        >>> override("learner.lr=0.01")
+        {'learner': {'lr': 0.01}}
+    """
     key, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"{text}: expected key=value, for example learner.lr=0.01")
@@ -235,7 +239,7 @@ def _override(text: str) -> dict[str, Any]:
 
 def _change(text: str) -> dict[str, Any]:
     """The values of a `key=value` text, checked."""
-    return _plain(None, _override(text)).values
+    return _plain(None, override(text)).values
 
 
 def _merged_changes(changes: Iterable[dict[str, Any]]) -> dict[str, Any]:
@@ -316,15 +320,23 @@ def _cells(origin: str | None, values: Any) -> Any:
 def _composed(*sources: _Layer) -> Config:
     """Merge the sources over the defaults and check the result."""
     layers = [_Layer(None, {group: {"name": name} for group, name in _GROUPS.items()})]
-    layers += [layer for source in sources for layer in _with_files(_plain(*source))]
+    layers += [_named_by_model(layer) for source in sources for layer in _with_files(_plain(*source))]
     for group in _GROUPS:
         at = max(i for i, layer in enumerate(layers) if "name" in layer.values.get(group, {}))
         name = layers[at].values[group]["name"]
-        if name not in builtin(group):
-            text = f"{group}.name: {unknown(name, builtin(group), group)}, or a path that ends in .yaml"
+        if group == "stream":  # a data set has no values besides its name
+            with _placed(layers):
+                parts.check_name("dataset", name)
+            continue
+        if name in builtin(group):
+            layers.insert(at, _shipped_network(name))
+            continue
+        found = parts.refusal(group, name, builtin(group))
+        if found is not None:
+            text = f"{group}.name: {found.removesuffix('.')}, or a path that ends in .yaml"
             raise ConfigError(text + _set_in(layers, f"{group}.name"))
-        if group != "stream":  # a data set has no values besides its name
-            layers.insert(at, _shipped(group, name, group))
+        layers.insert(at, _Layer(None, {"network": {"model": name}}))
+    _drop_options_of_others(layers)
     if branches_without_feedback([layer.values for layer in layers]):
         layers.append(_Layer(None, {"network": {"feedback": "dendritic"}}))
     config = _merged(layers)
@@ -340,6 +352,42 @@ def _composed(*sources: _Layer) -> Config:
             config = dataclasses.replace(config, cells=_expanded(config, given, sources), grid={})
             check(config)
     return config
+
+
+def _shipped_network(name: str) -> _Layer:
+    """The file of a network; it says which model it is, also where a lower layer has another."""
+    layer = _shipped("network", name, "network")
+    return layer._replace(values=layer.values | {"network": {"model": NetworkSection.model} | layer.values["network"]})
+
+
+def _named_by_model(layer: _Layer) -> _Layer:
+    """A layer in which a network of another package, given as `model`, has a name too: no file has values for it."""
+    network = _inside(layer, "network")
+    model = network.get("model")
+    if not isinstance(model, str) or "name" in network or model in parts.own("network") or "${" in model:
+        return layer
+    if parts.refusal("network", model) is None:
+        return layer._replace(values=layer.values | {"network": network | {"name": model}})
+    return layer
+
+
+def _drop_options_of_others(layers: Sequence[_Layer]) -> None:
+    """Where a layer names another part than those below, the options that they give to theirs are not for it."""
+    for kind in parts.KINDS.values():
+        (section, _, key), options = kind.key.partition("."), kind.options.partition(".")[2]
+        known: str | None = None
+        for i, layer in enumerate(layers if options else ()):
+            name = _inside(layer, section).get(key)
+            if name is not None and known not in (None, name):
+                for lower in layers[:i]:
+                    _inside(lower, section).pop(options, None)
+            known = known if name is None else name
+
+
+def _inside(layer: _Layer, section: str) -> dict[str, Any]:
+    """The values of a layer for a section; {} if it stands for another (`${...}`)."""
+    values = layer.values.get(section)
+    return values if isinstance(values, dict) else {}
 
 
 def _expanded(config: Config, given: bool, sources: Sequence[_Layer]) -> list[Any]:
@@ -368,7 +416,7 @@ def _paths(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _check_strategy_names(names: Iterable[str]) -> None:
     """Refuse parameters of a strategy that does not exist: they would change nothing in silence."""
     for name in sorted(names):
-        known = {*builtin("strategy"), *registered_strategies()}
+        known = {*builtin("strategy"), *parts.names("strategy")}
         if not is_import_path(name) and name not in known:
             raise ConfigError(f"strategy.{name}: {unknown(name, known, 'strategy')}, or an import path `module:Class`")
 

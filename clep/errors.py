@@ -43,6 +43,10 @@ class CheckpointWarning(UserWarning):
     """A checkpoint could not be written or read; the message names it and says what happens instead."""
 
 
+class DeclarationWarning(UserWarning):
+    """A strategy does in training what it does not declare; the message names it, its hook and the declaration."""
+
+
 class UncountedWarning(UserWarning):
     """A strategy keeps something whose size nobody knows; the message names it, and says where to count it."""
 

@@ -16,11 +16,14 @@ _CODE = "_instantiator"
 """What older versions of Lightning import, whatever a file says here."""
 
 
-def check_checkpoint(source: Any) -> None:
+def check_checkpoint(source: Any) -> dict[str, Any]:
     """Refuse what is no checkpoint of a learner.
 
     Args:
         source: the path of a file, or an open one, which is left at its beginning.
+
+    Returns:
+        What it holds.
 
     Raises:
         DataError: if it is missing, damaged or something else, if it asks for code, or holds weights that are not
@@ -45,6 +48,7 @@ def check_checkpoint(source: Any) -> None:
             raise DataError(f"{source}: `{name}` is no tensor")
         if value.is_floating_point() and not bool(torch.isfinite(value).all()):
             raise DataError(f"{source}: `{name}` holds values that are not finite; the training that wrote it diverged")
+    return content
 
 
 def content_of(source: Any, name: str) -> Any:

@@ -1,28 +1,14 @@
-"""Your own code by name: import paths, and strategies of installed packages. Imports only what it is asked for."""
+"""Your own code by import path. Imports only what it is asked for; parts by name are in `clep.parts`."""
 
 import difflib
 import importlib
 from collections.abc import Iterable, Mapping
-from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
 from clep.checks import unknown
 from clep.errors import ConfigError
 
-GROUP = "clep.strategies"
-"""The entry-point group for strategies of installed packages."""
-
 HINT = "A module must be installed, or lie in the folder that Python starts from"
-
-
-def registered_strategies() -> dict[str, EntryPoint]:
-    """The strategies of clep and of installed packages, sorted by name; none is imported.
-
-    Example:
-        >>> registered_strategies()["ewc"].value
-        'avalanche.training.plugins:EWCPlugin'
-    """
-    return {entry.name: entry for entry in sorted(entry_points(group=GROUP), key=lambda entry: entry.name)}
 
 
 def is_import_path(name: str) -> bool:

@@ -3,9 +3,10 @@
 import logging
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Self
 
 import pytorch_lightning as pl
@@ -15,23 +16,27 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clep import interrupts, metric_names
+from clep import interrupts, metric_names, networks, parts
 from clep.diagnostics.operations import SpikeMeter
 from clep.diagnostics.settling import Unsettled
 from clep.equilibrium import Cost, Gradient, Network, Prediction
 from clep.equilibrium.gradients import Criterion, gradient_from, learner_of, name_of
 from clep.errors import ClepError, ConfigError, DataError, DivergenceError, UnusedWarning
-from clep.feedforward import Feedforward
 from clep.foreign import check_checkpoint
 from clep.imports import import_path
+from clep.parameters import made
 from clep.renames import of_checkpoint
-from clep.specs.optimization import LOSSES, OPTIMIZERS, SCHEDULES, Optimization
+from clep.specs.learner import LearnerSpec
+from clep.specs.network import NetworkSpec
+from clep.specs.optimization import OPTIMIZERS, SCHEDULES, Optimization
 from clep.specs.options import from_keywords, takes
 from clep.specs.refusals import Setup, refuse
 from clep.update import Batch, Update
 
-MODELS: dict[str, type[nn.Module]] = {"equilibrium": Network, "feedforward": Feedforward}
-"""`network.model` -> class."""
+PACKAGES = "packages"
+"""The entry of a checkpoint that says which packages its parts come from."""
+
+_IN_A_FILE = "nothing is imported because a file names it; pass `network=`, or `trust=True` if you trust the file"
 
 
 @takes(Optimization)
@@ -43,7 +48,8 @@ class Learner(pl.LightningModule):
 
     Args:
         network: an equilibrium `Network`, or any module that maps (B, ...) to (B, K): ordinary modules are trained by
-            backpropagation. A mapping is read as the arguments of a network, as in checkpoints.
+            backpropagation. A mapping is read as the arguments of a network, as in checkpoints: `model`, the name of
+            one or its class, with the arguments of `Network` or, for an ordinary module, of `clep.networks.make`.
         gradient: the estimate to train an equilibrium network with; None for the network's own, and for an ordinary
             module. A mapping holds its `name` and options.
 
@@ -67,8 +73,10 @@ class Learner(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.spec = from_keywords(Optimization, options)
+        described: dict[str, Any] | None = None
         if isinstance(network, Mapping):
             network, gradient = of_checkpoint(network, gradient)
+            described = None if network["model"] in parts.own("network") else networks.description(network)
             network = network_from(network)
         gradient = gradient_from(gradient) if isinstance(gradient, Mapping) else gradient
         if not isinstance(network, nn.Module):
@@ -89,15 +97,16 @@ class Learner(pl.LightningModule):
         elif gradient is not None or self.spec.lr_scale:
             key = "lr_scale" if gradient is None else "gradient"
             raise ConfigError(f"{key}: needs an equilibrium `Network`, got {type(network).__name__}; leave it out")
+        refuse("optimization", Setup(NetworkSpec(), learner=LearnerSpec(**self.spec.plain())))
         self.network = network
         self.automatic_optimization = not self.gradient.needs.own_updates
         self.unsettled = Unsettled()
         self.spike_meter = SpikeMeter()
-        self.criterion = criterion_of(self.spec.loss, nudges=self.gradient.needs.cost)
+        self.criterion = criterion_of(self.spec.loss, self.spec.loss_options)
         named = {"name": name_of(self.gradient)} | self.gradient.plain()
         self.save_hyperparameters(
             {
-                "network": arguments_of(network),
+                "network": arguments_of(network) or described,
                 "gradient": named if isinstance(network, Network) else None,
                 **self.spec.plain(),
             }
@@ -292,19 +301,38 @@ class Learner(pl.LightningModule):
             trainer.strategy.connect(self)
             trainer.save_checkpoint(path, weights_only=True)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Note which packages the learner's parts come from, for those who load it without them."""
+        checkpoint[PACKAGES] = self.packages()
+
+    def packages(self) -> dict[str, str]:
+        """The parts that do not come with clep: name or import path -> the package, with its version, or the module."""
+        values = self.hparams
+        network, gradient = values["network"] or {}, values["gradient"] or {}
+        named = {"network": network.get("model"), "neuron": network.get("neuron"), "gradient": gradient.get("name")}
+        named |= {"connection": network.get("connection"), "cost": values["loss"]}
+        if network.get("model") == "feedforward":
+            del named["neuron"]
+        owners = {name: parts.owner_of(kind, name) for kind, name in named.items() if name is not None}
+        return {name: owner for name, owner in owners.items() if owner}
+
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
-        """Lightning's, but nothing in the file is unpickled or imported, and damaged weights are refused.
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, trust: bool = False, **kwargs: Any) -> Self:
+        """Lightning's, but nothing in the file is unpickled, and nothing is imported because the file names it.
+
+        Parts of installed packages are found by the names that these register.
 
         Args:
             checkpoint_path: the path of a checkpoint, or an open file.
             *args: as Lightning's.
-            **kwargs: as Lightning's, and arguments of the learner that replace those of the file.
+            trust: whether parts that the file names by import paths are imported, as those of a configuration are.
+            **kwargs: as Lightning's, and arguments of the learner that replace those of the file: `network` is a
+                module, or the class or function that makes it from what the file says.
 
         Raises:
             DataError: if the file is missing, damaged or no checkpoint of a learner, if it asks for code, or holds
                 weights that are not finite.
-            ConfigError: if its arguments make no learner.
+            ConfigError: if its arguments make no learner, or name a part that is not installed or not trusted.
 
         Example:
             >>> import clep
@@ -312,9 +340,15 @@ class Learner(pl.LightningModule):
             >>> clep.Learner.load_from_checkpoint("learner.ckpt").network.depth
             2
         """
-        check_checkpoint(checkpoint_path)
+        content = check_checkpoint(checkpoint_path)
+        given = kwargs.get("network")
+        if given is not None and not isinstance(given, nn.Module | Mapping):
+            kwargs["network"] = _remade(content["hyper_parameters"].get("network"), given)
         try:
-            return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+            with nullcontext() if trust else parts.only_registered(_IN_A_FILE):
+                return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+        except ConfigError as error:
+            raise ConfigError(f"{error}{_made_with(content)}") from error
         except ClepError:
             raise
         except (KeyError, RuntimeError, TypeError, ValueError, AttributeError) as error:
@@ -410,8 +444,8 @@ def arguments_of(network: nn.Module) -> dict[str, Any] | None:
         >>> arguments["model"], arguments["sizes"]
         ('equilibrium', [64, 32, 10])
     """
-    kinds = (kind for kind, cls in MODELS.items() if type(network) is cls)
-    return next(({"model": kind} | network.arguments() for kind in kinds), None)  # type: ignore[operator]
+    name = parts.name_of("network", type(network))
+    return {"model": name} | network.arguments() if name in parts.own("network") else None  # type: ignore[operator]
 
 
 def network_from(arguments: Mapping[str, Any]) -> nn.Module:
@@ -430,29 +464,47 @@ def network_from(arguments: Mapping[str, Any]) -> nn.Module:
         2
     """
     values = dict(arguments)
-    return MODELS[values.pop("model")](**values)
+    model = values.pop("model")
+    if model in parts.own("network"):
+        network: nn.Module = parts.find("network", model)(**values)
+        return network
+    return networks.make(model, **values)
 
 
-def criterion_of(loss: str, *, nudges: bool = False) -> nn.Module:
-    """The criterion that a name in `clep.specs.optimization.LOSSES`, or the import path of a `Cost`, stands for.
+def criterion_of(loss: str, options: Mapping[str, Any] = MappingProxyType({})) -> Cost:
+    """The cost that a registered name or an import path stands for.
 
     Args:
         loss: name or path.
-        nudges: whether it must be able to nudge.
+        options: parameters of a cost of another package.
 
     Raises:
-        ConfigError: for an unknown name, or a path to something other than a `Cost`.
+        ConfigError: for an unknown name or option, or a path to something other than a `Cost`.
 
     Example:
-        >>> criterion_of("mse", nudges=True)
+        >>> criterion_of("mse")
         SquaredError()
     """
-    row = LOSSES.get(loss)
-    found = import_path(loss if row is None else row.cost if nudges else row.criterion, "loss")
-    if row is None and not (isinstance(found, type) and issubclass(found, Cost)):
+    found = parts.find("cost", loss, "loss")
+    if not (isinstance(found, type) and issubclass(found, Cost)):
         raise ConfigError(f"loss: `{loss}` is not a class derived from `clep.equilibrium.Cost`")
-    criterion: nn.Module = found()
+    criterion: Cost = made(found, options, key="loss", given=("reduction",))  # a learner needs the mean
     return criterion
+
+
+def _remade(arguments: Any, maker: networks.Maker) -> dict[str, Any]:
+    """The arguments of a network in a checkpoint, with what makes it given by the caller."""
+    if not (isinstance(arguments, Mapping) and "input_shape" in arguments):
+        raise ConfigError("network: the checkpoint does not say how its network was made; pass the module itself")
+    return {**arguments, "model": maker}
+
+
+def _made_with(content: Mapping[str, Any]) -> str:
+    """The packages that a checkpoint was made with, for a message."""
+    packages = content.get(PACKAGES)
+    if not isinstance(packages, Mapping) or not packages:
+        return ""
+    return f" (in the checkpoint, {', '.join(f'`{name}` is of {owner}' for name, owner in packages.items())})"
 
 
 @dataclass(frozen=True)

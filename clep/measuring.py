@@ -96,7 +96,7 @@ class Measuring(Strategy):
         (5,)
     """
 
-    touches_loss = False
+    adds_penalty = False
     report: ExperienceReport
 
     def __init__(self, watched: Sequence[BasePlugin] = (), *, each_epoch: bool = False) -> None:

@@ -15,6 +15,7 @@ from avalanche.training.templates.base import BaseTemplate
 from torch import Tensor, nn
 
 from clep.errors import UncountedWarning
+from clep.streams import Samples
 
 _LABEL_BYTES = _NUMBER_BYTES = 8
 _NOT_OF_THE_PAST = {"_logged", "_not_finite"}  # what a strategy logs
@@ -54,6 +55,9 @@ class Memory:
 
 def memory_of_buffer(buffer: ExemplarsBuffer) -> Memory:
     """Count the samples in one of Avalanche's storage policies.
+
+    Args:
+        buffer: the policy, with what it holds.
 
     Example:
         >>> from avalanche.training.storage_policy import ReservoirSamplingBuffer
@@ -129,6 +133,8 @@ class _Scan:
             return self.of(value.buffer, name)
         if isinstance(value, AvalancheDataset):
             return _memory_of_samples(value)
+        if isinstance(value, Samples):
+            return Memory(len(value), value.x.nbytes + value.y.nbytes)
         if isinstance(value, Mapping):
             return self._all(value.values(), name)
         if isinstance(value, list | tuple | set | frozenset | deque):

@@ -59,6 +59,16 @@ def metric(name: str, meaning: str, step: str = EXPERIENCE, by: str = PIPELINE) 
     return name
 
 
+def of_pipeline(name: str) -> Metric | None:
+    """The metric of the pipeline that bears a name, for some layer or experience; None if there is none.
+
+    Example:
+        >>> of_pipeline("accuracy/experience_03").shown, of_pipeline("dream/hits")
+        ('accuracy/experience_<experience>', None)
+    """
+    return next((m for m in METRICS.values() if m.by == PIPELINE and m.matches(name)), None)
+
+
 def refuse_reserved(name: str, logger: str) -> None:
     """Refuse a strategy's metric that would overwrite one of the pipeline's own, or whose name MLflow cannot store.
 
@@ -82,8 +92,7 @@ evaluation samples of the classes seen so far); log it as `my_strategy/accuracy_
             f"strategies: {logger} logs `{name}`, a name that MLflow cannot store; use letters, digits, `_`, `-`, `.`, "
             "`:` and spaces, with single slashes between them, at most 250 characters"
         )
-    taken = next((m for m in METRICS.values() if m.by == PIPELINE and m.matches(name)), None)
-    if taken is not None:
+    if (taken := of_pipeline(name)) is not None:
         own = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", logger).lower()
         raise ConfigError(
             f"strategies: {logger} logs `{name}`, a name of the pipeline ({taken.meaning}); log it as "

@@ -107,7 +107,7 @@ def forgetting_per_experience(R: ArrayLike, i: int = -1) -> Array:
 
 
 def forgetting(R: ArrayLike, i: int = -1) -> float:
-    """Mean of `forgetting_per_experience`; NaN after the first experience.
+    """Mean loss of the earlier experiences, `mean_{j<i} (R[j, j] - R[i, j])`; NaN after the first experience.
 
     Args:
         R: the accuracy matrix, (n, n).
@@ -144,7 +144,7 @@ def forgetting_since_training_per_experience(R: ArrayLike, learned: ArrayLike, i
 
 
 def forgetting_since_training(R: ArrayLike, learned: ArrayLike, i: int = -1) -> float:
-    """Mean of `forgetting_since_training_per_experience`; NaN after the first experience.
+    """Mean loss of what training taught, `mean_{j<i} (learned[j] - R[i, j])`; NaN after the first experience.
 
     Args:
         R: the accuracy matrix, (n, n).

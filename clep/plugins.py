@@ -1,10 +1,12 @@
-"""What clep knows about Avalanche's own plug-ins: the values they can use, and what they need that a run has not."""
+"""What clep knows about Avalanche's own plug-ins: their values, what they do, and what they need that a run has not."""
 
 import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from avalanche.core import BasePlugin, SupervisedMetaLearningPlugin, SupervisedPlugin
+
+from clep.specs.capabilities import Capability
 
 _COUNT, _WEIGHT, _SHARE = "[1, inf)", "[0, inf)", "[0, 1]"
 
@@ -34,6 +36,36 @@ PARAMETERS: dict[str, dict[str, tuple[Any, str | None]]] = {
 }
 """Class -> parameter -> type and range; Avalanche itself checks few of them."""
 
+_PENALTY: list[Capability] = ["adds_penalty"]
+_GRADIENTS: list[Capability] = ["uses_gradients"]
+_OUTPUTS: list[Capability] = ["differentiates_outputs"]
+CAPABILITIES: dict[str, list[Capability]] = {
+    "AGEMPlugin": _GRADIENTS + _OUTPUTS,
+    "BiCPlugin": _OUTPUTS,
+    "CWRStarPlugin": [],
+    "CheckpointPlugin": [],
+    "CoPEPlugin": _OUTPUTS,
+    "EWCPlugin": _PENALTY + _OUTPUTS,  # its importances are gradients of the model's own loss
+    "EarlyStoppingPlugin": [],
+    "FeatureDistillationPlugin": _OUTPUTS,
+    "FromScratchTrainingPlugin": [],
+    "GDumbPlugin": [],
+    "GEMPlugin": _GRADIENTS + _OUTPUTS,
+    "GSS_greedyPlugin": _GRADIENTS + _OUTPUTS,
+    "GenerativeReplayPlugin": _OUTPUTS,
+    "LFLPlugin": _OUTPUTS,
+    "LRSchedulerPlugin": [],
+    "LwFPlugin": _OUTPUTS,
+    "MASPlugin": _PENALTY + _OUTPUTS,  # its importances are gradients of the outputs
+    "MIRPlugin": _GRADIENTS + _OUTPUTS,
+    "RARPlugin": _GRADIENTS + _OUTPUTS,
+    "RWalkPlugin": _PENALTY + _OUTPUTS,  # it follows the gradients of the model's own loss
+    "ReplayPlugin": [],
+    "SynapticIntelligencePlugin": _PENALTY + _GRADIENTS,
+    "TrainGeneratorAfterExpPlugin": [],
+}
+"""Class -> what it does to a training iteration, or to the gradients that it takes outside of it."""
+
 UNSUITED = {
     "EarlyStoppingPlugin": "it stops by what `eval` measured, and a run trains without `eval`",
     "GenerativeReplayPlugin": "it needs a model that generates samples",
@@ -59,6 +91,21 @@ def known(cls: type[BasePlugin]) -> Mapping[str, tuple[Any, str | None]]:
         '[0, inf)'
     """
     return PARAMETERS.get(cls.__name__, {}) if cls.__module__.startswith("avalanche.") else {}
+
+
+def known_capabilities(cls: type) -> frozenset[Capability] | None:
+    """What one of Avalanche's plug-ins does to a training iteration; None for other classes.
+
+    Args:
+        cls: any class.
+
+    Example:
+        >>> from avalanche.training.plugins import SynapticIntelligencePlugin
+        >>> sorted(known_capabilities(SynapticIntelligencePlugin))
+        ['adds_penalty', 'uses_gradients']
+    """
+    row = CAPABILITIES.get(cls.__name__) if cls.__module__.startswith("avalanche.") else None
+    return None if row is None else frozenset(row)
 
 
 def plugin_refusals(plugin: BasePlugin) -> Iterator[str]:

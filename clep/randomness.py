@@ -38,6 +38,33 @@ def seed_globals(seed: int) -> None:
     random.seed(seed_for(seed, "python"))
 
 
+@contextmanager
+def isolated(seed: int) -> Iterator[None]:
+    """Let code draw from the global generators, seeded by `seed`, as if it did not: they are as before afterwards.
+
+    Args:
+        seed: what the draws follow from.
+
+    Example:
+        >>> import torch
+        >>> before = torch.get_rng_state()
+        >>> with isolated(3):
+        ...     _ = torch.rand(1)
+        >>> torch.equal(torch.get_rng_state(), before)
+        True
+    """
+    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
+    torch.default_generator.manual_seed(seed_for(seed, "torch"))  # that of the CPU alone: others cannot be put back
+    np.random.seed(seed_for(seed, "numpy") % 2**32)  # noqa: NPY002
+    random.seed(seed_for(seed, "python"))
+    try:
+        yield
+    finally:
+        torch.set_rng_state(states[0])
+        np.random.set_state(states[1])  # noqa: NPY002
+        random.setstate(states[2])
+
+
 _within = False  # whether `reproducible` holds at present
 
 
@@ -68,15 +95,12 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
     """
     global _within
     before, within = torch.get_num_threads(), _within
-    states = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     torch.set_num_threads(threads)
-    seed_globals(seed)
     _within = True
     try:
-        yield
+        with isolated(seed):
+            seed_globals(seed)
+            yield
     finally:
         _within = within
         torch.set_num_threads(before)
-        torch.set_rng_state(states[0])
-        np.random.set_state(states[1])  # noqa: NPY002
-        random.setstate(states[2])

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from clep import interrupts, metric_names, metrics, report, run_names, temporary, tracking
+from clep import computed, interrupts, metric_names, metrics, report, run_names, temporary, tracking
 from clep.build import LABEL_TAG, cell_tags, identity
 from clep.config import Config, label, public, to_dict, to_yaml
 from clep.diagnostics.activity import Activity, free_phase_activity
@@ -192,6 +192,8 @@ def record_result(
         seconds: how long it took until now.
     """
     result = _result(config, run, stream, trained, seconds)
+    numbers = {computed.label(name): computed.of_run(name, config.metric)(result.to_json()) for name in config.metrics}
+    result = replace(result, metrics=numbers)
     final = {
         metric_names.FINAL_ACCURACY: result.accuracy,
         metric_names.FINAL_FORGETTING_SINCE_TRAINING: result.forgetting_since_training,
@@ -200,6 +202,7 @@ def record_result(
         metric_names.FINAL_LEARNED_IN_TRAINING: result.learned_in_training,
         metric_names.FINAL_LEARNED_ACCURACY: result.learned_accuracy,
     }
+    final |= {f"final/{name}": value for name, value in result.metrics.items()}
     run.log(final, 0)  # at one step for every stream, so that MLflow draws bars and not points of curves
     hidden = _hidden_activity(training, stream) if config.learner.hidden_states else []
     for layer, activity in enumerate(hidden, start=1):
@@ -231,6 +234,8 @@ def _result(config: Config, run: tracking.Run, stream: Stream, trained: Training
         accuracy_before_consolidation=plain_matrix(trained.before),
         accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i) for i in range(len(sizes))]),
         accuracy_epochs=plain_row([a for report in reports for a in epoch_accuracies(report, sizes)]),
+        accuracy_untrained=plain_row(trained.untrained),
+        logged=_logged(reports),
         residual=metrics.none_if_nan(reports[-1].numbers.get(metric_names.TRAIN_RESIDUAL, np.nan)),
         unsettled=float(np.mean(unsettled)) if unsettled else None,
         seconds={p: sum(r.seconds[p] for r in reports) for p in ("train", "consolidation", "eval")} | {"total": total},
@@ -244,6 +249,12 @@ def _result(config: Config, run: tracking.Run, stream: Stream, trained: Training
         chance=stream.chance,
         cell=run.tags.get(LABEL_TAG, ""),
     )
+
+
+def _logged(reports: list[ExperienceReport]) -> dict[str, list[float | None]]:
+    """What strategies logged, by name: a value for each experience."""
+    names = {name: None for report in reports for name in report.numbers if metric_names.of_pipeline(name) is None}
+    return {name: plain_row([report.numbers.get(name, np.nan) for report in reports]) for name in names}
 
 
 def _hidden_activity(training: Training, stream: Stream) -> list[Activity]:

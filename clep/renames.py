@@ -101,6 +101,7 @@ NAMES = {
             "TuneConfig": ("clep.schema", "TuneSection"),
         }.items()
     },
+    ("clep.strategy", "touches_loss"): ("clep.strategy", "capabilities"),
     ("clep.equilibrium", "BernoulliDynamics"): ("clep.equilibrium", "Bernoulli"),
     ("clep.equilibrium", "ContinualNudging"): ("clep.equilibrium", "CEP"),
     ("clep.equilibrium", "FIRINGS"): ("clep.equilibrium", "DYNAMICS"),

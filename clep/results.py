@@ -32,6 +32,9 @@ class Result:
     Attributes:
         run_id, tracking_uri: where MLflow keeps it; `run_id` is None if the run could not be started.
         status: `FINISHED`, `FAILED` or `KILLED`.
+        stream, network: names of the data set and of the network.
+        strategies: names of the set of strategies.
+        seed: of everything random.
         accuracy: accuracy on all test samples after the last consolidation.
         forgetting_since_training: how much of what training taught is gone at the end, mean of `R'[j][j] - R[-1][j]`
             over the earlier experiences. R' is measured before consolidation.
@@ -44,6 +47,9 @@ class Result:
             not recorded.
         accuracy_seen: accuracy on the samples of the classes seen so far, after each experience.
         accuracy_epochs: the same after each epoch, through all experiences; empty unless `learner.evaluate_epochs`.
+        accuracy_untrained: accuracy on each experience before any training.
+        metrics: the numbers that `metrics` of the configuration asked for, by their names.
+        logged: what strategies logged, by name, one value for each experience trained.
         residual: relaxation residual of the last training batch, if the network relaxes.
         unsettled: share of all training batches whose free phase oscillated or diverged.
         seconds: `train`, `consolidation`, `eval`, `total`.
@@ -51,6 +57,7 @@ class Result:
         updates: of the weights, in the whole stream.
         sizes: evaluation samples of each experience.
         classes: labels of each experience.
+        class_names: their names; empty if classes have numbers only.
         chance: accuracy of the best constant answer on all evaluation samples.
         error: why it failed, if it did.
         cell: name of its cell in a comparison; empty for that of its strategies.
@@ -78,6 +85,9 @@ class Result:
     accuracy_before_consolidation: list[list[float | None]] = field(default_factory=list)
     accuracy_seen: list[float | None] = field(default_factory=list)
     accuracy_epochs: list[float | None] = field(default_factory=list)
+    accuracy_untrained: list[float | None] = field(default_factory=list)
+    metrics: dict[str, float | None] = field(default_factory=dict)
+    logged: dict[str, list[float | None]] = field(default_factory=dict)
     residual: float | None = None
     unsettled: float | None = None
     seconds: dict[str, float] = field(default_factory=dict)
@@ -192,6 +202,7 @@ class Comparison:
         classes: number of classes; chance is 1 / `classes`.
         seconds: wall time of the comparison: `total`.
         baseline: label of the cell that the others are compared with; empty for the best one.
+        columns: more columns of the table, as `clep.columns.chosen` makes them.
 
     Example:
         >>> from clep.results import Result
@@ -207,6 +218,7 @@ class Comparison:
     classes: int
     seconds: dict[str, float]
     baseline: str = ""
+    columns: tuple[Column, ...] = ()
 
     @cached_property
     def answer(self) -> Answer:
@@ -237,12 +249,17 @@ class Comparison:
         return [Row(name, [run.to_json() for run in self.runs if run.label == name]) for name in labels]
 
     @property
+    def shown(self) -> tuple[Column, ...]:
+        """The columns of the table."""
+        return (*COMPARISON, *self.columns)
+
+    @property
     def table(self) -> list[dict[str, Any]]:
         """For each cell, the columns of the comparison: mean and standard deviation (ddof 1) over the seeds that
         finished, and the first status of a run that did not."""
         return [
             {key: row.runs[0][key] for key in ("label", "strategies", "network", "stream")}
-            | {column.name: column.json(row) for column in COMPARISON}
+            | {column.name: column.json(row) for column in self.shown}
             for row in self.rows
         ]
 
@@ -259,20 +276,16 @@ class Comparison:
             "seconds": self.seconds,
         }
 
-    def to_text(self, columns: Sequence[Column] = COMPARISON) -> str:
+    def to_text(self) -> str:
         """The lines that `clep compare` prints: the answer, the table, least forgetting first, what else to know, the
-        seconds of all runs, and the wall time.
-
-        Args:
-            columns: of the table.
-        """
+        seconds of all runs, and the wall time."""
         found = self.answer
         phases = Counter[str]()
         for run in self.runs:
             phases.update(run.seconds)
-        table = tables.plain([cell.row for cell in found.cells], columns)
-        below = [*found.notes, LEGEND] if columns is COMPARISON else found.notes
-        lines = [*_wrapped(found.sentence), "", table, "", *(line for note in below for line in _wrapped(note))]
+        table = tables.plain([cell.row for cell in found.cells], self.shown)
+        below = (line for note in [*found.notes, LEGEND] for line in _wrapped(note))
+        lines = [*_wrapped(found.sentence), "", table, "", *below]
         return "\n".join([*lines, _seconds({**phases, **self.seconds})])
 
     def to_frame(self) -> Any:
@@ -282,7 +295,7 @@ class Comparison:
     def _repr_html_(self) -> str:
         """What a notebook shows: the answer, the table, least forgetting first, and what else to know."""
         found = self.answer
-        columns = [column for column in COMPARISON if column.title]
+        columns = [column for column in self.shown if column.title]
         lines = [[cell.label, *(column.text(cell.row) for column in columns)] for cell in found.cells]
         table = tables.html(["cell", *(column.title for column in columns)], lines)
         notes = "".join(f"<p>{escape(note)}</p>" for note in [*found.notes, LEGEND])

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin
 
+from clep import parts
 from clep.checks import one_of, problem, repeats, unknown
 from clep.datasets import names
 from clep.errors import ConfigError, within
@@ -32,7 +33,10 @@ _CELLS = "naive awake_rehearsal sleep_replay awake_rehearsal+sleep_replay neuron
 _CELLS += " neuronal_adaptation+sleep_replay joint"
 
 
-NOT_OF_A_RESULT = frozenset({"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune", "checkpoint"})
+NOT_OF_A_RESULT = frozenset(
+    {"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune", "checkpoint"}
+    | {"metrics", "metric", "columns"}
+)
 """Keys that no result of a run depends on."""
 
 
@@ -103,6 +107,15 @@ class Config(Spec):
         [], "the set of strategies to train with, as in [awake_rehearsal,sleep_replay]; [] means [naive]"
     )
     strategy: dict[str, dict[str, Any]] = option({}, "parameters of each strategy, by its name")
+    metrics: list[str] = option(
+        [], "further numbers of a run, computed at its end: names of `clep list metrics`, or import paths"
+    )
+    metric: dict[str, dict[str, Any]] = option({}, "parameters of each of these metrics, by its name")
+    columns: list[str] = option(
+        [],
+        "more columns for the table of `clep compare`: metrics, what a strategy logs (`dream/hits`), and the columns "
+        "of claims",
+    )
     seed: int = option(0, "seed for everything random in a run", "[0, inf)")
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where tensors live; `auto` uses a GPU if there is one")
     threads: int = option(1, "threads of torch in each run", "[1, 1024]")
@@ -174,7 +187,7 @@ def misfits(value: Any, kind: Any = Config, key: str = "") -> Iterator[tuple[str
     elif isinstance(kind, type) and dataclasses.is_dataclass(kind):
         yield key, f"expected a mapping with keys of {', '.join(hints_of(kind))}, got {value!r}"
     elif kind == dict[str, dict[str, Any]]:
-        yield from _misfits_of_strategies(value, key)
+        yield from _misfits_of_parts(value, key)
     elif get_origin(kind) is list and isinstance(value, list):
         for i, entry in enumerate(value):
             yield from misfits(entry, get_args(kind)[0], f"{key}[{i}]")
@@ -182,14 +195,19 @@ def misfits(value: Any, kind: Any = Config, key: str = "") -> Iterator[tuple[str
         yield key, found
 
 
-def _misfits_of_strategies(value: Any, key: str) -> Iterator[tuple[str, str]]:
+_EXAMPLES = {
+    "strategy": "parameters by the name of a strategy, as in strategy.ewc.ewc_lambda=1 (`strategies` selects them)",
+    "metric": "parameters by the name of a metric, as in metric.max_forgetting.i=1 (`metrics` selects them)",
+}
+
+
+def _misfits_of_parts(value: Any, key: str) -> Iterator[tuple[str, str]]:
     if not isinstance(value, Mapping):
-        example = "parameters by the name of a strategy, as in strategy.ewc.ewc_lambda=1"
-        yield key, f"expected {example} (`strategies` selects strategies), got {value!r}"
+        yield key, f"expected {_EXAMPLES[key]}, got {value!r}"
         return
     for name, part in value.items():
         if not isinstance(name, str):
-            yield key, f"expected names of strategies, got {name!r}"
+            yield key, f"expected the name of a {key}, got {name!r}"
         elif not (isinstance(part, Mapping) or _holds_interpolation([part])):
             yield f"{key}.{name}", f"expected a mapping of parameters to values, got {part!r}"
         elif isinstance(part, Mapping) and (wrong := [inner for inner in part if not isinstance(inner, str)]):
@@ -227,7 +245,7 @@ def parts_of(key: str) -> list[str]:
     """
     if key.startswith("grid."):
         return key.split(".", 1)
-    return re.split(r"(?<=^strategy)\.|\.(?![^:]*:)", key)
+    return re.split(r"(?<=^strategy)\.|(?<=^metric)\.|\.(?![^:]*:)", key)
 
 
 def meaning(path: str) -> str:
@@ -247,7 +265,7 @@ def meaning(path: str) -> str:
     text = ""
     for name in path.split("."):
         is_section = isinstance(kind, type) and issubclass(kind, Spec)
-        options = {field.name: field for field in kind.options()} if is_section else {}
+        options = {field.name: field for field in kind.declared()} if is_section else {}
         one_of(path, name, options, "key")
         kind, text = hints_of(kind)[name], options[name].metadata["meaning"]
     return text
@@ -271,9 +289,18 @@ def check(config: Config) -> None:
     """
     with within("stream"):
         names.check(config.stream.name, config.stream.path)
+        parts.check_name("stream", config.stream.scenario, "scenario")
     for section, part in _parts(config):
         with within(section):
             refuse(part, _setup(config))
+    for name in config.metrics:
+        parts.check_name("metric", name)
+    for name in config.metric:
+        one_of("metric", name, {*config.metrics, *config.columns}, "metric")
+    if config.columns:
+        from clep.columns import check_names  # which needs NumPy
+
+        check_names(config.columns)
     _check_set("strategies", config.strategies)
     for i, cell in enumerate(config.cells):
         _check_set(f"cells[{i}]", cell if isinstance(cell, list) else cell.get("strategies") or [])
@@ -300,8 +327,9 @@ def _setup(config: Config) -> Setup:
 def _parts(config: Config) -> list[tuple[str, str]]:
     """(section, part of the table of refusals) of what the configuration describes."""
     if config.network.model == "equilibrium":
-        return [("network", "network"), ("learner", "gradient"), ("learner", "learner")]
-    return [("network", "feedforward"), ("learner", "feedforward_learner")]
+        return [("network", "network"), ("learner", "gradient"), ("learner", "learner"), ("learner", "optimization")]
+    part = "feedforward" if config.network.model == "feedforward" else "module"
+    return [("network", part), ("learner", "autograd"), ("learner", "optimization")]
 
 
 def _check_set(key: str, names: Sequence[str]) -> None:

@@ -9,9 +9,8 @@ from importlib import metadata, util
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 
-from clep.distribution import NAME, version
+from clep import distribution, parts
 from clep.errors import ConfigError
-from clep.imports import import_path, is_import_path, registered_strategies
 
 _LENGTH = 12  # characters of a hash
 _OWN = ("clep", "clep.configs", "clep.strategies", "clep.pipelines")
@@ -37,14 +36,14 @@ def own_code() -> str:
         folder = Path(str(sys.modules[package].__file__ if package in sys.modules else _origin(package))).parent
         inside = package.replace(".", "/")  # where an installed clep has it, so that a checkout has the same hash
         files |= {f"{inside}/{path.relative_to(folder).as_posix()}": path for path in folder.rglob("*.py")}
-    return f"{version()}+{_hash(files)}"
+    return f"{distribution.version()}+{_hash(files)}"
 
 
-def plugin_code(names: Iterable[str]) -> dict[str, str]:
-    """The code from outside clep behind strategies and import paths.
+def plugin_code(named: Iterable[tuple[str, str]]) -> dict[str, str]:
+    """The code from outside clep behind parts.
 
     Args:
-        names: registered strategies, and import paths of anything.
+        named: (kind, name) of each part, as `clep.parts.find` takes them.
 
     Returns:
         Module -> a hash of its source and of what it imports from its own package or folder, `VERSION+HASH` if it
@@ -54,26 +53,22 @@ def plugin_code(names: Iterable[str]) -> dict[str, str]:
         ConfigError: if an import path cannot be imported.
 
     Example:
-        >>> plugin_code(["sleep_replay"]), list(plugin_code(["torch.nn:HuberLoss"]))
+        >>> plugin_code([("strategy", "sleep_replay")]), list(plugin_code([("cost", "torch.nn:HuberLoss")]))
         ({}, ['torch.nn', 'torch.nn.modules.loss'])
     """
     found: dict[str, str] = {}
-    for name in names:
-        entry = registered_strategies().get(name)
-        owner = entry.dist if entry is not None and entry.dist is not None and entry.dist.name != NAME else None
-        for module in _modules(name, entry):
+    for kind, name in named:
+        entry = parts.registered(kind).get(name)
+        owner = None if entry is None or parts.is_own(entry) else entry.dist
+        for module in _modules(kind, name, entry):
             found[module] = _installed(module) if _is_installed(module) else _code(module, owner)
     return found
 
 
-def _modules(name: str, entry: metadata.EntryPoint | None) -> list[str]:
+def _modules(kind: str, name: str, entry: metadata.EntryPoint | None) -> list[str]:
     """The modules outside clep that a name leads to: the named one, and those of the class and its bases."""
-    if entry is not None:
-        named, found = entry.module, entry.load()
-    elif is_import_path(name):
-        named, found = name.replace(":", ".").rpartition(".")[0], import_path(name, "plug-in")
-    else:
-        return []
+    named = name.replace(":", ".").rpartition(".")[0] if entry is None else entry.module
+    found = parts.find(kind, name)
     bases = found.__mro__ if isinstance(found, type) else (found,)
     homes = [str(getattr(base, "__module__", "")) for base in bases]
     # Every strategy derives from Avalanche's plug-ins and every cost from torch's modules.
@@ -140,12 +135,12 @@ def _root(module: str, origin: Path) -> Path:
 def _distribution(top: str, root: Path) -> metadata.Distribution | None:
     """The distribution that a top-level module in a folder belongs to."""
     there = [*metadata.distributions(path=[str(root)])]
-    for distribution in there:
-        if top in (distribution.read_text("top_level.txt") or "").split():
-            return distribution
-    for distribution in there:  # lists of files are long
-        if any(_top(file.parts[0]) == top for file in distribution.files or ()):
-            return distribution
+    for found in there:
+        if top in (found.read_text("top_level.txt") or "").split():
+            return found
+    for found in there:  # lists of files are long
+        if any(_top(file.parts[0]) == top for file in found.files or ()):
+            return found
     return None
 
 

@@ -16,30 +16,30 @@ from typing import Any, ClassVar
 import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
 
+from clep.appending import HOOKS, OPEN, open_hooks
+from clep.capabilities import capabilities
 from clep.checks import in_range, one_of, shown, unknown
 from clep.errors import ClepError, ConfigError, StrategyError, UnusedWarning
 from clep.memory import Memory, memory_in, memory_of_buffer
 from clep.metric_names import refuse_reserved
 from clep.renames import renamed
+from clep.seeding import MadeWith, next_seed, noting
 
 __all__ = [
     "Memory",
     "Strategy",
+    "capabilities",
     "in_range",
     "memory_of",
     "memory_of_buffer",
     "one_of",
     "refusals",
-    "touches_loss",
 ]
 
 _HOOKS = {name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_"))}
-_LOSS_HOOKS = {
-    f"{when}_{what}" for when in ("before", "after") for what in ("training_iteration", "forward", "backward", "update")
-}
 
 
-class Strategy(SupervisedPlugin):
+class Strategy(SupervisedPlugin, MadeWith):
     """Base of clep's strategies; override Avalanche's hooks (`before_training_exp`, `before_backward`, ...).
 
     The typed, keyword-only `__init__` is the parameter schema: `strategy.<name>.<parameter>` of a configuration is
@@ -50,11 +50,19 @@ class Strategy(SupervisedPlugin):
         trains_jointly: whether it learns all experiences at once instead of one after another.
         consolidates: whether it changes the weights after an experience; accuracy is then measured before and after.
         sleeps: whether it consolidates by sleep; these accuracies are then also recorded as `sleep/...`.
-        touches_loss: whether it adds to the loss or calls the model in the training iteration; None to tell by its
-            hooks.
+        adds_penalty: whether it adds to the loss a term that depends on weights alone.
+        uses_gradients: whether it reads or changes the gradients of the weights.
+        differentiates_outputs: whether it differentiates outputs of the network: adds a term that depends on them to
+            the loss, changes `mb_output`, or calls the model with gradients on. A strategy that sets none of these
+            three is taken to do all of them if it has a hook of the training iteration; one that sets any of them does
+            what it sets, and clep watches it. They decide which gradient estimates it works with.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
-        is_seeded: whether `seed_with` was called; `clep.Training` seeds the strategies for which it was not.
+        state: a place for whatever this strategy remembers: numbers, texts, tensors, samples
+            (`clep.streams.Samples`), modules like the network, and containers of these, by name. A checkpoint keeps it,
+            and `memory` counts it.
+        is_seeded: whether it has a seed of its own; `clep.Training` seeds the strategies that have none. If such a one
+            has drawn in its constructor, this runs once more, with the seed.
 
     Raises:
         TypeError: when a class is defined with a hook that Avalanche would never call.
@@ -76,7 +84,9 @@ class Strategy(SupervisedPlugin):
     trains_jointly: ClassVar[bool] = False
     consolidates: ClassVar[bool] = False
     sleeps: ClassVar[bool] = False
-    touches_loss: ClassVar[bool | None] = None
+    adds_penalty: ClassVar[bool | None] = None
+    uses_gradients: ClassVar[bool | None] = None
+    differentiates_outputs: ClassVar[bool | None] = None
     search_space: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -84,12 +94,16 @@ class Strategy(SupervisedPlugin):
         for name in vars(cls):
             if name.startswith(("before_", "after_")) and name not in _HOOKS:
                 raise TypeError(f"{cls.__name__}.{name}: {unknown(name, _HOOKS, 'hook')}")
+        open_hooks(cls)
+        noting(cls)
 
     def __init__(self) -> None:
         super().__init__()
         self.generator = torch.Generator()
-        self.seed_with(0)
-        self.is_seeded = False
+        seed, is_seeded = next_seed()
+        self.seed_with(seed)
+        self.is_seeded = is_seeded
+        self.state: dict[str, Any] = {}
         self._logged: dict[str, float] = {}
         self._not_finite: set[str] = set()
 
@@ -141,6 +155,42 @@ class Strategy(SupervisedPlugin):
             self.generator.set_state(torch.get_rng_state())
             torch.set_rng_state(state)
 
+    def rehearse(self, x: Any, y: Any) -> None:
+        """Append samples to the training of the present experience; every epoch then shows each one once.
+
+        Call it in `after_train_dataset_adaptation` or `before_training_exp`. Nothing is drawn, neither from this
+        strategy's generator nor from any other.
+
+        Args:
+            x: inputs like those of the stream, (n, ...): a tensor, an array, or a list of n of them.
+            y: class indices (n,), of any integer type: a tensor, an array, or a list.
+
+        Raises:
+            StrategyError: in any other hook, if `x` or `y` are not such samples, or if another strategy has put its
+                own data loader in place already.
+
+        Example:
+            >>> import clep, torch
+            >>> class Again(clep.Strategy):
+            ...     def before_training_exp(self, strategy, **kwargs):
+            ...         if "x" in self.state:
+            ...             self.rehearse(self.state["x"], self.state["y"])
+            ...
+            ...     def after_training_exp(self, strategy, **kwargs):
+            ...         x, y, *_ = zip(*strategy.experience.dataset)
+            ...         self.state.update(x=torch.stack(x[:5]), y=torch.tensor(y[:5]))
+            >>> stream = clep.stream("digits", experiences=2, samples_per_experience=20)
+            >>> clep.Training(clep.Learner(clep.Network([64, 16, 10])), [Again()], epochs=1).run(stream).matrix.shape
+            (2, 2)
+        """
+        if (appended := vars(self).get(OPEN)) is None:
+            name = type(self).__name__
+            raise StrategyError(
+                f"strategies: {name}.rehearse was called outside of the hooks that may call it, {' and '.join(HOOKS)}: "
+                "before them the data of the experience are not there yet, and after them its batches are drawn"
+            )
+        appended.add(x, y)
+
     def log(self, name: str, value: float) -> None:
         """Record a metric of the experience just trained; it becomes the MLflow metric `name`.
 
@@ -166,10 +216,11 @@ class Strategy(SupervisedPlugin):
         return logged
 
     def state_dict(self) -> dict[str, Any]:
-        """What a checkpoint keeps of this strategy, by default all of its attributes.
+        """What a checkpoint keeps of this strategy besides `state`, by default all of its attributes.
 
-        A checkpoint holds numbers, texts, containers of these, tensors, generators, samples of the stream, and objects
-        of the strategy's own package. Override it, and `load_state_dict`, for anything else.
+        The explicit way is to put what changes into `self.state`: then nothing needs to be overridden. A checkpoint
+        holds numbers, texts, containers of these, tensors, generators, samples of the stream, and objects of the
+        strategy's own package. Override it, and `load_state_dict`, for anything else.
 
         Example:
             >>> "generator" in Strategy().state_dict()
@@ -218,23 +269,6 @@ def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None
         if isinstance(plugin, Strategy):
             given = {"plugins": plugins, "batch_size": batch_size}
             yield from map(str, _asked(plugin, "refuses", list | tuple, "messages", learner, **given))
-
-
-def touches_loss(plugin: BasePlugin) -> bool:
-    """Whether a plugin adds to the loss, changes gradients or calls the model within the training iteration.
-
-    Args:
-        plugin: a strategy or another Avalanche plugin.
-
-    Example:
-        >>> from avalanche.training.plugins import EWCPlugin
-        >>> touches_loss(EWCPlugin(ewc_lambda=1.0))
-        True
-    """
-    declared: bool | None = getattr(plugin, "touches_loss", None)
-    if declared is not None:
-        return declared
-    return any(getattr(type(plugin), h, None) not in (None, getattr(SupervisedPlugin, h)) for h in _LOSS_HOOKS)
 
 
 def memory_of(plugin: BasePlugin) -> Memory:

@@ -1,7 +1,6 @@
 """A learner on a stream: train on one experience after another, and measure all of them after each."""
 
 import warnings
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -17,8 +16,9 @@ from clep.checkpoints import Checkpoints, Saved, Snapshot, State, UnsavableError
 from clep.errors import ConfigError, UnusedWarning
 from clep.learner import Learner
 from clep.measuring import ExperienceReport, Measuring, accuracies
-from clep.randomness import generator_for, seed_for, seeded
-from clep.registry import name_of
+from clep.randomness import generator_for, seeded
+from clep.registry import name_of, seeds_for
+from clep.seeding import give_seed
 from clep.specs.learner import TrainingSpec
 from clep.specs.options import from_keywords, takes
 from clep.strategy import Strategy, reason_of
@@ -307,13 +307,10 @@ class Training:
 
 
 def _seed_strategies(strategies: Sequence[BasePlugin], seed: int) -> None:
-    """Give each strategy the seed that it has in a run of the command line; two of one name get different ones."""
-    taken: Counter[str] = Counter()
-    for strategy in strategies:
-        name = name_of(type(strategy))
-        number, taken[name] = taken[name], taken[name] + 1
+    """Give each strategy the seed that it has in a run of the command line."""
+    for strategy, own_seed in zip(strategies, seeds_for([type(s) for s in strategies], seed), strict=True):
         if isinstance(strategy, Strategy) and not strategy.is_seeded:
-            strategy.seed_with(seed_for(seed, f"strategy {name}" + (f" {number}" if number else "")))
+            give_seed(strategy, own_seed)
 
 
 def _refuse_used(strategies: Sequence[BasePlugin]) -> None:

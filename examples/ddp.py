@@ -3,9 +3,10 @@
 Run it as a script; Lightning starts the second process by running it again.
 """
 
-import clep
 import pytorch_lightning as pl
 import torch
+
+import clep
 
 if __name__ == "__main__":
     digits = clep.stream("digits", experiences=1)

@@ -1,14 +1,15 @@
 """An equilibrium block in an ordinary model, trained end to end.
 
-Autograd hands the block the gradient of its output. The block nudges itself with it and hands back what the nudged phases
-say: estimates of the gradients of its weights and of its input. So the layers below it learn too. The estimate is that of
-equilibrium propagation, with its bias of the size of beta; here it is compared with backpropagation through the same steps.
+Autograd hands the block the gradient of its output. The block nudges itself with it and hands back what the nudged
+phases say: estimates of the gradients of its weights and of its input. So the layers below it learn too. The estimates
+are those of equilibrium propagation; here one is compared with backpropagation through the same free phase.
 """
 
-import clep
 import torch
 from torch import nn
 from torch.nn.functional import cosine_similarity, cross_entropy
+
+import clep
 
 torch.manual_seed(0)
 digits = clep.stream("digits", experiences=1)

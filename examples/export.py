@@ -3,8 +3,9 @@
 What autograd makes of the program is backpropagation through these steps; equilibrium propagation stays in clep.
 """
 
-import clep
 import torch
+
+import clep
 from clep.errors import ConfigError
 
 network = clep.Network([64, 32, 10], seed=1).eval()

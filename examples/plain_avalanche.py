@@ -5,9 +5,9 @@ from avalanche.evaluation.metrics import accuracy_metrics, forgetting_metrics
 from avalanche.logging import CSVLogger
 from avalanche.training import Naive
 from avalanche.training.plugins import EvaluationPlugin
+from clep.strategies.awake_rehearsal import AwakeRehearsal
 
 import clep
-from clep.strategies.awake_rehearsal import AwakeRehearsal
 
 FORGETTING, ACCURACY = "StreamForgetting/eval_phase/test_stream", "Top1_Acc_Stream/eval_phase/test_stream/Task000"
 benchmark = clep.stream("digits", experiences=5, samples_per_experience=100, class_order="fixed").benchmark

@@ -1,9 +1,10 @@
 """A learner in plain Lightning: checkpoints, early stopping, MLflow and accumulated gradients, as for any module."""
 
-import clep
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import MLFlowLogger
+
+import clep
 
 digits = clep.stream("digits", experiences=1, validation_fraction=0.2, evaluate_on="validation")
 learner = clep.Learner(clep.Network([64, 64, 10]), lr=0.2)

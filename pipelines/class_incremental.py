@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from clep import interrupts, unfinished
+from clep import computed, interrupts, unfinished
 from clep.build import build_stream, build_training, resolved
 from clep.config import Config
 from clep.identity import TAG
@@ -66,6 +66,7 @@ def _run(
     began = time.perf_counter()
     with reproducible(config.seed, config.threads):
         config = resolved(config)
+        computed.check(config.metrics, config.metric)
         stream = build_stream(config)
         training = build_training(config, stream)
         with recorded(

@@ -1,16 +1,19 @@
 """Compare cells over seeds: one run per cell and seed, all under one parent run in MLflow."""
 
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from clep.pipelines import class_incremental
 
-from clep import report, run_names, temporary, tracking
+from clep import computed, report, run_names, temporary, tracking
+from clep.columns import chosen, metrics_in
 from clep.comparison import Interrupted, Job, Ledger, check, page, parent, plan, run_missing
 from clep.comparison.stored import StoredComparison
 from clep.config import Config, cells_of, public, to_yaml
+from clep.errors import UnusedWarning
 from clep.results import Comparison, Result
 
 
@@ -30,6 +33,7 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
             command that goes on, and its `so_far` what had finished, if anything had.
     """
     jobs = plan(cells_of(config), config.seeds)
+    _check_numbers(config)
     classes = check(jobs)
     store = tracking.open_store(config.tracking)
     tags = tracking.provenance() | parent.tags(jobs)
@@ -50,11 +54,25 @@ def extend(stored: StoredComparison) -> Comparison:
     """
     config, run = stored.config, stored.run
     jobs = plan(cells_of(config), config.seeds)
+    _check_numbers(config)
     classes = check(jobs)
     store = tracking.open_store(config.tracking)
     record = _record(config, store, parent.tags(jobs), run_id=run.run_id)
     known = [result for result in stored.results() if not result.failed]
     return _run(config, jobs, classes, record, Ledger(*store, known=known, any_code=_any_code(config)))
+
+
+def _check_numbers(config: Config) -> None:
+    """Refuse metrics that cannot be computed, before anything is trained."""
+    computed.check(list(dict.fromkeys([*config.metrics, *metrics_in(config.columns)])), config.metric)
+
+
+def _name_empty(comparison: Comparison) -> None:
+    """Name the columns that no run has a number for."""
+    for column in comparison.columns:
+        if column.of_run and all(column.of_run(run) is None for row in comparison.rows for run in row.finished):
+            text = f"columns: no run has a number `{column.name}`"
+            warnings.warn(text, UnusedWarning, stacklevel=2)
 
 
 def _any_code(config: Config) -> bool:
@@ -72,12 +90,13 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
     with record:
         # First, so that an interrupted comparison knows what it lacks.
         record.text(to_yaml(public(config)), "config.yaml")
+        columns = chosen(config.columns, config.metric)
         workers, order = config.workers, list(dict.fromkeys(job.cell for job in jobs))
 
         def compared(results: list[Result], baseline: str = "") -> Comparison:
             runs = sorted(results, key=lambda result: order.index(result.cell))  # stable: seeds stay in their order
             seconds = {"total": time.perf_counter() - started}
-            return Comparison(record.run_id, record.uri, runs, classes, seconds, baseline)
+            return Comparison(record.run_id, record.uri, runs, classes, seconds, baseline, columns)
 
         try:
             results = run_missing(class_incremental.run, jobs, ledger, workers=workers, parent_run_id=record.run_id)
@@ -86,6 +105,7 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
             stop.so_far = compared(stop.results) if stop.results else None
             raise
         comparison = compared(results, config.baseline)
+        _name_empty(comparison)
         with tracking.spared("the page of the comparison"), temporary.folder() as folder:
             about = report.about_comparison(config, record.uri, record.run_id, ledger.code(jobs))
             about = replace(about, notes=[*about.notes, *filter(None, [ledger.taken_over(jobs)])])

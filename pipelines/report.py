@@ -6,8 +6,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from clep import report
+from clep import computed, report
 from clep.checks import one_of
+from clep.columns import chosen, metrics_in
 from clep.comparison import page
 from clep.comparison.collecting import Collected, collect
 from clep.results import FILE, Comparison, Result
@@ -69,19 +70,26 @@ class Report:
         return self.comparison.runs[0] if alone else None
 
 
-def run(ids: Sequence[str] = (), *, output: str | Path = "report", **selection: Any) -> Report:
+def run(
+    ids: Sequence[str] = (), *, output: str | Path = "report", columns: Sequence[str] = (), **selection: Any
+) -> Report:
     """Collect stored runs and write their page.
 
     Args:
         ids: comparisons, claims and runs; see `clep.comparison.collecting.collect`.
         output: the folder of the page; created if missing.
+        columns: more columns of the table; see `clep.columns.chosen`.
         **selection: the other arguments of `collect`.
 
     Raises:
         ConfigError: if nothing is found, or if what is found cannot be compared; nothing is written then.
     """
+    more = chosen(columns)
+    computed.check(metrics_in(columns), {})
     collected: Collected = collect(ids, **selection)
     comparison = collected.comparison
+    comparison = replace(comparison, columns=tuple(dict.fromkeys([*comparison.columns, *more])))
+    collected = replace(collected, comparison=comparison)
     if baseline := comparison.baseline:
         one_of("baseline", baseline, [row.label for row in comparison.rows], "cell")
     folder = Path(output)

@@ -34,7 +34,7 @@ from clep.errors import ClepError
 
 def _npz(path: Path, content: bytes) -> None:
     (path / "data.npz").write_bytes(content)
-    dataset_of(npz(path / "data.npz"))
+    dataset_of(npz(path=path / "data.npz"))
 
 
 def _idx(path: Path, content: bytes) -> None:
@@ -55,7 +55,7 @@ def _folder(path: Path, content: bytes) -> None:
                 archive.writestr(f"{name}/0.png", content)
     if content.startswith(b"PK"):
         (path / "train.zip").write_bytes(content)
-    dataset_of(folder(path))
+    dataset_of(folder(path=path))
 
 
 READERS: dict[str, Callable[[Path, bytes], None]] = {"npz": _npz, "idx": _idx, "cifar": _cifar, "folder": _folder}

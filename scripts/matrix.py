@@ -2,8 +2,8 @@
 
     python scripts/matrix.py [CASE ...]
 
-A case is one of these libraries in one version, `mlflow-oldest`, over the packages of the environment that this runs in.
-It gets an environment of its own in build/matrix, so that only what the version asks for is installed anew. The tests
+A case is one of these libraries in one version, `mlflow-oldest`, over the packages of the environment that runs this. It
+gets an environment of its own in build/matrix, so that only what the version asks for is installed anew. The tests
 there are those that touch Lightning, MLflow and torch most, and use the wheel, not the checkout.
 """
 
@@ -24,7 +24,7 @@ FOLDER = ROOT / "build" / "matrix"
 LIBRARIES = {"lightning": ["pytorch-lightning"], "mlflow": ["mlflow"], "torch": ["torch", "torchvision"]}
 """Name of a case -> what is installed together; the version is that of the first."""
 WITH_OLDEST = {"mlflow": ["sqlalchemy<2.1"]}
-"""What the oldest version needs besides, since it does not say so itself: MLflow 3.1 imports a pool that 2.1 removed."""
+"""What the oldest version needs and does not ask for: MLflow 3.1 imports a pool that SQLAlchemy 2.1 has not."""
 TESTS = (
     "tests/learner",
     "tests/test_bridge.py",
@@ -59,12 +59,11 @@ class Outcome:
 
 
 def cases(project: str) -> dict[str, list[str]]:
-    """Case -> what `pip install --upgrade` takes, from the dependencies of a pyproject.toml.
+    r"""Case -> what `pip install --upgrade` takes, from the dependencies of a pyproject.toml.
 
     Example:
-        >>> cases('[project]\\ndependencies = ["mlflow>=3.1", "pytorch-lightning>=2.5,<3", "torch>=2.6", "torchvision"]')[
-        ...     "lightning-oldest"
-        ... ]
+        >>> given = '"mlflow>=3.1", "pytorch-lightning>=2.5,<3", "torch>=2.7"'
+        >>> cases(f"[project]\ndependencies = [{given}]")["lightning-oldest"]
         ['pytorch-lightning==2.5']
     """
     given = tomllib.loads(project)["project"]["dependencies"]

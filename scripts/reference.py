@@ -17,10 +17,14 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 
 import clep
-from clep import checks, cli, config, registry, specs
+from clep import checks, cli, config, parts, registry, specs
+from clep.catalogue import catalogue
 from clep.metric_names import METRICS, PIPELINE
+from clep.parameters import parameters
+from clep.parameters import ranges as interval
 from clep.schema import Config
 from clep.specs.options import hints_of, taken_by
+from clep.streams.making import GIVEN
 
 ROOT = Path(__file__).parent.parent
 _GENERATED = "This page is generated from the code.\n"
@@ -79,7 +83,7 @@ def keys() -> str:
 def _sections(schema: type[specs.Spec], prefix: str, level: int) -> Iterator[str]:
     """The options of a section as a table, followed by its subsections."""
     hints, inner, rows = hints_of(schema), [], []
-    for field in schema.options():
+    for field in schema.declared():
         kind = hints[field.name]
         if _is_spec(kind):
             inner.append((f"{prefix}{field.name}", kind))
@@ -155,7 +159,7 @@ def _about(cls: type, line: str) -> str:
     return "\n\n".join(text for text in (what, _summary(cls.__doc__), re.sub(r"\n {4}(?! )", "\n", sources)) if text)
 
 
-def _meanings(cls: type) -> dict[str, str]:
+def _meanings(cls: Any) -> dict[str, str]:
     """Parameter -> its description in the docstrings of a class and its constructor, in Google's or Sphinx's form."""
     meanings: dict[str, str] = {}
     name, indent = "", 0
@@ -182,10 +186,28 @@ def networks() -> str:
 
 
 def streams() -> str:
-    """The streams by name."""
-    text = "`stream=NAME` selects the data; [`stream.*`](keys.md#stream) says how to cut them into experiences."
-    rows = [(f"`{name}`", line) for name, line in config.builtin("stream").items()]
-    return "\n".join(["# Streams", _GENERATED, f"{text}\n", *_table(("name", "data"), rows)])
+    """The data sets and the streams by name."""
+    page = ["# Data sets and streams", _GENERATED]
+    page += ["`stream=NAME` selects the data; [`stream.*`](keys.md#stream) says how they become experiences.\n"]
+    page += _table(("name", "data"), _listed("datasets"))
+    page += ["\n`stream.scenario=NAME` says what the experiences are.\n"]
+    page += _table(("name", "experiences"), _listed("streams"))
+    for name in parts.names("stream"):
+        function = parts.find("stream", name)
+        own, ranges, meanings = parameters(function, given=GIVEN), interval(function), _meanings(function)
+        rows = [
+            (f"`{key}`", _words(own[key].annotation, ranges.get(key)), _yaml(own[key].default), meanings.get(key, ""))
+            for key in own
+        ]
+        if rows:
+            page += [f"\n## {name}\n", f"`stream.scenario_options.*` of `{name}`:\n"]
+            page += _table(("parameter", "value", "default", "meaning"), rows)
+    return "\n".join(page)
+
+
+def _listed(section: str) -> list[tuple[str, str]]:
+    """Name and description of what `clep list` lists."""
+    return [(f"`{row[0]}`", row[-1]) for row in catalogue(section).sections[section]]
 
 
 def configs() -> str:
@@ -246,7 +268,7 @@ def python() -> str:
 def _options(spec: type[specs.Spec]) -> list[str]:
     """The options of a spec as a table."""
     hints, rows = hints_of(spec), []
-    for field in spec.options():
+    for field in spec.declared():
         kind = hints[field.name]
         if _is_spec(kind):
             link = f"[`{kind.__name__}`](#clep.{kind.__name__})"

@@ -86,8 +86,6 @@ class AwakeRehearsal(Strategy):
         20
     """
 
-    touches_loss = False
-
     def __init__(self, **options: Any) -> None:
         super().__init__()
         chosen = from_keywords(AwakeRehearsalOptions, options)

@@ -35,7 +35,7 @@ class DER(Strategy):
         Memory(exemplars=0, exemplar_bytes=0, statistics_bytes=0)
     """
 
-    touches_loss = True
+    differentiates_outputs = True
     search_space: ClassVar = {"alpha": {"low": 0.01, "high": 3.0, "log": True}, "beta": {"low": 0.0, "high": 3.0}}
 
     def __init__(

@@ -37,7 +37,7 @@ class ERACE(Strategy):
         Memory(exemplars=0, exemplar_bytes=0, statistics_bytes=0)
     """
 
-    touches_loss = True
+    differentiates_outputs = True
 
     def __init__(self, *, mem_size: int = 200, batch_size_mem: int | None = None) -> None:
         super().__init__()

@@ -24,6 +24,9 @@ class GEM(GEMPlugin, Strategy):
         MissingExtraError: if the solver of its quadratic programme is not installed.
     """
 
+    uses_gradients = True
+    differentiates_outputs = True  # those of stored samples
+
     def __init__(self, patterns_per_experience: int = 20, memory_strength: float = 0.5) -> None:
         if importlib.util.find_spec("quadprog") is None:
             raise MissingExtraError(

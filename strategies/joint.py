@@ -8,4 +8,3 @@ class Joint(Strategy):
 
     stands_alone = True
     trains_jointly = True
-    touches_loss = False

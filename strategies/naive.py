@@ -7,4 +7,3 @@ class Naive(Strategy):
     """Do nothing."""
 
     stands_alone = True
-    touches_loss = False

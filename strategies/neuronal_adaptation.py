@@ -30,7 +30,6 @@ class NeuronalAdaptation(Strategy):
         3
     """
 
-    touches_loss = False
     search_space: ClassVar = {"steps": {"low": 1, "high": 20}, "rate": {"low": 0.01, "high": 0.5, "log": True}}
 
     def __init__(self, **options: Any) -> None:

@@ -24,6 +24,8 @@ class SI(SynapticIntelligencePlugin):
         [10.0]
     """
 
+    adds_penalty: ClassVar = True
+    uses_gradients: ClassVar = True
     search_space: ClassVar = {"si_lambda": {"low": 1.0, "high": 1e6, "log": True}}
 
     def __init__(self, si_lambda: float = 100.0, eps: float = 1e-3) -> None:

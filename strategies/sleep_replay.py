@@ -162,7 +162,6 @@ class SleepReplay(Strategy):
 
     consolidates = True
     sleeps = True
-    touches_loss = False
     search_space: ClassVar = {
         "steps": {"low": 2000, "high": 40000, "log": True},
         "rate": {"low": 0.1, "high": 1.0, "log": True},

@@ -45,7 +45,7 @@ def test_data_count_by_their_contents_wherever_they_lie(tmp_path):
 @pytest.mark.parametrize(
     ("change", "text"),
     [
-        ("strategies=[identified:Mine]", "class Mine(clep.Strategy):\n    touches_loss = False\n"),
+        ("strategies=[identified:Mine]", "class Mine(clep.Strategy):\n    adds_penalty = False\n"),
         (
             "network.neuron=identified:mine",
             "from clep.equilibrium import Neuron\nmine = Neuron(lambda u: u.relu_(), lambda u: (u > 0).to(u.dtype))\n",

@@ -9,7 +9,7 @@ from clep import catalogue, config
 from clep.cli import main
 
 
-@pytest.mark.parametrize(("what", "group"), [("streams", "stream"), ("networks", "network"), ("configs", "pipeline")])
+@pytest.mark.parametrize(("what", "group"), [("networks", "network"), ("configs", "pipeline"), ("claims", "claim")])
 def test_list_names_and_describes_the_built_in_files(capsys, what, group):
     assert main(["list", what]) == 0
     rows = [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
@@ -30,7 +30,7 @@ def test_list_without_a_word_lists_everything(capsys):
     assert main(["list"]) == 0
     sections = capsys.readouterr().out.split("\n\n")
     named = [section.partition(":")[0] for section in sections]
-    assert named == ["strategies", "streams", "networks", "configs", "claims"]
+    assert tuple(named) == catalogue.SECTIONS
     assert all("\n  " in section for section in sections)
 
 

@@ -283,11 +283,11 @@ def test_compare_refuses_what_it_would_ignore_and_a_bad_cell_before_anything_is_
     assert pipelines.seen == []
 
 
-def test_the_help_of_compare_names_cells_grid_seeds_workers_and_baseline(capsys):
+def test_the_help_of_compare_names_its_own_keys(capsys):
     main(["compare", "--help"])
     keys = capsys.readouterr().out.partition("keys to know:\n")[2].partition("\n\n")[0]
     named = [line.split()[0] for line in keys.splitlines() if not line.startswith("   ")]
-    assert named == ["cells", "grid", "seeds", "workers", "baseline"]
+    assert named == ["cells", "grid", "seeds", "workers", "baseline", "columns"]
 
 
 def test_the_help_of_clep_names_every_command_and_has_examples(capsys):
@@ -356,7 +356,7 @@ def test_show_as_json_is_the_same_configuration(capsys):
 
 @pytest.mark.parametrize("command", [row.name for row in COMMANDS])
 def test_every_command_can_print_json(command):
-    words = ["0123abcd", "--after", "1"] if command == "fork" else []
+    words = {"fork": ["0123abcd", "--after", "1"], "pipeline": ["compare"]}.get(command, [])
     assert parse([command, *words, "--json"]).json
 
 

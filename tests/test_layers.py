@@ -23,19 +23,25 @@ FOLDERS = {
 ORDER = [
     {"distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
     {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
-    {"imports", "renames"},
+    {"imports", "parts", "renames"},
     {"sources"},
-    {"specs", "datasets"},
-    {"schema", "columns"},
+    {"specs"},
+    {"parameters"},
+    {"datasets"},
+    {"computed"},
+    {"columns"},
+    {"schema"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
     {"catalogue", "chosen"},
     {"equilibrium"},
-    {"diagnostics", "feedforward", "sleep"},
-    {"update", "foreign"},
+    {"diagnostics", "feedforward", "networks", "sleep"},
+    {"update", "foreign", "named_parts"},
     {"learner", "streams"},
-    {"memory", "plugins", "rehearsal", "served"},
-    {"strategy"},
+    {"scenarios"},
+    {"appending", "capabilities", "memory", "plugins", "rehearsal", "served"},
+    {"seeding"},
+    {"strategy", "watching"},
     {"strategies", "registry"},
     {"bridge"},
     {"measuring"},
@@ -192,7 +198,9 @@ def test_specs_know_neither_torch_nor_files():
     heavy = ("torch", "numpy", "yaml", "omegaconf", "pathlib", "importlib", "avalanche", "pytorch_lightning")
     assert not room & importers(*heavy)
     own = {name for m, name in imports() if m in room and name.startswith("clep.")}
-    assert all(name.startswith(("clep.specs", "clep.errors", "clep.checks", "clep.imports")) for name in own)
+    assert all(
+        name.startswith(("clep.specs", "clep.errors", "clep.checks", "clep.parts", "clep.parameters")) for name in own
+    )
 
 
 def test_the_equilibrium_room_knows_torch_specs_and_the_ground_floor_alone():
@@ -200,7 +208,7 @@ def test_the_equilibrium_room_knows_torch_specs_and_the_ground_floor_alone():
     assert len(room) >= 8
     assert not room & importers("pytorch_lightning", "avalanche", "omegaconf", "yaml", "mlflow")
     own = {name for m, name in imports() if m in room and name.startswith("clep.")}
-    allowed = ("equilibrium", "specs", "errors", "checks", "imports", "renames")
+    allowed = ("equilibrium", "specs", "errors", "checks", "parts", "parameters", "renames")
     assert all(name.startswith(tuple(f"clep.{name}" for name in allowed)) for name in own)
 
 

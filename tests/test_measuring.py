@@ -24,7 +24,7 @@ class Erase(clep.Strategy):
     """Sets all weights to zero once an experience is trained."""
 
     consolidates = True
-    touches_loss = False
+    adds_penalty = False
 
     def after_training_exp(self, strategy, **kwargs):
         with torch.no_grad():

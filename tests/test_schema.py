@@ -29,7 +29,11 @@ def message(source, *overrides: str) -> str:
         ("learner..lr=3", "learner..lr: ", "unknown key ``"),
         ("learner.lr.x=3", "learner.lr: expected a number, got {'x': 3}", ""),
         # unknown names
-        ("stream=mnst", "stream.name: unknown stream `mnst`; did you mean `mnist`?", "Valid streams: cifar10, digits"),
+        (
+            "stream=mnst",
+            "stream.name: unknown data set `mnst`; did you mean `mnist`?",
+            "Valid data sets: cifar10, ",
+        ),
         ("network.name=hts", "network.name: unknown network `hts`", "or a path that ends in .yaml"),
         ("learner.phases=centred", "learner.phases: ", "did you mean `centered`? Valid values: centered, holomorphic"),
         ("device=gpu", "device: unknown value `gpu`", "Valid values: auto, cpu, cuda"),

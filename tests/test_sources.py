@@ -6,9 +6,14 @@ import pytest
 
 from clep import sources
 from clep.errors import ConfigError
-from clep.sources import own_code, plugin_code
+from clep.sources import own_code
 
-STRATEGY = "import clep\nclass Mine(clep.Strategy):\n    touches_loss = False\n"
+STRATEGY = "import clep\nclass Mine(clep.Strategy):\n    adds_penalty = False\n"
+
+
+def plugin_code(names):
+    """Of strategies."""
+    return sources.plugin_code(("strategy", name) for name in names)
 
 
 @pytest.fixture
@@ -121,7 +126,7 @@ def test_a_file_that_cannot_be_parsed_counts_by_its_bytes(write):
 
 
 def test_a_module_that_is_not_there_is_refused():
-    with pytest.raises(ConfigError, match=r"^plug-in: cannot import `no_such_module:Mine`"):
+    with pytest.raises(ConfigError, match=r"^strategies: cannot import `no_such_module:Mine`"):
         plugin_code(["no_such_module:Mine"])
 
 

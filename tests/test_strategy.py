@@ -1,50 +1,23 @@
-"""The plug-in API: hooks, draws, logs, refusals, and whether the loss is touched."""
+"""The plug-in API: hooks, draws, logs and refusals."""
 
 from types import SimpleNamespace
 
 import pytest
 import torch
-from avalanche.core import BasePlugin, SupervisedPlugin
+from avalanche.core import SupervisedPlugin
 from avalanche.training import Naive
-from clep.strategies.der import DER
 from torch import nn
 
-from clep import strategy
+from clep import Learner, Network, Training, strategy
 from clep.build import build_stream, build_training
 from clep.config import compose
 from clep.errors import ConfigError
-from clep.registry import build
-from clep.strategy import Strategy, refusals, touches_loss
+from clep.strategy import Strategy, refusals
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:No loggers specified"),
     pytest.mark.filterwarnings("ignore:Call to deprecated function"),
 ]
-
-# name -> whether it adds to the loss, changes gradients or calls the model in the training iteration
-BUILT_IN = {
-    "naive": False,
-    "joint": False,
-    "awake_rehearsal": False,
-    "sleep_replay": False,
-    "neuronal_adaptation": False,
-    "replay": False,
-    "gdumb": False,
-    "ewc": True,
-    "si": True,
-    "lwf": True,
-    "gem": True,
-    "agem": True,
-    "der": True,
-    "er_ace": True,
-    "rwalk": True,
-    "mir": True,
-}
-REQUIRED = {
-    "ewc": {"ewc_lambda": 1.0},
-    "agem": {"patterns_per_experience": 5, "sample_size": 5},
-    "mir": {"batch_size_mem": 8},
-}
 
 
 class Plain(SupervisedPlugin):
@@ -94,29 +67,6 @@ def test_own_draws_come_from_the_strategys_generator_and_go_on_where_they_stoppe
     with pytest.raises(RuntimeError), mine.own_draws():
         torch.rand(-1)
     assert torch.equal(torch.get_rng_state(), state)
-
-
-# the loss
-
-
-@pytest.mark.parametrize("name", BUILT_IN)
-def test_it_is_known_of_every_built_in_strategy_whether_it_touches_the_loss(name):
-    """A wrong False would let cost nudging drop the penalty in silence; a wrong True would refuse a good set."""
-    (built,) = build([name], REQUIRED)
-    assert touches_loss(built) is BUILT_IN[name]
-
-
-def test_the_hooks_of_other_plugins_tell_whether_they_touch_the_loss():
-    class Outside(BasePlugin):
-        """Knows the events of an experience only."""
-
-    for hook in ("before_forward", "after_forward", "before_backward", "after_backward", "before_update"):
-        assert touches_loss(type("Mine", (SupervisedPlugin,), {hook: lambda self, strategy, **kwargs: None})())
-        assert touches_loss(type("Mine", (Strategy,), {hook: lambda self, strategy, **kwargs: None})())
-    assert not touches_loss(Plain())
-    assert not touches_loss(Outside())
-    assert not touches_loss(Strategy())
-    assert not touches_loss(type("Mine", (DER,), {"touches_loss": False})())
 
 
 # logs
@@ -195,3 +145,20 @@ def test_ranges_and_choices_are_refused_in_words():
         ConfigError, match=r"^side: unknown value `lefft`; did you mean `left`\? Valid values: left, right$"
     ):
         strategy.one_of("side", "lefft", ["left", "right"])
+
+
+# attributes
+
+
+@pytest.mark.filterwarnings("error:.*incompatible callbacks")
+def test_an_attribute_may_be_called_before_or_after():
+    """Avalanche takes them for hooks that it does not know; a misspelt hook of a strategy is refused anyway."""
+
+    class Mine(Strategy):
+        def __init__(self):
+            super().__init__()
+            self.before, self.after_all = [], 0
+
+    Training(Learner(Network([64, 8, 10])), [Mine()])
+    with pytest.raises(UserWarning, match="incompatible callbacks"):
+        Training(Learner(Network([64, 8, 10])), [type("Misspelt", (SupervisedPlugin,), {"before_all": None})()])

@@ -262,7 +262,7 @@ def test_the_row_attribute_stays_right_through_subset_and_concat(digits):
     ("options", "message"),
     [
         ({"experiences": 0}, r"^experiences: expected an integer of at least 1, got 0"),
-        ({"experiences": 11}, r"^experiences: expected an integer in \[1, 10\], the classes of `digits`, got 11"),
+        ({"experiences": 11}, r"^experiences: expected an integer in \[1, 10\], the number of classes, got 11"),
         (
             {"class_order": "shufled"},
             r"^class_order: unknown value `shufled`; did you mean `shuffled`\?.* or a list",

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
+from clep import parts
 from clep.cells.cell import Cell
 from clep.cells.forms import kept, read_cells, spoken_change, text_of
 from clep.cells.grids import Axis, read_grid
 from clep.cells.vain import idle_changes, of_others
 from clep.errors import ConfigError, UnusedWarning
-from clep.imports import check_name, registered_strategies
 from clep.schema import Config, key_paths
 from clep.specs.options import Spec
 
@@ -24,6 +24,7 @@ _FIXED = {
     "workers": "it belongs to the whole comparison",
     "tracking": "it belongs to the whole comparison",
     "data": "it belongs to the whole comparison",
+    "columns": "it belongs to the whole comparison",
     "tune": "`clep compare` does not read it",
 }
 _NOT_KEPT = {*_FIXED, "strategies", "strategy"}
@@ -58,7 +59,7 @@ def expand(
         try:
             composed = compose(cell.set)
             for name in composed.strategies:
-                check_name("strategies", name, registered_strategies(), "strategy")
+                parts.check_name("strategy", name)
             for reason in of_others(cell.set, composed.strategies):
                 if place:
                     raise ConfigError(f"set: {reason}")

@@ -112,7 +112,7 @@ class Store:
         """Whether the samples are rows of the stream; its ends tell, as no transformation changes only the others."""
         x = self._needed.samples.x
         ends = (0, len(rows) - 1) if rows else ()
-        return all(torch.equal(dataset[i][0], x[rows[i]]) for i in ends)
+        return max(rows, default=0) < len(x) and all(torch.equal(dataset[i][0], x[rows[i]]) for i in ends)
 
     @staticmethod
     def _with_further(dataset: "AvalancheDataset[Any]", form: dict[str, Any], decode: Decode) -> Any:

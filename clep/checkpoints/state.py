@@ -177,11 +177,14 @@ def _numbered(plugins: Iterable[BasePlugin]) -> list[tuple[int, BasePlugin]]:
 
 
 def _attributes(plugin: BasePlugin) -> dict[str, Any]:
-    return plugin.state_dict() if isinstance(plugin, Strategy) else dict(vars(plugin))
+    """What is kept of a plug-in; `Strategy.state` always, whatever a strategy makes of its `state_dict`."""
+    return {"state": plugin.state} | plugin.state_dict() if isinstance(plugin, Strategy) else dict(vars(plugin))
 
 
 def _load(plugin: BasePlugin, state: dict[str, Any]) -> None:
     if isinstance(plugin, Strategy):
+        if "state" in state:
+            plugin.state = state["state"]
         plugin.load_state_dict(state)
     else:
         plugin.__dict__.update(state)

@@ -25,7 +25,7 @@ def _look_once() -> Look:
 
     def look(config: Config) -> tuple[str, str]:
         parts = config.network, config.learner, config.strategies
-        key = str((config.stream.name, config.stream.path, config.data, parts))
+        key = str((config.stream, config.data, parts))
         if key not in found:
             found[key] = _look(config)
         return found[key]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from clep import tracking
+from clep.columns import of_stored
 from clep.comparison.labels import told_apart
 from clep.comparison.mixtures import refuse_mixture, refuse_sizes
 from clep.comparison.older import completed
@@ -131,7 +132,9 @@ def _of_one_comparison(uri: str, run: StoredRun, baseline: str) -> Collected:
     stored = find(run.run_id, uri)
     results = [completed(uri, result) for result in stored.results()]
     classes = classes_of(results, stored.children)
-    comparison = Comparison(run.run_id, uri, results, classes, {}, baseline or stored.config.baseline)
+    config = stored.config
+    columns = of_stored(config.columns, config.metric)
+    comparison = Comparison(run.run_id, uri, results, classes, {}, baseline or config.baseline, columns)
     return Collected(comparison, stored.config, _code([run, *stored.children]))
 
 

@@ -5,9 +5,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from clep import report, tables, tracking
-from clep.columns import COMPARISON
 from clep.report import About
-from clep.report.table import as_csv, as_latex, as_markdown
+from clep.report.table import as_csv, as_latex, as_markdown, columns_with
 from clep.results import Comparison, Result
 
 
@@ -39,14 +38,17 @@ def write(comparison: Comparison, folder: Path, about: About | None = None) -> I
         The files, and the folder `figures`.
     """
     texts = {"comparison.json": json.dumps(comparison.to_json(), indent=2)}
-    texts["comparison.txt"] = tables.plain(comparison.rows, COMPARISON)
+    texts["comparison.txt"] = tables.plain(comparison.rows, comparison.shown)
     answer = comparison.answer
-    texts |= {"table.csv": as_csv(answer.cells), "table.md": as_markdown(answer.cells)}
-    texts |= {"table.tex": as_latex(answer.cells)}
+    columns = columns_with(comparison.columns)
+    texts |= {"table.csv": as_csv(answer.cells, comparison.columns), "table.md": as_markdown(answer.cells, columns)}
+    texts |= {"table.tex": as_latex(answer.cells, columns)}
     cells = report.drawn_cells(answer, [row.label for row in comparison.rows], comparison.classes)
     figures = _write_figures(cells, folder / "figures")
     title = _title(comparison)
-    texts["report.html"] = report.comparison_page(answer, cells, figures, about or About(), title=title)
+    texts["report.html"] = report.comparison_page(
+        answer, cells, figures, about or About(), title=title, columns=columns
+    )
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
         yield folder / name

@@ -10,7 +10,6 @@ from PIL import Image
 from clep import metric_names, tables, tracking
 from clep.answer import MEASURES, Answer, CellAnswer
 from clep.build import CELL_TAG
-from clep.columns import COMPARISON
 from clep.comparison.cells import Job
 from clep.comparison.ledger import Ledger
 from clep.config import to_dict
@@ -158,7 +157,7 @@ def describe(comparison: Comparison, experiment_id: str, *, link: str, picture: 
         picture: a figure among the artifacts, if there is one; see `overview`.
     """
     answer = comparison.answer
-    table = tables.plain([cell.row for cell in answer.cells], COMPARISON)
+    table = tables.plain([cell.row for cell in answer.cells], comparison.shown)
     text = "\n\n".join([f"**{answer.sentence}**", f"```\n{table}\n```", *answer.notes])
     return with_links(text, comparison.runs, comparison.parent_run_id, experiment_id, link=link, picture=picture)
 

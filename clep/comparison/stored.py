@@ -10,6 +10,7 @@ from typing import Any, Protocol, TypeVar
 import yaml
 
 from clep import tracking
+from clep.columns import of_stored
 from clep.config import Config, compose
 from clep.errors import ConfigError
 from clep.results import FILE, Comparison, Result
@@ -88,7 +89,9 @@ def load(run_id: str, uri: str | None) -> Comparison:
     results = stored.results()
     classes = classes_of(results, stored.children)
     seconds = _listed(stored.uri, stored.run).get("seconds", {})
-    return Comparison(stored.run_id, stored.uri, results, classes, seconds, stored.config.baseline)
+    config = stored.config
+    columns = of_stored(config.columns, config.metric)
+    return Comparison(stored.run_id, stored.uri, results, classes, seconds, config.baseline, columns)
 
 
 def results_of(uri: str, run: StoredRun, children: Iterable[StoredRun]) -> list[Result]:

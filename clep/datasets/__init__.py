@@ -1,6 +1,7 @@
 """Data sets as tensors, loaded once: samples in [0, 1] and integer labels, by name or from your own files.
 
-The names are in `clep.datasets.names`. To add a data set, add a file with its loader here and a row there.
+A data set is a function, found by the name that a package registers for it or by its import path; see `clep.parts`.
+Those of clep have a row in `clep.datasets.names` too.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -8,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from clep.datasets.names import DATASETS
 from clep.renames import renamed
 
-__all__ = ["DATASETS", "Dataset", "default_root", "digests", "load"]
+__all__ = ["DATASETS", "Dataset", "Raw", "default_root", "digests", "load"]
 
 if TYPE_CHECKING:
-    from clep.datasets.loading import Dataset, default_root, digests, load
+    from clep.datasets.loading import Dataset, Raw, default_root, digests, load
 
 
 def __getattr__(name: str) -> Any:

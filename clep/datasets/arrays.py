@@ -1,12 +1,13 @@
 """From the arrays of files to the tensors of a data set."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from clep.datasets.checking import check_parts, checked_labels, checked_samples
+from clep.datasets.checking import check_experiences, check_parts, checked_labels, checked_samples
 from clep.datasets.layout import channels_first
 from clep.datasets.scaling import divisor
 
@@ -16,7 +17,7 @@ Four = tuple[str, str, str, str]
 
 @dataclass(frozen=True, eq=False)
 class Raw:
-    """What a reader found in files, before any check.
+    """What a reader found in files, or your own function made, before any check.
 
     Attributes:
         name: name of the data set.
@@ -25,14 +26,23 @@ class Raw:
         fix: how to repair them, for messages.
         layout: `channels_first` if the format says so; `auto` if it says nothing.
         class_names: name of each class, in the order of the labels; empty if classes have numbers only.
+        experiences: for data that come in experiences, that of each sample to learn from (N,) and to test on (M,);
+            `stream.scenario=as_given` keeps them.
+
+    Example:
+        >>> import numpy as np
+        >>> x, y = np.zeros((4, 2)), np.arange(4) % 2
+        >>> Raw("mine", (x, y, x, y), class_names=("cat", "dog")).sources[0]
+        'x_train'
     """
 
     name: str
     arrays: tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]
-    sources: Four
-    fix: str
+    sources: Four = ("x_train", "y_train", "x_test", "y_test")
+    fix: str = ""
     layout: str = "auto"
     class_names: tuple[str, ...] = ()
+    experiences: tuple[np.ndarray, np.ndarray] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +59,13 @@ class Dataset:
         sources: where the four come from, for messages.
         axes: the axes of the stored samples, for messages.
         digests: what tells the stored samples to learn from and to test on from others; see `clep.datasets.contents`.
+        experiences: for data that come in experiences, that of each sample to learn from and to test on, (N,) and (M,).
+
+    Example:
+        >>> from clep.datasets import load
+        >>> data = load("digits")
+        >>> data.classes, tuple(data.of_classes([3, 8]).x_train.shape)
+        (10, (286, 1, 8, 8))
     """
 
     x_train: Tensor
@@ -60,11 +77,43 @@ class Dataset:
     sources: Four = ("x_train", "y_train", "x_test", "y_test")
     axes: str = ""
     digests: tuple[str, str] = ("", "")
+    experiences: tuple[Tensor, Tensor] | None = None
 
     @property
     def classes(self) -> int:
         """Number of classes: the largest label of both parts, plus one."""
         return int(max(self.y_train.max(), self.y_test.max())) + 1
+
+    def of_classes(self, labels: Sequence[int]) -> "Dataset":
+        """The samples of some classes alone, numbered anew from 0 in the order of `labels`; their names stay.
+
+        Args:
+            labels: the classes, each once.
+        """
+        new = torch.full((self.classes,), -1, dtype=torch.long)
+        new[list(labels)] = torch.arange(len(labels))
+        known = self.class_names or tuple(map(str, range(self.classes)))
+        kept = [new[y] >= 0 for y in (self.y_train, self.y_test)]
+        train, test = (torch.nonzero(rows).flatten() for rows in kept)
+        some = self.rows(train, test)
+        y_train, y_test = new[some.y_train], new[some.y_test]
+        return replace(some, y_train=y_train, y_test=y_test, class_names=tuple(known[label] for label in labels))
+
+    def rows(self, train: Tensor, test: Tensor) -> "Dataset":
+        """Some of the samples.
+
+        Args:
+            train: rows of the samples to learn from.
+            test: rows of the samples to test on.
+        """
+        return replace(
+            self,
+            x_train=self.x_train[train],
+            y_train=self.y_train[train],
+            x_test=self.x_test[test],
+            y_test=self.y_test[test],
+            experiences=self.experiences and (self.experiences[0][train], self.experiences[1][test]),
+        )
 
 
 def dataset_of(raw: Raw, *, layout: str = "auto", scale: float | None = None, standardize: bool = False) -> Dataset:
@@ -78,6 +127,7 @@ def dataset_of(raw: Raw, *, layout: str = "auto", scale: float | None = None, st
     x_train, x_test = (checked_samples(x, sources[i], raw.fix) for i, x in ((0, x_train), (2, x_test)))
     y_train, y_test = (checked_labels(y, sources[i], raw.fix) for i, y in ((1, y_train), (3, y_test)))
     check_parts((x_train, y_train, x_test, y_test), sources, raw.fix, raw.class_names)
+    check_experiences(raw.experiences, (y_train, y_test), sources, raw.fix)
     by = divisor(x_train, x_test, (sources[0], sources[2]), scale, standardize=standardize)
     order = channels_first(x_train.shape, sources[0], layout, raw.layout)
     x_train, x_test = (x if order.axes is None else x.transpose(order.axes) for x in (x_train, x_test))
@@ -90,6 +140,7 @@ def dataset_of(raw: Raw, *, layout: str = "auto", scale: float | None = None, st
         class_names=raw.class_names,
         sources=sources,
         axes=f"{sources[0]} has the axes {order.words}",
+        experiences=raw.experiences and (torch.from_numpy(raw.experiences[0]), torch.from_numpy(raw.experiences[1])),
     )
     return standardized(dataset) if standardize else dataset
 

@@ -79,6 +79,29 @@ def check_parts(
         )
 
 
+def check_experiences(
+    experiences: Sequence[np.ndarray] | None, labels: Sequence[np.ndarray], sources: Sequence[str], fix: str
+) -> None:
+    """Check that each sample has an experience, and that they number from 0 without gaps.
+
+    Args:
+        experiences: of the samples to learn from and to test on; None if the data do not come in experiences.
+        labels: y_train, y_test.
+        sources: where the four arrays come from.
+        fix: how to repair them.
+
+    Raises:
+        DataError: otherwise.
+    """
+    for numbers, y, source in zip(experiences or (), labels, sources[1::2], strict=False):
+        if numbers.shape != y.shape or numbers.dtype.kind not in "iu":
+            got = f"{numbers.dtype} of shape {numbers.shape}"
+            raise DataError(f"{source}: expected an experience for each of {len(y)} labels, got {got}. {fix}")
+        if not np.array_equal(found := np.unique(numbers), np.arange(len(found))):
+            listed = ", ".join(map(str, found[:10]))
+            raise DataError(f"{source}: number the experiences from 0, without gaps, got {listed}. {fix}")
+
+
 def named(label: int, class_names: Sequence[str]) -> str:
     """A class in words: its number, and its name if it has one."""
     return f"{label} (`{class_names[label]}`)" if label < len(class_names) else str(label)

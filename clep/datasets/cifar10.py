@@ -25,8 +25,8 @@ _ARRAYS = {
 """What a pickle of arrays names; anything else in a batch would be code that runs."""
 
 
-def cifar10(root: Path, download: bool) -> Raw:
-    """CIFAR-10: 60 000 colour photographs of 32x32, 10 classes (170 MB)."""
+def cifar10(*, root: Path, download: bool) -> Raw:
+    """CIFAR-10: 60 000 colour photographs of 32 x 32 pixels; downloads 170 MB on first use."""
     folder = root / "cifar-10-batches-py"
     with warnings.catch_warnings():  # NumPy 2.4.0 - 2.4.4 warns about the official, old pickles
         warnings.filterwarnings("ignore", message=r"dtype\(\): align should be")

@@ -34,7 +34,8 @@ def digests_of(raw: Raw) -> tuple[str, str]:
         (True, True, False)
     """
     x_train, y_train, x_test, y_test = raw.arrays
-    return _digest(raw.class_names, x_train, y_train), _digest(raw.class_names, x_test, y_test)
+    train, test = ((), ()) if raw.experiences is None else ((raw.experiences[0],), (raw.experiences[1],))
+    return _digest(raw.class_names, x_train, y_train, *train), _digest(raw.class_names, x_test, y_test, *test)
 
 
 def _digest(class_names: tuple[str, ...], *arrays: np.ndarray) -> str:

@@ -1,12 +1,13 @@
 """The digits that come with scikit-learn."""
 
-from pathlib import Path
-
 from clep.datasets.arrays import Raw
 
 
-def digits(root: Path, download: bool) -> Raw:
-    """1 797 digits of 8x8 (scikit-learn, no download); sorted by writer, hence a fixed stratified 80/20 split."""
+def digits() -> Raw:
+    """1 797 handwritten digits of 8 x 8 pixels from scikit-learn; needs no download.
+
+    They are sorted by writer, hence a fixed stratified 80/20 split.
+    """
     from sklearn.datasets import load_digits  # scikit-learn takes seconds to import
     from sklearn.model_selection import train_test_split
 

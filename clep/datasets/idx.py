@@ -12,18 +12,18 @@ from clep.errors import DataError
 IDX_FILES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 
-def mnist(root: Path, download: bool) -> Raw:
-    """MNIST: 70 000 handwritten digits of 28x28, 10 classes (12 MB)."""
+def mnist(*, root: Path, download: bool) -> Raw:
+    """MNIST: 70 000 handwritten digits of 28 x 28 pixels; downloads 12 MB on first use."""
     return _dataset("mnist", "MNIST", root, download)
 
 
-def fashion_mnist(root: Path, download: bool) -> Raw:
-    """FashionMNIST: 70 000 pictures of clothes of 28x28, 10 classes (31 MB)."""
+def fashion_mnist(*, root: Path, download: bool) -> Raw:
+    """Fashion-MNIST: 70 000 pieces of clothing, 28 x 28 pixels; downloads 31 MB on first use."""
     return _dataset("fashion_mnist", "FashionMNIST", root, download)
 
 
-def kmnist(root: Path, download: bool) -> Raw:
-    """KMNIST: 70 000 handwritten Japanese characters of 28x28, 10 classes (21 MB)."""
+def kmnist(*, root: Path, download: bool) -> Raw:
+    """Kuzushiji-MNIST: 70 000 cursive Japanese characters, 28 x 28 pixels; downloads 21 MB on first use."""
     return _dataset("kmnist", "KMNIST", root, download)
 
 

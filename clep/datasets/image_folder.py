@@ -24,8 +24,8 @@ _LEFT_BY_FILE_MANAGERS = ("Thumbs.db", "desktop.ini", "__MACOSX")  # hidden file
 _DEPTH = 3  # PART/CLASS/IMAGE; deeper folders are refused by their names, a loop of links among them
 
 
-def folder(path: Path) -> Raw:
-    """Your own images: a folder with train/CLASS/*.png or *.jpg and test/CLASS/*, or two such zips."""
+def folder(*, path: Path) -> Raw:
+    """Your own images: stream.path=FOLDER with train/CLASS/*.png or *.jpg and test/CLASS/*, or both as zip files."""
     x_train, y_train, classes = read_image_folder(path, "train")
     x_test, y_test, _ = read_image_folder(path, "test", classes)
     train, test = str(path / "train"), str(path / "test")

@@ -1,20 +1,22 @@
-"""Loading a data set by its name."""
+"""Loading a data set by its name or import path."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import platformdirs
 
+from clep import parts
 from clep.datasets import names
 from clep.datasets.arrays import Dataset, Raw, dataset_of
+from clep.datasets.calling import called
 from clep.datasets.contents import digests_of, remember, remembered, signature
 from clep.datasets.files import user_path
 from clep.errors import DataError
 
-__all__ = ["Dataset", "default_root", "digests", "load"]
+__all__ = ["Dataset", "Raw", "default_root", "digests", "load"]
 
 
 def load(
@@ -23,6 +25,7 @@ def load(
     root: str | Path | None = None,
     download: bool = True,
     path: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
     layout: str = "auto",
     scale: float | None = None,
     standardize: bool = False,
@@ -30,11 +33,12 @@ def load(
     """Load a data set by name.
 
     Args:
-        name: a key of `DATASETS`.
+        name: one of `clep list datasets`, or the import path `module:function` of your own.
         root: folder of the image files, with torchvision's layout; None for `default_root()`. Only a download writes to
             it.
         download: whether files missing from `root` may be downloaded.
-        path: the file of the data set `npz`, or the folder of `folder`.
+        path: the file of the data set `npz`, or the folder of `folder`; or what your own function takes as `path`.
+        options: parameters of the function of the data set.
         layout: `channels_first`, `channels_last`, or `auto` to tell by the shape of the images.
         scale: the number by which samples are divided, 1 to take them as they are; None to tell by their type and
             range.
@@ -56,18 +60,26 @@ def load(
         ((1437, 1, 8, 8), 10)
     """
     with _fitting_into_memory(path or name):
-        raw, digests = _read(name, root, download, path)
+        raw, digests = _read(name, root, download, path, options)
         data = dataset_of(raw, layout=layout, scale=scale, standardize=standardize)
         return replace(data, digests=digests)
 
 
 def digests(
-    name: str, *, root: str | Path | None = None, download: bool = True, path: str | Path | None = None
+    name: str,
+    *,
+    root: str | Path | None = None,
+    download: bool = True,
+    path: str | Path | None = None,
+    options: Mapping[str, Any] | None = None,
 ) -> tuple[str, str]:
-    """Digests of the samples to learn from and to test on; the samples are read only if their files have changed.
+    """Digests of the samples to learn from and to test on.
+
+    Files of clep's own data sets are read only if they have changed; nothing tells that of another data set's samples,
+    so they are loaded.
 
     Args:
-        name, root, download, path: as `load` takes them.
+        name, root, download, path, options: as `load` takes them.
 
     Raises:
         ConfigError, DataError: as `load`, if the samples must be read.
@@ -78,21 +90,32 @@ def digests(
         True
     """
     names.check(name, path)
-    place = _place(name, root, path)
-    if (known := remembered(_key(name, place), signature(place))) is not None:
-        return known
+    if name in names.DATASETS:
+        place = _place(name, root, path)
+        if (known := remembered(_key(name, place), signature(place))) is not None:
+            return known
     with _fitting_into_memory(path or name):
-        return _read(name, root, download, path)[1]
+        return _read(name, root, download, path, options)[1]
 
 
-def _read(name: str, root: str | Path | None, download: bool, path: str | Path | None) -> tuple[Raw, tuple[str, str]]:
-    """The arrays of a data set and their digests, which are remembered if no file changed meanwhile."""
+def _read(
+    name: str,
+    root: str | Path | None,
+    download: bool,
+    path: str | Path | None,
+    options: Mapping[str, Any] | None,
+) -> tuple[Raw, tuple[str, str]]:
+    """The arrays of a data set and their digests, which are remembered for clep's own if no file changed meanwhile."""
     names.check(name, path)
-    module, _, function = names.DATASETS[name].loader.partition(":")
-    loader = getattr(import_module(module), function)
+    loader = parts.find("dataset", name, "name")
+    passed = {"root": _data_folder(root), "download": download}
+    passed |= {} if path is None else {"path": user_path(path, "path")}
+    if name not in names.DATASETS:
+        raw = called(name, loader, passed, options or {})
+        return raw, digests_of(raw)
     place = _place(name, root, path)
     before = signature(place)
-    raw: Raw = loader(_data_folder(root), download) if path is None else loader(user_path(path, "path"))
+    raw = called(name, loader, passed, options or {})
     found = digests_of(raw)
     if before == signature(place):
         remember(_key(name, place), before, found)

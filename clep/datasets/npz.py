@@ -12,8 +12,8 @@ from clep.errors import DataError
 NPZ_KEYS = ("x_train", "y_train", "x_test", "y_test")
 
 
-def npz(path: Path) -> Raw:
-    """Your own arrays: an npz file with x_train, y_train, x_test, y_test."""
+def npz(*, path: Path) -> Raw:
+    """Your own arrays: stream.path=FILE.npz with x_train, y_train, x_test, y_test."""
     x_train, y_train, x_test, y_test = read_npz(path)
     a, b, c, d = (f"{path}: `{key}`" for key in NPZ_KEYS)
     return Raw("npz", (x_train, y_train, x_test, y_test), (a, b, c, d), "Save arrays that fit together.")

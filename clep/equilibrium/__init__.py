@@ -26,7 +26,6 @@ from clep.equilibrium.costs import Cost, CrossEntropy, SquaredError
 from clep.equilibrium.dendrites import Dendritic
 from clep.equilibrium.gradients import (
     CEP,
-    GRADIENTS,
     Backpropagation,
     Clamping,
     CostNudging,
@@ -53,7 +52,6 @@ __all__ = [
     "DISTRIBUTIONS",
     "DYNAMICS",
     "FEEDBACKS",
-    "GRADIENTS",
     "INITIALIZATIONS",
     "NEURONS",
     "ORDERS",

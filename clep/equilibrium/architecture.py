@@ -9,12 +9,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from clep import parts
 from clep.equilibrium.connections import Connection, Dense, Wiring
 from clep.equilibrium.dendrites import Dendritic
 from clep.errors import ConfigError
-from clep.imports import import_path
+from clep.parameters import made
 from clep.specs.layers import ConvLayer, Shape
 from clep.specs.network import NetworkSpec
+from clep.specs.options import signature_of
 
 Layer = int | Shape | ConvLayer
 """One entry of the list that describes a network: units, the shape of the input, or a convolutional layer."""
@@ -58,12 +60,18 @@ def joining(spec: NetworkSpec) -> Join:
         return functools.partial(Dendritic, dendrites=spec.dendrites)
     if spec.connection == "dense":
         return Dense
-    found = import_path(spec.connection, "connection")
+    found = parts.find("connection", spec.connection, "connection")
     if not (isinstance(found, type) and issubclass(found, Connection)):
         raise ConfigError(
             f"connection: `{spec.connection}` is not a class derived from `clep.equilibrium.connections.Connection`"
         )
-    return found
+    given = list(signature_of(found).parameters)[:3]  # whatever it calls what it is made with by position
+    return functools.partial(_own_connection, found, spec.connection_options, given)
+
+
+def _own_connection(cls: type[Connection], options: Mapping[str, Any], given: Sequence[str], *ends: Any) -> Connection:
+    joined: Connection = made(cls, options, *ends, key="connection", given=given)
+    return joined
 
 
 def wiring_of(spec: NetworkSpec, seed: int, feedback: torch.Generator, masks: torch.Generator) -> Wiring:

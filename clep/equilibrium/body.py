@@ -57,11 +57,11 @@ class Body:
         return [parameter for link in self.links for parameter in link.connection.parameters()]
 
     def drive(self, x: Tensor) -> Tensor:
-        """W_1 x + b_1, (B, ...), shaped as layer 1."""
+        """W_1 x + b_1, (B, ...), shaped as layer 1, for `x` (B, ...), shaped as layer 0."""
         return self.links[0].connection.up(x)[0]
 
     def read_out(self, state: Tensor) -> Tensor:
-        """Output (B, K) of the last state (B, ...)."""
+        """Output (B, K) for `state` (B, ...), that of the last layer."""
         if self.readout is None:
             return state
         with full_precision(state):
@@ -83,9 +83,10 @@ class FreePhase:
         states: equilibrium of the layers above the input, (B, ...) each.
         body: what relaxed.
         residual: distance from the fixed point at the end, () tensor; see `Relaxation`.
-        halfway: the same after half of the steps.
+        halfway: the same after half of the steps, () tensor.
         steps: number of steps taken.
-        spikes: number of spikes that each spiking layer sent per sample, lowest first; None if signals are graded.
+        spikes: number of spikes that each spiking layer sent per sample, (layers,), lowest first; None if signals are
+            graded.
 
     Example:
         >>> import torch

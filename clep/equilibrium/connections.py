@@ -59,8 +59,20 @@ class Wiring:
 class Connection(nn.Module, ABC):
     """What joins two layers; `below` is (B, *shape below), `above` (B, *shape above).
 
+    Args:
+        below: shape of the layer below, without the batch.
+        above: shape of the layer above, without the batch.
+
     Attributes:
         weight: forward weights, the first of its parameters.
+
+    Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
+        >>> connection = Network([4, 3, 2]).connections[0]
+        >>> drive, route = connection.up(torch.rand(5, 4))
+        >>> drive.shape, connection.add_down(torch.zeros(5, 4), drive).shape
+        (torch.Size([5, 3]), torch.Size([5, 4]))
     """
 
     weight: nn.Parameter
@@ -71,24 +83,42 @@ class Connection(nn.Module, ABC):
 
     @abstractmethod
     def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
-        """`base` + the drive of the layer above, (B, *above), and its route; written to `out` if given."""
+        """`base` + the drive of the layer above, (B, *above), and its route.
+
+        Args:
+            below: signals of the layer below, (B, *below).
+            base: what the drive is added to, (B, *above); None for nothing.
+            out: where the sum goes, (B, *above); None for new memory.
+        """
 
     @abstractmethod
     def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
-        """`base` + the feedback to the layer below, (B, *below); written to `out` (which may be `base`) if given."""
+        """`base` + the feedback to the layer below, (B, *below).
+
+        Args:
+            base: what the feedback is added to, (B, *below).
+            above: signals of the layer above, (B, *above).
+            route: what `up` returned with the drive, such as the winners (B, ...) of max pooling.
+            out: where the sum goes, (B, *below); it may be `base`; None for new memory.
+        """
 
     @abstractmethod
     def pull_back(self, above: Tensor, below: Tensor) -> Tensor:
-        """The vector-Jacobian product of the way up at `below`, (B, *below)."""
+        """The vector-Jacobian product of the way up, (B, *below).
+
+        Args:
+            above: the vector, (B, *above).
+            below: where the Jacobian is taken, (B, *below).
+        """
 
     @abstractmethod
     def differences(self, first: Ends, second: Ends, presynaptic: Ends | None, coefficient: complex) -> list[Tensor]:
         """Real part of `coefficient` * [dphi/dtheta(first) - dphi/dtheta(second)], in the order of `parameters()`.
 
         Args:
-            first, second: signals at both ends in the two states that are compared; summed over the batch.
-            presynaptic: presynaptic signals to use for both states, so that only the postsynaptic change counts; None
-                to use those of each state. See `clep.equilibrium.contrast.RULES`.
+            first, second: signals (B, ...) at both ends in the two states that are compared; summed over the batch.
+            presynaptic: presynaptic signals (B, ...) to use for both states, so that only the postsynaptic change
+                counts; None to use those of each state. See `clep.equilibrium.contrast.RULES`.
             coefficient: real, or complex for complex signals.
         """
 

@@ -45,7 +45,7 @@ class Cost(nn.Module, ABC):
 
     @abstractmethod
     def each(self, output: Tensor, labels: Tensor) -> Tensor:
-        """Cost of each sample, (B,)."""
+        """Cost of each sample, (B,), for `output` (B, K) and class indices `labels` (B,)."""
 
     @abstractmethod
     def nudge(self, output: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
@@ -65,6 +65,9 @@ class Cost(nn.Module, ABC):
 class SquaredError(Cost):
     """C(s, y) = 1/2 |s - onehot(y)|^2, the cost of the EP papers (half, summed over outputs).
 
+    Args:
+        reduction: as in `Cost`.
+
     Example:
         >>> import torch
         >>> SquaredError()(torch.tensor([[1.0, 1.0]]), torch.tensor([0]))
@@ -82,11 +85,18 @@ class SquaredError(Cost):
 class CrossEntropy(Cost):
     """C(z, y) = -log softmax(z)_y of a read-out z = W s + b outside the dynamics (Laborieux et al. 2021).
 
+    Args:
+        reduction: as in `Cost`.
+
     Example:
         >>> import torch
         >>> CrossEntropy()(torch.zeros(1, 2), torch.tensor([0]))
         tensor(0.6931)
     """
+
+    def forward(self, output: Tensor, labels: Tensor) -> Tensor:
+        """As torch's own criterion, to the bit: a mean of `each` would round otherwise."""
+        return functional.cross_entropy(output, labels, reduction=self.reduction)
 
     def each(self, output: Tensor, labels: Tensor) -> Tensor:
         return functional.cross_entropy(output, labels, reduction="none")

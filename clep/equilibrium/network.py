@@ -92,7 +92,9 @@ class Network(nn.Module):
         self.spec = from_keywords(NetworkSpec, options)
         self.sizes = checked_sizes(sizes, self.spec.readout)
         refuse("network", Setup(self.spec, self.convolutions, layers=len(self.sizes) - 1))
-        neuron_of(self.spec.neuron)  # imports an activation of your own, or says why it cannot
+        neuron_of(
+            self.spec.neuron, self.spec.neuron_options
+        )  # imports an activation of your own, or says why it cannot
         self.gradient: Gradient = LinearNudging() if gradient is None else gradient
         refuse_gradient(self.spec, self.convolutions, self.gradient)
 
@@ -131,6 +133,12 @@ class Network(nn.Module):
         Both share weights, time steps and generators. This network keeps its own gradient. Each has its own training
         mode.
 
+        Args:
+            gradient: the estimate.
+
+        Raises:
+            ConfigError: if it has no meaning in this network; see `clep.specs.refusals`.
+
         Example:
             >>> from clep.equilibrium import Backpropagation
             >>> network = Network([64, 32, 10])
@@ -151,7 +159,7 @@ class Network(nn.Module):
     @property
     def neuron(self) -> Neuron:
         """The activation of every layer; a property, since its functions could not be pickled."""
-        return neuron_of(self.spec.neuron)
+        return neuron_of(self.spec.neuron, self.spec.neuron_options)
 
     @property
     def depth(self) -> int:
@@ -253,12 +261,17 @@ class Network(nn.Module):
         )
 
     def shaped(self, x: Tensor) -> Tensor:
-        """The input (B, ...) as layer 0, under autocast in the dtype of the parameters."""
+        """`x` (B, ...) as layer 0, under autocast in the dtype of the parameters."""
         x = x.reshape(x.shape[0], *self.shapes[0])  # not `len`, which would fix the batch size of an export
         return x.to(self.connections[0].weight.dtype) if torch.is_autocast_enabled(x.device.type) else x
 
     def zero_states(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
-        """Zero states, (B, ...) of each layer above the input; images in the channels-last layout."""
+        """Zero states, (B, ...) of each layer above the input; images in the channels-last layout.
+
+        Args:
+            drive: of layer 1, (B, ...); the states are as many, and on its device.
+            dtype: of the states.
+        """
         states = [torch.zeros(drive.shape[0], *shape, dtype=dtype, device=drive.device) for shape in self.shapes[1:]]
         return [state.contiguous(memory_format=torch.channels_last) if state.dim() == 4 else state for state in states]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from clep import tables
 from clep.answer import ACCURACY, AFTER_CONSOLIDATION, LEARNED, MEASURES, SINCE_TRAINING, CellAnswer, Measure
-from clep.columns import in_bytes
+from clep.columns import Column, in_bytes
 from clep.statistics import FEWEST_FOR_A_TEST, Paired, Summary, seeds_in_words
 
 _OF_SUMMARY = ("mean", "sd", "low", "high", "n")
@@ -82,11 +82,25 @@ COLUMNS = (
 """The columns of the page's table, after rank and name; the files hold the same numbers."""
 
 
-def as_csv(cells: Sequence[CellAnswer]) -> str:
+def columns_with(more: Sequence[Column]) -> tuple[TableColumn, ...]:
+    """The columns of the table, with those that a comparison asks for.
+
+    Args:
+        more: these.
+    """
+    return (*COLUMNS, *(TableColumn(column.name, column.title, _entry_of(column)) for column in more))
+
+
+def _entry_of(column: Column) -> Callable[[CellAnswer], Entry]:
+    return lambda cell: Entry(_signed(column.text(cell.row).replace("+-", " ± ")), column.of_cell(cell.row))
+
+
+def as_csv(cells: Sequence[CellAnswer], more: Sequence[Column] = ()) -> str:
     """A line per cell in full precision.
 
     Args:
         cells: best first.
+        more: columns at its end.
     """
     titles = ["rank", "cell", "remark", "seeds"]
     for measure in MEASURES:
@@ -94,34 +108,36 @@ def as_csv(cells: Sequence[CellAnswer]) -> str:
         titles += [f"{measure.key}_difference_{part}" for part in _OF_DIFFERENCE]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([*titles, "bytes", "seconds", "updates"])
+    writer.writerow([*titles, "bytes", "seconds", "updates", *(column.name for column in more)])
     for rank, cell in enumerate(cells, start=1):
         line: list[object] = [rank, cell.label, cell.remark, " ".join(map(str, cell.seeds))]
         for measure in MEASURES:
             found, other = cell.summaries[measure.key], cell.differences.get(measure.key)
             line += [getattr(found, part) for part in _OF_SUMMARY]
             line += [getattr(other, part, "") for part in _OF_DIFFERENCE]  # the baseline has none to itself
-        writer.writerow([*line, cell.bytes_kept, cell.seconds, cell.updates])
+        writer.writerow([*line, cell.bytes_kept, cell.seconds, cell.updates, *(c.of_cell(cell.row) for c in more)])
     return text.getvalue()
 
 
-def as_markdown(cells: Sequence[CellAnswer]) -> str:
+def as_markdown(cells: Sequence[CellAnswer], columns: Sequence[TableColumn] = COLUMNS) -> str:
     """A table whose entries hold mean, standard deviation and interval.
 
     Args:
         cells: best first.
+        columns: of the table.
     """
-    titles, *lines = [[_markdown(part) for part in line] for line in _lines(cells)]
+    titles, *lines = [[_markdown(part) for part in line] for line in _lines(cells, columns)]
     return "\n".join(tables.markdown(titles, lines))
 
 
-def as_latex(cells: Sequence[CellAnswer]) -> str:
+def as_latex(cells: Sequence[CellAnswer], columns: Sequence[TableColumn] = COLUMNS) -> str:
     r"""The same as a `tabular` for the package booktabs, ready to `\input`.
 
     Args:
         cells: best first.
+        columns: of the table.
     """
-    titles, *lines = [[_latex(part) for part in line] for line in _lines(cells)]
+    titles, *lines = [[_latex(part) for part in line] for line in _lines(cells, columns)]
     rows = [" & ".join(line) + r" \\" for line in lines]
     return "\n".join(
         [
@@ -138,12 +154,12 @@ def as_latex(cells: Sequence[CellAnswer]) -> str:
     )
 
 
-def _lines(cells: Sequence[CellAnswer]) -> list[list[str]]:
+def _lines(cells: Sequence[CellAnswer], columns: Sequence[TableColumn]) -> list[list[str]]:
     """Titles, then a line per cell."""
-    lines = [["rank", "cell", *(column.title for column in COLUMNS)]]
+    lines = [["rank", "cell", *(column.title for column in columns)]]
     for rank, cell in enumerate(cells, start=1):
         name = f"{cell.label} ({cell.remark})" if cell.remark else cell.label
-        entries = [column.of_cell(cell) for column in COLUMNS]
+        entries = [column.of_cell(cell) for column in columns]
         lines.append([str(rank), name, *(" ".join([entry.text, *entry.details[:1]]) for entry in entries)])
     return lines
 

@@ -10,15 +10,6 @@ Phases = Literal["one_sided", "random_sign", "centered", "holomorphic"]
 Rule = Literal["contrast", "vector_field", "predictive"]
 Start = Literal["free", "mirrored"]
 
-GRADIENTS = {
-    "linear": "clep.equilibrium.gradients.linear:LinearNudging",
-    "cost": "clep.equilibrium.gradients.cost:CostNudging",
-    "cep": "clep.equilibrium.gradients.cep:CEP",
-    "clamped": "clep.equilibrium.gradients.clamped:Clamping",
-    "bptt": "clep.equilibrium.gradients.bptt:Backpropagation",
-}
-"""Name of an estimate -> its class; a new one is a file beside these and a row here."""
-
 
 @dataclass(frozen=True)
 class Contrasting(Spec):

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from clep.specs.gradients import GRADIENTS
+from clep import parts
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSection
 from clep.specs.optimization import OPTIMIZERS
@@ -49,8 +49,8 @@ class Idle:
 
     @property
     def name(self) -> str:
-        """A name for the row: `points_acts`, `points_acts_in_feedforward_learner`."""
-        where = f"_in_{self.part}" if self.part.startswith("feedforward") else ""
+        """A name for the row: `points_acts`, `points_acts_in_autograd`."""
+        where = f"_in_{self.part}" if self.part in ("module", "feedforward", "autograd") else ""
         return f"{self.key.replace('.', '_')}_acts{where}"
 
     def reason(self, setup: Any) -> str | None:
@@ -92,7 +92,7 @@ def _pools(setup: Any) -> bool:
 
 def _estimate(*names: str) -> Callable[[Any], bool]:
     """Whether the estimate is one of these; one of your own may use every option."""
-    return lambda setup: setup.learner.gradient in names or setup.learner.gradient not in GRADIENTS
+    return lambda setup: setup.learner.gradient in names or setup.learner.gradient not in parts.own("gradient")
 
 
 def _has_momentum(setup: Any) -> bool:
@@ -104,6 +104,12 @@ def _never(setup: Any) -> bool:
     return False
 
 
+def _foreign(kind: str, section: str, key: str) -> Callable[[Any], bool]:
+    """Whether the part that a key names comes from another package; those of clep have keys of their own."""
+    return lambda setup: getattr(getattr(setup, section), key) not in parts.own(kind)
+
+
+_FOREIGN = "with a part of another package"
 _RELAXES = "in an equilibrium network (network.model=equilibrium)"
 _PHASES = "where phases are nudged (gradient=linear, cost or cep)"
 
@@ -133,10 +139,20 @@ IDLE = [
         for key in (
             *("init", "free_steps", "nudged_steps", "time_step", "relaxation", "tolerance", "average_steps"),
             *("feedback_scale", "connection", "precision", "kernel", "stride", "padding", "pooling", "pool"),
+            *("neuron_options", "connection_options"),
         )
     ),
     *(
-        Idle("feedforward_learner", key, _never, _RELAXES, reported=True)
+        Idle("module", key, _never, "in a network of clep (network.model=equilibrium, feedforward)", reported=True)
+        for key in NetworkSection.names()
+        if key not in ("name", "model", "options")
+    ),
+    *(Idle(part, "options", _never, _FOREIGN) for part in ("network", "feedforward")),
+    Idle("network", "neuron_options", _foreign("neuron", "network", "neuron"), _FOREIGN),
+    Idle("network", "connection_options", _foreign("connection", "network", "connection"), _FOREIGN),
+    Idle("optimization", "loss_options", _foreign("cost", "learner", "loss"), _FOREIGN),
+    *(
+        Idle("autograd", key, _never, _RELAXES, reported=True)
         for key in (
             *("beta", "phases", "points", "start", "rule", "nudge", "restart", "bptt_steps"),
             *("gradient_options", "hidden_states"),
@@ -153,6 +169,6 @@ IDLE = [
     Idle("gradient", "nudged_steps", _estimate(*NUDGED, "clamped"), "where a second phase is run, not in bptt", True),
     Idle("gradient", "restart", _estimate("clamped"), "with gradient=clamped"),
     Idle("gradient", "bptt_steps", _estimate("bptt"), "with gradient=bptt", reported=True),
-    Idle("learner", "momentum", _has_momentum, "with optimizer=sgd"),
+    Idle("optimization", "momentum", _has_momentum, "with optimizer=sgd"),
 ]
 """All rows."""

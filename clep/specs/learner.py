@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from clep.imports import check_name
-from clep.specs.gradients import GRADIENTS, BackpropagationOptions, ClampingOptions, CostOptions
+from clep import parts
+from clep.specs.gradients import BackpropagationOptions, ClampingOptions, CostOptions
 from clep.specs.optimization import Optimization
 from clep.specs.options import Spec, option
 
@@ -39,9 +39,9 @@ class LearnerSpec(Optimization, TrainingSpec, CostOptions, ClampingOptions, Back
         "linear",
         "estimate of the gradient: `linear`, nudged by any loss; `cost`, nudged by its own cost; `cep`, C-EP, which "
         "moves the weights at every nudged step; `clamped`, contrastive Hebbian learning; `bptt`, backpropagation "
-        "through the same steps; or the import path of a `clep.equilibrium.Gradient`",
+        "through the same steps; or a `clep.equilibrium.Gradient` of another package, by its name or import path",
     )
-    gradient_options: dict[str, Any] = option({}, "keywords of your own gradient")
+    gradient_options: dict[str, Any] = option({}, "parameters of a gradient of another package that are no keys here")
     hidden_states: bool = option(
         False, "whether to record how large and how distributed the hidden states are in a free phase after training"
     )
@@ -49,4 +49,5 @@ class LearnerSpec(Optimization, TrainingSpec, CostOptions, ClampingOptions, Back
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name("gradient", self.gradient, GRADIENTS, "gradient")
+        if self.gradient != type(self).gradient:  # to look registered names up takes time, and defaults are made early
+            parts.check_name("gradient", self.gradient, "gradient")

@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from clep import parts
 from clep.errors import ConfigError
-from clep.imports import check_name
 from clep.specs.layers import ConvLayer, Dendrites, Pooling, TimeStep
 from clep.specs.options import Spec, option
 
@@ -33,8 +33,11 @@ class NetworkSpec(Spec):
     """
 
     neuron: str = option(
-        "hard_sigmoid", "activation of every layer: a name in `clep.equilibrium.NEURONS` or an import path"
+        "hard_sigmoid",
+        "activation of every layer: a name of `clep list neurons`, or the import path of a `clep.equilibrium.Neuron` "
+        "or of what makes one",
     )
+    neuron_options: dict[str, Any] = option({}, "parameters of a neuron of another package")
     bias: bool = option(False, "whether layers above the input have biases")
     init: Initialization = option(
         "fan_in",
@@ -84,13 +87,17 @@ class NetworkSpec(Spec):
         0, "n > 0 adds dense links without biases from every n-th hidden layer to the one n above it", "[0, inf)"
     )
     connection: str = option(
-        "dense", "what joins dense layers: `dense`, or the import path of your own class (with tied feedback)"
+        "dense",
+        "what joins dense layers: `dense`, or a `clep.equilibrium.Connection` of another package, by its name or "
+        "import path (with tied feedback)",
     )
+    connection_options: dict[str, Any] = option({}, "parameters of a connection of another package")
     precision: Precision = option("full", "of states and weights while the network relaxes; updates are always `full`")
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name("connection", self.connection, ["dense"], "connection")
+        if self.connection != type(self).connection:  # looking names up takes time, and defaults are made early
+            parts.check_name("connection", self.connection, "connection")
 
 
 @dataclass(frozen=True)
@@ -105,10 +112,13 @@ class NetworkSection(NetworkSpec):
         [64, 32, 10]
     """
 
-    name: str = option("hts_ep", "a file of configs/network/, or the path of one")
-    model: Literal["equilibrium", "feedforward"] = option(
-        "equilibrium", "`feedforward` builds ordinary layers, trained by backpropagation"
+    name: str = option("hts_ep", "a file of configs/network/, the path of one, or the name of a `model`")
+    model: str = option(
+        "equilibrium",
+        "`equilibrium`; `feedforward`, ordinary layers trained by backpropagation; or a network of another package, by "
+        "its name or the import path of any `torch.nn.Module` or of a function that makes one, trained likewise",
     )
+    options: dict[str, Any] = option({}, "parameters of a network of another package; the other keys do not act in it")
     channels: list[int] = option([], "feature maps of convolutional layers, lowest first", "[1, inf)")
     kernel: list[int] = option([ConvLayer.kernel], "side of their kernels: one value for all, or one each", "[1, inf)")
     stride: list[int] = option([ConvLayer.stride], "stride of their convolutions, one value or one each", "[1, inf)")
@@ -119,6 +129,8 @@ class NetworkSection(NetworkSpec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        if self.model != type(self).model:
+            parts.check_name("network", self.model, "model")
         if not (self.hidden or self.channels):
             raise ConfigError("hidden: expected the size of at least one hidden layer, as in [256], got []")
         for key in ("kernel", "stride", "padding", "pool") if self.channels else ():

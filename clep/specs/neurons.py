@@ -1,11 +1,15 @@
-"""Activations rho, one row of `NEURONS` each. The functions use only methods of tensors, so torch is not imported."""
+"""Activations rho, a constant each. The functions use only methods of tensors, so torch is not imported."""
 
-from collections.abc import Callable
+import json
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import lru_cache
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
+from clep import parts
 from clep.errors import ConfigError
-from clep.imports import check_name, import_path
+from clep.parameters import made
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -53,21 +57,31 @@ def _shifted_sigmoid_slope(u: "Tensor") -> "Tensor":
     return 4.0 * rate * (1.0 - rate)
 
 
+HARD_SIGMOID = Neuron(lambda u: u.clamp_(0.0, 1.0), _constant(1.0), (0.0, 1.0), probability=True)
+"""rho(u) = min(max(u, 0), 1); its states are read as firing rates in [0, 1]."""
+
+HALF_HARD_SIGMOID = Neuron(lambda u: u.mul_(0.5).clamp_(0.0, 1.0), _constant(0.5), (0.0, 2.0), probability=True)
+"""rho(u) = min(max(u / 2, 0), 1), `my_hard_sig` of Laborieux et al. 2021."""
+
+CENTERED_HARD_SIGMOID = Neuron(lambda u: u.clamp_(-0.5, 0.5), _constant(1.0), (-0.5, 0.5))
+"""rho(u) = min(max(u, -1/2), 1/2), `ctrd_hard_sig` of Laborieux et al. 2021."""
+
+SHIFTED_SIGMOID = Neuron(
+    lambda u: _logistic(u.sub_(0.5).mul_(4.0)), _shifted_sigmoid_slope, analytic=True, probability=True
+)
+"""rho(u) = 1 / (1 + exp(-4 (u - 1/2))), `mysig` of Ernoult et al. 2019; slope 1 at u = 1/2."""
+
+TANH = Neuron(lambda u: u.tanh_(), lambda u: 1.0 - u.tanh().square(), analytic=True)
+"""rho(u) = tanh(u); states in [-1, 1]."""
+
 NEURONS: dict[str, Neuron] = {
-    # rho(u) = min(max(u, 0), 1); its states are read as firing rates in [0, 1].
-    "hard_sigmoid": Neuron(lambda u: u.clamp_(0.0, 1.0), _constant(1.0), (0.0, 1.0), probability=True),
-    # rho(u) = min(max(u / 2, 0), 1), `my_hard_sig` of Laborieux et al. 2021.
-    "half_hard_sigmoid": Neuron(lambda u: u.mul_(0.5).clamp_(0.0, 1.0), _constant(0.5), (0.0, 2.0), probability=True),
-    # rho(u) = min(max(u, -1/2), 1/2), `ctrd_hard_sig` of Laborieux et al. 2021.
-    "centered_hard_sigmoid": Neuron(lambda u: u.clamp_(-0.5, 0.5), _constant(1.0), (-0.5, 0.5)),
-    # rho(u) = 1 / (1 + exp(-4 (u - 1/2))), `mysig` of Ernoult et al. 2019; slope 1 at u = 1/2.
-    "shifted_sigmoid": Neuron(
-        lambda u: _logistic(u.sub_(0.5).mul_(4.0)), _shifted_sigmoid_slope, analytic=True, probability=True
-    ),
-    # rho(u) = tanh(u); states in [-1, 1].
-    "tanh": Neuron(lambda u: u.tanh_(), lambda u: 1.0 - u.tanh().square(), analytic=True),
+    "hard_sigmoid": HARD_SIGMOID,
+    "half_hard_sigmoid": HALF_HARD_SIGMOID,
+    "centered_hard_sigmoid": CENTERED_HARD_SIGMOID,
+    "shifted_sigmoid": SHIFTED_SIGMOID,
+    "tanh": TANH,
 }
-"""Activation name -> neuron."""
+"""Name -> neuron, for those of clep. Every update looks its neuron up, so they are here besides the entry points."""
 
 FEEDFORWARD_ACTIVATIONS: "dict[str, Callable[[Tensor], Tensor]]" = {
     "relu": lambda u: u.relu(),
@@ -77,16 +91,35 @@ FEEDFORWARD_ACTIVATIONS: "dict[str, Callable[[Tensor], Tensor]]" = {
 """Activations of the feed-forward network."""
 
 
-def neuron_of(name: str) -> Neuron:
-    """The neuron of a name or of an import path `module:NEURON`.
+def neuron_of(name: str, options: Mapping[str, Any] = MappingProxyType({})) -> Neuron:
+    """The neuron of a name or of an import path: a `Neuron`, or what a class or function makes with options.
+
+    Args:
+        name: a registered name, or an import path `module:NEURON`.
+        options: typed keyword-only parameters of the class or function.
 
     Raises:
-        ConfigError: for an unknown name, or a path to something other than a `Neuron`.
+        ConfigError: for an unknown name or option, or a path to something else.
+
+    Example:
+        >>> neuron_of("tanh").analytic
+        True
     """
-    if name in NEURONS:
-        return NEURONS[name]
-    check_name("neuron", name, NEURONS, "neuron")
-    found = import_path(name, "neuron")
-    if not isinstance(found, Neuron):
-        raise ConfigError(f"neuron: `{name}` is a {type(found).__name__}, expected a `clep.equilibrium.Neuron`")
-    return found
+    found = NEURONS.get(name) or parts.find("neuron", name, "neuron")
+    if isinstance(found, Neuron):
+        if options:
+            raise ConfigError(f"neuron_options: `{name}` takes none; leave it {{}}, got {dict(options)}")
+        return found
+    expected = "expected a `clep.equilibrium.Neuron`, or a class or function that makes one"
+    if not callable(found):
+        raise ConfigError(f"neuron: `{name}` is a {type(found).__name__}, {expected}")
+    neuron = _made(found, json.dumps(options, sort_keys=True))
+    if not isinstance(neuron, Neuron):
+        raise ConfigError(f"neuron: `{name}` makes a {type(neuron).__name__}, {expected}")
+    return neuron
+
+
+@lru_cache(maxsize=64)
+def _made(maker: Callable[..., Any], options: str) -> Any:
+    """A neuron, made once: every update asks for it."""
+    return made(maker, json.loads(options), key="neuron")

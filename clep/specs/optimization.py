@@ -1,25 +1,12 @@
-"""Losses, optimisers and schedules, one row each, and the options of a learner's optimiser."""
+"""Optimisers and schedules, one row each, and the options of a learner's loss and optimiser."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from clep import parts
 from clep.checks import one_of
-from clep.imports import check_name
 from clep.specs.options import Spec, option
-
-
-@dataclass(frozen=True)
-class Loss:
-    """A loss by its import paths.
-
-    Attributes:
-        criterion: (output (B, K), class indices (B,)) -> ().
-        cost: the `clep.equilibrium.Cost` that nudges by it.
-    """
-
-    criterion: str
-    cost: str
 
 
 @dataclass(frozen=True)
@@ -37,12 +24,6 @@ class Schedule:
     path: str
     keywords: Callable[[int], Mapping[str, Any]]
 
-
-LOSSES = {
-    "mse": Loss("clep.equilibrium.costs:SquaredError", "clep.equilibrium.costs:SquaredError"),
-    "cross_entropy": Loss("torch.nn:CrossEntropyLoss", "clep.equilibrium.costs:CrossEntropy"),
-}
-"""Name of a loss -> where to find it."""
 
 OPTIMIZERS = {
     "sgd": Optimizer("torch.optim:SGD", ("momentum",)),
@@ -69,9 +50,10 @@ class Optimization(Spec):
 
     loss: str = option(
         "mse",
-        "`mse` (half the summed squared error, mean over the batch), `cross_entropy`, or the import path of a "
-        "`clep.equilibrium.Cost`",
+        "`mse` (half the summed squared error, mean over the batch), `cross_entropy`, or a `clep.equilibrium.Cost` of "
+        "another package, by its name or import path",
     )
+    loss_options: dict[str, Any] = option({}, "parameters of a loss of another package")
     optimizer: str = option("sgd", f"one of {', '.join(OPTIMIZERS)}")
     lr: float = option(0.01, "learning rate", "(0, inf)")
     lr_scale: list[float] = option([], "one factor on `lr` per layer, lowest first; [] for 1 everywhere", "[0, inf)")
@@ -84,6 +66,7 @@ class Optimization(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_name("loss", self.loss, LOSSES, "loss")
+        if self.loss != type(self).loss:  # to look registered names up takes time, and defaults are made early
+            parts.check_name("cost", self.loss, "loss")
         one_of("optimizer", self.optimizer, OPTIMIZERS)
         one_of("schedule", self.schedule, SCHEDULES)

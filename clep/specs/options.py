@@ -62,14 +62,14 @@ class Spec:
                 raise ConfigError(f"{field.name}: expected a mapping with keys of {keys}, got {value!r}")
 
     @classmethod
-    def options(cls) -> Iterator[Field[Any]]:
+    def declared(cls) -> Iterator[Field[Any]]:
         """The fields declared by `option`."""
         return (field for field in dataclasses.fields(cls) if "meaning" in field.metadata)
 
     @classmethod
     def names(cls) -> list[str]:
         """The names of the options."""
-        return [field.name for field in cls.options()]
+        return [field.name for field in cls.declared()]
 
     @classmethod
     def default(cls, name: str) -> Any:
@@ -85,7 +85,7 @@ class Spec:
         """The options as plain values; they suffice to make the same spec again."""
         return {
             field.name: value.plain() if isinstance(value, Spec) else copy.deepcopy(value)
-            for field in self.options()
+            for field in self.declared()
             for value in [getattr(self, field.name)]
         }
 
@@ -137,7 +137,7 @@ def takes(spec: type[Spec]) -> Callable[[C], C]:
     def show(taker: C) -> C:
         signature = inspect.signature(taker.__init__ if isinstance(taker, type) else taker)  # type: ignore[misc]
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD and p.name != "self"]
-        options = [field for field in spec.options() if field.name not in signature.parameters]
+        options = [field for field in spec.declared() if field.name not in signature.parameters]
         listed = [
             inspect.Parameter(
                 field.name,

@@ -7,9 +7,9 @@ is imported, constructors when they make a part. Rows name the keys of the part;
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from clep import parts
 from clep.checks import unknown
 from clep.errors import ConfigError
-from clep.imports import is_import_path
 from clep.specs.idle import IDLE, Idle
 from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec
@@ -37,7 +37,7 @@ class Setup:
     def neuron(self) -> Neuron:
         """The activation; what is wrong with its name is said elsewhere."""
         try:
-            return neuron_of(self.network.neuron)
+            return neuron_of(self.network.neuron, self.network.neuron_options)
         except ConfigError:
             return NEURONS["hard_sigmoid"]
 
@@ -55,11 +55,19 @@ class Setup:
 Row = Callable[[Setup], str | None]
 Table = dict[str, list[tuple[str, Row]]]
 
-REFUSALS: Table = {"feedforward": [], "feedforward_learner": [], "network": [], "gradient": [], "learner": []}
+REFUSALS: Table = {
+    "module": [],
+    "feedforward": [],
+    "autograd": [],
+    "network": [],
+    "gradient": [],
+    "learner": [],
+    "optimization": [],
+}
 """Part -> (key, row).
 
-The parts are a feed-forward network and its learner, an equilibrium network, an estimate in it, and the loss and the
-optimiser that go with them.
+The parts are an ordinary module, a feed-forward network and the learner of either, an equilibrium network, an estimate
+in it, the loss and the optimiser that go with them, and the loss and the optimiser of any learner.
 """
 
 
@@ -121,7 +129,7 @@ def no_more_steps_than_were_taken(setup: Setup) -> str | None:
     return None
 
 
-# ---------------------------------------------------------------- a feed-forward network and its learner
+# ---------------------------------------------------------------- networks that do not relax, and their learner
 
 
 @_refuses("feedforward", "channels")
@@ -149,22 +157,22 @@ def feedforward_networks_do_not_relax(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("feedforward_learner", "gradient")
-def feedforward_networks_backpropagate(setup: Setup) -> str | None:
+@_refuses("autograd", "gradient")
+def other_networks_backpropagate(setup: Setup) -> str | None:
     """Estimates of the gradient are for equilibrium networks."""
     if setup.learner.gradient != LearnerSpec.default("gradient"):
         return (
-            "the feedforward network is trained by backpropagation; leave it out, or use network.model=equilibrium, "
-            f"got {setup.learner.gradient}"
+            "a network that does not relax is trained by backpropagation; leave it out, or use "
+            f"network.model=equilibrium, got {setup.learner.gradient}"
         )
     return None
 
 
-@_refuses("feedforward_learner", "lr_scale")
-def feedforward_networks_have_one_learning_rate(setup: Setup) -> str | None:
+@_refuses("autograd", "lr_scale")
+def other_networks_have_one_learning_rate(setup: Setup) -> str | None:
     """Factors per layer are for equilibrium networks."""
     if setup.learner.lr_scale:
-        return f"the feedforward network has one learning rate; leave it [], got {setup.learner.lr_scale}"
+        return f"a network that does not relax has one learning rate; leave it [], got {setup.learner.lr_scale}"
     return None
 
 
@@ -174,10 +182,8 @@ def feedforward_networks_have_one_learning_rate(setup: Setup) -> str | None:
 @_refuses("network", "neuron")
 def activations_are_known(setup: Setup) -> str | None:
     """A neuron is a known name or an import path."""
-    name = setup.network.neuron
-    if name not in NEURONS and not is_import_path(name):
-        return f"{unknown(name, NEURONS, 'neuron')}, or an import path `module:NEURON`"
-    return None
+    reason = None if setup.network.neuron in NEURONS else parts.refusal("neuron", setup.network.neuron)
+    return reason and reason.removesuffix(".")
 
 
 @_refuses("network", "dynamics")

@@ -1,4 +1,4 @@
-"""The options of a class-incremental stream."""
+"""The options of a stream."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -10,7 +10,7 @@ from clep.specs.options import Spec, option
 
 @dataclass(frozen=True)
 class StreamSpec(Spec):
-    """The data set and how its classes are cut into experiences: the section `stream` of a configuration.
+    """The data set and how it becomes experiences: the section `stream` of a configuration.
 
     Raises:
         ConfigError: for a value out of range, or values that make no sense together.
@@ -20,10 +20,30 @@ class StreamSpec(Spec):
         'test'
     """
 
-    name: str = option("digits", "a data set of `clep list streams`, or the path of a YAML file with these keys")
-    experiences: int = option(
-        5, "number of experiences; classes are dealt out in order, as evenly as they divide", "[1, inf)"
+    name: str = option(
+        "digits",
+        "a data set of `clep list datasets`, the import path `module:function` of your own, or the path of a YAML file "
+        "with these keys",
     )
+    dataset_options: dict[str, Any] = option({}, "parameters of the function of your own data set")
+    scenario: str = option(
+        "class_incremental",
+        "what the experiences are: a name of `clep list streams`, or the import path `module:function` of your own",
+    )
+    scenario_options: dict[str, Any] = option({}, "parameters of the scenario")
+    experiences: int = option(
+        5,
+        "number of experiences, or of groups of classes where they come back; classes are dealt out in order, as "
+        "evenly as they divide",
+        "[1, inf)",
+    )
+    sizes: list[int] | None = option(
+        None,
+        "number of classes in each experience, as in [4,2,2,2], which says how many there are, too; null deals them "
+        "out evenly",
+        "[1, inf)",
+    )
+    classes: list[Any] | None = option(None, "the classes of the data set to use, as numbers or as names; null for all")
     class_order: Any = option(
         "shuffled", "`shuffled` by the seed, `fixed` (0, 1, 2, ...), or the list of classes, as numbers or as names"
     )
@@ -60,11 +80,29 @@ class StreamSpec(Spec):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._check_order()
+        self._check_classes()
+        if self.sizes is not None:
+            if self.experiences not in (len(self.sizes), self.default("experiences")):
+                raise ConfigError(
+                    f"experiences: {self.experiences} of them, but sizes says {len(self.sizes)}; drop one of the two"
+                )
+            object.__setattr__(self, "experiences", len(self.sizes))
         if self.evaluate_on == "validation" and self.validation_fraction == 0:
             raise ConfigError(
                 "evaluate_on: `validation` has no samples while validation_fraction is 0; set "
                 "validation_fraction=0.1, say, or evaluate on `test`"
             )
+
+    def _check_classes(self) -> None:
+        if self.classes is None:
+            return
+        names = bool(self.classes) and isinstance(self.classes[0], str)
+        for wrong in [entry for entry in self.classes if not (isinstance(entry, str) if names else _is_label(entry))]:
+            expected = "names of classes" if names else "classes as integers from 0"
+            raise ConfigError(f"classes: expected {expected}, got {wrong!r}")
+        if not self.classes:
+            raise ConfigError("classes: expected at least one class, got []; null uses all")
+        repeats("classes", self.classes)
 
     def _check_order(self) -> None:
         order = self.class_order

@@ -2,12 +2,10 @@
 
 import subprocess
 import sys
-from importlib import import_module
 
 import pytest
 
-from clep.cli import main
-from clep.config import compose
+from clep import parts
 from clep.datasets import DATASETS, load, names
 from clep.errors import ConfigError
 
@@ -20,7 +18,8 @@ def test_a_mistyped_name_is_answered_with_the_nearest_and_all_valid_ones(typed, 
         load(typed)
     assert str(error.value) == (
         f"name: unknown data set `{typed}`; did you mean `{meant}`? "
-        "Valid data sets: cifar10, digits, fashion_mnist, folder, kmnist, mnist, npz"
+        "Valid data sets: cifar10, digits, fashion_mnist, folder, kmnist, mnist, npz. Name your own data set by its "
+        "import path, `my_module:MyPart`."
     )
 
 
@@ -29,26 +28,16 @@ def test_a_name_like_no_other_gets_no_guess():
         load("xyz")
 
 
+def test_the_table_and_the_registered_names_are_the_same():
+    own = {name for name, entry in parts.registered("dataset").items() if parts.is_own(entry)}
+    assert own == set(DATASETS)
+
+
 @pytest.mark.parametrize("name", DATASETS)
-def test_every_row_has_a_loader_that_says_in_one_line_what_it_loads(name):
-    module, _, function = DATASETS[name].loader.partition(":")
-    loader = getattr(import_module(module), function)
+def test_every_data_set_says_in_one_line_what_it_is(name):
+    loader = parts.find("dataset", name)
     assert loader.__name__ == name
-    assert loader.__doc__
-    assert "\n" not in loader.__doc__
-
-
-def test_a_row_is_all_that_a_data_set_needs_to_be_a_stream(monkeypatch, capsys):
-    monkeypatch.setitem(DATASETS, "letters", names.Row("All letters", "clep.datasets.digits:digits"))
-    assert compose(None, ["stream=letters"]).stream.name == "letters"
-    assert main(["list", "streams"]) == 0
-    assert ["letters", "All letters"] in [line.split(maxsplit=1) for line in capsys.readouterr().out.splitlines()]
-    with pytest.raises(ConfigError, match=r"^stream\.name: unknown stream `leters`; did you mean `letters`\?"):
-        compose(None, ["stream=leters"])
-
-
-def test_a_row_says_in_one_line_what_it_is():
-    assert all(len(row.about) > 10 and "\n" not in row.about for row in DATASETS.values())
+    assert len(loader.__doc__.partition("\n")[0]) > 10
 
 
 @pytest.mark.parametrize(("name", "example"), [("npz", "FILE.npz"), ("folder", "FOLDER")])

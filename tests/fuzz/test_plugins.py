@@ -73,7 +73,7 @@ ANSWERS = st.one_of(
     ERRORS.map(lambda error: lambda *args, **kw: sys.exit(3)),
 )
 TRAITS = st.dictionaries(
-    st.sampled_from(["stands_alone", "trains_jointly", "consolidates", "sleeps", "touches_loss"]),
+    st.sampled_from(["stands_alone", "trains_jointly", "consolidates", "sleeps", "adds_penalty", "uses_gradients"]),
     st.booleans(),
     max_size=1,
 )

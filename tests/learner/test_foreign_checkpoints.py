@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import clep
 from clep import Learner, Network
-from clep.errors import ClepError, DataError
+from clep.errors import ClepError, ConfigError, DataError
 
 
 class Evil:
@@ -69,10 +69,11 @@ def test_no_module_that_a_checkpoint_names_is_imported(saved, tmp_path, monkeypa
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("place", ["loss", "gradient", "neuron", "connection"])
-def test_a_name_in_a_checkpoint_calls_nothing_but_a_part_of_its_kind(saved, tmp_path, monkeypatch, place):
-    """Own parts are imported by their names; what is no such part is not called."""
-    (tmp_path / "other.py").write_text(f"import os\ndef make(*args, **kw):\n    os.mkdir({str(tmp_path / 'ran')!r})\n")
+@pytest.mark.parametrize("place", ["loss", "gradient", "neuron", "connection", "model"])
+def test_no_part_that_a_checkpoint_names_by_an_import_path_is_imported(saved, tmp_path, monkeypatch, place):
+    """A module runs while it is imported, and what makes a part is called."""
+    ran = tmp_path / "ran"
+    (tmp_path / "other.py").write_text(f"import os\nos.mkdir({str(ran)!r})\n")
     monkeypatch.syspath_prepend(tmp_path)
     content = content_of(saved)
     values = content["hyper_parameters"]
@@ -80,12 +81,18 @@ def test_a_name_in_a_checkpoint_calls_nothing_but_a_part_of_its_kind(saved, tmp_
         values["loss"] = "other:make"
     elif place == "gradient":
         values["gradient"] = {"name": "other:make"}
+    elif place == "model":
+        values["network"], values["gradient"] = {"model": "other:make", "input_shape": [64], "classes": 10}, None
     else:
         values["network"] = {**values["network"], place: "other:make"}
     torch.save(content, saved)
-    with pytest.raises(ClepError):
-        clep.load(saved)
-    assert not (tmp_path / "ran").exists()
+    for load in (clep.load, Learner.load_from_checkpoint):
+        with pytest.raises(ConfigError, match="`other:make` is not imported: nothing is imported because a file"):
+            load(saved)
+    assert not ran.exists()
+    with pytest.raises(ConfigError, match="cannot import `other:make`"):
+        clep.load(saved, trust=True)
+    assert ran.exists()
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from clep import parts
 from clep.equilibrium import (
     CEP,
     Backpropagation,
@@ -16,14 +17,14 @@ from clep.equilibrium import (
 )
 from clep.errors import ConfigError, DivergenceError
 from clep.learner import Learner
-from clep.specs.optimization import LOSSES, OPTIMIZERS, SCHEDULES
+from clep.specs.optimization import OPTIMIZERS, SCHEDULES
 from tests.learner.builders import PLAIN, network, trainer
 
 
 @pytest.mark.parametrize(
     ("make", "key", "words"),
     [
-        (lambda: Learner(network(), loss="l2"), "loss", ["`l2`", *LOSSES, "import path"]),
+        (lambda: Learner(network(), loss="l2"), "loss", ["`l2`", *parts.own("cost"), "import path"]),
         (lambda: Learner(network(), optimizer="lbfgs"), "optimizer", ["`lbfgs`", *OPTIMIZERS]),
         (lambda: Learner(network(), schedule="linear"), "schedule", ["`linear`", *SCHEDULES]),
         (

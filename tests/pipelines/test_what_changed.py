@@ -68,7 +68,7 @@ def test_a_claim_is_run_again_after_a_change_of_its_data_or_of_its_plug_in(exper
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, "changing", raising=False)
     (tmp_path / "mine.yaml").write_text(CLAIM)
-    (tmp_path / "changing.py").write_text("import clep\nclass Mine(clep.Strategy):\n    touches_loss = False\n")
+    (tmp_path / "changing.py").write_text("import clep\nclass Mine(clep.Strategy):\n    adds_penalty = False\n")
     save(first_class=0)
 
     def reproduce():

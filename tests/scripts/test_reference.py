@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from clep import config, metrics, registry
+from clep import config, metrics, parts, registry
 from clep.cli import COMMANDS
 from clep.schema import key_paths
 from scripts import reference
@@ -82,12 +82,17 @@ def test_every_command_is_on_the_page_of_commands(pages):
         assert f"usage: clep {command}" in page
 
 
-@pytest.mark.parametrize(
-    ("group", "page"), [("network", "networks"), ("stream", "streams"), ("pipeline", "configs"), ("claim", "configs")]
-)
+@pytest.mark.parametrize(("group", "page"), [("network", "networks"), ("pipeline", "configs"), ("claim", "configs")])
 def test_every_name_that_is_shipped_is_on_its_page(pages, group, page):
     text = pages[f"reference/{page}.md"]
     assert all(re.search(rf"^(#+ {name}$|\| `{name}` )", text, re.MULTILINE) for name in config.builtin(group))
+
+
+@pytest.mark.parametrize("kind", ["dataset", "stream"])
+def test_every_data_set_and_every_scenario_is_on_the_page_of_streams(pages, kind):
+    text = pages["reference/streams.md"]
+    assert all(f"\n| `{name}` " in text for name in parts.names(kind))
+    assert "## repetition" in text
 
 
 def test_the_metrics_of_a_run_are_on_the_page_of_metrics(pages):

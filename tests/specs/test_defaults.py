@@ -12,9 +12,9 @@ from clep.strategies.neuronal_adaptation import NeuronalAdaptation
 from clep.strategies.sleep_replay import SleepReplay, SleepReplayOptions
 
 import clep
-from clep import schema, specs
+from clep import parts, schema, specs
 from clep.equilibrium import CEP, Adaptation, Backpropagation, Clamping, CostNudging, LinearNudging
-from clep.equilibrium.gradients import GRADIENTS, gradient_class
+from clep.equilibrium.gradients import gradient_class
 from clep.feedforward import Feedforward
 from clep.schema import Config
 from clep.specs import ConvLayer, Dendrites, LearnerSpec, NetworkSpec, Optimization, Spec, StreamSpec, TimeStep
@@ -73,7 +73,7 @@ def test_every_keyword_of_the_api_has_the_default_of_its_key(name):
 
 
 def test_every_estimate_is_compared():
-    assert {callable for callable, *_ in API.values()} >= set(map(gradient_class, GRADIENTS))
+    assert {callable for callable, *_ in API.values()} >= set(map(gradient_class, parts.own("gradient")))
 
 
 @pytest.mark.parametrize("make", [clep.Network, clep.stream, clep.Training])
@@ -131,12 +131,12 @@ def test_no_option_of_a_section_is_declared_twice(section):
 
 def test_gradients_declare_none_of_their_options_again():
     options = set(LearnerSpec.names())
-    for cls in map(gradient_class, GRADIENTS):
+    for cls in map(gradient_class, parts.own("gradient")):
         assert not options & set(vars(cls).get("__annotations__", {}))
 
 
 @pytest.mark.parametrize("section", SECTIONS + OF_STRATEGIES, ids=lambda section: section.__name__)
 def test_every_option_says_what_it_does(section):
-    for field in section.options():
+    for field in section.declared():
         assert len(field.metadata["meaning"]) > 5
         assert not field.metadata["meaning"].endswith(".")

@@ -131,7 +131,7 @@ def test_a_spec_is_not_changed_through_the_list_it_was_made_of():
 
 
 def options(spec) -> list:
-    fields = list(spec.options())
+    fields = list(spec.declared())
     return fields + [
         inner
         for field in fields
@@ -199,7 +199,7 @@ def test_a_field_that_the_taker_sets_is_no_keyword():
 def test_help_lists_every_option_with_its_meaning(cls, spec):
     text = pydoc.plain(pydoc.render_doc(cls))
     signature = text.partition("\n |\n")[0] or text
-    for field in spec.options():
+    for field in spec.declared():
         assert field.name in signature
         assert f"{field.name}: {field.metadata['meaning'][:60]}" in text
 

@@ -37,6 +37,7 @@ CEP = "learner.gradient=cep learner.momentum=0"
 HOLOMORPHIC = "learner.phases=holomorphic network.neuron=tanh"
 DEEP = "network.hidden=[9,8,7]"
 STEPS = "network.time_step"
+FEEDFORWARD_NETWORK = "network=feedforward"
 OWN = "network.connection=clep.equilibrium.connections:Dense"
 
 EXAMPLES = {
@@ -47,10 +48,10 @@ EXAMPLES = {
         Example("network.feedback", "untied", "tied", "leave out feedback=untied", "network=feedforward"),
         Example("network.readout", "linear", "state", "leave out readout=linear", "network=feedforward"),
     ],
-    "feedforward_networks_backpropagate": [
+    "other_networks_backpropagate": [
         Example("learner.gradient", "cost", "linear", "trained by backpropagation", "network=feedforward")
     ],
-    "feedforward_networks_have_one_learning_rate": [
+    "other_networks_have_one_learning_rate": [
         Example("learner.lr_scale", "[1,1]", "[]", "has one learning rate", "network=feedforward")
     ],
     "feedforward_activations_are_their_own": [
@@ -64,7 +65,7 @@ EXAMPLES = {
     ],
     "activations_are_known": [
         Example("network.neuron", "hard_sigmoi", "hard_sigmoid", "did you mean `hard_sigmoid`?"),
-        Example("network.neuron", "relu", "tanh", "or an import path `module:NEURON`"),
+        Example("network.neuron", "relu", "tanh", "Name your own neuron by its import path, `my_module:MyPart`"),
     ],
     "energies_need_symmetric_feedback": [
         Example("network.feedback", "untied", "tied", "got feedback=untied", "network.dynamics=energy"),
@@ -125,6 +126,21 @@ EXAMPLES = {
         ),
     ],
     "start_acts": [Example("learner.start", "mirrored", "free", "where phases are nudged", "learner.gradient=clamped")],
+    "options_acts": [
+        Example("network.options", "{width: 3}", "{}", "acts only with a part of another package"),
+    ],
+    "options_acts_in_feedforward": [
+        Example("network.options", "{width: 3}", "{}", "acts only with a part of another package", FEEDFORWARD_NETWORK),
+    ],
+    "neuron_options_acts": [
+        Example("network.neuron_options", "{slope: 0.1}", "{}", "acts only with a part of another package"),
+    ],
+    "connection_options_acts": [
+        Example("network.connection_options", "{rank: 2}", "{}", "acts only with a part of another package"),
+    ],
+    "loss_options_acts": [
+        Example("learner.loss_options", "{power: 4}", "{}", "acts only with a part of another package"),
+    ],
     "restart_acts": [Example("learner.restart", "true", "false", "acts only with gradient=clamped")],
     "pool_acts": [
         Example("network.pool", "[3]", "[2]", "convolutions (channels) that pool"),
@@ -223,8 +239,10 @@ EXAMPLES = {
 ROWS = {row.__name__: (part, key, row) for part, rows in REFUSALS.items() for key, row in rows}
 CASES = [(name, example) for name, examples in EXAMPLES.items() for example in examples]
 SECTIONS = {
+    "module": "network",
     "feedforward": "network",
-    "feedforward_learner": "learner",
+    "autograd": "learner",
+    "optimization": "learner",
     "network": "network",
     "gradient": "learner",
     "learner": "learner",
@@ -307,20 +325,26 @@ TAKEN = [
     "nudge",
     "bptt_steps",
 ]
+APART = ("module", "feedforward", "autograd")
 IN_PYTHON = [
     (name, example)
     for name, example in CASES
-    if not ROWS[name][0].startswith("feedforward") and (ROWS[name][1] in TAKEN or ROWS[name][1] == "gradient")
+    if ROWS[name][0] not in APART and (ROWS[name][1] in TAKEN or ROWS[name][1] == "gradient")
 ]
-NOT_IN_PYTHON = {"linear_nudging_is_inside", "cep_has_no_one_gradient", "start_acts", "restart_acts", "pool_acts"}
+NOT_IN_PYTHON = {
+    "linear_nudging_is_inside",
+    "cep_has_no_one_gradient",
+    "start_acts",
+    "restart_acts",
+    "pool_acts",
+    "options_acts",
+}
 """Estimates take no options of others, layers have their own pooling, and the trainer clips norms, not a learner."""
 
 
 def test_all_but_what_python_cannot_say_is_tried_through_the_constructors():
     tried = {name for name, _ in IN_PYTHON} - NOT_IN_PYTHON
-    assert tried | NOT_IN_PYTHON | {name for name, (part, *_) in ROWS.items() if part.startswith("feedforward")} == set(
-        ROWS
-    )
+    assert tried | NOT_IN_PYTHON | {name for name, (part, *_) in ROWS.items() if part in APART} == set(ROWS)
 
 
 @pytest.mark.parametrize(("name", "example"), [case for case in IN_PYTHON if case[0] not in NOT_IN_PYTHON])
@@ -334,9 +358,9 @@ def test_the_constructors_refuse_it_with_the_name_of_their_parameter(name, examp
 
 
 def test_neutral_options_are_refused_by_nothing():
-    for part in ("network", "gradient", "learner"):
+    for part in ("network", "gradient", "learner", "optimization"):
         refuse(part, Setup(NetworkSpec()))
-    for part in ("feedforward", "feedforward_learner"):
+    for part in ("feedforward", "autograd"):
         refuse(part, Setup(NetworkSpec(neuron="relu")))
 
 
@@ -391,13 +415,34 @@ FEEDFORWARD = {
     "learner.bptt_steps": "3",
     "learner.gradient_options": "{a: 1}",
     "learner.hidden_states": "true",
+    "network.neuron_options": "{slope: 0.1}",
+    "network.connection_options": "{rank: 2}",
+}
+MODULE = {key: value for key, value in FEEDFORWARD.items() if key.startswith("network.")} | {
+    "network.hidden": "[9]",
+    "network.channels": "[4]",
+    "network.neuron": "tanh",
+    "network.bias": "true",
+    "network.dynamics": "energy",
+    "network.readout": "linear",
+    "network.feedback": "untied",
+    "network.inhibition": "0.1",
+    "network.residual_links": "2",
+    "network.dendrites": "{basal: 4}",
 }
 REPORTS = [*REPORTED.items()] + [
     (
-        f"{key.partition('.')[2]}_acts_in_feedforward" + ("_learner" if key.startswith("learner") else ""),
+        f"{key.partition('.')[2]}_acts_in_{'autograd' if key.startswith('learner') else 'feedforward'}",
         Example(key, value, "", "acts only in an equilibrium network", "network.model=feedforward network.neuron=relu"),
     )
     for key, value in FEEDFORWARD.items()
+]
+REPORTS += [
+    (
+        f"{key.partition('.')[2]}_acts_in_module",
+        Example(key, value, "", "acts only in a network of clep", "network.model=my_module:MLP network.feedback=tied"),
+    )
+    for key, value in MODULE.items()
 ]
 
 

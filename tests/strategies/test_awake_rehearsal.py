@@ -18,7 +18,7 @@ from clep.streams import ROW
 class Shown(Strategy):
     """Records every batch and, after each experience, the weights."""
 
-    touches_loss = False
+    adds_penalty = False
 
     def __init__(self):
         super().__init__()

@@ -163,7 +163,7 @@ def test_the_same_seed_gives_the_same_weights_and_the_same_matrix(name, pair):
 class Probe(Strategy):
     """Records the batches of the first experience, what it draws, and what the global generators would draw next."""
 
-    touches_loss = False
+    adds_penalty = False
 
     def __init__(self):
         super().__init__()

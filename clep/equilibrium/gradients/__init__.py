@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from clep import parts
 from clep.checks import one_of
 from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction
 from clep.equilibrium.gradients.bptt import Backpropagation
@@ -11,8 +12,7 @@ from clep.equilibrium.gradients.clamped import Clamping
 from clep.equilibrium.gradients.cost import CostNudging
 from clep.equilibrium.gradients.linear import LinearNudging
 from clep.errors import ConfigError
-from clep.imports import check_name, import_path
-from clep.specs.gradients import GRADIENTS
+from clep.parameters import check_arguments
 from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSpec
@@ -20,13 +20,12 @@ from clep.specs.refusals import Setup, refuse
 
 
 def gradient_class(name: str) -> type[Gradient]:
-    """The class of a name of `clep.specs.gradients.GRADIENTS`, or of an import path `module:Class`.
+    """The class of a registered name, or of an import path `module:Class`.
 
     Raises:
         ConfigError: for an unknown name, or a path to something other than a `Gradient`.
     """
-    check_name("gradient", name, GRADIENTS, "gradient")
-    found = import_path(GRADIENTS.get(name, name), "gradient")
+    found = parts.find("gradient", name, "gradient")
     if not (isinstance(found, type) and issubclass(found, Gradient)):
         raise ConfigError(f"gradient: `{name}` is not a class derived from `clep.equilibrium.Gradient`")
     return found
@@ -47,12 +46,25 @@ def gradient_from(values: Mapping[str, Any]) -> Gradient:
     """
     options = dict(values)
     cls = gradient_class(options.pop("name"))
-    for key in options:
-        one_of(key, key, cls.option_names(), "option")
+    check_options(cls, options)
     try:
         return cls(**options)
-    except TypeError as error:  # an abstract method without a body, or an option without a default
+    except TypeError as error:  # an abstract method without a body
         raise ConfigError(f"gradient: `{values['name']}` cannot be made ({error})") from error
+
+
+_SET_BY_STRATEGIES = ("adaptation",)
+
+
+def check_options(cls: type[Gradient], options: Mapping[str, Any]) -> None:
+    """Refuse options that an estimate does not have, or whose values do not fit.
+
+    Raises:
+        ConfigError: naming the option.
+    """
+    for key in options:
+        one_of(key, key, cls.option_names(), "option")
+    check_arguments(cls, options, given=_SET_BY_STRATEGIES)
 
 
 def refuse_gradient(network: NetworkSpec, convolutions: Sequence[ConvLayer], gradient: Gradient) -> None:
@@ -69,7 +81,9 @@ def refuse_gradient(network: NetworkSpec, convolutions: Sequence[ConvLayer], gra
 def learner_of(gradient: Gradient, **optimization: Any) -> LearnerSpec:
     """A learner's options with this estimate, or with the built-in one that it derives from, as refusals see it."""
     name = known_name(gradient)
-    known = gradient_class(name).option_names() if name in GRADIENTS else []  # one of your own may have others
+    known = (
+        gradient_class(name).option_names() if name in parts.own("gradient") else []
+    )  # one of your own may have others
     options = {key: value for key, value in gradient.plain().items() if key in known}
     return LearnerSpec(**options, **optimization, gradient=name)
 
@@ -77,7 +91,7 @@ def learner_of(gradient: Gradient, **optimization: Any) -> LearnerSpec:
 def known_name(gradient: Gradient) -> str:
     """The name of the built-in estimate that this one is or derives from; otherwise its import path."""
     names = (_name_of(cls) for cls in type(gradient).__mro__)
-    return next((name for name in names if name in GRADIENTS), name_of(gradient))
+    return next((name for name in names if name in parts.own("gradient")), name_of(gradient))
 
 
 def name_of(gradient: Gradient) -> str:
@@ -86,13 +100,11 @@ def name_of(gradient: Gradient) -> str:
 
 
 def _name_of(cls: type) -> str:
-    path = f"{cls.__module__}:{cls.__qualname__}"
-    return next((name for name, known in GRADIENTS.items() if known == path), path)
+    return parts.name_of("gradient", cls)
 
 
 __all__ = [
     "CEP",
-    "GRADIENTS",
     "Backpropagation",
     "Clamping",
     "CostNudging",

@@ -7,7 +7,7 @@ gradient clipping, distributed averaging, and regularisers that add to the loss 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, is_dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -15,6 +15,8 @@ from torch.autograd.function import once_differentiable
 
 from clep.equilibrium.body import FreePhase, Relaxing
 from clep.equilibrium.dynamics import full_precision
+from clep.renames import announce
+from clep.specs.capabilities import EVERY, Capability
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """(output (B, K), class indices (B,)) -> loss, () tensor."""
@@ -45,8 +47,7 @@ class Needs:
     """What an estimate asks of its surroundings.
 
     Attributes:
-        own_loss: it follows its own cost, so nothing else may add to the loss, differentiate the output or change
-            gradients.
+        own_loss: old name of a `Gradient` whose `supports` is empty.
         own_updates: it moves the weights itself, step by step; see `Gradient.updates`.
         cost: the criterion must be a `Cost`, since only a cost can nudge.
 
@@ -68,6 +69,7 @@ class Gradient(ABC):
 
     Attributes:
         needs: what the estimate asks of its surroundings.
+        supports: what strategies may do beside it; see `clep.specs.capabilities`.
 
     Example:
         >>> from dataclasses import dataclass
@@ -79,19 +81,43 @@ class Gradient(ABC):
     """
 
     needs: Needs = Needs()
+    supports: ClassVar[frozenset[Capability]] = EVERY
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "supports" not in vars(cls) and "needs" in vars(cls) and cls.needs.own_loss:
+            announce(f"{cls.__name__}.needs.own_loss=True", f"{cls.__name__}.supports=frozenset()")
+            cls.supports = frozenset()
 
     @abstractmethod
     def predict(self, network: Any, x: Tensor) -> Prediction:
-        """The prediction for `x` (B, ...); under `torch.no_grad()` it only runs a free phase."""
+        """The prediction for a batch; under `torch.no_grad()` it only runs a free phase.
+
+        Args:
+            network: the network; see `clep.equilibrium.body.Relaxing`.
+            x: inputs, (B, ...).
+        """
 
     @abstractmethod
     def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
-        """Mean loss for class indices `y` (B,), () tensor; its `backward()` delivers the estimate."""
+        """Mean loss, () tensor; its `backward()` delivers the estimate.
+
+        Args:
+            prediction: of a batch, from `predict`; its output (B, K) may have been replaced.
+            y: class indices, (B,).
+            criterion: (output (B, K), class indices (B,)) -> (); a `Cost` if `needs.cost`.
+        """
 
     def updates(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Iterator[list[Tensor]]:
         """Yield gradients, one for every parameter of the connections; **the caller moves the weights in between**.
 
-        Only for estimates with `needs.own_updates`.
+        Only for estimates with `needs.own_updates`. Each gradient is shaped as its parameter, (n_above, n_below) for
+        the weights of a dense layer.
+
+        Args:
+            prediction: of a batch, from `predict`.
+            y: class indices, (B,).
+            criterion: as in `loss`.
 
         Raises:
             NotImplementedError: for all others.

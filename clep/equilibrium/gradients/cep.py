@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from clep.equilibrium.gradients.base import Criterion, Needs, Prediction, phase_
 from clep.equilibrium.gradients.cost import CostNudging
 from clep.equilibrium.phases import Term, nudge_by, nudged, signed_beta
 from clep.errors import ConfigError
+from clep.specs.capabilities import Capability
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSpec
 from clep.specs.refusals import Setup, cep_has_real_phases, cep_starts_at_the_free_equilibrium
@@ -38,7 +40,8 @@ class CEP(CostNudging):
         6
     """
 
-    needs = Needs(own_loss=True, own_updates=True, cost=True)
+    needs = Needs(own_updates=True, cost=True)
+    supports: ClassVar[frozenset[Capability]] = frozenset()  # the weights move before there is one gradient
 
     def __post_init__(self) -> None:
         super().__post_init__()

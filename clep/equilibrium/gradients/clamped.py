@@ -1,6 +1,7 @@
 """Contrastive Hebbian learning (CHL): the second phase clamps the output to the target."""
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -9,8 +10,9 @@ from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.body import Relaxing
 from clep.equilibrium.contrast import adapted_contrast
 from clep.equilibrium.costs import Cost
-from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Prediction, delivered, phase_of, relaxed
+from clep.equilibrium.gradients.base import Criterion, Gradient, Prediction, delivered, phase_of, relaxed
 from clep.equilibrium.phases import Term, second_phase
+from clep.specs.capabilities import Capability
 from clep.specs.gradients import ClampingOptions
 
 
@@ -38,7 +40,7 @@ class Clamping(Gradient, ClampingOptions):
     _: KW_ONLY
     adaptation: Adaptation | None = None
 
-    needs = Needs(own_loss=True)
+    supports: ClassVar[frozenset[Capability]] = frozenset({"adds_penalty", "uses_gradients"})
 
     def predict(self, network: Relaxing, x: Tensor) -> Prediction:
         return relaxed(network, x)

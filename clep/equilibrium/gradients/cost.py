@@ -1,6 +1,7 @@
 """Cost nudging, as in the papers: a cost nudges along the whole phase."""
 
 from dataclasses import KW_ONLY, dataclass
+from typing import ClassVar
 
 import torch
 from torch import Tensor
@@ -12,6 +13,7 @@ from clep.equilibrium.gradients.base import Criterion, Gradient, Needs, Predicti
 from clep.equilibrium.gradients.nudging import nudged_gradient
 from clep.equilibrium.motions import Nudge
 from clep.errors import ConfigError
+from clep.specs.capabilities import Capability
 from clep.specs.gradients import CostOptions
 
 
@@ -19,9 +21,10 @@ from clep.specs.gradients import CostOptions
 class CostNudging(Gradient, CostOptions):
     """Nudge with -beta dC/ds, evaluated along the nudged phase, as in the papers.
 
-    Suits plain training and strategies that leave the loss alone. A strategy that adds to the loss or calls the model
-    itself needs `LinearNudging`. With a read-out, the cost applies to its output, and its weights get the gradient at
-    the free equilibrium (Laborieux et al. 2021 take the mean of both nudged states, equal to first order).
+    Suits plain training and strategies that leave the loss alone, add a penalty on weights (its gradient is added to
+    the contrast) or use the gradients. A strategy that differentiates outputs needs `LinearNudging`. With a read-out,
+    the cost applies to its output, and its weights get the gradient at the free equilibrium (Laborieux et al. 2021 take
+    the mean of both nudged states, equal to first order).
 
     Args:
         adaptation: extra steps after the nudged ones.
@@ -41,7 +44,8 @@ class CostNudging(Gradient, CostOptions):
     _: KW_ONLY
     adaptation: Adaptation | None = None
 
-    needs = Needs(own_loss=True, cost=True)
+    needs = Needs(cost=True)
+    supports: ClassVar[frozenset[Capability]] = frozenset({"adds_penalty", "uses_gradients"})
 
     def predict(self, network: Relaxing, x: Tensor) -> Prediction:
         return relaxed(network, x)
@@ -60,7 +64,13 @@ class CostNudging(Gradient, CostOptions):
         return criterion(prediction.output, y) + delivered(free, gradients)
 
     def force(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Nudge:
-        """-dC/ds of each sample as a function of the last state."""
+        """-dC/ds of each sample as a function of the last state, (B, ...) -> (B, ...).
+
+        Args:
+            prediction: of a batch, from `predict`.
+            y: class indices, (B,).
+            criterion: the `Cost` C.
+        """
         cost, readout = nudging_cost(criterion), phase_of(prediction).body.readout
         towards_target = cost.nudge(prediction.output.detach(), y)
         if readout is None:

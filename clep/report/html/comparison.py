@@ -8,7 +8,7 @@ from clep.answer import MEASURES, Answer
 from clep.report.about import About, packages
 from clep.report.cells import DrawnCell, classes_of
 from clep.report.html.pages import heat_map, inline, render
-from clep.report.table import COLUMNS
+from clep.report.table import COLUMNS, TableColumn
 
 CAPTIONS = {
     "forgetting": (
@@ -58,7 +58,13 @@ _NOT_ON_THE_PAGE = {"matrices"}  # which the page writes as tables, so that they
 
 
 def comparison_page(
-    answer: Answer, cells: Sequence[DrawnCell], figures: Mapping[str, str], about: About, *, title: str
+    answer: Answer,
+    cells: Sequence[DrawnCell],
+    figures: Mapping[str, str],
+    about: About,
+    *,
+    title: str,
+    columns: Sequence[TableColumn] = COLUMNS,
 ) -> str:
     """The page as HTML.
 
@@ -68,6 +74,7 @@ def comparison_page(
         figures: name -> SVG document.
         about: what stands at the foot.
         title: what was compared.
+        columns: of its table.
     """
     shown = [name for name in (*CAPTIONS, *(n for n in figures if n not in CAPTIONS)) if name in figures]
     return render(
@@ -76,8 +83,8 @@ def comparison_page(
         sentence=answer.sentence,
         notes=answer.notes,
         baseline=answer.baseline,
-        columns=COLUMNS,
-        rows=[_row(cell) for cell in cells],
+        columns=columns,
+        rows=[_row(cell, columns) for cell in cells],
         figures=[_figure(name, figures[name], answer.baseline) for name in shown if name not in _NOT_ON_THE_PAGE],
         matrices=[_matrix(cell) for cell in cells if cell.after.size],
         orders=_orders(cells),
@@ -88,7 +95,7 @@ def comparison_page(
     )
 
 
-def _row(cell: DrawnCell) -> dict[str, Any]:
+def _row(cell: DrawnCell, columns: Sequence[TableColumn]) -> dict[str, Any]:
     return {
         "number": cell.number,
         "label": cell.label,
@@ -96,7 +103,7 @@ def _row(cell: DrawnCell) -> dict[str, Any]:
         "remark": cell.answer.remark,
         "is_baseline": cell.is_baseline,
         "faint": cell.answer.learned_nothing,
-        "entries": [(column, column.of_cell(cell.answer)) for column in COLUMNS],
+        "entries": [(column, column.of_cell(cell.answer)) for column in columns],
     }
 
 

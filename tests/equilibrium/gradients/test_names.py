@@ -2,9 +2,9 @@
 
 import pytest
 
+from clep import parts
 from clep.equilibrium import (
     CEP,
-    GRADIENTS,
     Adaptation,
     Backpropagation,
     Clamping,
@@ -50,7 +50,7 @@ def test_name_and_plain_options_make_an_estimate_again(gradient):
 
 
 def test_every_built_in_estimate_is_found_by_its_name():
-    assert {name_of(gradient) for gradient in MADE} == set(GRADIENTS)
+    assert {name_of(gradient) for gradient in MADE} == set(parts.own("gradient"))
     assert all(known_name(gradient) == name_of(gradient) for gradient in MADE)
 
 
@@ -83,7 +83,7 @@ def test_an_estimate_of_ones_own_counts_as_the_built_in_one_that_it_derives_from
 @pytest.mark.parametrize(
     ("values", "words"),
     [
-        ({"name": "costs"}, ["gradient: ", "`costs`", "did you mean `cost`?", *GRADIENTS, "import path"]),
+        ({"name": "costs"}, ["gradient: ", "`costs`", "did you mean `cost`?", *parts.own("gradient"), "import path"]),
         ({"name": "no_such_module:It"}, ["gradient: ", "cannot import `no_such_module:It`", "must be installed"]),
         ({"name": "MODULE:It"}, ["gradient: ", "cannot import"]),
         ({"name": "MODULE:number"}, ["gradient: ", "not a class derived from `clep.equilibrium.Gradient`"]),
