@@ -1,7 +1,8 @@
-"""The choices: strategies, data sets, streams, networks, configurations and claims, one line each."""
+"""The choices: parts of every kind, configurations and claims, one line each."""
 
 import ast
 import importlib.util
+import inspect
 import shutil
 import sys
 import textwrap
@@ -80,12 +81,23 @@ def _first_docline(entry: EntryPoint) -> str:
     """The first line of the docstring of a part, of clep's own read from its source."""
     if not parts.is_own(entry):
         with suppress(Exception):  # `parts.problems` says which
-            return (entry.load().__doc__ or "").strip().partition("\n")[0]
-    spec = importlib.util.find_spec(entry.module) if entry.module.startswith("clep.") else None
-    if not spec or not spec.origin:
+            found = entry.load()
+            says = inspect.isclass(found) or inspect.isroutine(found)  # an object has the docstring of its class
+            return (found.__doc__ or "").strip().partition("\n")[0] if says else ""
+    if (file := _source_of(entry.module)) is None:
         return ""
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    tree = ast.parse(file.read_text(encoding="utf-8"))
     return _said(tree.body, entry.attr).partition("\n")[0]
+
+
+def _source_of(module: str) -> Path | None:
+    """The file of one of clep's modules; to look for it by its whole name would import the packages around it."""
+    inside = module.split(".")
+    spec = importlib.util.find_spec(".".join(inside[:2])) if inside[0] == "clep" else None
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin)
+    return file.parent.joinpath(*inside[2:]).with_suffix(".py") if inside[2:] else file
 
 
 def _said(statements: Sequence[ast.stmt], name: str) -> str:

@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from clep import config, parts
+from clep import config, named_parts, parts
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
@@ -314,7 +314,10 @@ def _shown(arguments: argparse.Namespace) -> Shown:
         from clep import build  # imports Avalanche, which the defaults do not need
 
         build.check(composed)
-        composed = build.resolved(composed) if composed.strategies else composed
+        if composed.strategies:
+            composed = build.resolved(composed)
+        elif named_parts.foreign(composed):
+            composed = config.replace(composed, **named_parts.options(composed))
     return Shown(composed)
 
 

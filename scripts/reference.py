@@ -25,7 +25,7 @@ from clep.parameters import parameters
 from clep.parameters import ranges as interval
 from clep.schema import Config
 from clep.specs.options import hints_of, taken_by
-from clep.streams.making import GIVEN
+from clep.specs.stream import GIVEN
 
 ROOT = Path(__file__).parent.parent
 _GENERATED = "This page is generated from the code.\n"

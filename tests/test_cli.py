@@ -358,7 +358,9 @@ def test_show_as_json_is_the_same_configuration(capsys):
 
 @pytest.mark.parametrize("command", [row.name for row in COMMANDS])
 def test_every_command_can_print_json(command):
-    words = {"fork": ["0123abcd", "--after", "1"], "pipeline": ["compare"]}.get(command, [])
+    words = {"fork": ["0123abcd", "--after", "1"], "pipeline": ["compare"], "new": ["strategy", "mine"]}.get(
+        command, []
+    )
     assert parse([command, *words, "--json"]).json
 
 
