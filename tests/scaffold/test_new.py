@@ -124,5 +124,5 @@ def test_wheels_of_clep_and_of_every_package_work_in_an_environment_of_their_own
     assert {"packed_strategy", "packed_network", "packed_dataset"} <= set(
         python(inside, "-m", "clep", "list", cwd=outside).split()
     )
-    for kind in PACKAGES:
-        python(inside, "-m", "pytest", "-q", tmp_path / f"packed_{kind}" / "tests", cwd=tmp_path / f"packed_{kind}")
+    tests = [tmp_path / f"packed_{kind}" / "tests" for kind in PACKAGES]
+    python(inside, "-m", "pytest", "-q", "--import-mode=importlib", *tests, cwd=outside)
