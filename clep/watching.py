@@ -50,8 +50,8 @@ class Watch:
         for p in self._template.plugins:
             if not hasattr(p, event):
                 continue
-            hidden = self._hidden(p) if event in _HOOKS else frozenset()
-            if hidden and getattr(type(p), event, None) is not getattr(SupervisedPlugin, event):
+            own = getattr(type(p), event, None) not in (None, getattr(SupervisedPlugin, event))
+            if own and event in _HOOKS and (hidden := self._hidden(p)):
                 with self._looking(p, event, hidden):
                     getattr(p, event)(self._template)
             else:
