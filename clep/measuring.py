@@ -25,10 +25,11 @@ class ExperienceReport:
 
     Attributes:
         index: the experience just trained.
-        before: accuracy on every experience before consolidation, (n,); the same as `after` if nothing consolidates.
-        after: the same after consolidation, (n,): row R[index] of the accuracy matrix.
+        before: accuracy on every evaluation experience before consolidation, (m,); the same as `after` if nothing
+            consolidates.
+        after: the same after consolidation, (m,): row R[index] of the accuracy matrix.
         curve: (updates so far, training loss, training accuracy), a few points.
-        epochs: accuracy on every experience after each epoch, (epochs, n); no rows unless asked for.
+        epochs: accuracy on every experience after each epoch, (epochs, m); no rows unless asked for.
         seconds: `train`, `consolidation`, `eval`.
         memory: what the strategies keep of the past.
         updates: of the weights, since the start.
