@@ -1,13 +1,16 @@
 """The parts that a configuration names besides its strategies, and the options of those from other packages."""
 
+import inspect
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from clep import networks, parameters, parts
+from clep import parameters, parts
 from clep.config import Config
+from clep.datasets.names import GIVEN as GIVEN_TO_DATASET
 from clep.errors import within
 from clep.specs.learner import LearnerSpec
 from clep.specs.options import signature_of
+from clep.specs.stream import GIVEN as GIVEN_TO_STREAM
 
 
 class _Row(NamedTuple):
@@ -25,6 +28,8 @@ _ROWS = [
     if kind.options
 ]
 
+_ALWAYS = ("network", "dataset", "stream", "cost")  # the others act in equilibrium networks alone
+
 
 def named(config: Config) -> list[tuple[str, str]]:
     """(kind, name) of every part that acts, as `clep.parts.find` takes them.
@@ -40,8 +45,23 @@ def named(config: Config) -> list[tuple[str, str]]:
     return [(row.kind, _name(row, config)) for row in _acting(config)]
 
 
+def foreign(config: Config) -> bool:
+    """Whether any of these parts comes from another package.
+
+    Args:
+        config: the configuration.
+
+    Example:
+        >>> from clep.config import compose
+        >>> foreign(compose()), foreign(compose(None, ["network=my_module:MLP"]))
+        (False, True)
+    """
+    return any(name not in parts.own(kind) for kind, name in named(config))
+
+
 def options(config: Config) -> dict[str, dict[str, Any]]:
-    """The options of parts from other packages with all of their defaults, as changes of the configuration.
+    """The options of parts from other packages, and of scenarios, with all of their defaults, as changes of the
+    configuration.
 
     Args:
         config: the configuration.
@@ -50,7 +70,7 @@ def options(config: Config) -> dict[str, dict[str, Any]]:
         ConfigError: if a part cannot be imported, or for an option that it does not take; the message begins with its
             key.
     """
-    found: dict[str, dict[str, Any]] = {"network": {}, "learner": {}}
+    found: dict[str, dict[str, Any]] = {"network": {}, "learner": {}, "stream": {}}
     for row, taker, given in _takers(config):
         values = getattr(getattr(config, row.section), row.options)
         with within(f"{row.section}.{row.options}"):
@@ -61,12 +81,12 @@ def options(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def defaults(config: Config) -> dict[str, Any]:
-    """The defaults of the options of parts from other packages, nested as in the configuration.
+    """The defaults of the options of parts from other packages, and of scenarios, nested as in the configuration.
 
     Args:
         config: the configuration.
     """
-    found: dict[str, dict[str, Any]] = {"network": {}, "learner": {}}
+    found: dict[str, dict[str, Any]] = {"network": {}, "learner": {}, "stream": {}}
     for row, taker, given in _takers(config):
         found[row.section][row.options] = parameters.defaults(taker, given=given)
     return found
@@ -74,7 +94,7 @@ def defaults(config: Config) -> dict[str, Any]:
 
 def _acting(config: Config) -> Iterator[_Row]:
     relaxes = config.network.model == "equilibrium"
-    return (row for row in _ROWS if relaxes or row.kind in ("network", "dataset", "stream", "cost"))
+    return (row for row in _ROWS if relaxes or row.kind in _ALWAYS)
 
 
 def _name(row: _Row, config: Config) -> str:
@@ -82,19 +102,23 @@ def _name(row: _Row, config: Config) -> str:
 
 
 def _takers(config: Config) -> Iterator[tuple[_Row, Any, Collection[str]]]:
-    """The classes and functions of other packages that take options, with the parameters that clep gives them."""
+    """The classes and functions that take options of their own, with the parameters that clep gives them."""
+    from clep import networks  # which needs torch
+
+    given = {"network": networks.GIVEN}
     for row in _acting(config):
         name = _name(row, config)
-        if name in parts.own(row.kind) or row.section == "stream":  # a stream checks its own options
+        if name in parts.own(row.kind) and row.kind != "stream":  # whose options are keys of their own
             continue
         found = networks.maker_of(name) if row.kind == "network" else parts.find(row.kind, name)
-        if isinstance(found, type) or hasattr(found, "__code__"):
-            yield row, found, _given(row.kind, found)
+        if inspect.isclass(found) or inspect.isroutine(found):
+            yield row, found, given.get(row.kind) or _given(row.kind, found)
 
 
 def _given(kind: str, taker: Any) -> Collection[str]:
     fixed: Mapping[str, Collection[str]] = {
-        "network": networks.GIVEN,
+        "dataset": GIVEN_TO_DATASET,
+        "stream": GIVEN_TO_STREAM,
         "cost": ("reduction",),
         "gradient": (*LearnerSpec.names(), "adaptation"),
     }

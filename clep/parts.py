@@ -115,6 +115,7 @@ def only_registered(reason: str) -> Iterator[None]:
         reason: why, and what to do instead; it ends the message that refuses an import path.
 
     Example:
+        >>> from clep.parts import find
         >>> with only_registered("a letter named it"):
         ...     find("cost", "my_module:Mine")
         Traceback (most recent call last):
