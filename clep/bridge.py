@@ -108,7 +108,7 @@ class LightningTemplate(SupervisedTemplate):
         self.generator = generator
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
-        self.on_epoch: Callable[[int, Any], None] = lambda epoch, schedule: None
+        self.on_epoch: Callable[[int, Any], None] = _nothing
 
     def _check_plugin_compatibility(self) -> None:
         """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
@@ -285,6 +285,10 @@ def check_trainer(network: nn.Module, arguments: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{name}: {_INSTEAD[name]}")
         if name == "precision" and (reason := precision_problem(network, value)) is not None:
             raise ConfigError(f"trainer.precision: {reason}")
+
+
+def _nothing(epoch: int, schedule: Any) -> None:
+    """What an epoch begins with, unless somebody sets more; a function of the module, so that it can be pickled."""
 
 
 class _Fit(pl.LightningModule):

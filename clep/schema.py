@@ -131,7 +131,9 @@ class Config(Spec):
     )
     baseline: str = option("", "label of the cell that the others are compared with; empty for the best one")
     seeds: list[int] = option([0, 1, 2], "seeds for each cell of `clep compare`", "[0, inf)")
-    workers: int = option(2, "number of processes that run cells or trials in parallel", "[1, inf)")
+    workers: int = option(
+        2, "number of processes that run cells or trials in parallel; 0 runs them in this one, one by one", "[0, inf)"
+    )
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 
 
