@@ -93,6 +93,8 @@ def test_a_run_of_it_is_recorded_by_name_and_its_learner_comes_back(dreams, stor
     assert "dreams-1.0+" in Identity.from_tags(run.tags).plugins
     learner = clep.load(result.run_id, tracking_uri=result.tracking_uri)
     assert learner.network.layers[1].out_features == 12
+    with tracking.artifacts(result.tracking_uri, result.run_id, "model/requirements.txt") as path:
+        assert "dreams==1.0" in path.read_text().split()
     again = clep.run(compose(config_of(result.tracking_uri, run)))
     assert again.accuracy_matrix == result.accuracy_matrix
     dreams()
