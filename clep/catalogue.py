@@ -1,4 +1,4 @@
-"""The choices: strategies, data sets, streams, networks, configurations and claims, one line each."""
+"""The choices: parts of every kind, configurations and claims, one line each."""
 
 import ast
 import importlib.util
@@ -44,12 +44,12 @@ class Catalogue:
         On a terminal, lines are as wide as it is, and import paths are left out where they leave no room. Elsewhere
         each name has one line with everything.
         """
-        width = _terminal_width()
+        width = terminal_width()
         if len(self.sections) == 1:
-            return "\n".join(line for rows in self.sections.values() for line in _columns(rows, width))
+            return "\n".join(line for rows in self.sections.values() for line in columns(rows, width))
         inside = width and width - len(_INDENT)
         return "\n\n".join(
-            f"\n{_INDENT}".join([f"{name}:", *_columns(rows, inside)]) for name, rows in self.sections.items()
+            f"\n{_INDENT}".join([f"{name}:", *columns(rows, inside)]) for name, rows in self.sections.items()
         )
 
 
@@ -111,16 +111,25 @@ def _said(statements: Sequence[ast.stmt], name: str) -> str:
     return ""
 
 
-def _terminal_width() -> int | None:
+def terminal_width() -> int | None:
     """The width of the terminal that the text goes to; None for a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """Align the columns of a table; descriptions, in the last one, are wrapped at `width`."""
+def columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Align the columns of a table; descriptions, in the last one, are wrapped at `width`.
+
+    Args:
+        rows: the cells of each row, the description last.
+        width: characters in a line; None for lines of any length.
+
+    Example:
+        >>> columns([("run", "train"), ("list", "say what there is")], None)
+        ['run   train', 'list  say what there is']
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if width is not None and len(widths) > 2 and width - sum(widths[:-1]) - 2 * len(widths) < _BESIDE_PATHS:
-        return _columns([(row[0], row[-1]) for row in rows], width)
+        return columns([(row[0], row[-1]) for row in rows], width)
     lines = []
     for row in rows:
         *left, last = row

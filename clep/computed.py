@@ -15,13 +15,14 @@ import numpy as np
 from clep import metric_names, parts
 from clep.checks import repeats, shown
 from clep.errors import ConfigError, UnusedWarning, within
-from clep.metrics import Array, none_if_nan
+from clep.metrics import Array, none_if_nan, taught
 from clep.parameters import check_arguments
 
-GIVEN = ("R", "before", "learned", "untrained", "sizes", "run")
-"""What a metric can take by name: the accuracy matrix R (n, n) after consolidation; `before`, the same before it;
-`learned` (n,), right after the training of each experience; `untrained` (n,), before any training; `sizes` (n,), the
-evaluation samples of each experience; and `run`, everything that `Result.to_json` gives."""
+GIVEN = ("R", "before", "learned", "untrained", "sizes", "learned_at", "run")
+"""What a metric can take by name: the accuracy matrix R (n, m) after consolidation; `before`, the same before it;
+`learned` (m,), right after the training of each experience; `untrained` (m,), before any training; `sizes` (m,), the
+samples of each evaluation experience; `learned_at` (m,), which experience teaches it (see `clep.metrics`); and `run`,
+everything that `Result.to_json` gives."""
 
 Options = Mapping[str, Mapping[str, Any]]
 """Metric -> its parameters."""
@@ -112,9 +113,10 @@ def _value(function: Callable[..., Any], options: Mapping[str, Any], run: Mappin
     given = {
         "R": R,
         "before": before,
-        "learned": np.diagonal(before),
+        "learned": taught(before, run.get("learned_at")),
         "untrained": _array(run, "accuracy_untrained"),
         "sizes": _array(run, "sizes"),
+        "learned_at": run.get("learned_at"),
         "run": run,
     }
     taken = inspect.signature(function).parameters

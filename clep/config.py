@@ -327,15 +327,13 @@ def _composed(*sources: _Layer) -> Config:
         if group == "stream":  # a data set has no values besides its name
             with _placed(layers):
                 parts.check_name("dataset", name)
-            continue
-        if name in builtin(group):
+        elif name in builtin(group):
             layers.insert(at, _shipped_network(name))
-            continue
-        found = parts.refusal(group, name, builtin(group))
-        if found is not None:
-            text = f"{group}.name: {found.removesuffix('.')}, or a path that ends in .yaml"
+        elif (reason := parts.refusal(group, name, builtin(group))) is None:
+            layers.insert(at, _Layer(None, {"network": {"model": name}}))
+        else:
+            text = f"{group}.name: {reason.removesuffix('.')}, or a path that ends in .yaml"
             raise ConfigError(text + _set_in(layers, f"{group}.name"))
-        layers.insert(at, _Layer(None, {"network": {"model": name}}))
     _drop_options_of_others(layers)
     if branches_without_feedback([layer.values for layer in layers]):
         layers.append(_Layer(None, {"network": {"feedback": "dendritic"}}))

@@ -63,6 +63,18 @@ class RenamedWarning(FutureWarning):
     """Something is used by its old name, which works for one version; see `clep.renames`."""
 
 
+WARNINGS = (
+    CheckpointWarning,
+    InputWarning,
+    RenamedWarning,
+    SettlingWarning,
+    StaleWarning,
+    UncountedWarning,
+    UnusedWarning,
+)
+"""The warnings that clep gives on purpose; the command line prints each as one line."""
+
+
 class MissingExtraError(ClepError, ImportError):
     """An optional dependency is not installed; the message names the extra to install."""
 

@@ -6,9 +6,11 @@ from typing import Any, NamedTuple
 
 from clep import parameters, parts
 from clep.config import Config
+from clep.datasets.names import GIVEN as GIVEN_TO_DATASET
 from clep.errors import within
 from clep.specs.learner import LearnerSpec
 from clep.specs.options import signature_of
+from clep.specs.stream import GIVEN as GIVEN_TO_STREAM
 
 
 class _Row(NamedTuple):
@@ -25,6 +27,8 @@ _ROWS = [
     for name, kind in parts.KINDS.items()
     if kind.options
 ]
+
+_ALWAYS = ("network", "dataset", "stream", "cost")  # the others act in equilibrium networks alone
 
 
 def named(config: Config) -> list[tuple[str, str]]:
@@ -56,7 +60,8 @@ def foreign(config: Config) -> bool:
 
 
 def options(config: Config) -> dict[str, dict[str, Any]]:
-    """The options of parts from other packages with all of their defaults, as changes of the configuration.
+    """The options of parts from other packages, and of scenarios, with all of their defaults, as changes of the
+    configuration.
 
     Args:
         config: the configuration.
@@ -65,7 +70,7 @@ def options(config: Config) -> dict[str, dict[str, Any]]:
         ConfigError: if a part cannot be imported, or for an option that it does not take; the message begins with its
             key.
     """
-    found: dict[str, dict[str, Any]] = {"network": {}, "learner": {}}
+    found: dict[str, dict[str, Any]] = {"network": {}, "learner": {}, "stream": {}}
     for row, taker, given in _takers(config):
         values = getattr(getattr(config, row.section), row.options)
         with within(f"{row.section}.{row.options}"):
@@ -76,12 +81,12 @@ def options(config: Config) -> dict[str, dict[str, Any]]:
 
 
 def defaults(config: Config) -> dict[str, Any]:
-    """The defaults of the options of parts from other packages, nested as in the configuration.
+    """The defaults of the options of parts from other packages, and of scenarios, nested as in the configuration.
 
     Args:
         config: the configuration.
     """
-    found: dict[str, dict[str, Any]] = {"network": {}, "learner": {}}
+    found: dict[str, dict[str, Any]] = {"network": {}, "learner": {}, "stream": {}}
     for row, taker, given in _takers(config):
         found[row.section][row.options] = parameters.defaults(taker, given=given)
     return found
@@ -89,7 +94,7 @@ def defaults(config: Config) -> dict[str, Any]:
 
 def _acting(config: Config) -> Iterator[_Row]:
     relaxes = config.network.model == "equilibrium"
-    return (row for row in _ROWS if relaxes or row.kind in ("network", "dataset", "stream", "cost"))
+    return (row for row in _ROWS if relaxes or row.kind in _ALWAYS)
 
 
 def _name(row: _Row, config: Config) -> str:
@@ -97,13 +102,13 @@ def _name(row: _Row, config: Config) -> str:
 
 
 def _takers(config: Config) -> Iterator[tuple[_Row, Any, Collection[str]]]:
-    """The classes and functions of other packages that take options, with the parameters that clep gives them."""
+    """The classes and functions that take options of their own, with the parameters that clep gives them."""
     from clep import networks  # which needs torch
 
     given = {"network": networks.GIVEN}
     for row in _acting(config):
         name = _name(row, config)
-        if name in parts.own(row.kind) or row.section == "stream":  # a stream checks its own options
+        if name in parts.own(row.kind) and row.kind != "stream":  # whose options are keys of their own
             continue
         found = networks.maker_of(name) if row.kind == "network" else parts.find(row.kind, name)
         if inspect.isclass(found) or inspect.isroutine(found):
@@ -112,6 +117,8 @@ def _takers(config: Config) -> Iterator[tuple[_Row, Any, Collection[str]]]:
 
 def _given(kind: str, taker: Any) -> Collection[str]:
     fixed: Mapping[str, Collection[str]] = {
+        "dataset": GIVEN_TO_DATASET,
+        "stream": GIVEN_TO_STREAM,
         "cost": ("reduction",),
         "gradient": (*LearnerSpec.names(), "adaptation"),
     }

@@ -141,7 +141,7 @@ def record_experience(run: tracking.Run, experience: ExperienceReport, so_far: T
     updates = [point[0] for point in experience.curve]
     run.log_series(metric_names.TRAIN_LOSS, [point[1] for point in experience.curve], updates)
     run.log_series(metric_names.TRAIN_ACCURACY, [point[2] for point in experience.curve], updates)
-    epochs = epoch_accuracies(experience, so_far.sizes)
+    epochs = epoch_accuracies(experience, so_far)
     done = sum(len(report.epochs) for report in so_far.reports) - len(epochs)
     run.log_series(metric_names.ACCURACY_EPOCH, epochs, range(done + 1, done + 1 + len(epochs)))
     run.show()
@@ -162,7 +162,7 @@ def experience_metrics(experience: ExperienceReport, so_far: TrainingResult) -> 
         metric_names.TIME_CONSOLIDATION: experience.seconds["consolidation"],
         metric_names.TIME_EVAL: experience.seconds["eval"],
     }
-    before = metrics.pooled_accuracy(experience.before, so_far.sizes, experience.index)
+    before = metrics.pooled_accuracy(experience.before, so_far.sizes, experience.index, so_far.learned_at)
     after = values[metric_names.ACCURACY_SEEN]
     if experience.consolidated:
         values[metric_names.CONSOLIDATION_ACCURACY_BEFORE] = before
@@ -173,9 +173,10 @@ def experience_metrics(experience: ExperienceReport, so_far: TrainingResult) -> 
     return values | experience.numbers
 
 
-def epoch_accuracies(experience: ExperienceReport, sizes: np.ndarray) -> list[float]:
-    """Accuracy on all samples of the classes seen so far after each epoch of an experience."""
-    return [metrics.pooled_accuracy(row, sizes, experience.index) for row in experience.epochs]
+def epoch_accuracies(experience: ExperienceReport, so_far: TrainingResult) -> list[float]:
+    """Accuracy on all samples of the experiences seen so far after each epoch of one."""
+    sizes, at = so_far.sizes, so_far.learned_at
+    return [metrics.pooled_accuracy(row, sizes, experience.index, at) for row in experience.epochs]
 
 
 def record_result(
@@ -191,7 +192,7 @@ def record_result(
         trained: the accuracies of the whole stream.
         seconds: how long it took until now.
     """
-    result = _result(config, run, stream, trained, seconds)
+    result = _result(config, run, stream, training, trained, seconds)
     numbers = {computed.label(name): computed.of_run(name, config.metric)(result.to_json()) for name in config.metrics}
     result = replace(result, metrics=numbers)
     final = {
@@ -216,24 +217,29 @@ def record_result(
     return result
 
 
-def _result(config: Config, run: tracking.Run, stream: Stream, trained: TrainingResult, total: float) -> Result:
-    matrix, sizes, reports = trained.matrix, trained.sizes, trained.reports
+def _result(
+    config: Config, run: tracking.Run, stream: Stream, training: Training, trained: TrainingResult, total: float
+) -> Result:
+    matrix, sizes, reports, at = trained.matrix, trained.sizes, trained.reports, trained.learned_at
+    learned = trained.learned
     unsettled = [r.numbers[metric_names.TRAIN_UNSETTLED] for r in reports if metric_names.TRAIN_UNSETTLED in r.numbers]
     return Result.of(
         config,
         run.uri,
         run.run_id,
         "FINISHED",
-        accuracy=metrics.none_if_nan(metrics.seen_accuracy(matrix, sizes)),
-        forgetting_since_training=metrics.none_if_nan(metrics.forgetting_since_training(matrix, trained.learned)),
-        forgetting=metrics.none_if_nan(metrics.forgetting(matrix)),
-        backward_transfer=metrics.none_if_nan(metrics.backward_transfer(matrix)),
-        learned_in_training=metrics.none_if_nan(metrics.learned_in_training(trained.learned, sizes=sizes)),
-        learned_accuracy=metrics.none_if_nan(metrics.learned_accuracy(matrix)),
+        accuracy=metrics.none_if_nan(metrics.seen_accuracy(matrix, sizes, learned_at=at)),
+        forgetting_since_training=metrics.none_if_nan(
+            metrics.forgetting_since_training(matrix, learned, learned_at=at)
+        ),
+        forgetting=metrics.none_if_nan(metrics.forgetting(matrix, learned_at=at)),
+        backward_transfer=metrics.none_if_nan(metrics.backward_transfer(matrix, learned_at=at)),
+        learned_in_training=metrics.none_if_nan(metrics.learned_in_training(learned, sizes=sizes, learned_at=at)),
+        learned_accuracy=metrics.none_if_nan(metrics.learned_accuracy(matrix, learned_at=at)),
         accuracy_matrix=plain_matrix(matrix),
         accuracy_before_consolidation=plain_matrix(trained.before),
-        accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i) for i in range(len(sizes))]),
-        accuracy_epochs=plain_row([a for report in reports for a in epoch_accuracies(report, sizes)]),
+        accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i, at) for i in range(len(matrix))]),
+        accuracy_epochs=plain_row([a for report in reports for a in epoch_accuracies(report, trained)]),
         accuracy_untrained=plain_row(trained.untrained),
         logged=_logged(reports),
         residual=metrics.none_if_nan(reports[-1].numbers.get(metric_names.TRAIN_RESIDUAL, np.nan)),
@@ -246,9 +252,21 @@ def _result(config: Config, run: tracking.Run, stream: Stream, trained: Training
         class_names=[[stream.class_names[label] for label in e.classes] for e in stream.evaluation]
         if stream.class_names
         else [],
+        experience_names=[e.name for e in stream.evaluation] if any(e.name for e in stream.evaluation) else [],
+        learned_at=list(at),
+        undefined=_undefined(stream, jointly=training.trains_jointly),
         chance=stream.chance,
         cell=run.tags.get(LABEL_TAG, ""),
     )
+
+
+def _undefined(stream: Stream, *, jointly: bool = False) -> str:
+    """Why forgetting and what is learned have no meaning; empty where they have."""
+    if jointly:
+        return "all experiences are learned at once"
+    if all(index is None for index in stream.learned_at):
+        return "each experience teaches everything that is measured"
+    return "" if len(stream.train) > 1 else "there is one experience"
 
 
 def _logged(reports: list[ExperienceReport]) -> dict[str, list[float | None]]:
@@ -297,6 +315,7 @@ def _tags(config: Config, stream: Stream | None = None) -> dict[str, Any]:
     """Tags to find runs by, with every parameter of the strategies; without a stream, those that do not need one."""
     tags = {
         "stream": config.stream.name,
+        "scenario": config.stream.scenario,
         "network": config.network.name,
         "strategies": label(config.strategies),
         "seed": config.seed,
@@ -307,5 +326,7 @@ def _tags(config: Config, stream: Stream | None = None) -> dict[str, Any]:
         tags["class_order"] = ",".join(map(str, stream.class_order))
     if stream is not None and stream.class_names:
         tags["class_names"] = ",".join(stream.class_names[label] for label in stream.class_order)
+    if stream is not None and len(stream.train) > 1 and (reason := _undefined(stream)):
+        tags["undefined"] = f"forgetting: {reason}"
     parameters = {name: config.strategy.get(name, {}) for name in config.strategies}
     return tracking.provenance_once() | tags | tracking.flatten({"strategy": parameters})

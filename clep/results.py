@@ -42,10 +42,11 @@ class Result:
         backward_transfer: `-forgetting`.
         learned_in_training: accuracy on each experience right after training it, mean of `R'[j][j]`.
         learned_accuracy: the same after its consolidation, mean of `R[j][j]`.
-        accuracy_matrix: `R[i][j]`, accuracy on experience j after experience i and its consolidation, n x n.
+        accuracy_matrix: `R[i][j]`, accuracy on experience j after experience i and its consolidation, n x m for n
+            experiences to learn and m to measure on.
         accuracy_before_consolidation: `R'[i][j]`, the same before the consolidation of experience i; empty if it was
             not recorded.
-        accuracy_seen: accuracy on the samples of the classes seen so far, after each experience.
+        accuracy_seen: accuracy on the samples of the experiences seen so far, after each experience.
         accuracy_epochs: the same after each epoch, through all experiences; empty unless `learner.evaluate_epochs`.
         accuracy_untrained: accuracy on each experience before any training.
         metrics: the numbers that `metrics` of the configuration asked for, by their names.
@@ -55,9 +56,13 @@ class Result:
         seconds: `train`, `consolidation`, `eval`, `total`.
         memory: what was kept of the past at the end: `exemplars`, `exemplar_bytes`, `statistics_bytes`.
         updates: of the weights, in the whole stream.
-        sizes: evaluation samples of each experience.
-        classes: labels of each experience.
+        sizes: samples of each evaluation experience.
+        classes: labels of each evaluation experience.
         class_names: their names; empty if classes have numbers only.
+        experience_names: names of the evaluation experiences, if their classes do not tell them apart.
+        learned_at: for each evaluation experience, the index of the one that teaches it first; None if each of them
+            does.
+        undefined: why forgetting, transfer and learned accuracy have no meaning; empty where they have.
         chance: accuracy of the best constant answer on all evaluation samples.
         error: why it failed, if it did.
         cell: name of its cell in a comparison; empty for that of its strategies.
@@ -96,6 +101,9 @@ class Result:
     sizes: list[int] = field(default_factory=list)
     classes: list[list[int]] = field(default_factory=list)
     class_names: list[list[str]] = field(default_factory=list)
+    experience_names: list[str] = field(default_factory=list)
+    learned_at: list[int | None] = field(default_factory=list)
+    undefined: str = ""
     chance: float | None = None
     error: str | None = None
     cell: str = ""
@@ -132,12 +140,12 @@ class Result:
 
     @property
     def matrix(self) -> np.ndarray:
-        """`accuracy_matrix` as an array, (n, n); NaN if undefined."""
+        """`accuracy_matrix` as an array, (n, m); NaN if undefined."""
         return np.array(self.accuracy_matrix, dtype=float)
 
     @property
     def matrix_before(self) -> np.ndarray:
-        """`accuracy_before_consolidation` as an array, (n, n); NaN if undefined."""
+        """`accuracy_before_consolidation` as an array, (n, m); NaN if undefined."""
         return np.array(self.accuracy_before_consolidation, dtype=float)
 
     @property
@@ -166,7 +174,8 @@ class Result:
             accuracy matrix            (row: trained up to this experience; column: tested on this one)
             seconds                    total 2.0
         """
-        facts = self._facts() | {"accuracy matrix": _MATRIX}
+        why = {"no forgetting": self.undefined} if self.undefined else {}
+        facts = self._facts() | why | {"accuracy matrix": _MATRIX}
         rows = ["  ".join(map(_number, row)) for row in self.accuracy_matrix]
         lines = [*(f"{name:{_INDENT}}{fact}" for name, fact in facts.items()), *(" " * _INDENT + row for row in rows)]
         return "\n".join([*lines, _seconds(self.seconds)])
@@ -180,7 +189,7 @@ class Result:
         """What a notebook shows."""
         facts = tables.html([], self._facts().items())
         n = len(self.accuracy_matrix)
-        titles = ["trained \\ tested", *map(str, range(n))]
+        titles = ["trained \\ tested", *map(str, range(self.matrix.shape[1]))] if n else []
         lines = [[str(i), *map(_number, row)] for i, row in enumerate(self.accuracy_matrix)]
         return facts + (f"<p>Accuracy {_MATRIX}</p>{tables.html(titles, lines)}" if n else "")
 

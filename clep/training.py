@@ -10,12 +10,13 @@ from typing import Any
 import numpy as np
 from avalanche.core import BasePlugin
 
-from clep import interrupts, plugins, progress
+from clep import interrupts, metrics, plugins, progress
 from clep.bridge import LightningTemplate
 from clep.checkpoints import Checkpoints, Saved, Snapshot, State, UnsavableError, files
 from clep.errors import ConfigError, UnusedWarning
+from clep.evaluation import evaluated
 from clep.learner import Learner
-from clep.measuring import ExperienceReport, Measuring, accuracies
+from clep.measuring import ExperienceReport, Measuring
 from clep.randomness import generator_for, seeded
 from clep.registry import name_of, seeds_for
 from clep.seeding import give_seed
@@ -30,12 +31,14 @@ class TrainingResult:
     """Accuracies of a whole stream.
 
     Attributes:
-        matrix: R[i, j], accuracy on experience j after experience i and its consolidation, (n, n); NaN: not measured.
+        matrix: R[i, j], accuracy on evaluation experience j after experience i and its consolidation, (n, m); NaN: not
+            measured.
         before: R'[i, j], the same before the consolidation of experience i.
-        untrained: accuracy before any training, (n,).
-        sizes: number of evaluation samples of each experience, (n,).
+        untrained: accuracy before any training, (m,).
+        sizes: number of samples of each evaluation experience, (m,).
         reports: one per trained experience.
         restored: how many of these are from a checkpoint.
+        learned_at: as in `Stream`; empty if evaluation experience j is that of training experience j.
 
     Example:
         >>> import numpy as np
@@ -51,6 +54,7 @@ class TrainingResult:
     sizes: np.ndarray
     reports: list[ExperienceReport] = field(default_factory=list)
     restored: int = 0
+    learned_at: tuple[int | None, ...] = ()
 
     def until(self, number: int) -> "TrainingResult":
         """The result as it was after so many experiences."""
@@ -62,8 +66,8 @@ class TrainingResult:
 
     @property
     def learned(self) -> np.ndarray:
-        """R'[i, i], accuracy on experience i right after training it, before consolidation, (n,)."""
-        return np.diagonal(self.before)
+        """R'[j, j], accuracy on experience j right after training it, before consolidation, (m,)."""
+        return metrics.taught(self.before, self.learned_at)
 
 
 OnExperience = Callable[[ExperienceReport, TrainingResult], None]
@@ -246,13 +250,14 @@ class Training:
         self.template.samples = source.samples
         self.measuring.experiences = stream.evaluation
         self._state = state = State(self.template, source)
-        n = len(stream.evaluation)
+        n, m = len(stream.train), len(stream.evaluation)
         if saved.after is None:
             result = TrainingResult(
-                matrix=np.full((n, n), np.nan),
-                before=np.full((n, n), np.nan),
+                matrix=np.full((n, m), np.nan),
+                before=np.full((n, m), np.nan),
                 untrained=self.evaluate(stream.evaluation),
                 sizes=np.array([len(experience) for experience in stream.evaluation]),
+                learned_at=stream.learned_at,
             )
         else:
             state.restore(saved.after, optimizer=optimizer)
@@ -303,7 +308,7 @@ class Training:
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
-        return accuracies(self.template.model, experiences, self.template.device)
+        return evaluated(self.template, experiences, self.strategies)
 
 
 def _seed_strategies(strategies: Sequence[BasePlugin], seed: int) -> None:

@@ -61,11 +61,10 @@ def fork(
     old = resolved(replace(old, tracking={"uri": uri}))
     new = compose(to_dict(old), list(changes))
     new = resolved(dataclasses.replace(new, strategy={name: new.strategy.get(name, {}) for name in new.strategies}))
-    experiences = new.stream.experiences
-    if not 1 <= after < experiences:
-        raise ConfigError(f"after: expected an integer in [1, {experiences - 1}], got {after}")
     with reproducible(new.seed, new.threads):
         stream = build_stream(new)
+        if not 1 <= after < len(stream.train):
+            raise ConfigError(f"after: expected an integer in [1, {len(stream.train) - 1}], got {after}")
         _refuse_other_network(old, new, stream)
         snapshot = _taken_over(_snapshot(uri, origin.run_id, old, stream, after), old, new, stream)
     same = old.learner.part(Optimization) == new.learner.part(Optimization)

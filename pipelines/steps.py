@@ -34,14 +34,13 @@ def _trained_and_measured(config: Config) -> Steps:
     assert isinstance(learner.network, Network)
     trained = stream.joint().train[0].samples
     x, y = (part[:_SAMPLES].to(training.template.device) for part in (trained.x, trained.y))
-    sizes = [len(experience) for experience in stream.evaluation]
     return measure(
         learner.network,
         learner.criterion,
         x,
         y,
         betas=(_SMALL_BETA, config.learner.beta),
-        accuracy=metrics.seen_accuracy(result.matrix, sizes),
+        accuracy=metrics.seen_accuracy(result.matrix, result.sizes, learned_at=result.learned_at),
     )
 
 

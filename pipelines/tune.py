@@ -136,7 +136,7 @@ def _score(config: Config, tell: Callable[[Any], None]) -> float:
             result = build_training(config, stream).run(stream)
         except DivergenceError:
             return _DIVERGED
-    return metrics.seen_accuracy(result.matrix, [len(experience) for experience in stream.evaluation])
+    return metrics.seen_accuracy(result.matrix, result.sizes, learned_at=result.learned_at)
 
 
 def _result(study: optuna.Study, base: Config, uri: str, parent_run_id: str) -> Tuned:

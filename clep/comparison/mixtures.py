@@ -1,7 +1,7 @@
 """Which runs may stand in one table: those on the same data, measured in the same way."""
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from clep.errors import ConfigError
 from clep.identity import UNREADABLE, Identity
@@ -16,6 +16,15 @@ def _classes(run: StoredRun) -> str | None:
     return None if order is None else ",".join(sorted(order.split(","), key=lambda label: (len(label), label)))
 
 
+def _options(params: Mapping[str, str]) -> str | None:
+    """The options of the scenario; None for a run that was recorded before there were scenarios."""
+    if "stream.scenario" not in params:
+        return None
+    prefix = "stream.scenario_options."
+    found = {key.removeprefix(prefix): value for key, value in params.items() if key.startswith(prefix)}
+    return ", ".join(f"{key}={value}" for key, value in sorted(found.items())) or "none"
+
+
 def _data(run: StoredRun) -> str | None:
     known = Identity.from_tags(run.tags)
     return None if known is None or known.data == UNREADABLE else known.data
@@ -25,6 +34,8 @@ _FACTS: dict[str, Callable[[StoredRun], str | None]] = {
     "stream": lambda run: run.tags.get("stream"),
     "data": _data,
     "stream.path": lambda run: run.params.get("stream.path"),
+    "stream.scenario": lambda run: run.params.get("stream.scenario"),
+    "stream.scenario_options": lambda run: _options(run.params),
     "stream.experiences": lambda run: run.params.get("stream.experiences"),
     "classes": _classes,
     "stream.evaluate_on": lambda run: run.tags.get("evaluate_on"),

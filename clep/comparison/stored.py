@@ -118,7 +118,7 @@ def classes_of(results: Iterable[Result], runs: Iterable[StoredRun]) -> int:
         results: the results.
         runs: their runs.
     """
-    counted = [sum(map(len, result.classes)) for result in results]
+    counted = [len({label for part in result.classes for label in part}) for result in results]
     tagged = [len(run.tags["class_order"].split(",")) for run in runs if "class_order" in run.tags]
     return max(counted, default=0) or max(tagged, default=0)
 

@@ -11,13 +11,13 @@ import torch
 
 from clep import parameters
 from clep.datasets.arrays import Dataset, Four, Raw
+from clep.datasets.names import GIVEN
 from clep.errors import ClepError, ConfigError, DataError, within
 
 Loader = Callable[..., Any]
 """A function that returns a data set in one of the forms that `raw_of` knows."""
 
 _PARTS = ("x_train", "y_train", "x_test", "y_test")
-_PASSED = ("root", "download", "path")
 
 
 def called(name: str, loader: Loader, passed: Mapping[str, Any], options: Mapping[str, Any]) -> Raw:
@@ -49,7 +49,7 @@ def called(name: str, loader: Loader, passed: Mapping[str, Any], options: Mappin
     if "path" in takes and "path" not in passed and takes["path"].default is inspect.Parameter.empty:
         raise ConfigError(f"path: `{name}` needs one, got null; set stream.path")
     with within("dataset_options"):
-        parameters.check_arguments(loader, options, given=_PASSED)
+        parameters.check_arguments(loader, options, given=GIVEN)
     try:
         found = loader(**{key: value for key, value in passed.items() if key in takes}, **options)
     except (ClepError, MemoryError):

@@ -27,6 +27,9 @@ class Row:
     folder: str | None = None
 
 
+GIVEN = ("root", "download", "path")
+"""What the function of a data set gets besides its own parameters, by name, if it takes them."""
+
 DATASETS = {
     "digits": Row(),
     "mnist": Row(folder="MNIST/raw"),

@@ -25,19 +25,19 @@ def accuracy_matrix_figure(matrix: ArrayLike, title: str = "Accuracy") -> Figure
     """Heat map of R[i, j], accuracy on experience j after experience i, with its values.
 
     Args:
-        matrix: Fractions, (n, n); None or NaN is left blank.
+        matrix: Fractions, (n, m); None or NaN is left blank.
         title: Shown above.
     """
     R = np.asarray(matrix, dtype=np.float64)
-    n = len(R)
-    side = min(2.6 + 0.4 * n, 10.0)
-    figure = Figure(figsize=(side + 0.6, side), layout="compressed", facecolor="white")
+    n, m = R.shape
+    high, wide = (min(2.6 + 0.4 * size, 10.0) for size in (n, m))
+    figure = Figure(figsize=(wide + 0.6, high), layout="compressed", facecolor="white")
     axes = figure.subplots()
-    image = heat_map(axes, R, 8.5 if n <= _LARGEST_WITH_NUMBERS else 0.0)
-    axes.hlines(np.arange(n - 1) + 0.5, -0.5, n - 0.5, color="white", linewidth=1)
-    axes.vlines(np.arange(n - 1) + 0.5, -0.5, n - 0.5, color="white", linewidth=1)
-    ticks = range(0, n, 1 + (n - 1) // _LARGEST_WITH_NUMBERS)
-    axes.set(xticks=ticks, yticks=ticks, xlabel="accuracy on experience", ylabel="after training on experience")
+    image = heat_map(axes, R, 8.5 if max(n, m) <= _LARGEST_WITH_NUMBERS else 0.0)
+    axes.hlines(np.arange(n - 1) + 0.5, -0.5, m - 0.5, color="white", linewidth=1)
+    axes.vlines(np.arange(m - 1) + 0.5, -0.5, n - 0.5, color="white", linewidth=1)
+    rows, columns = (range(0, size, 1 + (size - 1) // _LARGEST_WITH_NUMBERS) for size in (n, m))
+    axes.set(xticks=columns, yticks=rows, xlabel="accuracy on experience", ylabel="after training on experience")
     axes.set_title(title, loc="left", size=10, pad=8)
     colours = figure.colorbar(image, ax=axes, shrink=0.8, aspect=28)
     colours.ax.tick_params(length=0, labelsize=8)
@@ -50,7 +50,7 @@ def heat_map(axes: Axes, R: np.ndarray, size: float) -> AxesImage:
 
     Args:
         axes: where.
-        R: fractions, (n, n).
+        R: fractions, (n, m).
         size: of the numbers in it, in points; 0 for none.
     """
     image = axes.imshow(np.ma.masked_invalid(R), cmap="Blues", vmin=0, vmax=1)

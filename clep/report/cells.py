@@ -61,19 +61,24 @@ class DrawnCell:
 
     @cached_property
     def after(self) -> Array:
-        """R of each seed, (seeds, n, n): row i after experience i and its consolidation; NaN if undefined."""
+        """R of each seed, (seeds, n, m): row i after experience i and its consolidation; NaN if undefined."""
         return _stacked([run.get("accuracy_matrix") for run in self.runs])
 
     @cached_property
     def before(self) -> Array:
-        """R' of each seed, (seeds, n, n): row i before the consolidation of experience i; no rows if not recorded."""
+        """R' of each seed, (seeds, n, m): row i before the consolidation of experience i; no rows if not recorded."""
         return _stacked([run.get("accuracy_before_consolidation") for run in self.runs])
 
     @cached_property
     def sizes(self) -> Array:
-        """Evaluation samples of each experience, (n,); equal if not recorded."""
+        """Samples of each evaluation experience, (m,); equal if not recorded."""
         recorded = next((run["sizes"] for run in self.runs if run.get("sizes")), None)
         return np.asarray(recorded or [1] * self.after.shape[-1], dtype=np.float64)
+
+    @cached_property
+    def learned_at(self) -> Sequence[int | None]:
+        """As in `clep.streams.Stream`; empty if not recorded: then the stream is class-incremental."""
+        return next((run["learned_at"] for run in self.runs if run.get("learned_at")), [])
 
     @property
     def consolidates(self) -> bool:
@@ -82,7 +87,7 @@ class DrawnCell:
 
     @cached_property
     def seen(self) -> Array:
-        """Accuracy on the classes seen so far, (seeds, n)."""
+        """Accuracy on the experiences seen so far, (seeds, n)."""
         rows = [run["accuracy_seen"] for run in self.runs if run.get("accuracy_seen")]
         return np.asarray(rows, dtype=np.float64) if rows else np.empty((0, 0))
 
@@ -91,17 +96,23 @@ class DrawnCell:
         """Forgetting since training after each experience, (seeds, n); NaN after the first, no rows if not recorded."""
         if self.before.shape != self.after.shape or not self.after.size:
             return np.empty((0, 0))
-        return np.stack([_forgotten(before, after) for before, after in zip(self.before, self.after, strict=True)])
+        pairs = zip(self.before, self.after, strict=True)
+        return np.stack([_forgotten(before, after, self.learned_at) for before, after in pairs])
 
     @cached_property
     def classes(self) -> list[list[str]]:
-        """Names of the classes of each experience; empty if seeds differ or if they were not recorded."""
+        """What tells the evaluation experiences apart; empty if seeds differ or if it was not recorded."""
         orders = [classes_of(run) for run in self.runs]
         return list(orders[0]) if orders and all(order == orders[0] for order in orders) else []
 
+    @property
+    def has_classes(self) -> bool:
+        """Whether `classes` holds classes, rather than names of experiences."""
+        return bool(self.classes) and not any(run.get("experience_names") for run in self.runs)
+
 
 def classes_of(run: Mapping[str, Any]) -> list[list[str]]:
-    """What the classes of each experience of a run are called: their names, or else their numbers.
+    """What tells the evaluation experiences of a run apart: their own names, or those of their classes, or numbers.
 
     Args:
         run: a `Result.to_json`.
@@ -109,7 +120,11 @@ def classes_of(run: Mapping[str, Any]) -> list[list[str]]:
     Example:
         >>> classes_of({"classes": [[1, 0]], "class_names": [["dog", "cat"]]}), classes_of({"classes": [[1, 0]]})
         ([['dog', 'cat']], [['1', '0']])
+        >>> classes_of({"classes": [[0, 1], [0, 1]], "experience_names": ["0 degrees", "90 degrees"]})
+        [['0 degrees'], ['90 degrees']]
     """
+    if names := run.get("experience_names"):
+        return [[name] for name in names]
     found = run.get("class_names") or run.get("classes") or []
     return [[str(name) for name in part] for part in found]
 
@@ -147,6 +162,6 @@ def _stacked(matrices: Sequence[Any]) -> Array:
     return np.stack(recorded) if recorded else np.empty((0, 0, 0))
 
 
-def _forgotten(before: Array, after: Array) -> Array:
-    learned = np.diagonal(before)
-    return np.array([metrics.forgetting_since_training(after, learned, i) for i in range(len(after))])
+def _forgotten(before: Array, after: Array, at: Sequence[int | None]) -> Array:
+    learned = metrics.taught(before, at)
+    return np.array([metrics.forgetting_since_training(after, learned, i, at) for i in range(len(after))])

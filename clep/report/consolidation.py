@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from clep.report.cells import Array, DrawnCell
 from clep.report.drawing import COLUMN, GRID, PALE_INK, drawn_for
@@ -30,8 +31,8 @@ def consolidation_figure(*, cells: Sequence[DrawnCell]) -> Figure | None:
         shown, across=across, width=COLUMN, height=1.1, gaps=(0.12, 0.12), labels=(words, "accuracy"), title_size=6
     )
     for axes, cell in zip(grid, shown, strict=True):
-        old_before, new_before = _parts(cell.before, cell.sizes)
-        old_after, new_after = _parts(cell.after, cell.sizes)
+        old_before, new_before = _parts(cell, cell.before)
+        old_after, new_after = _parts(cell, cell.after)
         _arrows(axes, new_before, new_after, 0.14, PALE_INK)
         _arrows(axes, old_before, old_after, -0.14, cell.style.colour)
         axes.set(xlim=(-0.5, len(old_before) - 0.5), ylim=(0, 1.03))
@@ -44,11 +45,18 @@ def consolidation_figure(*, cells: Sequence[DrawnCell]) -> Figure | None:
     return figure
 
 
-def _parts(matrices: Array, sizes: Array) -> tuple[Array, Array]:
-    """Mean accuracy after each experience: on all samples of the earlier ones (NaN after the first), and on it."""
+def _parts(cell: DrawnCell, matrices: Array) -> tuple[Array, Array]:
+    """Mean accuracy after each experience: on all samples of the earlier ones, and on what it was the first to teach;
+    NaN where there is neither."""
     mean = matrices.mean(axis=0)
-    old = [np.nan, *(np.average(mean[i, :i], weights=sizes[:i]) for i in range(1, len(mean)))]
-    return np.array(old), np.diagonal(mean)
+    at = np.array([-1 if i is None else i for i in cell.learned_at or range(mean.shape[1])])
+
+    def on(chosen: NDArray[np.bool_], row: Array) -> float:
+        chosen = chosen & (cell.sizes > 0)
+        return float(np.average(row[chosen], weights=cell.sizes[chosen])) if chosen.any() else np.nan
+
+    old, new = [on(at < i, row) for i, row in enumerate(mean)], [on(at == i, row) for i, row in enumerate(mean)]
+    return np.array(old), np.array(new)
 
 
 def _arrows(axes: Axes, before: Array, after: Array, shift: float, colour: str) -> None:

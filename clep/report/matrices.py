@@ -24,7 +24,7 @@ def matrices_figure(*, cells: Sequence[DrawnCell]) -> Figure | None:
     shown = [cell for cell in cells if cell.after.size]
     if not shown:
         return None
-    words = "class" if shown[0].classes else "experience"
+    words = "class" if shown[0].has_classes else "experience"
     figure, grid = panels(
         shown,
         across=_ACROSS,
@@ -36,13 +36,11 @@ def matrices_figure(*, cells: Sequence[DrawnCell]) -> Figure | None:
     )
     for axes, cell in zip(grid, shown, strict=True):
         mean = cell.after.mean(axis=0)
-        n = len(mean)
-        heat_map(axes, mean, 5.5 if n <= _WITH_NUMBERS else 0.0)
-        names = experience_names(cell.classes, n)
-        ticks = range(0, n, 1 + (n - 1) // 10)
-        shown_names = [names[k].replace("$", r"\$") for k in ticks]  # a name is no formula
-        axes.set_xticks(ticks, shown_names)
-        axes.set_yticks(ticks, shown_names)
+        heat_map(axes, mean, 5.5 if max(mean.shape) <= _WITH_NUMBERS else 0.0)
+        for n, ticks in zip(mean.shape, (axes.set_yticks, axes.set_xticks), strict=True):
+            names = experience_names(cell.classes, n)
+            places = range(0, n, 1 + (n - 1) // 10)
+            ticks(places, [names[k].replace("$", r"\$") for k in places])  # a name is no formula
         axes.tick_params(labelsize=5.5)
     return figure
 
@@ -52,7 +50,7 @@ def experience_names(classes: Sequence[Sequence[str]], n: int) -> list[str]:
 
     Args:
         classes: names of the classes of each experience; empty if unknown or different between seeds.
-        n: number of experiences.
+        n: number of experiences on the axis; where they are others than those of the classes, they have numbers.
 
     Example:
         >>> experience_names([["0", "1"], ["2", "3", "4", "5"]], 2), experience_names([], 2)

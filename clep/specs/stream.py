@@ -7,6 +7,11 @@ from clep.checks import fits, repeats, unknown
 from clep.errors import ConfigError
 from clep.specs.options import Spec, option
 
+SHARED = ("experiences", "class_order", "sizes")
+"""Keys that a scenario gets if its function takes them; one that it does not take must not be set."""
+GIVEN = ("data", "seed", *SHARED)
+"""What a scenario gets besides its own parameters, by name."""
+
 
 @dataclass(frozen=True)
 class StreamSpec(Spec):

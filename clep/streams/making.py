@@ -16,14 +16,9 @@ from clep.datasets.checking import named
 from clep.errors import ClepError, ConfigError, DataError, within
 from clep.randomness import generator_for
 from clep.specs.options import from_keywords, takes
-from clep.specs.stream import StreamSpec
+from clep.specs.stream import GIVEN, SHARED, StreamSpec
 from clep.streams.dealing import class_order_of, held_out, labels_of
 from clep.streams.experiences import Experience, Stream
-
-SHARED = ("experiences", "class_order", "sizes")
-"""Keys of `stream` that a scenario gets if its function takes them; one that it does not take must not be set."""
-GIVEN = ("data", "seed", *SHARED)
-"""What a scenario gets besides its own parameters, by name."""
 
 
 @takes(StreamSpec)

@@ -113,7 +113,10 @@ def _figure(name: str, svg: str, baseline: str) -> dict[str, str]:
 
 
 def _matrix(cell: DrawnCell) -> dict[str, Any]:
-    return {"title": f"{cell.number}  {cell.label}", **heat_map(cell.after.mean(axis=0), cell.classes)}
+    return {
+        "title": f"{cell.number}  {cell.label}",
+        **heat_map(cell.after.mean(axis=0), cell.classes, has_classes=cell.has_classes),
+    }
 
 
 def _orders(cells: Sequence[DrawnCell]) -> dict[int, str]:
@@ -121,7 +124,7 @@ def _orders(cells: Sequence[DrawnCell]) -> dict[int, str]:
     found: dict[int, set[str]] = {}
     for cell in cells:
         for run in cell.runs:
-            if classes := classes_of(run):
+            if (classes := classes_of(run)) and not run.get("experience_names"):
                 order = " | ".join(" ".join(part) for part in classes)
                 found.setdefault(run["seed"], set()).add(order)
     return {seed: " or ".join(sorted(orders)) for seed, orders in sorted(found.items())}

@@ -63,20 +63,23 @@ def inline(svg: str) -> str:
     return f"{head}>{body.strip()}"
 
 
-def heat_map(matrix: ArrayLike, classes: Sequence[Sequence[str]]) -> dict[str, Any]:
+def heat_map(matrix: ArrayLike, classes: Sequence[Sequence[str]], *, has_classes: bool = True) -> dict[str, Any]:
     """An accuracy matrix as the template `heat` shows it.
 
     Args:
-        matrix: fractions, (n, n); NaN is left blank.
-        classes: names of the classes of each experience; empty if unknown.
+        matrix: fractions, (n, m); NaN is left blank.
+        classes: names of the classes of each evaluation experience; empty if unknown.
+        has_classes: whether they are classes, rather than names of experiences.
 
     Returns:
-        `names` of the experiences, `what` they are, and `rows` of entries with `text`, `colour` and `ink`.
+        `names` of the columns, `trained` of the rows, `what` they are, and `rows` of entries with `text`, `colour` and
+        `ink`.
     """
     values = np.asarray(matrix, dtype=np.float64)
-    names = experience_names(classes, len(values))
+    trained, names = (experience_names(classes, n) for n in values.shape)
     rows = [[_cell(value) for value in row] for row in values]
-    return {"names": names, "rows": rows, "what": "classes" if classes else "experiences"}
+    what = "classes" if classes and has_classes and len(names) == len(trained) else "experiences"
+    return {"names": names, "trained": trained, "rows": rows, "what": what}
 
 
 def _cell(value: float) -> dict[str, str]:

@@ -76,12 +76,12 @@ def _matrices(run: Run) -> list[dict[str, Any]]:
     after, before = _matrix(run, "accuracy_matrix"), _matrix(run, "accuracy_before_consolidation")
     if not after.size:
         return []
-    classes = classes_of(run)
+    classes, named = classes_of(run), not run.get("experience_names")
     if not before.size or np.array_equal(after, before, equal_nan=True):
-        return [{"title": "accuracy", **heat_map(after, classes)}]
+        return [{"title": "accuracy", **heat_map(after, classes, has_classes=named)}]
     return [
-        {"title": "before each consolidation", **heat_map(before, classes)},
-        {"title": "after each consolidation", **heat_map(after, classes)},
+        {"title": "before each consolidation", **heat_map(before, classes, has_classes=named)},
+        {"title": "after each consolidation", **heat_map(after, classes, has_classes=named)},
     ]
 
 
@@ -94,23 +94,24 @@ def _courses(run: Run) -> list[dict[str, Any]]:
     if len(after) < 2 or np.isnan(after[0]).all():  # one experience, or joint training
         return []
     colour = styles([run["label"]])[run["label"]].colour
-    sizes = run.get("sizes") or [1] * len(after)
-    seen = [("after consolidation", _seen(after, sizes), colour, False)]
-    forgotten = [("since consolidation", [metrics.forgetting(after, i) for i in range(len(after))], PALE_INK, True)]
+    sizes, at = run.get("sizes") or [1] * after.shape[1], run.get("learned_at") or ()
+    seen = [("after consolidation", _seen(after, sizes, at), colour, False)]
+    since = [metrics.forgetting(after, i, at) for i in range(len(after))]
+    forgotten = [("since consolidation", since, PALE_INK, True)]
     if before.size:
-        learned = np.diagonal(before)
-        values = [metrics.forgetting_since_training(after, learned, i) for i in range(len(after))]
+        learned = metrics.taught(before, at)
+        values = [metrics.forgetting_since_training(after, learned, i, at) for i in range(len(after))]
         forgotten.insert(0, ("since training", values, colour, False))
         if not np.array_equal(after, before, equal_nan=True):
-            seen.append(("before consolidation", _seen(before, sizes), PALE_INK, True))
-    return [
-        _course("Accuracy on the classes seen so far", seen),
-        _course("Forgetting", forgotten),
-    ]
+            seen.append(("before consolidation", _seen(before, sizes, at), PALE_INK, True))
+    courses = [_course("Accuracy on the experiences seen so far", seen)]
+    if not np.isnan(since[1:]).all():
+        courses.append(_course("Forgetting", forgotten))
+    return courses
 
 
-def _seen(matrix: Array, sizes: Sequence[int]) -> list[float]:
-    return [metrics.seen_accuracy(matrix, sizes, i) for i in range(len(matrix))]
+def _seen(matrix: Array, sizes: Sequence[int], at: Sequence[int | None]) -> list[float]:
+    return [metrics.seen_accuracy(matrix, sizes, i, at) for i in range(len(matrix))]
 
 
 def _course(title: str, lines: Sequence[tuple[str, Sequence[float], str, bool]]) -> dict[str, Any]:
