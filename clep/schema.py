@@ -240,6 +240,27 @@ def key_paths(schema: Any = Config, prefix: str = "") -> list[str]:
     return paths
 
 
+def is_key(path: str) -> bool:
+    """Whether a path is that of a key, or lies within one that holds any names, such as the options of a part.
+
+    Args:
+        path: of a key.
+
+    Example:
+        >>> is_key("network.options.width"), is_key("network.optoins.width")
+        (True, False)
+    """
+    return path in key_paths() or any(path.startswith(f"{name}.") for name in _open_keys())
+
+
+def _open_keys(schema: Any = Config, prefix: str = "") -> Iterator[str]:
+    for name, kind in hints_of(schema).items():
+        if dataclasses.is_dataclass(kind):
+            yield from _open_keys(kind, f"{prefix}{name}.")
+        elif get_origin(kind) is dict:
+            yield prefix + name
+
+
 def parts_of(key: str) -> list[str]:
     """Split a key path at its dots, except within an import path: `strategy.package.module:Class.steps` has 3 parts.
 

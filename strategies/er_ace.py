@@ -12,7 +12,7 @@ from avalanche.training import ACECriterion
 from avalanche.training.storage_policy import ClassBalancedBuffer
 from torch import Tensor, nn
 
-from clep.equilibrium.costs import CrossEntropy
+from clep.equilibrium import CrossEntropy
 from clep.rehearsal import rehearsal_refusals, stored_batches
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
