@@ -28,6 +28,7 @@ def check_parameters(subject: Subject) -> None:
         CheckFailed: with the first parameter that is not as it should be.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_parameters(Subject("neuronal_adaptation"))
     """
     cls = subject.cls
@@ -59,6 +60,7 @@ def check_training(subject: Subject) -> None:
         CheckFailed: if not.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_training(Subject("naive"))
     """
     run = subject.reference
@@ -87,6 +89,7 @@ def check_memory(subject: Subject) -> None:
         CheckFailed: if it keeps more than `memory()` says, or says more samples than it keeps.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_memory(Subject("awake_rehearsal"))
     """
     run, offered = subject.reference, 0
@@ -130,6 +133,7 @@ def check_logs(subject: Subject) -> str:
         NotApplicable: if it logs nothing.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_logs(Subject("neuronal_adaptation"))
         'adaptation/update_norm_after, adaptation/update_norm_before'
     """

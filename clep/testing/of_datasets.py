@@ -19,6 +19,7 @@ def check_loading(part: Part) -> None:
         CheckFailed: if it cannot be read.
 
     Example:
+        >>> from clep.testing import Part
         >>> check_loading(Part("dataset", "digits"))
     """
     _stream(part)

@@ -27,6 +27,7 @@ def check_making(part: Part) -> None:
         CheckFailed: if it cannot be made.
 
     Example:
+        >>> from clep.testing import Part
         >>> check_making(Part("network", "torch.nn:Identity"))
         Traceback (most recent call last):
             ...
