@@ -11,7 +11,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from clep import config
+from clep import config, parts
 from clep.config import Config, compose, replace, to_dict, to_yaml
 from clep.errors import ConfigError
 
@@ -120,10 +120,12 @@ def test_a_composed_config_survives_yaml_dict_and_object(tmp_path):
     assert compose(composed) == composed
 
 
-@pytest.mark.parametrize("group", ["stream", "network"])
-def test_everything_in_a_group_is_picked_by_its_own_name(group):
-    assert config.builtin(group)
-    for name in config.builtin(group):
+@pytest.mark.parametrize(
+    ("group", "names"), [("stream", parts.names("dataset")), ("network", list(config.builtin("network")))]
+)
+def test_everything_in_a_group_is_picked_by_its_own_name(group, names):
+    assert names
+    for name in names:
         path = ["stream.path=x"] if name in ("npz", "folder") else []
         composed = compose({}, [f"{group}={name}", *path])
         assert getattr(composed, group).name == name
