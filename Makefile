@@ -6,7 +6,7 @@ BIN := .venv/bin
 .PHONY: check clean docs fix help install mutants run test test-matrix test-slow wheel
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 .venv/installed: pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "clep needs Python 3.11 or newer; name one: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -55,6 +55,9 @@ wheel: install  ## build the wheel, check it and use it outside the checkout
 	  $$python -Pc 'import clep, clep.pipelines; assert all("installed" in p.__file__ for p in (clep, clep.pipelines))' && \
 	  $$python -Pm clep list > list.txt && test -s list.txt && \
 	  $$python -Pm clep run strategies=sleep_replay learner.epochs=1 stream.samples_per_experience=32
+
+test-matrix: install  ## test the wheel with the oldest and newest Lightning, MLflow and torch (some GB; CASES=mlflow-oldest)
+	$(BIN)/python scripts/matrix.py $(CASES)
 
 clean:  ## remove the environment and what was built
 	rm -rf .venv build dist site *.egg-info

@@ -112,7 +112,7 @@ class LightningTemplate(SupervisedTemplate):
 
     def _check_plugin_compatibility(self) -> None:
         """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
-        every = self.plugins
+        every: list[BasePlugin] = self.plugins
         self.plugins = [plugin for plugin in every if not isinstance(plugin, Strategy)]
         super()._check_plugin_compatibility()
         self.plugins = every

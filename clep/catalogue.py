@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import inspect
 import shutil
 import sys
 import textwrap
@@ -13,10 +14,9 @@ from pathlib import Path
 
 from clep import config, parts
 
+_KINDS = {parts.plural(kind): kind for kind in parts.KINDS}
 _GROUPS = {"networks": "network", "configs": "pipeline", "claims": "claim"}  # folders of configs/
-_KINDS = {"strategies": "strategy", "datasets": "dataset", "streams": "stream", "metrics": "metric"}
-_KINDS |= {"pipelines": "pipeline"}
-SECTIONS = ("strategies", "datasets", "streams", "networks", "metrics", "pipelines", "configs", "claims")
+SECTIONS = tuple(dict.fromkeys([*_KINDS, *_GROUPS]))
 _INDENT = "  "
 _NARROWEST = 20  # characters that a description needs
 _BESIDE_PATHS = 40  # characters that it needs beside import paths
@@ -44,12 +44,12 @@ class Catalogue:
         On a terminal, lines are as wide as it is, and import paths are left out where they leave no room. Elsewhere
         each name has one line with everything.
         """
-        width = _terminal_width()
+        width = terminal_width()
         if len(self.sections) == 1:
-            return "\n".join(line for rows in self.sections.values() for line in _columns(rows, width))
+            return "\n".join(line for rows in self.sections.values() for line in columns(rows, width))
         inside = width and width - len(_INDENT)
         return "\n\n".join(
-            f"\n{_INDENT}".join([f"{name}:", *_columns(rows, inside)]) for name, rows in self.sections.items()
+            f"\n{_INDENT}".join([f"{name}:", *columns(rows, inside)]) for name, rows in self.sections.items()
         )
 
 
@@ -67,6 +67,9 @@ def catalogue(section: str | None = None) -> Catalogue:
 def _rows(section: str) -> Iterator[tuple[str, ...]]:
     if section in _GROUPS:
         yield from config.builtin(_GROUPS[section]).items()
+        if section == "networks":  # whose models of clep are behind these files
+            foreign = {name: entry for name, entry in parts.registered("network").items() if not parts.is_own(entry)}
+            yield from ((name, _first_docline(entry)) for name, entry in foreign.items())
         return
     kind = _KINDS[section]
     described = config.builtin(kind)
@@ -78,25 +81,55 @@ def _first_docline(entry: EntryPoint) -> str:
     """The first line of the docstring of a part, of clep's own read from its source."""
     if not parts.is_own(entry):
         with suppress(Exception):  # `parts.problems` says which
-            return (entry.load().__doc__ or "").strip().partition("\n")[0]
-    spec = importlib.util.find_spec(entry.module) if entry.module.startswith("clep.") else None
-    if not spec or not spec.origin:
+            found = entry.load()
+            says = inspect.isclass(found) or inspect.isroutine(found)  # an object has the docstring of its class
+            return (found.__doc__ or "").strip().partition("\n")[0] if says else ""
+    if (file := _source_of(entry.module)) is None:
         return ""
-    tree = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
-    found = [node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == entry.attr]
-    return (ast.get_docstring(found[0]) or "").partition("\n")[0] if found else ""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    return _said(tree.body, entry.attr).partition("\n")[0]
 
 
-def _terminal_width() -> int | None:
+def _source_of(module: str) -> Path | None:
+    """The file of one of clep's modules; to look for it by its whole name would import the packages around it."""
+    inside = module.split(".")
+    spec = importlib.util.find_spec(".".join(inside[:2])) if inside[0] == "clep" else None
+    if spec is None or spec.origin is None:
+        return None
+    file = Path(spec.origin)
+    return file.parent.joinpath(*inside[2:]).with_suffix(".py") if inside[2:] else file
+
+
+def _said(statements: Sequence[ast.stmt], name: str) -> str:
+    """The docstring of a class or a function, or the text below a constant."""
+    for node, below in zip(statements, [*statements[1:], ast.Pass()], strict=True):
+        if isinstance(node, ast.ClassDef | ast.FunctionDef) and node.name == name:
+            return ast.get_docstring(node) or ""
+        is_named = isinstance(node, ast.Assign) and any(ast.unparse(target) == name for target in node.targets)
+        if is_named and isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            return str(below.value.value)
+    return ""
+
+
+def terminal_width() -> int | None:
     """The width of the terminal that the text goes to; None for a file or a pipe."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
-def _columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
-    """Align the columns of a table; descriptions, in the last one, are wrapped at `width`."""
+def columns(rows: Sequence[Sequence[str]], width: int | None) -> list[str]:
+    """Align the columns of a table; descriptions, in the last one, are wrapped at `width`.
+
+    Args:
+        rows: the cells of each row, the description last.
+        width: characters in a line; None for lines of any length.
+
+    Example:
+        >>> columns([("run", "train"), ("list", "say what there is")], None)
+        ['run   train', 'list  say what there is']
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     if width is not None and len(widths) > 2 and width - sum(widths[:-1]) - 2 * len(widths) < _BESIDE_PATHS:
-        return _columns([(row[0], row[-1]) for row in rows], width)
+        return columns([(row[0], row[-1]) for row in rows], width)
     lines = []
     for row in rows:
         *left, last = row

@@ -17,25 +17,12 @@ from typing import Any
 
 from clep import config, destinations, distribution, interrupts, temporary
 from clep.commands import COMMANDS, Command
-from clep.errors import (
-    CheckpointWarning,
-    ClepError,
-    ConfigError,
-    DataError,
-    InputWarning,
-    MissingExtraError,
-    RenamedWarning,
-    SettlingWarning,
-    StaleWarning,
-    UncountedWarning,
-    UnusedWarning,
-)
+from clep.errors import WARNINGS, ClepError, ConfigError, DataError, InputWarning, MissingExtraError
 from clep.masking import masked
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
 
 OK, FAILED, USAGE = 0, 1, 2
-_OWN = (CheckpointWarning, InputWarning, RenamedWarning, SettlingWarning, StaleWarning, UncountedWarning, UnusedWarning)
 _CODES = (
     "0 success, 1 a run failed, 2 wrong usage or configuration, 130 interrupted (143 by kill, 129 by hangup), 75 to be "
     "queued again (SIGUSR1; SIGTERM in a SLURM job)"
@@ -85,8 +72,9 @@ def _tried(arguments: argparse.Namespace) -> int:
     try:
         with _plain_warnings():
             code = _run(arguments)
-        interrupts.check()
-        return code
+        if not interrupts.closing():
+            interrupts.check()
+        return code if interrupts.pending() is None else interrupts.exit_code()
     except KeyboardInterrupt as error:
         stop: BaseException = error
     except ClepError as error:
@@ -109,17 +97,18 @@ def _tried(arguments: argparse.Namespace) -> int:
 
 @contextmanager
 def _plain_warnings() -> Iterator[None]:
-    """Print clep's own warnings as one line each; those about the data once more at the end, if others follow them."""
+    """Print clep's own warnings as one line each, once; those about the data again at the end, if others follow."""
     formatted = warnings.formatwarning
     said: list[tuple[type[Warning], str]] = []
 
     def spoken(
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
-        said.append((category, f"clep: warning: {message}"))
-        return (
-            f"{said[-1][1]}\n" if issubclass(category, _OWN) else formatted(message, category, filename, lineno, line)
-        )
+        own, text = issubclass(category, WARNINGS), f"clep: warning: {message}"
+        if own and (category, text) in said:  # by a worker, of another cell
+            return ""
+        said.append((category, text))
+        return f"{text}\n" if own else formatted(message, category, filename, lineno, line)
 
     warnings.formatwarning = spoken
     try:
@@ -216,7 +205,8 @@ def _run(arguments: argparse.Namespace) -> int:
     command: Command = arguments.command
     with _stdout_on_stderr():
         result = command.call(arguments)
-        interrupts.check()
+        if not interrupts.closing():  # otherwise the result is whole and stored
+            interrupts.check()
     for failure in getattr(result, "failures", ()):
         print(f"clep: {masked(failure)}", file=sys.stderr)
     if again := getattr(result, "again", ""):

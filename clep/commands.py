@@ -11,7 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from clep import config, parts
+from clep import config, named_parts, parts
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
@@ -269,13 +269,37 @@ def sync(arguments: argparse.Namespace) -> Printable:
     return tracking.sync(tracking.tracking_uri(uri), run_id or "")
 
 
+def check(arguments: argparse.Namespace) -> Printable:
+    """Check strategies against their contract."""
+    target, changes = _config_and_changes(arguments.items)
+    if target is None:
+        raise ConfigError("check: name an installed package, a strategy, a module, a Python file or a folder")
+    values = config.given({}, changes)[1]
+    for key in values.keys() - {"strategy"}:
+        raise ConfigError(f"{key}: the checks bring their own stream and learners; only strategy.NAME.KEY can be set")
+    _announce()
+    from clep.pipelines import check as pipeline
+
+    return pipeline.run(target, values.get("strategy"))
+
+
 def list_names(arguments: argparse.Namespace) -> Catalogue:
     """List parts of every kind, configurations and claims."""
     return catalogue(arguments.what)
 
 
-def show(arguments: argparse.Namespace) -> Shown:
-    """Compose a configuration, check the strategies it names and fill in all their parameters."""
+def show(arguments: argparse.Namespace) -> Printable:
+    """Describe a strategy, or compose a configuration."""
+    if arguments.items[:1] == ["strategy"] and len(arguments.items) > 1 and "=" not in arguments.items[1]:
+        _announce()
+        from clep.portrait import portrait
+
+        return portrait(arguments.items[1], arguments.items[2:])
+    return _shown(arguments)
+
+
+def _shown(arguments: argparse.Namespace) -> Shown:
+    """A composed configuration with all parameters of the strategies that it names."""
     composed = _composed(arguments)
     if composed.strategies:
         _announce()
@@ -283,6 +307,8 @@ def show(arguments: argparse.Namespace) -> Shown:
 
         build.build_strategies(composed)
         composed = build.resolved(composed)
+    elif named_parts.foreign(composed):
+        composed = config.replace(composed, **named_parts.options(composed))
     return Shown(composed)
 
 
@@ -667,8 +693,33 @@ COMMANDS = (
         call=sync,
     ),
     Command(
+        name="check",
+        help="Check strategies against their contract.",
+        prints="Prints a line for each check: whether it is ok, fails or is skipped, and why. Checked are seeds, "
+        "randomness, resuming, memory, logs, peeking at labels, each gradient estimate, other strategies, plain "
+        "Avalanche and the GPU, in runs of a few digits.",
+        usage="TARGET [strategy.NAME.KEY=VALUE ...]",
+        examples={
+            "clep check my-package": "all strategies that an installed package registers",
+            "clep check my_strategy.py": "those of a file, or of the folder of a project",
+            "clep check sleep_replay strategy.sleep_replay.steps=100": "one by its name, with shorter runs",
+        },
+        arguments=(
+            Argument(
+                "items",
+                {
+                    "nargs": "*",
+                    "metavar": "TARGET, strategy.NAME.KEY=VALUE",
+                    "help": "an installed package, a strategy, a module, a Python file or a folder; parameters",
+                },
+            ),
+            _JSON,
+        ),
+        call=check,
+    ),
+    Command(
         name="list",
-        help="List strategies, data sets, streams, networks, metrics, pipelines, configurations and claims.",
+        help="List the parts of every kind, configurations and claims.",
         prints="Prints one line each: the name, what it is and, for what packages register, the import path. What is "
         "wrong with another package's parts is said on stderr.",
         usage="[WHAT]",

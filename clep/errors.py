@@ -27,6 +27,10 @@ class StrategyError(ClepError):
     """A strategy or plug-in failed; the message names it, its hook, the experience, and the line of its own code."""
 
 
+class NetworkError(ClepError):
+    """A network of another package failed on a batch; the message names it, and the line of its own code."""
+
+
 class SettlingWarning(UserWarning):
     """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
 
@@ -57,6 +61,18 @@ class StaleWarning(UserWarning):
 
 class RenamedWarning(FutureWarning):
     """Something is used by its old name, which works for one version; see `clep.renames`."""
+
+
+WARNINGS = (
+    CheckpointWarning,
+    InputWarning,
+    RenamedWarning,
+    SettlingWarning,
+    StaleWarning,
+    UncountedWarning,
+    UnusedWarning,
+)
+"""The warnings that clep gives on purpose; the command line prints each as one line."""
 
 
 class MissingExtraError(ClepError, ImportError):

@@ -5,7 +5,6 @@ import importlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from clep.checks import unknown
 from clep.errors import ConfigError
 
 HINT = "A module must be installed, or lie in the folder that Python starts from"
@@ -19,16 +18,6 @@ def is_import_path(name: str) -> bool:
         (True, False)
     """
     return ":" in name or "." in name
-
-
-def check_name(key: str, name: str, valid: Iterable[str], what: str) -> None:
-    """Refuse a name that is neither one of `valid` nor an import path.
-
-    Raises:
-        ConfigError: with the nearest valid name.
-    """
-    if name not in (known := list(valid)) and not is_import_path(name):
-        raise ConfigError(f"{key}: {unknown(name, known, what)}, or an import path `module:Name`")
 
 
 def exported(package: str, name: str, homes: Mapping[str, str], public: Iterable[str]) -> Any:

@@ -121,6 +121,27 @@ def close() -> None:
     _closing = _closing or _noted is not None
 
 
+def begin() -> None:
+    """Work begins, perhaps after other work that is settled: signals are raised, and one that was noted is now.
+
+    Example:
+        >>> begin()
+    """
+    global _closing
+    _closing = False
+    check()
+
+
+def settle() -> None:
+    """What was asked for is done and stored: signals are only noted from here on, so that its result is printed.
+
+    Example:
+        >>> settle()
+    """
+    global _closing
+    _closing = True
+
+
 def closing() -> bool:
     """Whether the way out has begun."""
     return _closing

@@ -512,7 +512,7 @@ class Autograd(Gradient):
     """What autograd makes of an ordinary module."""
 
     def predict(self, network: Any, x: Tensor) -> Prediction:
-        return Prediction(network(x))
+        return Prediction(networks.output_of(network, x))
 
     def loss(self, prediction: Prediction, y: Tensor, criterion: Criterion) -> Tensor:
         return criterion(prediction.output, y)

@@ -8,14 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 from avalanche.core import BasePlugin
-from torch import Tensor, nn
+from torch import Tensor
 
-from clep import interrupts
-from clep.bridge import EVALUATION_BATCH
 from clep.errors import ConfigError
+from clep.evaluation import evaluated
 from clep.learner import Learner, accuracy
 from clep.strategy import Memory, Strategy, memory_of
-from clep.streams import Experience, Samples
+from clep.streams import Experience
 
 _CURVE_POINTS = 10  # per experience: enough to see a curve, few enough for a tracking store
 
@@ -134,20 +133,20 @@ class Measuring(Strategy):
         self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs))
         if self.each_epoch:
             start = time.perf_counter()
-            self._notes.epochs.append(accuracies(strategy.model, self.experiences, strategy.device))
+            self._notes.epochs.append(self._evaluate(strategy))
             self._notes.evaluating += time.perf_counter() - start
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Measure the accuracies before the other strategies consolidate, if any does."""
         self._notes.trained = time.perf_counter()
         if self._any("consolidates"):
-            self._notes.before = accuracies(strategy.model, self.experiences, strategy.device)
+            self._notes.before = self._evaluate(strategy)
         self._notes.measured = time.perf_counter()
 
     def after_training(self, strategy: Any, **kwargs: Any) -> None:
         """Measure the accuracies after consolidation and write the report."""
         notes, consolidated = self._notes, time.perf_counter()
-        after = accuracies(strategy.model, self.experiences, strategy.device)
+        after = self._evaluate(strategy)
         end = time.perf_counter()
         self.report = ExperienceReport(
             index=strategy.experience.current_experience,
@@ -166,6 +165,9 @@ class Measuring(Strategy):
             slept=self._any("sleeps"),
             numbers=self._numbers(getattr(strategy, "learner", None)),  # plain Avalanche has no learner
         )
+
+    def _evaluate(self, strategy: Any) -> np.ndarray:
+        return evaluated(strategy, self.experiences, self.watched)
 
     def _any(self, trait: str) -> bool:
         return any(getattr(watched, trait, False) for watched in self.watched)
@@ -194,23 +196,3 @@ class Measuring(Strategy):
                     )
             numbers |= logged
         return numbers
-
-
-def accuracies(model: nn.Module, experiences: Sequence[Experience], device: torch.device) -> np.ndarray:
-    """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
-    return np.array([_accuracy(model, experience.samples, device) for experience in experiences])
-
-
-@torch.no_grad()
-def _accuracy(model: nn.Module, samples: Samples, device: torch.device) -> float:
-    if len(samples) == 0:
-        return float("nan")
-    was_training = model.training
-    model.eval()
-    hits = 0
-    # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
-    for x, y, _ in samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator()):
-        interrupts.check()
-        hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())
-    model.train(was_training)
-    return hits / len(samples)

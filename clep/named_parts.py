@@ -1,9 +1,10 @@
 """The parts that a configuration names besides its strategies, and the options of those from other packages."""
 
+import inspect
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from clep import networks, parameters, parts
+from clep import parameters, parts
 from clep.config import Config
 from clep.datasets.names import GIVEN as GIVEN_TO_DATASET
 from clep.errors import within
@@ -42,6 +43,20 @@ def named(config: Config) -> list[tuple[str, str]]:
         [('network', 'feedforward'), ('dataset', 'digits'), ('stream', 'class_incremental'), ('cost', 'mse')]
     """
     return [(row.kind, _name(row, config)) for row in _acting(config)]
+
+
+def foreign(config: Config) -> bool:
+    """Whether any of these parts comes from another package.
+
+    Args:
+        config: the configuration.
+
+    Example:
+        >>> from clep.config import compose
+        >>> foreign(compose()), foreign(compose(None, ["network=my_module:MLP"]))
+        (False, True)
+    """
+    return any(name not in parts.own(kind) for kind, name in named(config))
 
 
 def options(config: Config) -> dict[str, dict[str, Any]]:
@@ -88,18 +103,20 @@ def _name(row: _Row, config: Config) -> str:
 
 def _takers(config: Config) -> Iterator[tuple[_Row, Any, Collection[str]]]:
     """The classes and functions that take options of their own, with the parameters that clep gives them."""
+    from clep import networks  # which needs torch
+
+    given = {"network": networks.GIVEN}
     for row in _acting(config):
         name = _name(row, config)
         if name in parts.own(row.kind) and row.kind != "stream":  # whose options are keys of their own
             continue
         found = networks.maker_of(name) if row.kind == "network" else parts.find(row.kind, name)
-        if isinstance(found, type) or hasattr(found, "__code__"):
-            yield row, found, _given(row.kind, found)
+        if inspect.isclass(found) or inspect.isroutine(found):
+            yield row, found, given.get(row.kind) or _given(row.kind, found)
 
 
 def _given(kind: str, taker: Any) -> Collection[str]:
     fixed: Mapping[str, Collection[str]] = {
-        "network": networks.GIVEN,
         "dataset": GIVEN_TO_DATASET,
         "stream": GIVEN_TO_STREAM,
         "cost": ("reduction",),

@@ -2,13 +2,14 @@
 
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clep import parts
-from clep.errors import ConfigError
+from clep.errors import ClepError, ConfigError, NetworkError
 from clep.parameters import check_arguments, made, parameters
 from clep.randomness import reproducible, seed_for
 
@@ -143,6 +144,33 @@ def description(arguments: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def output_of(network: nn.Module, x: Tensor) -> Tensor:
+    """The output of a module for a batch, in training.
+
+    Args:
+        network: the module.
+        x: inputs, (B, ...).
+
+    Raises:
+        NetworkError: if it fails; the cause is its exception.
+
+    Example:
+        >>> import torch
+        >>> output_of(torch.nn.Flatten(), torch.zeros(3, 2, 2)).shape
+        torch.Size([3, 4])
+    """
+    try:
+        output: Tensor = network(x)
+    except (ClepError, torch.OutOfMemoryError):
+        raise
+    except Exception as error:
+        raise NetworkError(
+            f"network: {type(network).__name__} failed on a batch {tuple(x.shape)}{_place(error)}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return output
+
+
 @torch.no_grad()
 def _tried(module: nn.Module, name: str, shape: tuple[int, ...]) -> Any:
     """The output for a batch, in evaluation mode, so that no statistics of batches change."""
@@ -150,11 +178,18 @@ def _tried(module: nn.Module, name: str, shape: tuple[int, ...]) -> Any:
     try:
         return module.eval()(torch.zeros(_TRIED, *shape))
     except Exception as error:
-        file, line = traceback.extract_tb(error.__traceback__)[-1][:2]
         raise ConfigError(
-            f"{_KEY}: `{name}` fails on a batch of {_TRIED} inputs of shape {shape} ({file}, line {line}): "
+            f"{_KEY}: `{name}` fails on a batch of {_TRIED} inputs of shape {shape}{_place(error)}: "
             f"{type(error).__name__}: {error}"
         ) from error
     finally:
         for part, was_training in modes.items():
             part.training = was_training
+
+
+def _place(error: BaseException) -> str:
+    """The innermost line outside torch below the caller, in brackets; empty if there is none."""
+    torch_itself = str(Path(torch.__file__).parent)
+    frames = traceback.extract_tb(error.__traceback__)[1:]
+    own = [frame for frame in frames if not frame.filename.startswith(torch_itself)]
+    return f" ({own[-1].filename}, line {own[-1].lineno})" if own else ""

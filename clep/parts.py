@@ -36,7 +36,7 @@ class Kind:
     @property
     def group(self) -> str:
         """The group of its entry points."""
-        return f"clep.{_plural(next(name for name, kind in KINDS.items() if kind == self))}"
+        return f"clep.{plural(next(name for name, kind in KINDS.items() if kind == self))}"
 
 
 KINDS = {
@@ -115,6 +115,7 @@ def only_registered(reason: str) -> Iterator[None]:
         reason: why, and what to do instead; it ends the message that refuses an import path.
 
     Example:
+        >>> from clep.parts import find
         >>> with only_registered("a letter named it"):
         ...     find("cost", "my_module:Mine")
         Traceback (most recent call last):
@@ -285,7 +286,13 @@ def _claimants(entries: list[EntryPoint]) -> str:
     return " and ".join(sorted(_owner(entry) for entry in entries))
 
 
-def _plural(name: str) -> str:
+def plural(name: str) -> str:
+    """The name of a kind for many of it, as in the group of its entry points.
+
+    Example:
+        >>> plural("strategy"), plural("cost")
+        ('strategies', 'costs')
+    """
     return f"{name[:-1]}ies" if name.endswith("y") else f"{name}s"
 
 

@@ -67,15 +67,16 @@ CAPABILITIES: dict[str, list[Capability]] = {
 """Class -> what it does to a training iteration, or to the gradients that it takes outside of it."""
 
 UNSUITED = {
-    "EarlyStoppingPlugin": "it stops by what `eval` measured, and a run trains without `eval`",
+    "BiCPlugin": "it replaces the data of an experience, which cannot be replaced",
+    "CoPEPlugin": "it needs a model that embeds samples, and a loss of its own",
+    "EarlyStoppingPlugin": "it stops by what was measured on evaluation data, from which nothing may be learned",
     "GenerativeReplayPlugin": "it needs a model that generates samples",
     "TrainGeneratorAfterExpPlugin": "it needs a model that generates samples",
 }
 """Class -> what it needs that a run has not."""
 
-_AUXILIARY = {"GDumbPlugin", "LRSchedulerPlugin"}  # what they do in `eval` is not what they are for
+_AUXILIARY = {"GDumbPlugin", "LRSchedulerPlugin"}  # what they do in an evaluation changes nothing here
 _EVALUATION_HOOKS = [name for name in dir(SupervisedPlugin) if name.startswith(("before_eval", "after_eval"))]
-_EVALUATION_HOOKS += ["before_eval_dataset_adaptation", "after_eval_dataset_adaptation"]
 _META_HOOKS = ["before_inner_updates", "after_inner_updates", "before_outer_update", "after_outer_update"]
 
 
@@ -120,32 +121,48 @@ def plugin_refusals(plugin: BasePlugin) -> Iterator[str]:
     Example:
         >>> from avalanche.core import SupervisedPlugin
         >>> class Stops(SupervisedPlugin):
-        ...     def after_eval(self, strategy, **kwargs):
+        ...     def before_inner_updates(self, strategy, **kwargs):
         ...         strategy.stop_training()
         >>> next(plugin_refusals(Stops())).partition(";")[0]
-        'strategies: Stops.after_eval is never called: a run trains without `eval`'
+        'strategies: Stops.before_inner_updates is never called: it belongs to meta-learning templates'
     """
     cls = type(plugin)
     if cls.__module__.startswith("avalanche.") and (reason := UNSUITED.get(cls.__name__)) is not None:
         yield f"strategies: {cls.__name__} cannot work here: {reason}; leave it out."
-    if cls.__name__ not in _AUXILIARY:
-        for hook in sorted({*_EVALUATION_HOOKS, *_META_HOOKS}):
-            if _overrides(cls, hook):
-                why = (
-                    "a run trains without `eval`"
-                    if hook in _EVALUATION_HOOKS
-                    else "it belongs to meta-learning templates"
-                )
-                yield (
-                    f"strategies: {cls.__name__}.{hook} is never called: {why}; use a hook of training, such as "
-                    "`after_training_exp`, or leave it out."
-                )
+    for hook in _META_HOOKS:
+        if _overrides(cls, hook):
+            yield (
+                f"strategies: {cls.__name__}.{hook} is never called: it belongs to meta-learning templates; use a hook "
+                "of training, such as `after_training_exp`, or leave it out."
+            )
+    if cls.__name__ == "LRSchedulerPlugin" and getattr(plugin, "metric", None) == "val_loss":
+        yield (
+            "strategies: LRSchedulerPlugin with metric=val_loss follows the loss on evaluation data, from which "
+            "nothing may be learned; use metric=train_loss."
+        )
     size, batch = getattr(plugin, "mem_size", None), getattr(plugin, "batch_size_mem", None)
     if cls.__name__ == "MIRPlugin" and size is not None and batch is not None and size <= batch:
         yield (
             f"strategy.mir.mem_size: {size} samples never hold more than a batch of {batch}, and nothing would be "
             "rehearsed; raise it, or lower strategy.mir.batch_size_mem."
         )
+
+
+def evaluation_hooks(plugin: BasePlugin) -> frozenset[str]:
+    """The hooks of evaluation that a plug-in has.
+
+    Args:
+        plugin: a strategy or another Avalanche plug-in.
+
+    Example:
+        >>> from avalanche.training.plugins import EWCPlugin
+        >>> evaluation_hooks(EWCPlugin(ewc_lambda=1.0))
+        frozenset()
+    """
+    cls = type(plugin)
+    if cls.__module__.startswith("avalanche.") and cls.__name__ in _AUXILIARY:
+        return frozenset()
+    return frozenset(hook for hook in _EVALUATION_HOOKS if _overrides(cls, hook))
 
 
 def idle(plugin: BasePlugin) -> str | None:

@@ -56,6 +56,8 @@ class Strategy(SupervisedPlugin, MadeWith):
             the loss, changes `mb_output`, or calls the model with gradients on. A strategy that sets none of these
             three is taken to do all of them if it has a hook of the training iteration; one that sets any of them does
             what it sets, and clep watches it. They decide which gradient estimates it works with.
+        draws_globally: whether it draws from torch's global generator, as Avalanche's own plug-ins do; other strategies
+            that do the same then draw other numbers beside it.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.
         generator: this strategy's own source of randomness.
         state: a place for whatever this strategy remembers: numbers, texts, tensors, samples
@@ -87,6 +89,7 @@ class Strategy(SupervisedPlugin, MadeWith):
     adds_penalty: ClassVar[bool | None] = None
     uses_gradients: ClassVar[bool | None] = None
     differentiates_outputs: ClassVar[bool | None] = None
+    draws_globally: ClassVar[bool] = False
     search_space: ClassVar[Mapping[str, Mapping[str, Any]] | None] = None
 
     def __init_subclass__(cls, **kwargs: Any) -> None:

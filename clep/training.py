@@ -14,8 +14,9 @@ from clep import interrupts, metrics, plugins, progress
 from clep.bridge import LightningTemplate
 from clep.checkpoints import Checkpoints, Saved, Snapshot, State, UnsavableError, files
 from clep.errors import ConfigError, UnusedWarning
+from clep.evaluation import evaluated
 from clep.learner import Learner
-from clep.measuring import ExperienceReport, Measuring, accuracies
+from clep.measuring import ExperienceReport, Measuring
 from clep.randomness import generator_for, seeded
 from clep.registry import name_of, seeds_for
 from clep.seeding import give_seed
@@ -307,7 +308,7 @@ class Training:
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
         """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
-        return accuracies(self.template.model, experiences, self.template.device)
+        return evaluated(self.template, experiences, self.strategies)
 
 
 def _seed_strategies(strategies: Sequence[BasePlugin], seed: int) -> None:

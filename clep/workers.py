@@ -4,6 +4,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import multiprocessing.resource_tracker
 import os
+import re
 import signal
 import sys
 import threading
@@ -16,11 +17,12 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from clep import interrupts
-from clep.errors import InputWarning, SettlingWarning, UnusedWarning
+from clep.errors import WARNINGS, InputWarning, SettlingWarning
 
 _GRACE_SECONDS = 4.0  # for all workers to close their MLflow runs after an interrupt
 _LOOK_SECONDS = 1.0  # how long an interrupt whose exception was lost can stay unnoticed
 _ORPHAN_SECONDS = 1.5  # for a worker without a parent to begin its way out, before it is ended where it is
+_OF_ONE_RUN = re.compile(r"[0-9a-f]{32}|experience-\d+")  # in the name of a file
 _CLOSING_SECONDS = 10.0  # for the way out itself
 
 
@@ -46,7 +48,8 @@ def run_jobs(
 
     If the platform allows, the processes are forked from a server that has imported `preload`. So a job starts in
     milliseconds in a clean process, and computes the same alone or among others. On Ctrl-C, running jobs get the same
-    interrupt and time to finish their records; then `KeyboardInterrupt` is raised.
+    interrupt and time to finish their records; then `KeyboardInterrupt` is raised. A warning of clep that several jobs
+    give is given once, here.
 
     Args:
         function: importable by name; `report(value)` sends a `progress` message.
@@ -67,6 +70,7 @@ def run_jobs(
             multiprocessing.forkserver.ensure_running()
     waiting = list(enumerate(jobs))[::-1]
     running: dict[Connection, tuple[int, Any]] = {}
+    said: set[str] = set()
     try:
         while waiting or running:
             while waiting and len(running) < workers:
@@ -82,9 +86,12 @@ def run_jobs(
                 index, process = running[connection]
                 try:
                     kind, value = connection.recv()
-                except EOFError:
+                except (EOFError, OSError):  # it may have died in the middle of a message
                     process.join()
                     kind, value = "died", process.exitcode
+                if kind == "warning":
+                    _give(*value, said)
+                    continue
                 yield Message(index, kind, value)
                 if kind != "progress":
                     process.join()
@@ -99,23 +106,45 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
     os.environ["CLEP_PROGRESS"] = "0"
     sys.stdout = sys.stderr
     # Each run's metrics tell, and the parent has looked at the data; warnings from many runs would be a jumble.
-    for kind in (InputWarning, SettlingWarning, UnusedWarning):
+    for kind in (InputWarning, SettlingWarning):
         warnings.simplefilter("ignore", kind)
+    _send_warnings(sender)
     threading.Thread(target=_end_with_parent, daemon=True).start()
     # Ctrl-C reaches a worker from the terminal and from its parent; the second does not cut the clean-up short.
-    with interrupts.listening():
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.SIGNALS)  # see `_signals_blocked`
+    with interrupts.listening(to_the_end=True):
         try:
-            message = ("done", function(job, lambda report: _tell(sender, report)))
-            interrupts.check()
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, interrupts.SIGNALS)  # see `_signals_blocked`
+            try:
+                message = ("done", function(job, lambda report: _tell(sender, report)))
+                interrupts.check()
+            except Exception as error:
+                interrupts.check()  # a library may have made this of it
+                message = ("error", f"{type(error).__name__}: {error}")
+            with interrupts.held(), suppress(OSError):  # nobody waits for it any more
+                sender.send(message)
         except KeyboardInterrupt:
             os._exit(interrupts.exit_code())
-        except Exception as error:
-            if interrupts.pending() is not None:  # a library made this of the interrupt
-                os._exit(interrupts.exit_code())
-            message = ("error", f"{type(error).__name__}: {error}")
-        with interrupts.held(), suppress(OSError):  # nobody waits for it any more
-            sender.send(message)
+
+
+def _send_warnings(sender: Connection) -> None:
+    """From now on, give clep's own warnings to the parent: workers of many cells say the same."""
+    shown = warnings.showwarning
+
+    def send(message: Warning | str, category: type[Warning], *place: Any) -> None:
+        if issubclass(category, WARNINGS) and threading.current_thread() is threading.main_thread():
+            with suppress(OSError):
+                sender.send(("warning", (str(message), category)))
+        else:
+            shown(message, category, *place)
+
+    warnings.showwarning = send
+
+
+def _give(text: str, category: type[Warning], said: set[str]) -> None:
+    """Give a warning of a worker, unless another one has given it, of another run or experience."""
+    if (known := _OF_ONE_RUN.sub("", text)) not in said:
+        said.add(known)
+        warnings.warn(text, category, stacklevel=3)
 
 
 @contextmanager

@@ -108,5 +108,6 @@ def _run(
                 seconds = earlier + time.perf_counter() - began
                 result = record_result(record, config, stream, training, trained, seconds)
                 interrupts.check()
-        folder.clear(keep=config.checkpoint.keep == "all")
+        if not record.lost:  # otherwise it can go on, and be stored whole, once there is space
+            folder.clear(keep=config.checkpoint.keep == "all")
         return result

@@ -19,6 +19,7 @@ from mkdocs.structure.files import File, Files
 import clep
 from clep import checks, cli, config, parts, registry, specs
 from clep.catalogue import catalogue
+from clep.docstrings import meanings, summary
 from clep.metric_names import METRICS, PIPELINE
 from clep.parameters import parameters
 from clep.parameters import ranges as interval
@@ -91,7 +92,7 @@ def _sections(schema: type[specs.Spec], prefix: str, level: int) -> Iterator[str
             rows.append(_row(f"{prefix}{field.name}", kind, field, schema.default(field.name)))
     title = f"`{prefix.rstrip('.')}`" if prefix else "Top level"
     yield f"{'#' * min(level, 4)} {title}\n"
-    yield f"{_summary(schema.__doc__)}\n"
+    yield f"{summary(schema.__doc__)}\n"
     yield from _table(("key", "value", "default", "meaning"), rows)
     for path, kind in inner:
         yield from _sections(kind, f"{path}.", level + bool(prefix))
@@ -139,11 +140,11 @@ def strategies() -> str:
         cls = registry.find(name)
         page += [f"## {name}\n", f"{_about(cls, files.get(name, ''))}\n"]
         shipped = yaml.safe_load(config.find("strategy", name).read_text(encoding="utf-8")) if name in files else {}
-        meanings, ranges = _meanings(cls), registry.ranges(cls)
+        said, ranges = meanings(cls), registry.ranges(cls)
         rows = []
         for key, parameter in registry.parameters(cls).items():
             default = _yaml(shipped.get(key, parameter.default))
-            rows.append((f"`{key}`", _words(parameter.annotation, ranges.get(key)), default, meanings.get(key, "")))
+            rows.append((f"`{key}`", _words(parameter.annotation, ranges.get(key)), default, said.get(key, "")))
         page += _table(("parameter", "value", "default", "meaning"), rows)
         page += [f"Class: `{cls.__module__}.{cls.__qualname__}`\n"]
     return "\n".join(page)
@@ -152,31 +153,11 @@ def strategies() -> str:
 def _about(cls: type, line: str) -> str:
     """What a strategy does: the docstrings of its module and class; for an Avalanche plugin, the first paragraph."""
     if not cls.__module__.startswith("clep."):
-        return f"{line}\n\n{_summary(cls.__doc__).partition(chr(10) * 2)[0]}".strip()
+        return f"{line}\n\n{summary(cls.__doc__).partition(chr(10) * 2)[0]}".strip()
     module = inspect.cleandoc(inspect.getmodule(cls).__doc__ or "")
     what, _, sources = module.partition("\n\n")
     sources = re.sub(r"^References?:\s*", "Source: ", sources)
-    return "\n\n".join(text for text in (what, _summary(cls.__doc__), re.sub(r"\n {4}(?! )", "\n", sources)) if text)
-
-
-def _meanings(cls: Any) -> dict[str, str]:
-    """Parameter -> its description in the docstrings of a class and its constructor, in Google's or Sphinx's form."""
-    meanings: dict[str, str] = {}
-    name, indent = "", 0
-    constructor = vars(cls).get("__init__")
-    own = [inspect.cleandoc(text) for text in (cls.__doc__, getattr(constructor, "__doc__", None)) if text]
-    for line in "\n".join(own).splitlines():
-        words, depth = line.strip(), len(line) - len(line.lstrip())
-        google = re.match(r"^    (\w+)(?: \(.*\))?: (.*)$", line)
-        sphinx = re.match(r"^:param (?:\w+ )?(\w+):\s*(.*)$", words)
-        if match := google or sphinx:
-            name, indent = match[1], depth
-            meanings[name] = match[2]
-        elif words and name and depth > indent:
-            meanings[name] += f" {words}"
-        else:
-            name = ""
-    return meanings
+    return "\n\n".join(text for text in (what, summary(cls.__doc__), re.sub(r"\n {4}(?! )", "\n", sources)) if text)
 
 
 def networks() -> str:
@@ -194,9 +175,9 @@ def streams() -> str:
     page += _table(("name", "experiences"), _listed("streams"))
     for name in parts.names("stream"):
         function = parts.find("stream", name)
-        own, ranges, meanings = parameters(function, given=GIVEN), interval(function), _meanings(function)
+        own, ranges, said = parameters(function, given=GIVEN), interval(function), meanings(function)
         rows = [
-            (f"`{key}`", _words(own[key].annotation, ranges.get(key)), _yaml(own[key].default), meanings.get(key, ""))
+            (f"`{key}`", _words(own[key].annotation, ranges.get(key)), _yaml(own[key].default), said.get(key, ""))
             for key in own
         ]
         if rows:
@@ -257,7 +238,7 @@ def python() -> str:
     for name in clep.__all__:
         public = getattr(clep, name)
         if _is_spec(public):
-            page += [f"## {name} {{ #clep.{name} }}\n", f"{_summary(public.__doc__)}\n", *_options(public)]
+            page += [f"## {name} {{ #clep.{name} }}\n", f"{summary(public.__doc__)}\n", *_options(public)]
         elif inspect.isclass(public) or inspect.isfunction(public):
             page += [f"::: {public.__module__}.{public.__qualname__}\n"]
             if (spec := taken_by(public)) is not None:
@@ -276,13 +257,6 @@ def _options(spec: type[specs.Spec]) -> list[str]:
         else:
             rows.append(_row(field.name, kind, field, spec.default(field.name)))
     return _table(("option", "value", "default", "meaning"), rows)
-
-
-def _summary(docstring: str | None) -> str:
-    """A docstring up to its first section, as Markdown."""
-    text = inspect.cleandoc(docstring or "")
-    text = re.split(r"\n\s*(?:Args|Attributes|Other arguments|References?|Raises|Example)s?:|\n?:param ", text)[0]
-    return text.strip()
 
 
 def _table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> list[str]:

@@ -36,6 +36,7 @@ class DER(Strategy):
     """
 
     differentiates_outputs = True
+    draws_globally = True  # its batches are those of Avalanche's template
     search_space: ClassVar = {"alpha": {"low": 0.01, "high": 3.0, "log": True}, "beta": {"low": 0.0, "high": 3.0}}
 
     def __init__(

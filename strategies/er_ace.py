@@ -38,6 +38,7 @@ class ERACE(Strategy):
     """
 
     differentiates_outputs = True
+    draws_globally = True  # its batches are those of Avalanche's template
 
     def __init__(self, *, mem_size: int = 200, batch_size_mem: int | None = None) -> None:
         super().__init__()

@@ -26,6 +26,7 @@ class GEM(GEMPlugin, Strategy):
 
     uses_gradients = True
     differentiates_outputs = True  # those of stored samples
+    draws_globally = True  # Avalanche's plug-in does
 
     def __init__(self, patterns_per_experience: int = 20, memory_strength: float = 0.5) -> None:
         if importlib.util.find_spec("quadprog") is None:

@@ -5,8 +5,10 @@ from importlib import resources
 
 import pytest
 
-from clep import catalogue, config
+from clep import catalogue, config, parts
 from clep.cli import main
+from tests.oracles.foreign import GROUPS, SOURCE
+from tests.oracles.packages import install
 
 
 @pytest.mark.parametrize(("what", "group"), [("networks", "network"), ("configs", "pipeline"), ("claims", "claim")])
@@ -30,7 +32,7 @@ def test_list_without_a_word_lists_everything(capsys):
     assert main(["list"]) == 0
     sections = capsys.readouterr().out.split("\n\n")
     named = [section.partition(":")[0] for section in sections]
-    assert named == ["strategies", "datasets", "streams", "networks", "metrics", "pipelines", "configs", "claims"]
+    assert tuple(named) == catalogue.SECTIONS
     assert all("\n  " in section for section in sections)
 
 
@@ -50,3 +52,19 @@ def test_on_a_terminal_no_line_is_wider_than_it_and_no_word_is_lost(monkeypatch,
     left_out = {word for word in plain.split() if word not in shown.split()}
     assert all(":" in word for word in left_out)  # import paths, where there is no room for them
     assert ("clep.strategies.naive:Naive" in shown) == (width == 160)
+
+
+@pytest.mark.parametrize("what", ["neurons", "connections", "costs", "gradients"])
+def test_parts_of_a_network_are_listed_with_a_line_of_their_own(what, capsys):
+    assert main(["list", what, "--json"]) == 0
+    rows = json.loads(capsys.readouterr().out)[what]
+    assert {name for name, *_ in rows} == set(parts.own(what.removesuffix("s")))
+    assert all(line for *_, line in rows)
+
+
+def test_those_of_another_package_are_among_them(tmp_path, monkeypatch, capsys):
+    install(tmp_path, monkeypatch, "dreams", SOURCE, **GROUPS)
+    assert main(["list", "networks"]) == 0
+    assert "\ndream_rows       An LSTM that reads an image row by row.\n" in capsys.readouterr().out
+    assert main(["list", "neurons"]) == 0
+    assert "A rectifier that leaks below 0 and stops at 1." in capsys.readouterr().out

@@ -120,11 +120,10 @@ def test_a_composed_config_survives_yaml_dict_and_object(tmp_path):
     assert compose(composed) == composed
 
 
-@pytest.mark.parametrize(
-    ("group", "names"), [("stream", parts.names("dataset")), ("network", list(config.builtin("network")))]
-)
-def test_everything_in_a_group_is_picked_by_its_own_name(group, names):
-    assert names
+@pytest.mark.parametrize("group", ["stream", "network"])
+def test_everything_in_a_group_is_picked_by_its_own_name(group):
+    names = parts.own("dataset") if group == "stream" else list(config.builtin(group))
+    assert len(names) > 5
     for name in names:
         path = ["stream.path=x"] if name in ("npz", "folder") else []
         composed = compose({}, [f"{group}={name}", *path])

@@ -10,7 +10,8 @@ from torch import nn
 import clep
 from clep.bridge import LightningTemplate
 from clep.errors import ConfigError
-from clep.measuring import Measuring, accuracies
+from clep.evaluation import accuracies
+from clep.measuring import Measuring
 
 pytestmark = pytest.mark.filterwarnings("ignore:No loggers specified")
 

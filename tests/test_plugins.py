@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from avalanche.core import SupervisedPlugin
+from avalanche.core import SupervisedMetaLearningPlugin, SupervisedPlugin
 from avalanche.training.plugins import (
     BiCPlugin,
     CoPEPlugin,
@@ -26,11 +26,7 @@ from clep.strategy import memory_of
 
 pytestmark = pytest.mark.filterwarnings("ignore:No loggers specified")
 
-NEVER = [
-    *("before_eval", "before_eval_exp", "after_eval_exp", "after_eval"),
-    *("before_eval_iteration", "before_eval_forward", "after_eval_forward", "after_eval_iteration"),
-    *("before_eval_dataset_adaptation", "after_eval_dataset_adaptation"),
-]
+NEVER = ["before_inner_updates", "after_inner_updates", "before_outer_update", "after_outer_update"]
 
 
 @pytest.fixture(scope="module")
@@ -50,14 +46,16 @@ def hook(name):
 def test_every_hook_is_either_called_in_a_run_or_refused(stream):
     every = {name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_"))}
     called = set()
-    note = {name: (lambda self, strategy, n=name, **kwargs: called.add(n)) for name in every - set(NEVER)}
+    note = {name: (lambda self, strategy, n=name, **kwargs: called.add(n)) for name in every}
     clep.Training(learner(), [type("Notes", (SupervisedPlugin,), note)()], epochs=1).run(stream)
+    assert called == every
+    every |= {n for n in dir(SupervisedMetaLearningPlugin) if n.startswith(("before_", "after_"))}
     assert called == every - set(NEVER)
 
 
 @pytest.mark.parametrize("name", NEVER)
 def test_a_hook_that_is_never_called_is_refused_by_name(name):
-    with pytest.raises(ConfigError, match=rf"strategies: Mine\.{name} is never called: a run trains without `eval`"):
+    with pytest.raises(ConfigError, match=rf"strategies: Mine\.{name} is never called: it belongs to meta-learning"):
         clep.Training(learner(), [hook(name)])
 
 

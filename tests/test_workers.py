@@ -26,3 +26,30 @@ def test_signals_never_reach_the_process_that_workers_come_from_and_reach_a_work
     (tmp_path / "jobs.py").write_text(JOBS)
     done = subprocess.run([sys.executable, "jobs.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "[('progress', 'begun'), ('done', True)] True\n", done.stderr
+
+
+WARNINGS = """
+import warnings
+from clep.errors import CheckpointWarning, UnusedWarning
+from clep.workers import run_jobs
+
+def warns(job, tell):
+    warnings.warn("mir had no effect", UnusedWarning)
+    warnings.warn(f"clep-state/{job:032x}/experience-0001.ckpt cannot be written", CheckpointWarning)
+    warnings.warn("of a library")
+
+if __name__ == "__main__":
+    warnings.showwarning = lambda message, category, *place: print(category.__name__, message)
+    print([message.kind for message in run_jobs(warns, [0, 1, 2], workers=1, preload=[])])
+"""
+
+
+def test_what_workers_warn_of_is_told_once_by_the_parent(tmp_path):
+    (tmp_path / "jobs.py").write_text(WARNINGS)
+    done = subprocess.run([sys.executable, "jobs.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout.splitlines() == [
+        "UnusedWarning mir had no effect",
+        f"CheckpointWarning clep-state/{0:032x}/experience-0001.ckpt cannot be written",
+        "['done', 'done', 'done']",
+    ]
+    assert done.stderr.count("UserWarning: of a library") == 3

@@ -196,7 +196,8 @@ class Network(nn.Module):
         """What relaxes in one update; in training, with a new seed for its spikes."""
         links, dtype, spec = self.links, self.relaxation_dtype, self.spec
         time_steps: list[Tensor | None] = list(self.time_steps)
-        if all(bool((dt == 1.0).all()) for dt in self.time_steps):
+        # A trace cannot branch on the values of a buffer; a step of 1 has the same result either way.
+        if not torch.compiler.is_compiling() and all(bool((dt == 1.0).all()) for dt in self.time_steps):
             time_steps = [None] * self.depth
         dynamics = Dynamics(
             links=[link._replace(connection=link.connection.prepared(dtype)) for link in links[1:]],
@@ -228,8 +229,11 @@ class Network(nn.Module):
         return layers if self.readout is None else [*layers, list(self.readout.parameters())]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Output of the free equilibrium, (B, K), differentiable as `gradient` says."""
-        return self.gradient.predict(self, x).output
+        """Output of the free equilibrium, (B, K), differentiable as `gradient` says.
+
+        `torch.export` records the steps of the free phase, which autograd can only backpropagate through.
+        """
+        return self._steps_alone(x) if torch.compiler.is_exporting() else self.gradient.predict(self, x).output
 
     @torch.no_grad()
     def free_phase(self, x: Tensor, watch: Watch | None = None) -> FreePhase:
@@ -258,7 +262,7 @@ class Network(nn.Module):
 
     def shaped(self, x: Tensor) -> Tensor:
         """`x` (B, ...) as layer 0, under autocast in the dtype of the parameters."""
-        x = x.reshape(len(x), *self.shapes[0])
+        x = x.reshape(x.shape[0], *self.shapes[0])  # not `len`, which would fix the batch size of an export
         return x.to(self.connections[0].weight.dtype) if torch.is_autocast_enabled(x.device.type) else x
 
     def zero_states(self, drive: Tensor, dtype: torch.dtype) -> list[Tensor]:
@@ -268,7 +272,7 @@ class Network(nn.Module):
             drive: of layer 1, (B, ...); the states are as many, and on its device.
             dtype: of the states.
         """
-        states = [torch.zeros(len(drive), *shape, dtype=dtype, device=drive.device) for shape in self.shapes[1:]]
+        states = [torch.zeros(drive.shape[0], *shape, dtype=dtype, device=drive.device) for shape in self.shapes[1:]]
         return [state.contiguous(memory_format=torch.channels_last) if state.dim() == 4 else state for state in states]
 
     def feedback_angles(self) -> list[float]:
@@ -315,6 +319,25 @@ class Network(nn.Module):
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights and dt are state)."""
         return {"sizes": [plain_layer(layer) for layer in self.sizes], **self.spec.plain()}
+
+    def _steps_alone(self, x: Tensor) -> Tensor:
+        """The output of `free_phase`, in operations that a trace can hold: a fixed number, each with a new tensor."""
+        if self.spec.tolerance > 0.0:
+            raise ConfigError(
+                f"tolerance: {self.spec.tolerance} ends a relaxation when the states say so, and an exported program "
+                "takes the same steps whatever they are; export a network with tolerance=0"
+            )
+        if self.spec.dynamics == "bernoulli":
+            raise ConfigError(
+                "dynamics: `bernoulli` draws spikes from a generator, which an exported program cannot hold"
+            )
+        x = self.shaped(x)
+        with full_precision(x):
+            body = self.body()
+            drive = body.drive(x)
+            start = self.zero_states(drive, body.dtype)
+            last = body.dynamics.unroll(drive.to(body.dtype), start, self.spec.free_steps)[-1]
+        return body.read_out(last.to(drive.dtype))
 
     def _motion(self) -> Motion:
         """How the neurons move."""

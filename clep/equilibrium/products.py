@@ -12,10 +12,10 @@ _INNER = 64  # and the smallest inner size
 def times_transposed(a: Tensor, b: Tensor, base: Tensor | None = None, *, out: Tensor | None = None) -> Tensor:
     """`base` + a b^T, (m, n), for `a` (m, k), `b` (n, k) and `base` (m, n), (n,) or None; may be written to `out`.
 
-    Outside autograd, large products in single precision on a CPU go to oneDNN: torch's BLAS is about twice as slow on
-    AMD processors. oneDNN returns a new tensor.
+    Outside autograd and traces, large products in single precision on a CPU go to oneDNN: torch's BLAS is about twice
+    as slow on AMD processors. oneDNN returns a new tensor.
     """
-    if _suits_onednn(a, b) and _has_onednn():
+    if not torch.compiler.is_compiling() and _suits_onednn(a, b) and _has_onednn():
         product: Tensor
         if base is None or base.dim() == 1:
             product = torch.ops.mkldnn._linear_pointwise(a, b, base, "none", [], "")

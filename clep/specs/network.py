@@ -143,6 +143,8 @@ class NetworkSection(NetworkSpec):
     @property
     def convolutions(self) -> list[ConvLayer]:
         """The convolutional layers, lowest first."""
+        if not self.channels:  # then nobody has looked at how many values the others have
+            return []
         n, given = len(self.channels), (self.kernel, self.stride, self.padding, self.pool)
         lists = (values * n if len(values) == 1 else values for values in given)
         return [

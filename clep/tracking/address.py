@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 from clep.errors import ConfigError
 from clep.masking import masked
 
+_DATABASES = {"postgresql", "mysql", "mssql"}  # of those that MLflow can use, the ones that are a server
 _TRAINING = {"workflowType": "machine_learning"}  # otherwise the UI opens on traces of language models
 
 
@@ -54,6 +55,17 @@ def state_folder(uri: str, run_id: str = "") -> Path:
 def is_server(uri: str) -> bool:
     """Whether a store is an MLflow server, which has the UI already."""
     return uri.startswith(("http://", "https://"))
+
+
+def is_database(uri: str) -> bool:
+    """Whether a store is a database with a server of its own, without MLflow's.
+
+    Example:
+        >>> is_database("postgresql+psycopg2://clep@db/mlflow"), is_database("sqlite:///mlflow.db")
+        (True, False)
+    """
+    scheme, mark, _ = uri.partition("://")
+    return bool(mark) and scheme.partition("+")[0] in _DATABASES
 
 
 def ui_command(uri: str, run_id: str) -> str:

@@ -16,7 +16,7 @@ from functools import cached_property
 from typing import Any
 
 from clep.errors import ConfigError
-from clep.tracking.address import shown, state_folder, sync_command
+from clep.tracking.address import is_server, shown, state_folder, sync_command
 from clep.tracking.entries import CREATED, create, send
 from clep.tracking.journal import FILE, Entry, Journal
 from clep.tracking.store import client_of, short
@@ -37,13 +37,14 @@ class Delivery:
 
     Attributes:
         run_id: its id in the store; while the store has not created it, a key of its own.
+        lost: whether neither the store nor a disk has all of it, now that it is closed.
 
     Raises:
         Held: if another process has the journal for longer.
     """
 
     def __init__(self, uri: str, run_id: str = "", *, patience: float = 60.0) -> None:
-        self.uri, self.run_id = uri, run_id
+        self.uri, self.run_id, self.lost = uri, run_id, False
         self._patience = patience
         self._journal: Journal | None = None
         self._tried = 0.0
@@ -73,7 +74,7 @@ class Delivery:
         try:
             with quiet():
                 if late:
-                    self._look_at_file()
+                    self._look()
                 self.run_id = create(self._client, entry)
         except Exception as error:
             if not is_outage(error):
@@ -102,7 +103,7 @@ class Delivery:
             return
         try:
             with quiet():
-                self._look_at_file()
+                self._look()
                 send(self._client, self.run_id, entry)
         except Exception as error:
             if not is_outage(error):
@@ -124,11 +125,12 @@ class Delivery:
         self.leave()
         return ""
 
-    def close(self, *, hurry: bool = False) -> None:
+    def close(self, *, hurry: bool = False, again: str = "") -> None:
         """The run writes no more: try once more, and say what waits.
 
         Args:
             hurry: whether somebody waits for the process to end.
+            again: how to get what is lost, if anything is.
         """
         if self._journal is None:
             return
@@ -136,8 +138,11 @@ class Delivery:
             self._try_again()
         if journal := self._journal:
             where = f"in {journal.folder}; `{sync_command(self.uri)}` delivers it"
-            kept = where if journal.on_disk else "nowhere: the disk takes nothing. What is printed here is all there is"
-            _say(f"what the store `{shown(self.uri)}` lacks of run {self.run_id} is {kept}")
+            self.lost = not journal.on_disk
+            if self.lost:
+                where = "nowhere: the disk takes nothing. What is printed here is all there is"
+                where += f"; once there is space, {again}" if again else ""
+            _say(f"what the store `{shown(self.uri)}` lacks of run {self.run_id} is {where}")
             self.leave()
 
     def leave(self) -> None:
@@ -165,9 +170,10 @@ class Delivery:
                         raise
                     _say(f"the store refuses a part of run {self.run_id}, which is left out: {short(error)}")
 
-    def _look_at_file(self) -> None:
-        """MLflow waits 20 s for an SQLite file that is locked."""
-        if self.uri.startswith("sqlite") and (reason := trouble(self.uri)):
+    def _look(self) -> None:
+        """MLflow waits 20 s for an SQLite file that is locked, and without end for a database that hangs; a request to
+        a server has a time limit."""
+        if not is_server(self.uri) and (reason := trouble(self.uri)):
             raise TimeoutError(reason)
 
     def _begin(self, error: Exception, entry: Entry) -> None:

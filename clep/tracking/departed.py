@@ -5,10 +5,11 @@ import sys
 
 from clep import processes
 from clep.tracking.address import state_folder
-from clep.tracking.again import go_on_command, resume_command
+from clep.tracking.again import how_to_go_on
 from clep.tracking.journal import FILE
 from clep.tracking.reading import StoredRun, runs_of
 from clep.tracking.store import client_of
+from clep.tracking.trouble import is_outage, quiet
 
 _TAG = "clep.{}"
 
@@ -47,8 +48,14 @@ def close_departed(uri: str) -> list[StoredRun]:
     running = runs_of(uri, condition=f"attributes.status = 'RUNNING' AND tags.`{_TAG.format('host')}` = '{host}'")
     gone = [run for run in running if is_departed(run) and not (state_folder(uri, run.run_id) / FILE).exists()]
     client = client_of(uri)
-    for run in gone:
-        client.set_terminated(run.run_id, "KILLED")
+    try:
+        with quiet():
+            for run in gone:
+                client.set_terminated(run.run_id, "KILLED")
+    except Exception as error:  # a full disk: the command may still read
+        if not is_outage(error):
+            raise
+        return []
     if gone:
         print(f"clep: {_told(gone, uri)}", file=sys.stderr)
     return gone
@@ -59,8 +66,4 @@ def _told(gone: list[StoredRun], uri: str) -> str:
     first = next(run for run in gone if run.parent not in ids)
     many = "1 run, whose process is" if len(gone) == 1 else f"{len(gone)} runs, whose processes are"
     text = f"{many} gone, {'is' if len(gone) == 1 else 'are'} KILLED in MLflow now"
-    if "comparison" in first.tags:
-        return f"{text}; go on with: {resume_command(first.run_id, uri)}"
-    if {"claim", "tune"} & first.tags.keys() and not first.parent:
-        return f"{text}; start the command of `{first.tags.get('mlflow.runName', first.run_id)}` again to go on"
-    return f"{text}; go on with: {go_on_command(first.run_id, uri)}"
+    return f"{text}; {how_to_go_on(first.run_id, uri, first.tags)}"

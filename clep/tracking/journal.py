@@ -52,14 +52,14 @@ class Journal:
             raise
         except (OSError, sqlite3.Error):  # a full disk
             pass
-        if (self.folder / FILE).exists():
-            _, *self._entries = _lines(self.folder / FILE)
+        if lines := _lines(self.folder / FILE):
+            self._entries = lines[1:]
             self._written = len(self._entries)
             self._read_cursor()
         return self
 
     def __exit__(self, *_: object) -> None:
-        done = not self.waiting
+        done = not self.waiting or not self._written  # a full disk may have taken the name of the file and nothing else
         if done:
             for name in (FILE, _CURSOR):  # in this order: a cursor alone means nothing
                 with suppress(OSError):
@@ -88,7 +88,8 @@ class Journal:
             try:
                 entry["kept"] = self._keep(Path(source), whole=entry["whole"])
             except OSError as error:
-                entry["lost"] = f"{Path(source).name}: {error.strerror or error}"
+                shutil.rmtree(self.path_of({"kept": self._next}), ignore_errors=True)
+                entry["lost"] = f"{Path(source).name}: {_reason(error)}"
         self._entries.append(entry)
         with suppress(OSError):
             self._write()
@@ -108,9 +109,14 @@ class Journal:
         """The folder with the files of an entry."""
         return self.folder / _FILES / str(entry["kept"])
 
+    @property
+    def _next(self) -> str:
+        """The name of the folder with the files of the next entry."""
+        return f"{len(self._entries):04}"
+
     def _keep(self, source: Path, *, whole: bool) -> str:
         """Copy a file, or a folder, or (`whole`) what is in a folder; return the name of the folder with the copy."""
-        name = f"{len(self._entries):04}"
+        name = self._next
         target = self.folder / _FILES / name
         copied = target if whole else target / source.name
         copied.parent.mkdir(parents=True, exist_ok=True)
@@ -153,14 +159,20 @@ class Journal:
 
 def about(folder: Path) -> dict[str, str]:
     """The first line of the journal in a folder: `store` and `run`; empty if there is no journal."""
-    lines = _lines(folder / FILE) if (folder / FILE).is_file() else []
+    lines = _lines(folder / FILE)
     return lines[0] if lines else {}
 
 
+def _reason(error: OSError) -> str:
+    """Why a file could not be copied; of a folder with many, why the first could not."""
+    reasons = [reason for *_, reason in error.args[0]] if isinstance(error, shutil.Error) else []
+    return str(reasons[0] if reasons else error.strerror or error).partition(": ")[0]
+
+
 def _lines(path: Path) -> list[Entry]:
-    """The lines of a journal; the last one may have been cut by the end of its process."""
-    found = []
-    for line in path.read_bytes().splitlines():
+    """The lines of a journal, none if there is none; the last one may have been cut by the end of its process."""
+    found: list[Entry] = []
+    for line in path.read_bytes().splitlines() if path.is_file() else ():
         try:
             found.append(json.loads(line))
         except ValueError:

@@ -6,11 +6,9 @@ from typing import Any, NamedTuple
 from clep.checks import unknown
 from clep.errors import ConfigError
 from clep.tracking.address import shown, sqlite_path
+from clep.tracking.again import PARENT
 from clep.tracking.store import client_of, short
 from clep.tracking.trouble import check_server
-
-PARENT = "mlflow.parentRunId"
-"""MLflow's tag with the run that a run belongs to."""
 
 
 class StoredRun(NamedTuple):

@@ -18,10 +18,11 @@ from typing import Any, Self
 from clep import interrupts
 from clep.errors import ConfigError
 from clep.tracking.address import run_link, shown
+from clep.tracking.again import PARENT, how_to_go_on
 from clep.tracking.delivery import Delivery
 from clep.tracking.departed import process_tags
 from clep.tracking.inputs import Input
-from clep.tracking.reading import PARENT, points_of
+from clep.tracking.reading import points_of
 from clep.tracking.store import client_of, short, system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
@@ -90,7 +91,7 @@ class Run:
         self._sent = time.monotonic()
         self._goes_on = goes_on
         self._known: set[tuple[str, int]] = set()
-        self.failure = ""
+        self.failure, self._killed = "", False
 
     @property
     def run_id(self) -> str:
@@ -103,7 +104,14 @@ class Run:
         """How much the store lacks of what was recorded; it waits in the folder of the run's state."""
         return self._delivery.waiting
 
+    @property
+    def lost(self) -> bool:
+        """Whether the run has ended with something that neither its store nor a disk has taken."""
+        return self._delivery.lost
+
     def __enter__(self) -> Self:
+        if not self._late:
+            interrupts.begin()
         if self.run_id:
             if self._goes_on:
                 self._leave_out_known()
@@ -145,9 +153,12 @@ class Run:
             try:
                 self._close(error)
             finally:
-                self._delivery.close(hurry=interrupts.pending() is not None)
-        if error is None:
-            interrupts.check()
+                again = how_to_go_on(self.run_id, self.uri, {"mlflow.runName": self._name} | self.tags)
+                self._delivery.close(hurry=interrupts.pending() is not None, again=again)
+        if error is None and self._killed:
+            raise KeyboardInterrupt
+        if error is None and not self._late:  # an interrupt from now on changes nothing that is stored
+            interrupts.settle()
 
     def _close(self, error: BaseException | None) -> None:
         try:
@@ -166,7 +177,8 @@ class Run:
             _logger.warning("Run %s is incomplete in `%s`: %s", self.run_id, shown(self.uri), short(lost))
 
     def _end(self, cause: BaseException | None) -> None:
-        if isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None:
+        self._killed = isinstance(cause, KeyboardInterrupt | SystemExit) or interrupts.pending() is not None
+        if self._killed:
             _end(self._delivery, "KILLED")
         elif cause is None:
             _end(self._delivery, "FAILED" if self.failure else "FINISHED", self.failure)

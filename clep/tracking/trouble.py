@@ -1,8 +1,10 @@
 """Whether a store answers, asked cheaply; and which errors mean that it does not."""
 
+import importlib
 import logging
 import sqlite3
 import ssl
+import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -10,7 +12,7 @@ from contextlib import closing, contextmanager
 from urllib.parse import urlsplit
 
 from clep.errors import ConfigError
-from clep.tracking.address import is_server, shown, sqlite_path
+from clep.tracking.address import is_database, is_server, shown, sqlite_path
 
 _SERVER_SECONDS, _LOCK_SECONDS = 3.0, 5.0
 _GATEWAY = (502, 503, 504)  # a proxy answers for a server that does not
@@ -39,19 +41,25 @@ def trouble(uri: str, seconds: float = 0.0) -> str:
         except sqlite3.Error as error:
             return str(error)
         return ""
+    if is_database(uri):
+        return _silence_of_database(uri, seconds or _SERVER_SECONDS)
     return _silence(uri, seconds or _SERVER_SECONDS) if is_server(uri) else ""
 
 
 def check_server(uri: str) -> None:
     """Refuse a server that does not answer, within seconds and before anything is loaded for the work.
 
+    Args:
+        uri: the store; a file is not looked at.
+
     Raises:
-        ConfigError: if the store is a server that does not answer.
+        ConfigError: if the store is an MLflow server or that of a database, and does not answer.
     """
-    if is_server(uri) and (reason := trouble(uri)):
+    kind = "MLflow server" if is_server(uri) else "database" if is_database(uri) else ""
+    if kind and (reason := trouble(uri)):
         raise ConfigError(
-            f"tracking.uri: the MLflow server `{shown(uri)}` does not answer ({reason}). Start it or check the "
-            "address; without a server: `tracking.uri=sqlite:///mlflow.db`"
+            f"tracking.uri: the {kind} `{shown(uri)}` does not answer ({reason}). Start it or check the address; "
+            "without a server: `tracking.uri=sqlite:///mlflow.db`"
         )
 
 
@@ -67,6 +75,28 @@ def _silence(uri: str, seconds: float) -> str:
         reason = getattr(error, "reason", error)
         # MLflow may be told to trust a certificate that Python does not.
         return "" if isinstance(reason, ssl.SSLError) else str(getattr(reason, "strerror", "") or reason)
+
+
+def _silence_of_database(uri: str, seconds: float) -> str:
+    """MLflow would try to connect for 100 s, and a database that hangs keeps its drivers waiting for ever."""
+    said: list[str] = []
+    asking = threading.Thread(target=lambda: said.append(_refusal(uri)), daemon=True)
+    asking.start()
+    asking.join(seconds)
+    return said[0] if said else f"no answer within {seconds:g} s"
+
+
+def _refusal(uri: str) -> str:
+    """What a database says to a new connection; empty if it takes one, or if its driver is not there to ask."""
+    sqlalchemy = importlib.import_module("sqlalchemy")
+    try:
+        engine = sqlalchemy.create_engine(uri, poolclass=sqlalchemy.pool.NullPool)
+        engine.connect().close()
+    except sqlalchemy.exc.DBAPIError as error:
+        return shown(str(error.orig).strip().partition("\n")[0])
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError):  # MLflow says what is wrong with the address
+        pass
+    return ""
 
 
 def is_outage(error: Exception) -> bool:

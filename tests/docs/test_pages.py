@@ -3,6 +3,7 @@
 import re
 import runpy
 import shlex
+import sys
 import tomllib
 from pathlib import Path
 
@@ -161,3 +162,19 @@ def test_the_entry_points_of_the_pages_are_those_that_clep_reads():
     for text in [block for page in PAGES for block in blocks(page, "toml")]:
         groups = tomllib.loads(text)["project"]["entry-points"].keys()
         assert groups <= {kind.group for kind in parts.KINDS.values()}
+
+
+@pytest.mark.parametrize("page", ["networks", "neurons-costs-gradients"])
+def test_the_parts_of_a_page_train_by_the_commands_that_it_gives(page, tmp_path, monkeypatch):
+    page = f"docs/extend/{page}.md"
+    (module,) = re.findall(r"Save this as `(\w+).py`", PAGES[page])
+    (tmp_path / f"{module}.py").write_text(blocks(page, "python")[0])
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, module, raising=False)
+    stream = build.build_stream(compose(None, small := ["stream.samples_per_experience=32", "learner.epochs=1"]))
+    commands = [shlex.split(line) for line in re.findall(r"`clep run (.*?)`", PAGES[page])]
+    assert commands
+    for words in commands:
+        config = build.resolved(compose(None, [*small, *words]))
+        assert build.build_training(config, stream).run(stream).matrix.shape == (5, 5)
+    del sys.modules[module]

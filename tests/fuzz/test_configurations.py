@@ -1,7 +1,7 @@
 """Any value under any key, any YAML in a file, any claim: a configuration, or a refusal that names the key."""
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from clep import claims
@@ -66,6 +66,7 @@ def test_any_value_under_any_key(changes):
 
 
 @settings(FUZZ, max_examples=150)
+@example("network.kernel", "[1, 1]")
 @given(st.sampled_from([key for key in KEYS if key.startswith(("stream", "network", "learner"))]), VALUES)
 def test_what_is_accepted_can_be_built(key, value):
     """All but names of files, which would be looked for, and numbers that only take long."""

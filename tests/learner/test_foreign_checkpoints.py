@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import sys
 import zipfile
 
 import pytest
@@ -75,6 +76,7 @@ def test_no_part_that_a_checkpoint_names_by_an_import_path_is_imported(saved, tm
     ran = tmp_path / "ran"
     (tmp_path / "other.py").write_text(f"import os\nos.mkdir({str(ran)!r})\n")
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "other", raising=False)
     content = content_of(saved)
     values = content["hyper_parameters"]
     if place == "loss":
@@ -93,6 +95,7 @@ def test_no_part_that_a_checkpoint_names_by_an_import_path_is_imported(saved, tm
     with pytest.raises(ConfigError, match="cannot import `other:make`"):
         clep.load(saved, trust=True)
     assert ran.exists()
+    sys.modules.pop("other", None)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])

@@ -25,3 +25,9 @@ def install(folder, monkeypatch, name, source, **groups):
     monkeypatch.syspath_prepend(place)
     monkeypatch.delitem(sys.modules, f"{name}_module", raising=False)
     return f"{name}_module"
+
+
+def remove(folder, monkeypatch, name):
+    """Take an installed package away, as `pip uninstall` does."""
+    monkeypatch.setattr(sys, "path", [path for path in sys.path if path != str(folder / name)])
+    sys.modules.pop(f"{name}_module", None)

@@ -10,6 +10,7 @@ import yaml
 
 from clep import config, metrics, parts, registry
 from clep.cli import COMMANDS
+from clep.docstrings import meanings
 from clep.schema import key_paths
 from scripts import reference
 
@@ -45,7 +46,7 @@ def test_every_parameter_of_our_own_strategies_has_a_meaning():
     for name in registry.names():
         cls = registry.find(name)
         if cls.__module__.startswith("clep."):
-            assert set(registry.parameters(cls)) <= set(reference._meanings(cls)), name
+            assert set(registry.parameters(cls)) <= set(meanings(cls)), name
 
 
 def test_a_meaning_is_read_from_either_form_of_docstring():
@@ -71,8 +72,8 @@ def test_a_meaning_is_read_from_either_form_of_docstring():
                 that are kept.
             """
 
-    assert reference._meanings(Google) == {"rate": "how much, at most 1.", "steps": "how often.", "gate": "which one."}
-    assert reference._meanings(Sphinx) == {"mem_size": "number of samples that are kept."}
+    assert meanings(Google) == {"rate": "how much, at most 1.", "steps": "how often.", "gate": "which one."}
+    assert meanings(Sphinx) == {"mem_size": "number of samples that are kept."}
 
 
 def test_every_command_is_on_the_page_of_commands(pages):

@@ -1,14 +1,11 @@
 """Whole runs on a store that fails in the middle of them: the numbers are those of an undisturbed run, and after a sync
 so is what is stored."""
 
-import os
 import signal
 import sqlite3
 import subprocess
 import sys
 import time
-import urllib.request
-from contextlib import contextmanager, suppress
 
 import pytest
 from clep.pipelines import class_incremental
@@ -16,7 +13,9 @@ from clep.pipelines import class_incremental
 import clep
 from clep import tracking
 from clep.config import compose
-from clep.tracking.ui import free_port
+
+from .runs import stored
+from .servers import MlflowServer
 
 pytestmark = [
     pytest.mark.slow,
@@ -28,59 +27,6 @@ def config(small, uri, **more):
     return compose(small | {"tracking": {"uri": uri}} | more)
 
 
-def stored(uri, run_id):
-    """Status, parameters, files and metrics of a run, but for what depends on the time it took."""
-    from mlflow import MlflowClient
-
-    client = MlflowClient(tracking_uri=uri)
-    run = client.get_run(run_id)
-    names = [name for name in run.data.metrics if not name.startswith("time/")]
-    found = {name: [(p.step, p.value) for p in client.get_metric_history(run_id, name)] for name in names}
-    times = {name for name in run.data.metrics if name.startswith("time/")}
-    files = {file.path for file in client.list_artifacts(run_id)}
-    params = {key: value for key, value in run.data.params.items() if key != "tracking.uri"}
-    return run.info.status, found, times, params, files, len(run.inputs.dataset_inputs)
-
-
-class Server:
-    """An `mlflow server` on an SQLite file, which can be ended, stopped and started again at the same address."""
-
-    def __init__(self, folder):
-        self.folder, self.port = folder, free_port(0)
-        self.uri = f"http://127.0.0.1:{self.port}"
-
-    def start(self):
-        command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port)]
-        command += ["--workers", "1", "--serve-artifacts", "--artifacts-destination", str(self.folder / "kept")]
-        settings = {"MLFLOW_BACKEND_STORE_URI": f"sqlite:///{self.folder}/server.db"}
-        settings |= {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        log = (self.folder / "log").open("a")
-        self.process = subprocess.Popen(
-            command, cwd=self.folder, env={**os.environ, **settings}, stdout=log, stderr=log, start_new_session=True
-        )
-        for _ in range(600):
-            with suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5):
-                return self
-            assert self.process.poll() is None, (self.folder / "log").read_text()
-            time.sleep(0.2)
-        raise AssertionError("the server does not start")
-
-    def send(self, number):
-        os.killpg(self.process.pid, number)
-        if number == signal.SIGKILL:
-            self.process.wait()
-
-
-@contextmanager
-def serving(folder):
-    server = Server(folder).start()
-    try:
-        yield server
-    finally:
-        with suppress(ProcessLookupError):
-            server.send(signal.SIGKILL)
-
-
 @pytest.mark.parametrize("back", [False, True])
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_server_that_is_gone_or_hangs_in_mid_run_costs_nothing(small, tmp_path, capfd, number, back, monkeypatch):
@@ -88,7 +34,7 @@ def test_a_server_that_is_gone_or_hangs_in_mid_run_costs_nothing(small, tmp_path
     from clep.tracking import delivery
 
     monkeypatch.setattr(delivery, "_SECONDS_BETWEEN_TRIES", 0.5)
-    with serving(tmp_path) as server:
+    with MlflowServer(tmp_path) as server:
         undisturbed = class_incremental.run(config(small, server.uri))
 
         def revive():

@@ -2,17 +2,6 @@
 
 import json
 import multiprocessing
-import os
-import pwd
-import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
-import urllib.request
-from contextlib import contextmanager, suppress
-from pathlib import Path
 
 import pytest
 
@@ -21,94 +10,27 @@ from clep import tracking
 from clep.cli import main
 from clep.comparison import Cell, plan
 from clep.config import compose
-from clep.tracking.ui import free_port, page_of
+from clep.tracking.ui import page_of
 from tests.oracles.comparisons import store_run
 
 from .runs import new_run, text_of
+from .servers import MlflowServer, Postgres
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")  # MLflow 3.17 in SQLAlchemy 2.1
 _WRITERS, _POINTS = 8, 400
-_UNPRIVILEGED = "nobody"  # PostgreSQL refuses to run as root
-
-
-def postgres_tool(name):
-    """The path of a program of PostgreSQL; Debian keeps most of them off the path."""
-    beside = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return shutil.which(name) or (str(beside[-1]) if beside else "")
-
-
-@contextmanager
-def running(command, log, answers, **options):
-    """A process with a group of its own, from the moment that it answers; ended with all that it started."""
-    with log.open("w") as words:
-        process = subprocess.Popen(command, stdout=words, stderr=words, start_new_session=True, **options)
-    try:
-        deadline = time.monotonic() + 120
-        while not answers():
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < deadline, log.read_text()
-            time.sleep(0.2)
-        yield
-    finally:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGINT)  # PostgreSQL: end now and orderly
-        process.wait(timeout=30)
 
 
 @pytest.fixture(scope="module")
-def database(tmp_path_factory):
-    """The address of a PostgreSQL of its own, reached by a socket in its folder."""
-    if not (initdb := postgres_tool("initdb")):
-        pytest.skip("PostgreSQL is not installed (Debian: apt-get install postgresql)")
-    pytest.importorskip("psycopg2", reason="psycopg2-binary is not installed (the extra `dev` has it)")
-    folder = Path(tempfile.mkdtemp(prefix="clep-pg-"))  # a short path, which an unprivileged user may enter
-    user = {}
-    if os.geteuid() == 0:
-        known = pwd.getpwnam(_UNPRIVILEGED)
-        os.chown(folder, known.pw_uid, known.pw_gid)
-        user = {"user": known.pw_uid, "group": known.pw_gid, "extra_groups": []}
-    data = folder / "data"
-    create = [initdb, "-D", str(data), "-U", "clep", "--auth", "trust", "--no-sync", "--encoding", "UTF8"]
-    subprocess.run(create, check=True, capture_output=True, cwd=folder, **user)
-    command = [
-        postgres_tool("postgres"),
-        "-D",
-        str(data),
-        "-k",
-        str(folder),
-        "-h",
-        "",
-        "-F",
-        "-c",
-        "max_connections=200",
-    ]
-    log = tmp_path_factory.mktemp("postgres") / "log"
-    ready = [postgres_tool("pg_isready"), "-q", "-h", str(folder)]
-    try:
-        with running(command, log, lambda: subprocess.run(ready, check=False).returncode == 0, cwd=folder, **user):
-            yield f"postgresql+psycopg2://clep@/postgres?host={folder}"  # SQLAlchemy 2.1 would take psycopg 3
-    finally:
-        shutil.rmtree(folder)
+def postgres():
+    with Postgres() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")
-def server(database, tmp_path_factory):
-    """The address of an `mlflow server` of its own on the loopback interface; it keeps artifacts in `kept`."""
-    folder = tmp_path_factory.mktemp("server")
-    address = f"http://127.0.0.1:{free_port(0)}"
-    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", address.rpartition(":")[2]]
-    command += ["--workers", "2", "--serve-artifacts", "--artifacts-destination", str(folder / "kept")]
-    settings = {"MLFLOW_BACKEND_STORE_URI": database, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-
-    def answers():
-        try:
-            with urllib.request.urlopen(f"{address}/health", timeout=5):
-                return True
-        except OSError:
-            return False
-
-    with running(command, folder / "log", answers, cwd=folder, env={**os.environ, **settings}):
-        yield address
+def server(postgres, tmp_path_factory):
+    """The address of an `mlflow server` with PostgreSQL behind it."""
+    with MlflowServer(tmp_path_factory.mktemp("server"), postgres.uri(), workers=2) as running:
+        yield running.uri
 
 
 @pytest.mark.server
@@ -224,18 +146,12 @@ def _record_once_all_are_there(uri, barrier, results):
 
 
 @pytest.mark.server
-def test_several_processes_at_once_on_an_empty_database_all_succeed(database):
+def test_several_processes_at_once_on_an_empty_database_all_succeed(postgres):
     """Each makes MLflow's tables if it finds none."""
-    import psycopg2
-
-    connection = psycopg2.connect(database.replace("postgresql+psycopg2", "postgresql"))
-    connection.autocommit = True
-    connection.cursor().execute("CREATE DATABASE empty")
-    connection.close()
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["mlflow.store.tracking.sqlalchemy_store", "clep.tracking"])
     barrier, results = context.Barrier(4), context.Queue()
-    job = database.replace("/postgres?", "/empty?"), barrier, results
+    job = postgres.empty_database("empty"), barrier, results
     work = [context.Process(target=_record_once_all_are_there, args=job) for _ in range(4)]
     for process in work:
         process.start()

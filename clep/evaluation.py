@@ -1,0 +1,214 @@
+"""Accuracies of a model, with the evaluation hooks of strategies around them, on data that no strategy learns from.
+
+Hooks see each batch of inputs and may change `mb_x` and `mb_output`: the output counts that is there after
+`after_eval_iteration`. Labels are hidden, and a hook that changes weights, stores samples or stops training is an
+error. Without such hooks nothing of this happens.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from avalanche.core import BasePlugin
+from torch import Tensor, nn
+
+from clep import interrupts
+from clep.bridge import EVALUATION_BATCH, culprit_of
+from clep.errors import ClepError, StrategyError
+from clep.plugins import evaluation_hooks
+from clep.strategy import memory_of
+from clep.streams import Experience, Samples, avalanche_dataset
+
+_RESTORED = ("experience", "adapted_dataset", "dataloader", "is_training", "mbatch", "mb_output", "loss")
+_NOBODYS = "the labels of evaluation data are hidden: strategies must not learn from them"
+_HIDDEN = -1  # the label of every sample in what hooks can reach
+
+
+def accuracies(model: nn.Module, experiences: Sequence[Experience], device: torch.device) -> np.ndarray:
+    """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
+    return np.array([_accuracy(model, experience.samples, device) for experience in experiences])
+
+
+@torch.no_grad()
+def _accuracy(model: nn.Module, samples: Samples, device: torch.device) -> float:
+    if len(samples) == 0:
+        return float("nan")
+    was_training = model.training
+    model.eval()
+    hits = 0
+    # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
+    for x, y, _ in samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator()):
+        interrupts.check()
+        hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())
+    model.train(was_training)
+    return hits / len(samples)
+
+
+def evaluated(template: Any, experiences: Sequence[Experience], plugins: Sequence[BasePlugin]) -> np.ndarray:
+    """Accuracy on each experience, (n,), as `accuracies`, with the evaluation hooks of plug-ins in Avalanche's order.
+
+    Args:
+        template: the training template; it is afterwards as it was.
+        experiences: what to measure on.
+        plugins: strategies and other plug-ins, in the order of their hooks.
+
+    Raises:
+        StrategyError: if a hook fails, asks for labels, changes weights or data, stores samples, or stops training.
+    """
+    hooks = [(plugin, found) for plugin in plugins if (found := evaluation_hooks(plugin))]
+    if not hooks:
+        return accuracies(template.model, experiences, template.device)
+    with _evaluating(template), _nothing_stored([plugin for plugin, _ in hooks]):
+        evaluation = _Evaluation(template, hooks)
+        template.current_eval_stream = hidden = [_Hidden(experience) for experience in experiences]
+        evaluation.fire("before_eval")
+        values = [evaluation.accuracy(*pair) for pair in zip(experiences, hidden, strict=True)]
+        evaluation.fire("after_eval")
+    return np.array(values)
+
+
+class _Evaluation:
+    """One evaluation with hooks."""
+
+    def __init__(self, template: Any, hooks: Sequence[tuple[BasePlugin, frozenset[str]]]) -> None:
+        self._template, self._hooks = template, hooks
+
+    def accuracy(self, experience: Experience, hidden: "_Hidden") -> float:
+        """Accuracy on one experience."""
+        template = self._template
+        if len(experience) == 0:
+            return float("nan")
+        template.experience = hidden
+        self.fire("before_eval_dataset_adaptation")
+        template.adapted_dataset = hidden.dataset
+        template.dataloader = hidden.samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator())
+        self.fire("after_eval_dataset_adaptation")
+        self.fire("before_eval_exp")
+        hits, labels = 0, experience.samples.y.split(EVALUATION_BATCH)
+        for (x, _, t), y in zip(template.dataloader, labels, strict=True):
+            interrupts.check()
+            template.mbatch = [x.to(template.device), _HiddenLabels(), t.to(template.device)]
+            self.fire("before_eval_iteration")
+            self.fire("before_eval_forward")
+            template.mb_output = template.model(template.mb_x)
+            self.fire("after_eval_forward")
+            self.fire("after_eval_iteration")
+            hits += int((self._scored(len(y)).argmax(1) == y.to(template.device)).sum())
+        self.fire("after_eval_exp")
+        return hits / len(experience)
+
+    def fire(self, event: str) -> None:
+        """Call a hook of the plug-ins that have it."""
+        template = self._template
+        for p in (plugin for plugin, found in self._hooks if event in found):
+            before = self._kept()
+            try:
+                getattr(p, event)(template)
+            except ClepError:
+                raise
+            except (Exception, SystemExit) as error:
+                raise StrategyError(
+                    f"strategies: {culprit_of(error)} in an evaluation: {type(error).__name__}: {error}"
+                ) from error
+            if changed := next((what for what, same in self._changes(before) if not same), None):
+                raise StrategyError(
+                    f"strategies: {type(p).__name__}.{event} changes {changed}; nothing may be learned from evaluation "
+                    "data. Change it in a hook of training, such as `after_training_exp`"
+                )
+
+    def _kept(self) -> dict[str, Any]:
+        template = self._template
+        weights = {name: tensor.clone() for name, tensor in template.model.state_dict().items()}
+        return {"model": template.model, "weights": weights} | {
+            name: getattr(template, name) for name in ("adapted_dataset", "dataloader", "_stop_training")
+        }
+
+    def _changes(self, before: Mapping[str, Any]) -> Iterator[tuple[str, bool]]:
+        """What a hook must not change, and whether it is the same."""
+        template = self._template
+        yield "the model", template.model is before["model"]
+        weights = template.model.state_dict()
+        for name, tensor in before["weights"].items():
+            yield f"`{name}`", torch.equal(tensor, weights[name])
+        yield "the data that are evaluated on", template.adapted_dataset is before["adapted_dataset"]
+        yield "the loader of evaluation data", template.dataloader is before["dataloader"]
+        yield "how long is trained", template._stop_training == before["_stop_training"]
+
+    def _scored(self, samples: int) -> Tensor:
+        output = self._template.mb_output
+        if not isinstance(output, Tensor) or output.dim() != 2 or len(output) != samples:
+            shape = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
+            raise StrategyError(
+                f"strategies: an evaluation hook has made `mb_output` {shape}, expected one row of outputs for each of "
+                f"the {samples} samples"
+            )
+        return output
+
+
+@contextmanager
+def _evaluating(template: Any) -> Iterator[None]:
+    """The template as evaluation hooks may see it, and afterwards as it was."""
+    kept = {name: getattr(template, name, None) for name in _RESTORED}
+    model, was_training = template.model, template.model.training
+    model.eval()
+    template.is_training, template.mbatch, template.mb_output = False, None, None
+    template.loss = template._make_empty_loss()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        for name, value in kept.items():
+            setattr(template, name, value)
+        template.current_eval_stream = []
+        model.train(was_training)
+
+
+@contextmanager
+def _nothing_stored(plugins: Sequence[BasePlugin]) -> Iterator[None]:
+    before = [memory_of(plugin).exemplars for plugin in plugins]
+    yield
+    for plugin, stored in zip(plugins, before, strict=True):
+        if memory_of(plugin).exemplars != stored:
+            raise StrategyError(
+                f"strategies: {type(plugin).__name__} stores samples in an evaluation; nothing may be learned from "
+                "evaluation data. Store them in a hook of training, such as `after_training_exp`"
+            )
+
+
+class _Hidden:
+    """An experience of evaluation as its hooks see it: inputs, and nothing of labels or classes."""
+
+    task_label, task_labels = 0, (0,)
+
+    def __init__(self, experience: Experience) -> None:
+        self.current_experience = experience.index
+        y = torch.full_like(experience.samples.y, _HIDDEN)
+        self.samples = Samples(experience.samples.x, y)
+
+    @cached_property
+    def dataset(self) -> Any:
+        """The samples, each with the label -1."""
+        return avalanche_dataset(self.samples)
+
+    def __getattr__(self, name: str) -> Any:
+        known = "`current_experience`, `dataset` and `task_label`"
+        raise AttributeError(f"an experience of evaluation has {known}, and no `{name}`; {_NOBODYS}")
+
+
+class _HiddenLabels:
+    """In place of labels: whatever is done with it is an error that says why."""
+
+    @classmethod
+    def __torch_function__(cls, *args: Any, **kwargs: Any) -> Any:
+        raise RuntimeError(_NOBODYS)
+
+    def _refuse(self, *args: Any) -> Any:
+        raise RuntimeError(_NOBODYS)
+
+    __getattr__ = __getitem__ = __iter__ = __len__ = __array__ = __bool__ = _refuse
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = _refuse
+    __add__ = __radd__ = __sub__ = __rsub__ = __mul__ = __rmul__ = __int__ = __float__ = __index__ = _refuse
+    __hash__ = object.__hash__
