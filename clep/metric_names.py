@@ -84,7 +84,7 @@ def refuse_reserved(name: str, logger: str) -> None:
         Traceback (most recent call last):
             ...
         clep.errors.ConfigError: strategies: MyStrategy logs `accuracy/seen`, a name of the pipeline (accuracy on all \
-evaluation samples of the classes seen so far); log it as `my_strategy/accuracy_seen`
+evaluation samples of the experiences seen so far); log it as `my_strategy/accuracy_seen`
     """
     parts = name.split("/")
     if not re.fullmatch(r"[\w\-. :/]{1,250}", name, re.ASCII) or any(part in ("", ".", "..") for part in parts):
