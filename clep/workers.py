@@ -90,7 +90,7 @@ def run_jobs(
                     process.join()
                     kind, value = "died", process.exitcode
                 if kind == "warning":
-                    _give(*value, said)
+                    _give(value, said)
                     continue
                 yield Message(index, kind, value)
                 if kind != "progress":
@@ -130,18 +130,19 @@ def _send_warnings(sender: Connection) -> None:
     """From now on, give clep's own warnings to the parent: workers of many cells say the same."""
     shown = warnings.showwarning
 
-    def send(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def send(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
         if issubclass(category, WARNINGS) and threading.current_thread() is threading.main_thread():
             with suppress(OSError):
                 sender.send(("warning", (str(message), category)))
         else:
-            shown(message, category, *place)
+            shown(message, category, *place, **more)
 
     warnings.showwarning = send
 
 
-def _give(text: str, category: type[Warning], said: set[str]) -> None:
+def _give(warning: tuple[str, type[Warning]], said: set[str]) -> None:
     """Give a warning of a worker, unless another one has given it, of another run or experience."""
+    text, category = warning
     if (known := _OF_ONE_RUN.sub("", text)) not in said:
         said.add(known)
         warnings.warn(text, category, stacklevel=3)
