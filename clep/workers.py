@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TextIO
 
 from clep import interrupts
 from clep.errors import WARNINGS, InputWarning, SettlingWarning
@@ -60,6 +60,8 @@ def run_jobs(
     Yields:
         Messages in the order of arrival; every job ends with `done`, `error` or `died`.
     """
+    if not jobs:  # a server would still be importing when this process ends, and takes its temporary folder along
+        return
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
@@ -90,7 +92,8 @@ def run_jobs(
                     process.join()
                     kind, value = "died", process.exitcode
                 if kind == "warning":
-                    _give(*value, said)
+                    text, category = value
+                    _give(text, category, said)
                     continue
                 yield Message(index, kind, value)
                 if kind != "progress":
@@ -130,12 +133,19 @@ def _send_warnings(sender: Connection) -> None:
     """From now on, give clep's own warnings to the parent: workers of many cells say the same."""
     shown = warnings.showwarning
 
-    def send(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def send(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, WARNINGS) and threading.current_thread() is threading.main_thread():
             with suppress(OSError):
                 sender.send(("warning", (str(message), category)))
         else:
-            shown(message, category, *place)
+            shown(message, category, filename, lineno, file, line)
 
     warnings.showwarning = send
 
