@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clep import recording, tracking
+from clep import build, recording, tracking
 from clep.chosen import check_chosen, refuse_ignored
 from clep.comparison.extending import extended
 from clep.comparison.stored import load as stored_comparison
-from clep.config import Config, compose
+from clep.config import Config
+from clep.config import compose as config_of
 from clep.errors import ConfigError
 from clep.learner import Learner
 from clep.pipelines import class_incremental
@@ -17,6 +18,31 @@ from clep.results import Comparison, Result
 from clep.workers import refuse_unguarded
 
 Source = str | Path | Mapping[str, Any] | Config | None
+
+
+def compose(config: Source = None, overrides: Sequence[str] = ()) -> Config:
+    """Compose a configuration and refuse what `run` would refuse before it trains, as `clep show` does.
+
+    Args:
+        config: as for `run`.
+        overrides: as for `run`.
+
+    Returns:
+        The complete configuration, with every parameter of its strategies; `run` takes it.
+
+    Raises:
+        ConfigError: for anything wrong that shows without the data, or with them if they are there already.
+        StrategyError: if a strategy cannot be made.
+
+    Example:
+        >>> from clep import compose
+        >>> compose(overrides=["strategies=[gem]"]).strategy["gem"]
+        {'patterns_per_experience': 20, 'memory_strength': 0.5}
+    """
+    composed = config_of(config, overrides)
+    check_chosen(config, overrides, composed)
+    build.check(composed)
+    return build.resolved(composed)
 
 
 def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
@@ -40,7 +66,7 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
         ('FINISHED', 5)
     """
     refuse_unguarded()
-    composed = compose(config, overrides)
+    composed = config_of(config, overrides)
     check_chosen(config, overrides, composed)
     result: Result = class_incremental.run(composed)
     return result
@@ -90,7 +116,7 @@ def compare(
         stored = extended(into, overrides) if into else extended(str(resume), overrides, "resume")
         comparison = comparing.extend(stored)
         return comparison
-    composed = compose(config, overrides)
+    composed = config_of(config, overrides)
     refuse_ignored(composed, overrides)
     check_chosen(config, overrides, composed, cells=True)
     comparison = comparing.compare(composed, resume=resume)

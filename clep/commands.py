@@ -18,6 +18,7 @@ from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
 from clep.destinations import check_file, check_folder
 from clep.errors import ConfigError, within
+from clep.scaffold import KINDS as SCAFFOLDS
 from clep.schema import meaning
 
 
@@ -286,6 +287,13 @@ def check(arguments: argparse.Namespace) -> Printable:
     return pipeline.run(target, values.get("strategy"))
 
 
+def new(arguments: argparse.Namespace) -> Printable:
+    """Write the package of a new part, or the file of a claim."""
+    from clep import scaffold
+
+    return scaffold.new(arguments.kind, arguments.name, arguments.into)
+
+
 def list_names(arguments: argparse.Namespace) -> Catalogue:
     """List parts of every kind, configurations and claims."""
     return catalogue(arguments.what)
@@ -304,14 +312,15 @@ def show(arguments: argparse.Namespace) -> Printable:
 def _shown(arguments: argparse.Namespace) -> Shown:
     """A composed configuration with all parameters of the strategies that it names."""
     composed = _composed(arguments)
-    if composed.strategies:
+    if arguments.items:
         _announce()
-        from clep import build  # imports Avalanche, which a configuration without strategies does not need
+        from clep import build  # imports Avalanche, which the defaults do not need
 
-        build.build_strategies(composed)
-        composed = build.resolved(composed)
-    elif named_parts.foreign(composed):
-        composed = config.replace(composed, **named_parts.options(composed))
+        build.check(composed)
+        if composed.strategies:
+            composed = build.resolved(composed)
+        elif named_parts.foreign(composed):
+            composed = config.replace(composed, **named_parts.options(composed))
     return Shown(composed)
 
 
@@ -703,6 +712,27 @@ COMMANDS = (
         call=sync,
     ),
     Command(
+        name="new",
+        help="Write the package of a new strategy, network or data set, or the file of a claim.",
+        prints="Prints the files. The package can be installed as it is and passes its own tests; change it from "
+        "there. Nothing that exists is overwritten.",
+        usage="KIND NAME",
+        examples={
+            "clep new strategy slow_weights": "a package in the folder slow_weights, with tests and a claim",
+            "clep new network small_conv --into nets/small_conv": "a network, in another folder",
+            "clep new claim sleep_helps": "the file sleep_helps.yaml, for `clep reproduce`",
+        },
+        arguments=(
+            Argument("kind", {"metavar": "KIND", "choices": SCAFFOLDS, "help": f"one of {', '.join(SCAFFOLDS)}"}),
+            Argument(
+                "name", {"metavar": "NAME", "help": "of the part, its module and its package: letters, digits, _"}
+            ),
+            Argument("--into", {"metavar": "FOLDER", "help": "where (default: NAME; for a claim, this directory)"}),
+            _JSON,
+        ),
+        call=new,
+    ),
+    Command(
         name="check",
         help="Check strategies against their contract.",
         prints="Prints a line for each check: whether it is ok, fails or is skipped, and why. Checked are seeds, "
@@ -745,13 +775,16 @@ COMMANDS = (
     ),
     Command(
         name="show",
-        help="Print a composed configuration, with every parameter of its strategies.",
-        prints="Prints YAML that `clep run` accepts: a good start for your own configuration.",
-        usage="[CONFIG] [key=value ...]",
+        help="Print a composed configuration, with every parameter of its strategies; or all about one strategy.",
+        prints="Prints YAML that `clep run` accepts: a good start for your own configuration. What `clep run` would "
+        "refuse before it trains is refused here too. `clep show strategy NAME` prints the parameters of a strategy, "
+        "its hooks, the gradient estimates and networks that it works with, and where it comes from.",
+        usage="[CONFIG] [key=value ...] | strategy NAME [key=value ...]",
         examples={
             "clep show": "every key and its default",
             "clep show strategies=sleep_replay": "every parameter of a strategy too",
             "clep show mnist network=ep learner.epochs=3 > my.yaml": "a file to edit",
+            "clep show strategy sleep_replay": "what a strategy takes, does and works with",
         },
         arguments=(_CONFIG, _JSON),
         call=show,

@@ -32,7 +32,7 @@ ORDER = [
     {"schema"},
     {"cells", "answer"},
     {"config", "tables", "frames"},
-    {"catalogue", "chosen", "docstrings"},
+    {"catalogue", "chosen", "docstrings", "scaffold"},
     {"equilibrium"},
     {"diagnostics", "feedforward", "networks", "sleep"},
     {"update", "foreign", "named_parts"},

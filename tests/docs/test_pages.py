@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import clep.equilibrium
-from clep import build, config, parts, renames
+from clep import build, config, parts, registry, renames, scaffold
 from clep.bench import cases
 from clep.claims.claim import read as read_claim
 from clep.cli import main, parse
@@ -50,7 +50,13 @@ def test_every_clep_command_of_the_pages_is_accepted(command):
     items = getattr(parse([name, *words]), "items", words)
     values = [word for word in items if "=" in word]
     plain = [word for word in items if "=" not in word and not word.startswith("--") and not word.endswith(".yaml")]
-    if name in ("run", "compare", "show", "tune", "steps"):
+    if words[:1] == ["strategy"] and name == "show":
+        assert registry.find(words[1])
+    elif name == "new":
+        assert plain[0] in scaffold.KINDS
+    elif name == "check":
+        assert {word for word in plain if "." not in word} <= set(parts.names("strategy"))
+    elif name in ("run", "compare", "show", "tune", "steps"):
         composed = compose(plain[0] if plain else None, values)
         if "weight_averaging:" not in " ".join(words):  # another test saves that module and runs it
             for cell in [c for _, c in cells_of(composed)] if name == "compare" else [composed]:
