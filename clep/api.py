@@ -14,6 +14,7 @@ from clep.learner import Learner
 from clep.pipelines import class_incremental
 from clep.pipelines import compare as comparing
 from clep.results import Comparison, Result
+from clep.workers import refuse_unguarded
 
 Source = str | Path | Mapping[str, Any] | Config | None
 
@@ -38,6 +39,7 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
         >>> result.status, len(result.accuracy_matrix)
         ('FINISHED', 5)
     """
+    refuse_unguarded()
     composed = compose(config, overrides)
     check_chosen(config, overrides, composed)
     result: Result = class_incremental.run(composed)
@@ -45,11 +47,17 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
 
 
 def compare(
-    config: Source = None, overrides: Sequence[str] = (), *, resume: bool | str = False, into: str = ""
+    config: Source = None,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool | str = False,
+    into: str = "",
+    workers: int | None = None,
 ) -> Comparison:
     """Compare cells over seeds in worker processes, as `clep compare` does.
 
-    A script that calls this needs the usual `if __name__ == "__main__":` guard, since workers import it.
+    A script that calls this needs the usual `if __name__ == "__main__":` guard, since workers import it. With
+    `workers=0` the runs take place in this process, one after another, with the same numbers.
 
     Args:
         config: as for `run`.
@@ -57,13 +65,24 @@ def compare(
         resume: whether to reuse runs of the same configuration and version from the store; or the id of a stored
             comparison, to run what it lacks.
         into: the id of a stored comparison, to add the seeds or cells of `overrides` to it.
+        workers: number of processes, for `workers=N` in `overrides`; None for what these or the configuration say.
 
     Returns:
         The numbers of `clep compare --json`.
 
     Raises:
-        ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
+        ConfigError, DataError: for anything wrong with a cell, before the first one is trained; a script without the
+            guard.
+
+    Example:
+        >>> from clep import compare
+        >>> small = ["stream.samples_per_experience=32", "network.hidden=[16]", "learner.epochs=1"]
+        >>> comparison = compare({"cells": [["naive"]], "seeds": [0]}, small, workers=0)
+        >>> len(comparison.runs)
+        1
     """
+    refuse_unguarded()
+    overrides = [*overrides, *([] if workers is None else [f"workers={workers}"])]
     comparison: Comparison
     if into or isinstance(resume, str):
         if config is not None:

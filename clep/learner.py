@@ -303,16 +303,14 @@ class Learner(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which packages the learner's parts come from, for those who load it without them."""
-        checkpoint[PACKAGES] = self.packages()
+        checkpoint[PACKAGES] = {name: str(owner) for name, owner in self.packages().items()}
 
-    def packages(self) -> dict[str, str]:
-        """The parts that do not come with clep: name or import path -> the package, with its version, or the module."""
+    def packages(self) -> dict[str, parts.Owner]:
+        """The parts that do not come with clep: name or import path -> the package, or the module."""
         values = self.hparams
         network, gradient = values["network"] or {}, values["gradient"] or {}
         named = {"network": network.get("model"), "neuron": network.get("neuron"), "gradient": gradient.get("name")}
         named |= {"connection": network.get("connection"), "cost": values["loss"]}
-        if network.get("model") == "feedforward":
-            del named["neuron"]
         owners = {name: parts.owner_of(kind, name) for kind, name in named.items() if name is not None}
         return {name: owner for name, owner in owners.items() if owner}
 

@@ -186,13 +186,13 @@ class Strategy(SupervisedPlugin, MadeWith):
             >>> clep.Training(clep.Learner(clep.Network([64, 16, 10])), [Again()], epochs=1).run(stream).matrix.shape
             (2, 2)
         """
-        if (appended := vars(self).get(OPEN)) is None:
+        if (rehearsal := vars(self).get(OPEN)) is None:
             name = type(self).__name__
             raise StrategyError(
                 f"strategies: {name}.rehearse was called outside of the hooks that may call it, {' and '.join(HOOKS)}: "
                 "before them the data of the experience are not there yet, and after them its batches are drawn"
             )
-        appended.add(x, y)
+        rehearsal.add(x, y)
 
     def log(self, name: str, value: float) -> None:
         """Record a metric of the experience just trained; it becomes the MLflow metric `name`.
