@@ -44,7 +44,7 @@ def cifar10(*, root: Path, download: bool) -> Raw:
 
 def _name_others(files: Sequence[Path]) -> None:
     """Say which files are not the published ones, before one is opened as a pickle."""
-    from torchvision.datasets import CIFAR10  # takes seconds; needed only here
+    from torchvision.datasets.cifar import CIFAR10  # takes seconds; needed only here
 
     known = dict(CIFAR10.train_list + CIFAR10.test_list)
     others = [file for file in files if hashlib.md5(read_bytes(file)).hexdigest() != known[file.name.partition(".")[0]]]

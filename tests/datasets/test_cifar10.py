@@ -40,7 +40,7 @@ def test_old_pickles_load_without_a_warning(tmp_path, recwarn):
 
 
 def test_files_that_are_not_as_published_are_named_once_and_read(tmp_path, recwarn, monkeypatch):
-    from torchvision.datasets import CIFAR10
+    from torchvision.datasets.cifar import CIFAR10
 
     folder = write_cifar(tmp_path)
     published = [[name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name in CIFAR10_FILES]
@@ -48,7 +48,7 @@ def test_files_that_are_not_as_published_are_named_once_and_read(tmp_path, recwa
     monkeypatch.setattr(CIFAR10, "test_list", published[-1:])
     load("cifar10", root=tmp_path, download=False)
     assert list(recwarn) == []
-    (folder / "data_batch_3").write_bytes(python2_pickle(np.zeros((2, 3072), np.uint8), [0, 1]))
+    (folder / "data_batch_3").write_bytes(python2_pickle(np.zeros((2, 3072), np.uint8), [3, 0]))
     assert len(load("cifar10", root=tmp_path, download=False).x_train) == 10
     (said,) = recwarn
     assert said.category is InputWarning
