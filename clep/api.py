@@ -132,6 +132,13 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
 
     Raises:
         ConfigError: if there is no such comparison.
+
+    Example:
+        >>> import clep
+        >>> small = ["stream.samples_per_experience=20", "learner.epochs=1", "seeds=[0]", "workers=0"]
+        >>> comparison = clep.compare(overrides=[*small, "cells=[naive]"])
+        >>> load_comparison(comparison.parent_run_id).rows[0].label
+        'naive'
     """
     return stored_comparison(run_id, tracking_uri)
 

@@ -112,6 +112,7 @@ def run(arguments: argparse.Namespace) -> Any:
 def resume(arguments: argparse.Namespace) -> Any:
     """Go on with a run that was stopped."""
     run_id, changes = _config_and_changes(arguments.items)
+    _answering(config.tracking_in(changes).uri)
     _announce()
     from clep.pipelines import resume as pipeline
 
@@ -125,6 +126,7 @@ def fork(arguments: argparse.Namespace) -> Any:
         raise ConfigError(
             "run: give the id of the run to go on from, as in `clep fork RUN_ID --after 2 learner.lr=0.01`"
         )
+    _answering(config.tracking_in(changes).uri)
     _announce()
     from clep.pipelines import fork as pipeline
 
@@ -195,8 +197,9 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     from clep.claims.claim import read
 
     claim = read(config.find("claim", name), name)
-    list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
+    cells = list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
     check_folder("--output", arguments.output)
+    _ready(cells[0][1])
     _announce()
     from clep.pipelines import reproduce as pipeline
 
@@ -343,19 +346,26 @@ def _store_in(changes: Sequence[str], why: str) -> str | None:
 
 
 def _close_departed(uri: str | None) -> None:
-    """Close the runs of a store that is otherwise only read. If that fails: it is read-only, or reading says why."""
+    """Close the runs of a store that is otherwise only read, and say what it lacks. If closing fails: it is read-only,
+    or reading says why."""
     from clep import tracking
 
     with suppress(Exception):
         tracking.close_departed(tracking.tracking_uri(uri))
+    tracking.mention_undelivered(tracking.tracking_uri(uri))
 
 
 def _ready(composed: Config) -> Config:
-    """The configuration, once its store answers if that is a server: libraries take longer to load than it may take."""
+    """The configuration, once its store answers."""
+    _answering(composed.tracking.uri)
+    return composed
+
+
+def _answering(uri: str | None) -> None:
+    """Refuse a store that is a server and does not answer: libraries take longer to load than that may take."""
     from clep import tracking
 
-    tracking.check_server(tracking.tracking_uri(composed.tracking.uri))
-    return composed
+    tracking.check_server(tracking.tracking_uri(uri))
 
 
 def _announce() -> None:

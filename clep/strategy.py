@@ -134,7 +134,7 @@ class Strategy(SupervisedPlugin, MadeWith):
             raise ConfigError(message)
 
     def seed_with(self, seed: int) -> None:
-        """Restart this strategy's generator; each strategy of a run gets its own seed."""
+        """Restart this strategy's generator with `seed`; each strategy of a run gets its own."""
         self.generator.manual_seed(seed)
         self.is_seeded = True
 
@@ -197,7 +197,7 @@ class Strategy(SupervisedPlugin, MadeWith):
     def log(self, name: str, value: float) -> None:
         """Record a metric of the experience just trained; it becomes the MLflow metric `name`.
 
-        A value that is not a finite number is left out, and named once.
+        A `value` that is not a finite number is left out, and named once.
 
         Raises:
             ConfigError: for a name that the pipeline uses itself, such as `accuracy/seen`, or that MLflow refuses.

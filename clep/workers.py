@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TextIO
 
 from clep import interrupts
 from clep.errors import WARNINGS, ConfigError, InputWarning, SettlingWarning
@@ -68,6 +68,8 @@ def run_jobs(
     Raises:
         ConfigError: if workers, which import the script that runs, start its work again.
     """
+    if not jobs:  # a server would still be importing when this process ends, and takes its temporary folder along
+        return
     if workers == 0:
         yield from _run_here(function, jobs)
         return
@@ -106,7 +108,8 @@ def run_jobs(
                             'put what the script does under `if __name__ == "__main__":`, or set workers=0'
                         ) from None
                 if kind == "warning":
-                    _give(value, said)
+                    text, category = value
+                    _give(text, category, said)
                     continue
                 yield Message(index, kind, value)
                 if kind != "progress":
@@ -168,19 +171,25 @@ def _send_warnings(sender: Connection) -> None:
     """From now on, give clep's own warnings to the parent: workers of many cells say the same."""
     shown = warnings.showwarning
 
-    def send(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+    def send(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, WARNINGS) and threading.current_thread() is threading.main_thread():
             with suppress(OSError):
                 sender.send(("warning", (str(message), category)))
         else:
-            shown(message, category, *place, **more)
+            shown(message, category, filename, lineno, file, line)
 
     warnings.showwarning = send
 
 
-def _give(warning: tuple[str, type[Warning]], said: set[str]) -> None:
+def _give(text: str, category: type[Warning], said: set[str]) -> None:
     """Give a warning of a worker, unless another one has given it, of another run or experience."""
-    text, category = warning
     if (known := _OF_ONE_RUN.sub("", text)) not in said:
         said.add(known)
         warnings.warn(text, category, stacklevel=3)
