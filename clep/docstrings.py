@@ -4,6 +4,8 @@ import inspect
 import re
 from typing import Any
 
+_OTHERS = ("Raises", "Returns", "Yields", "Example", "Examples", "Reference", "References")  # without parameters
+
 
 def summary(docstring: str | None) -> str:
     """A docstring up to its first section, as Markdown.
@@ -32,12 +34,14 @@ def meanings(cls: Any) -> dict[str, str]:
         ['patterns_per_experience', 'memory_strength']
     """
     found: dict[str, str] = {}
-    name, indent = "", 0
+    name, indent, section = "", 0, ""
     constructor = vars(cls).get("__init__")
     own = [inspect.cleandoc(text) for text in (cls.__doc__, getattr(constructor, "__doc__", None)) if text]
     for line in "\n".join(own).splitlines():
         words, depth = line.strip(), len(line) - len(line.lstrip())
-        google = re.match(r"^    (\w+)(?: \(.*\))?: (.*)$", line)
+        if title := re.match(r"^([A-Z][\w ]*)(?: \(.*\))?:$", line):
+            section = title[1]
+        google = section not in _OTHERS and re.match(r"^    (\w+)(?: \(.*\))?: (.*)$", line)
         sphinx = re.match(r"^:param (?:\w+ )?(\w+):\s*(.*)$", words)
         if match := google or sphinx:
             name, indent = match[1], depth

@@ -49,7 +49,6 @@ _MOVED = {  # module -> (its new module, names that moved there)
         "clep.datasets.npz": ["NPZ_KEYS", "read_npz"],
     },
     "clep.strategy": {
-        "clep.imports": ["GROUP"],
         "clep.registry": ["build", "defaults", "find", "names", "parameters"],
     },
     "clep.tracking": {
