@@ -313,7 +313,9 @@ def test_a_server_that_is_down_is_refused_within_seconds():
     assert time.monotonic() - started < 3
 
 
-@pytest.mark.parametrize("command", ["resume", "fork 0123 --after 1", "reproduce adaptation_mnist", "tune", "run", "compare"])
+@pytest.mark.parametrize(
+    "command", ["resume", "fork 0123 --after 1", "reproduce adaptation_mnist", "tune", "run", "compare"]
+)
 def test_every_command_refuses_a_database_that_is_down_before_it_loads_anything(command, tmp_path, capsys):
     """MLflow would try for 100 s to connect."""
     pytest.importorskip("psycopg2", reason="psycopg2-binary is not installed (the extra `dev` has it)")
