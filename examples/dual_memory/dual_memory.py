@@ -7,6 +7,8 @@ References:
     Arani, Sarfraz & Zonooz 2022 (arXiv 2201.12604): the slow memory as a moving average of the weights.
 """
 
+from typing import ClassVar
+
 import torch
 
 import clep
@@ -32,7 +34,7 @@ class DualMemory(clep.Strategy):
     """
 
     consolidates = True  # so that accuracy is measured before and after the sleep
-    search_space = {"share": {"low": 0.1, "high": 0.9}}
+    search_space: ClassVar = {"share": {"low": 0.1, "high": 0.9}}
 
     def __init__(self, *, share: float = 0.3):
         super().__init__()

@@ -5,6 +5,8 @@ References:
     Laborieux et al. 2021 (Front. Neurosci. 15:633674): the estimate of the gradient from two nudged phases.
 """
 
+from typing import ClassVar
+
 import torch
 
 import clep
@@ -14,9 +16,9 @@ from clep.strategy import in_range
 class EPSI(clep.Strategy):
     """Hold each weight where earlier experiences left it, as firmly as it helped them.
 
-    At every update a weight moves by d, and EP estimates the gradient g of the loss from states of its two phases. So
-    -g d is the share of this weight in the fall of the loss, and it is local to the synapse. Summed along the path of an
-    experience this is w. The importance grows by max(w, 0) / (D^2 + damping), with D the distance travelled.
+    At every update a weight moves by d, and EP estimates the gradient g of the loss from the states of its two phases.
+    So -g d is the share of this weight in the fall of the loss, and it is local to the synapse. Summed along the path
+    of an experience it is w. The importance grows by max(w, 0) / (D^2 + damping), with D the distance travelled.
 
     The penalty strength / 2 * importance * (weight - anchor)^2 acts by an implicit step of gradient descent after each
     update: it pulls towards the anchor and cannot overshoot, however important the weight. So the gradient that is
@@ -35,7 +37,7 @@ class EPSI(clep.Strategy):
     """
 
     uses_gradients = True
-    search_space = {
+    search_space: ClassVar = {
         "strength": {"low": 10.0, "high": 1e6, "log": True},
         "damping": {"low": 1e-4, "high": 0.1, "log": True},
     }

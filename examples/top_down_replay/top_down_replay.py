@@ -6,6 +6,8 @@ References:
     van de Ven, Siegelmann & Tolias 2020 (Nat. Commun. 11:4069): brain-inspired replay through feedback connections.
 """
 
+from typing import ClassVar
+
 import torch
 from torch.nn import functional
 
@@ -37,7 +39,7 @@ class TopDownReplay(clep.Strategy):
     """
 
     differentiates_outputs = True  # clep then refuses estimates that cannot be asked for the gradient of an input
-    search_space = {
+    search_space: ClassVar = {
         "rate": {"low": 0.05, "high": 1.0, "log": True},
         "noise": {"low": 0.5, "high": 1.5},
     }
