@@ -42,7 +42,7 @@ class EPSI(clep.Strategy):
         "damping": {"low": 1e-4, "high": 0.1, "log": True},
     }
 
-    def __init__(self, *, strength: float = 4400.0, damping: float = 5e-3):
+    def __init__(self, *, strength: float = 660.0, damping: float = 1.4e-3):
         super().__init__()
         self.strength = in_range("strength", strength, 0.0)
         self.damping = in_range("damping", damping, above=0.0)
