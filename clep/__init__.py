@@ -31,6 +31,7 @@ _HOMES = {
     "TimeStep": "clep.equilibrium",
     "Training": "clep.training",
     "compare": "clep.api",
+    "compose": "clep.api",
     "load": "clep.api",
     "load_comparison": "clep.api",
     "metrics": "clep.metrics",
@@ -44,6 +45,7 @@ __all__ = ["__version__", *_HOMES]
 if TYPE_CHECKING:
     from clep import metrics as metrics
     from clep.api import compare as compare
+    from clep.api import compose as compose
     from clep.api import load as load
     from clep.api import load_comparison as load_comparison
     from clep.api import run as run

@@ -4,18 +4,45 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from clep import recording, tracking
+from clep import build, recording, tracking
 from clep.chosen import check_chosen, refuse_ignored
 from clep.comparison.extending import extended
 from clep.comparison.stored import load as stored_comparison
-from clep.config import Config, compose
+from clep.config import Config
+from clep.config import compose as config_of
 from clep.errors import ConfigError
 from clep.learner import Learner
 from clep.pipelines import class_incremental
 from clep.pipelines import compare as comparing
 from clep.results import Comparison, Result
+from clep.workers import refuse_unguarded
 
 Source = str | Path | Mapping[str, Any] | Config | None
+
+
+def compose(config: Source = None, overrides: Sequence[str] = ()) -> Config:
+    """Compose a configuration and refuse what `run` would refuse before it trains, as `clep show` does.
+
+    Args:
+        config: as for `run`.
+        overrides: as for `run`.
+
+    Returns:
+        The complete configuration, with every parameter of its strategies; `run` takes it.
+
+    Raises:
+        ConfigError: for anything wrong that shows without the data, or with them if they are there already.
+        StrategyError: if a strategy cannot be made.
+
+    Example:
+        >>> from clep import compose
+        >>> compose(overrides=["strategies=[gem]"]).strategy["gem"]
+        {'patterns_per_experience': 20, 'memory_strength': 0.5}
+    """
+    composed = config_of(config, overrides)
+    check_chosen(config, overrides, composed)
+    build.check(composed)
+    return build.resolved(composed)
 
 
 def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
@@ -38,18 +65,25 @@ def run(config: Source = None, overrides: Sequence[str] = ()) -> Result:
         >>> result.status, len(result.accuracy_matrix)
         ('FINISHED', 5)
     """
-    composed = compose(config, overrides)
+    refuse_unguarded()
+    composed = config_of(config, overrides)
     check_chosen(config, overrides, composed)
     result: Result = class_incremental.run(composed)
     return result
 
 
 def compare(
-    config: Source = None, overrides: Sequence[str] = (), *, resume: bool | str = False, into: str = ""
+    config: Source = None,
+    overrides: Sequence[str] = (),
+    *,
+    resume: bool | str = False,
+    into: str = "",
+    workers: int | None = None,
 ) -> Comparison:
     """Compare cells over seeds in worker processes, as `clep compare` does.
 
-    A script that calls this needs the usual `if __name__ == "__main__":` guard, since workers import it.
+    A script that calls this needs the usual `if __name__ == "__main__":` guard, since workers import it. With
+    `workers=0` the runs take place in this process, one after another, with the same numbers.
 
     Args:
         config: as for `run`.
@@ -57,13 +91,24 @@ def compare(
         resume: whether to reuse runs of the same configuration and version from the store; or the id of a stored
             comparison, to run what it lacks.
         into: the id of a stored comparison, to add the seeds or cells of `overrides` to it.
+        workers: number of processes, for `workers=N` in `overrides`; None for what these or the configuration say.
 
     Returns:
         The numbers of `clep compare --json`.
 
     Raises:
-        ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
+        ConfigError, DataError: for anything wrong with a cell, before the first one is trained; a script without the
+            guard.
+
+    Example:
+        >>> from clep import compare
+        >>> small = ["stream.samples_per_experience=32", "network.hidden=[16]", "learner.epochs=1"]
+        >>> comparison = compare({"cells": [["naive"]], "seeds": [0]}, small, workers=0)
+        >>> len(comparison.runs)
+        1
     """
+    refuse_unguarded()
+    overrides = [*overrides, *([] if workers is None else [f"workers={workers}"])]
     comparison: Comparison
     if into or isinstance(resume, str):
         if config is not None:
@@ -71,7 +116,7 @@ def compare(
         stored = extended(into, overrides) if into else extended(str(resume), overrides, "resume")
         comparison = comparing.extend(stored)
         return comparison
-    composed = compose(config, overrides)
+    composed = config_of(config, overrides)
     refuse_ignored(composed, overrides)
     check_chosen(config, overrides, composed, cells=True)
     comparison = comparing.compare(composed, resume=resume)
@@ -87,6 +132,13 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
 
     Raises:
         ConfigError: if there is no such comparison.
+
+    Example:
+        >>> import clep
+        >>> small = ["stream.samples_per_experience=20", "learner.epochs=1", "seeds=[0]", "workers=0"]
+        >>> comparison = clep.compare(overrides=[*small, "cells=[naive]"])
+        >>> load_comparison(comparison.parent_run_id).rows[0].label
+        'naive'
     """
     return stored_comparison(run_id, tracking_uri)
 

@@ -19,7 +19,7 @@ OPEN = "_rehearsed"
 """The attribute of a strategy that collects samples, while one of these hooks runs and at no other time."""
 
 
-class Appended:
+class Rehearsal:
     """Collects samples in one hook, and appends them to the data of the experience when the hook is over.
 
     Args:
@@ -82,13 +82,13 @@ def with_rehearsal(name: str, hook: Callable[..., None]) -> Callable[..., None]:
         if OPEN in vars(self):  # called by the hook of a subclass
             hook(self, strategy, *args, **kwargs)
             return
-        appended = Appended(type(self).__name__, strategy)
-        setattr(self, OPEN, appended)
+        rehearsal = Rehearsal(type(self).__name__, strategy)
+        setattr(self, OPEN, rehearsal)
         try:
             hook(self, strategy, *args, **kwargs)
         finally:
             delattr(self, OPEN)
-        appended.finish(name, **kwargs)
+        rehearsal.finish(name, **kwargs)
 
     return rehearsing
 

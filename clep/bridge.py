@@ -27,8 +27,9 @@ from clep.capabilities import misfits
 from clep.checks import one_of
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.learner import Learner, precision_problem, quiet_lightning
+from clep.rows import Appended
 from clep.strategy import Strategy, refusals
-from clep.streams import ROW, Samples
+from clep.streams import Samples
 from clep.update import Moment
 from clep.watching import Watch
 
@@ -103,12 +104,11 @@ class LightningTemplate(SupervisedTemplate):
         self._watch = Watch(self)
         self.samples: Samples | None = None
         self.made_loader: Any = None
-        self._appended = Samples(torch.empty(0), torch.empty(0, dtype=torch.long))
-        self._appended_before = 0
+        self._appended = Appended()
         self.generator = generator
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
-        self.on_epoch: Callable[[int, Any], None] = lambda epoch, schedule: None
+        self.on_epoch: Callable[[int, Any], None] = _nothing
 
     def _check_plugin_compatibility(self) -> None:
         """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
@@ -145,7 +145,7 @@ class LightningTemplate(SupervisedTemplate):
 
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
         """Batches as tensor slices if the data are rows of `samples`, otherwise Avalanche's own loader."""
-        samples = self._tensors(self.adapted_dataset)
+        samples = None if self.samples is None else self._appended.tensors(self.adapted_dataset, self.samples)
         if samples is None:
             super().make_train_dataloader(shuffle=shuffle, **kwargs)
         else:
@@ -153,30 +153,8 @@ class LightningTemplate(SupervisedTemplate):
         self.made_loader = self.dataloader
 
     def _before_train_dataset_adaptation(self, **kwargs: Any) -> None:
-        self._appended_before += len(self._appended)  # rows are never given twice: others may have stored them
-        self._appended = self._appended.rows([])
+        self._appended.begin()
         super()._before_train_dataset_adaptation(**kwargs)
-
-    def _tensors(self, dataset: Any) -> Samples | None:
-        """The data set as tensors, or None unless it consists only of untransformed rows of `samples`."""
-        rows = getattr(dataset, ROW, None)
-        if self.samples is None or rows is None or len(dataset) == 0:
-            return None
-        index, n = torch.as_tensor(list(rows)), len(self.samples)
-        own = index >= n
-        if len(self._appended) > len(set(index[own].tolist())):
-            raise ConfigError(
-                "strategies: one strategy has replaced the data to which another had appended samples by `rehearse`; "
-                "put the one that replaces them first"
-            )
-        samples, further = self.samples.rows(index.where(~own, 0)), index[own] - n - self._appended_before
-        if len(further):
-            if int(further.min()) < 0:
-                return None  # stored by another strategy in an earlier experience
-            appended = self._appended.rows(further)
-            samples.x[own], samples.y[own] = appended.x, appended.y
-        ends = (0, len(dataset) - 1)
-        return samples if all(torch.equal(dataset[i][0], samples.x[i]) for i in ends) else None
 
     def rows_for(self, samples: Samples) -> range | None:
         """Rows for samples from outside the stream, so that their batches are slices too; None without a stream.
@@ -184,13 +162,7 @@ class LightningTemplate(SupervisedTemplate):
         Args:
             samples: what is appended to the training of this experience.
         """
-        if self.samples is None:
-            return None
-        known = self._appended
-        first = len(self.samples) + self._appended_before + len(known)
-        joined = [torch.cat([k, s]) if len(known) else s for k, s in ((known.x, samples.x), (known.y, samples.y))]
-        self._appended = Samples(*joined)
-        return range(first, first + len(samples))
+        return None if self.samples is None else self._appended.add(samples, self.samples)
 
     def at(self, moment: Moment) -> None:
         """Fire Avalanche's event of this name; this makes the template an `Update` for the learner."""
@@ -313,6 +285,10 @@ def check_trainer(network: nn.Module, arguments: Mapping[str, Any]) -> None:
             raise ConfigError(f"trainer.{name}: {_INSTEAD[name]}")
         if name == "precision" and (reason := precision_problem(network, value)) is not None:
             raise ConfigError(f"trainer.precision: {reason}")
+
+
+def _nothing(epoch: int, schedule: Any) -> None:
+    """What an epoch begins with, unless somebody sets more; a function of the module, so that it can be pickled."""
 
 
 class _Fit(pl.LightningModule):

@@ -227,11 +227,7 @@ def build_training(config: Config, stream: Stream) -> Training:
         ConfigError: if a strategy that stands alone is combined with others, or needs something that the learner lacks.
     """
     strategies = build_strategies(config)
-    alone = [s for s in strategies if getattr(s, "stands_alone", False)]
-    if alone and len(strategies) > 1:
-        raise ConfigError(
-            f"strategies: `{label(config.strategies)}`: {type(alone[0]).__name__} stands alone and cannot be combined."
-        )
+    _refuse_company(strategies, config)
     return Training(
         build_learner(config, stream),
         strategies,
@@ -240,6 +236,42 @@ def build_training(config: Config, stream: Stream) -> Training:
         **config.learner.part(TrainingSpec),
         trainer={"gradient_clip_val": config.learner.gradient_clip},
     )
+
+
+def _refuse_company(strategies: Sequence[BasePlugin], config: Config) -> None:
+    alone = [s for s in strategies if getattr(s, "stands_alone", False)]
+    if alone and len(strategies) > 1:
+        raise ConfigError(
+            f"strategies: `{label(config.strategies)}`: {type(alone[0]).__name__} stands alone and cannot be combined."
+        )
+
+
+def check(config: Config) -> None:
+    """Refuse what a run would refuse before it trains anything; nothing is downloaded.
+
+    Where the data are not there yet, only what needs none of them is checked.
+
+    Args:
+        config: a configuration of one set of strategies.
+
+    Raises:
+        ConfigError: as a run would.
+        StrategyError: if a strategy cannot be made, or fails to say what it refuses.
+
+    Example:
+        >>> from clep.config import compose
+        >>> check(compose(None, ["strategies=[gem]", "learner.gradient=cost"]))
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: learner.gradient: CostNudging cannot be used with GEM, which differentiates ...
+    """
+    try:
+        stream = build_stream(replace(config, data={"download": False}))
+    except DataError:
+        _refuse_company(build_strategies(config), config)
+        device_of(config)
+        return
+    build_training(config, stream)
 
 
 def device_of(config: Config) -> str:

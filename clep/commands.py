@@ -18,6 +18,7 @@ from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
 from clep.destinations import check_file, check_folder
 from clep.errors import ConfigError, within
+from clep.scaffold import KINDS as SCAFFOLDS
 from clep.schema import meaning
 
 
@@ -111,6 +112,7 @@ def run(arguments: argparse.Namespace) -> Any:
 def resume(arguments: argparse.Namespace) -> Any:
     """Go on with a run that was stopped."""
     run_id, changes = _config_and_changes(arguments.items)
+    _answering(config.tracking_in(changes).uri)
     _announce()
     from clep.pipelines import resume as pipeline
 
@@ -124,6 +126,7 @@ def fork(arguments: argparse.Namespace) -> Any:
         raise ConfigError(
             "run: give the id of the run to go on from, as in `clep fork RUN_ID --after 2 learner.lr=0.01`"
         )
+    _answering(config.tracking_in(changes).uri)
     _announce()
     from clep.pipelines import fork as pipeline
 
@@ -194,8 +197,9 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     from clep.claims.claim import read
 
     claim = read(config.find("claim", name), name)
-    list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
+    cells = list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
     check_folder("--output", arguments.output)
+    _ready(cells[0][1])
     _announce()
     from clep.pipelines import reproduce as pipeline
 
@@ -283,6 +287,13 @@ def check(arguments: argparse.Namespace) -> Printable:
     return pipeline.run(target, values.get("strategy"))
 
 
+def new(arguments: argparse.Namespace) -> Printable:
+    """Write the package of a new part, or the file of a claim."""
+    from clep import scaffold
+
+    return scaffold.new(arguments.kind, arguments.name, arguments.into)
+
+
 def list_names(arguments: argparse.Namespace) -> Catalogue:
     """List parts of every kind, configurations and claims."""
     return catalogue(arguments.what)
@@ -301,14 +312,15 @@ def show(arguments: argparse.Namespace) -> Printable:
 def _shown(arguments: argparse.Namespace) -> Shown:
     """A composed configuration with all parameters of the strategies that it names."""
     composed = _composed(arguments)
-    if composed.strategies:
+    if arguments.items:
         _announce()
-        from clep import build  # imports Avalanche, which a configuration without strategies does not need
+        from clep import build  # imports Avalanche, which the defaults do not need
 
-        build.build_strategies(composed)
-        composed = build.resolved(composed)
-    elif named_parts.foreign(composed):
-        composed = config.replace(composed, **named_parts.options(composed))
+        build.check(composed)
+        if composed.strategies:
+            composed = build.resolved(composed)
+        elif named_parts.foreign(composed):
+            composed = config.replace(composed, **named_parts.options(composed))
     return Shown(composed)
 
 
@@ -334,19 +346,26 @@ def _store_in(changes: Sequence[str], why: str) -> str | None:
 
 
 def _close_departed(uri: str | None) -> None:
-    """Close the runs of a store that is otherwise only read. If that fails: it is read-only, or reading says why."""
+    """Close the runs of a store that is otherwise only read, and say what it lacks. If closing fails: it is read-only,
+    or reading says why."""
     from clep import tracking
 
     with suppress(Exception):
         tracking.close_departed(tracking.tracking_uri(uri))
+    tracking.mention_undelivered(tracking.tracking_uri(uri))
 
 
 def _ready(composed: Config) -> Config:
-    """The configuration, once its store answers if that is a server: libraries take longer to load than it may take."""
+    """The configuration, once its store answers."""
+    _answering(composed.tracking.uri)
+    return composed
+
+
+def _answering(uri: str | None) -> None:
+    """Refuse a store that is a server and does not answer: libraries take longer to load than that may take."""
     from clep import tracking
 
-    tracking.check_server(tracking.tracking_uri(composed.tracking.uri))
-    return composed
+    tracking.check_server(tracking.tracking_uri(uri))
 
 
 def _announce() -> None:
@@ -693,6 +712,27 @@ COMMANDS = (
         call=sync,
     ),
     Command(
+        name="new",
+        help="Write the package of a new strategy, network or data set, or the file of a claim.",
+        prints="Prints the files. The package can be installed as it is and passes its own tests; change it from "
+        "there. Nothing that exists is overwritten.",
+        usage="KIND NAME",
+        examples={
+            "clep new strategy slow_weights": "a package in the folder slow_weights, with tests and a claim",
+            "clep new network small_conv --into nets/small_conv": "a network, in another folder",
+            "clep new claim sleep_helps": "the file sleep_helps.yaml, for `clep reproduce`",
+        },
+        arguments=(
+            Argument("kind", {"metavar": "KIND", "choices": SCAFFOLDS, "help": f"one of {', '.join(SCAFFOLDS)}"}),
+            Argument(
+                "name", {"metavar": "NAME", "help": "of the part, its module and its package: letters, digits, _"}
+            ),
+            Argument("--into", {"metavar": "FOLDER", "help": "where (default: NAME; for a claim, this directory)"}),
+            _JSON,
+        ),
+        call=new,
+    ),
+    Command(
         name="check",
         help="Check strategies against their contract.",
         prints="Prints a line for each check: whether it is ok, fails or is skipped, and why. Checked are seeds, "
@@ -735,13 +775,16 @@ COMMANDS = (
     ),
     Command(
         name="show",
-        help="Print a composed configuration, with every parameter of its strategies.",
-        prints="Prints YAML that `clep run` accepts: a good start for your own configuration.",
-        usage="[CONFIG] [key=value ...]",
+        help="Print a composed configuration, with every parameter of its strategies; or all about one strategy.",
+        prints="Prints YAML that `clep run` accepts: a good start for your own configuration. What `clep run` would "
+        "refuse before it trains is refused here too. `clep show strategy NAME` prints the parameters of a strategy, "
+        "its hooks, the gradient estimates and networks that it works with, and where it comes from.",
+        usage="[CONFIG] [key=value ...] | strategy NAME [key=value ...]",
         examples={
             "clep show": "every key and its default",
             "clep show strategies=sleep_replay": "every parameter of a strategy too",
             "clep show mnist network=ep learner.epochs=3 > my.yaml": "a file to edit",
+            "clep show strategy sleep_replay": "what a strategy takes, does and works with",
         },
         arguments=(_CONFIG, _JSON),
         call=show,

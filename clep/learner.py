@@ -123,7 +123,7 @@ class Learner(pl.LightningModule):
         return output
 
     def predict(self, x: Tensor) -> Prediction:
-        """The prediction that `loss` needs; runs the free phase of one training step."""
+        """The prediction for `x` (B, ...) that `loss` needs; runs the free phase of one training step."""
         prediction = self.gradient.predict(self.network, x)
         if prediction.free is not None:
             self.unsettled.look(prediction.free)
@@ -131,7 +131,7 @@ class Learner(pl.LightningModule):
         return prediction
 
     def loss(self, prediction: Prediction, y: Tensor) -> Tensor:
-        """Mean loss of a prediction for class indices `y` (B,), a () tensor; `backward()` runs the nudged phases."""
+        """Mean loss of `prediction` for class indices `y` (B,), a () tensor; `backward()` runs the nudged phases."""
         return self.gradient.loss(prediction, y, self.criterion)
 
     def step(self, update: Update, where: str) -> Tensor:
@@ -142,7 +142,7 @@ class Learner(pl.LightningModule):
             where: experience, epoch and batch, for messages.
 
         Returns:
-            The loss, for Lightning to differentiate; C-EP has moved the weights by then.
+            The loss, a () tensor, for Lightning to differentiate; C-EP has moved the weights by then.
 
         Raises:
             DivergenceError: if the loss is not finite.
@@ -164,6 +164,10 @@ class Learner(pl.LightningModule):
 
     def end_epoch(self, schedule: Any, where: str) -> None:
         """Check the weights and, since Lightning leaves that to the learner, advance the schedule.
+
+        Args:
+            schedule: of the learning rate; None, or whatever else Lightning has, for none.
+            where: experience and epoch, for messages.
 
         Raises:
             DivergenceError: if a parameter is not finite.
@@ -209,6 +213,11 @@ class Learner(pl.LightningModule):
         """Move the weights step by step, for a gradient with its own updates (C-EP).
 
         Several processes take the mean of their gradients at every step: autograd, which would do it, has no part here.
+
+        Args:
+            prediction: of a batch, from `predict`.
+            y: class indices, (B,).
+            optimizer: what moves the weights.
         """
         parameters = list(self.network.parameters())
         for gradients in self.gradient.updates(prediction, y, self.criterion):
@@ -268,7 +277,12 @@ class Learner(pl.LightningModule):
         return optimizer
 
     def make_schedule(self, optimizer: Optimizer, epochs: int) -> LRScheduler | None:
-        """The schedule of one `fit`, starting from the optimiser's initial learning rates; None for `constant`."""
+        """The schedule of one `fit`, starting from the optimiser's initial learning rates; None for `constant`.
+
+        Args:
+            optimizer: from `make_optimizer`.
+            epochs: length of the `fit`.
+        """
         row = SCHEDULES[self.spec.schedule]
         if row is None:
             return None
@@ -289,7 +303,11 @@ class Learner(pl.LightningModule):
         return [optimizer], [] if schedule is None else [schedule]
 
     def save(self, path: str | Path) -> None:
-        """Write a Lightning checkpoint (weights, time steps, arguments) that `Learner.load_from_checkpoint` reads."""
+        """Write a Lightning checkpoint (weights, time steps, arguments) that `Learner.load_from_checkpoint` reads.
+
+        Args:
+            path: of the file.
+        """
         with quiet_lightning():
             trainer = pl.Trainer(
                 accelerator="cpu",
@@ -303,16 +321,14 @@ class Learner(pl.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which packages the learner's parts come from, for those who load it without them."""
-        checkpoint[PACKAGES] = self.packages()
+        checkpoint[PACKAGES] = {name: str(owner) for name, owner in self.packages().items()}
 
-    def packages(self) -> dict[str, str]:
-        """The parts that do not come with clep: name or import path -> the package, with its version, or the module."""
+    def packages(self) -> dict[str, parts.Owner]:
+        """The parts that do not come with clep: name or import path -> the package, or the module."""
         values = self.hparams
         network, gradient = values["network"] or {}, values["gradient"] or {}
         named = {"network": network.get("model"), "neuron": network.get("neuron"), "gradient": gradient.get("name")}
         named |= {"connection": network.get("connection"), "cost": values["loss"]}
-        if network.get("model") == "feedforward":
-            del named["neuron"]
         owners = {name: parts.owner_of(kind, name) for kind, name in named.items() if name is not None}
         return {name: owner for name, owner in owners.items() if owner}
 
@@ -360,7 +376,7 @@ class Learner(pl.LightningModule):
         """Stop if a value is not finite.
 
         Args:
-            loss: the loss of this step, or None to check only the parameters.
+            loss: the loss of this step, a () tensor, or None to check only the parameters.
             where: experience, epoch and batch, for the message.
 
         Raises:

@@ -84,7 +84,7 @@ def refuse_reserved(name: str, logger: str) -> None:
         Traceback (most recent call last):
             ...
         clep.errors.ConfigError: strategies: MyStrategy logs `accuracy/seen`, a name of the pipeline (accuracy on all \
-evaluation samples of the classes seen so far); log it as `my_strategy/accuracy_seen`
+evaluation samples of the experiences seen so far); log it as `my_strategy/accuracy_seen`
     """
     parts = name.split("/")
     if not re.fullmatch(r"[\w\-. :/]{1,250}", name, re.ASCII) or any(part in ("", ".", "..") for part in parts):
@@ -102,7 +102,7 @@ evaluation samples of the classes seen so far); log it as `my_strategy/accuracy_
 
 # R[i, j] is the accuracy on experience j after experience i and its consolidation, R'[i, j] that before its
 # consolidation; see `clep.metrics`.
-ACCURACY_SEEN = metric("accuracy/seen", "accuracy on all evaluation samples of the classes seen so far")
+ACCURACY_SEEN = metric("accuracy/seen", "accuracy on all evaluation samples of the experiences seen so far")
 ACCURACY_EPOCH = metric("accuracy/epoch", "the same after each epoch, with `learner.evaluate_epochs=true`", EPOCH)
 ACCURACY_AVERAGE = metric("accuracy/average", "mean accuracy on the experiences seen so far")
 ACCURACY_LEARNED = metric("accuracy/learned", "mean accuracy on each experience right after it, R[j, j]")

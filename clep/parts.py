@@ -11,7 +11,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import Distribution, EntryPoint, EntryPoints, entry_points
-from typing import Any
+from typing import Any, NamedTuple
 
 from clep import distribution
 from clep.checks import unknown
@@ -90,8 +90,23 @@ def own(kind: str) -> list[str]:
     return [name for name, entry in registered(kind).items() if is_own(entry)]
 
 
-def owner_of(kind: str, name: str) -> str:
-    """The package that a name comes with: its name and version, the module of an import path, or empty for clep's own.
+class Owner(NamedTuple):
+    """What a part comes with.
+
+    Attributes:
+        name: of the package, or of the module if no package registers the part.
+        version: of the package; empty for a module.
+    """
+
+    name: str
+    version: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.version}".rstrip()
+
+
+def owner_of(kind: str, name: str) -> Owner | None:
+    """The package that a name comes with, or the module of an import path; None for clep's own.
 
     Args:
         kind: one of `KINDS`.
@@ -99,12 +114,12 @@ def owner_of(kind: str, name: str) -> str:
 
     Example:
         >>> owner_of("neuron", "my_module:LEAKY"), owner_of("neuron", "tanh")
-        ('my_module', '')
+        (Owner(name='my_module', version=''), None)
     """
     entry = registered(kind).get(name)
     if entry is None:
-        return name.partition(":")[0] if ":" in name else name.rpartition(".")[0]
-    return "" if is_own(entry) or entry.dist is None else f"{entry.dist.name} {entry.dist.version}"
+        return Owner(name.partition(":")[0] if ":" in name else name.rpartition(".")[0])
+    return None if is_own(entry) or entry.dist is None else Owner(_name(entry.dist), entry.dist.version)
 
 
 @contextmanager

@@ -303,9 +303,11 @@ def _store(
             report.plot_hidden_states(magnitudes, participations, path / "hidden_states.png", title=title)
         model = path / tracking.FOLDER
         model.mkdir()
-        training.template.learner.save(model / tracking.DATA)
+        learner = training.template.learner
+        learner.save(model / tracking.DATA)
         example = stream.samples.x[:_EXAMPLES].numpy()
-        tracking.write_model(model, run.run_id, example, len(stream.class_order))
+        packages = sorted({owner for owner in learner.packages().values() if owner.version})
+        tracking.write_model(model, run.run_id, example, len(stream.class_order), packages)
         run.artifacts(path)
 
 

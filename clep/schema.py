@@ -131,7 +131,9 @@ class Config(Spec):
     )
     baseline: str = option("", "label of the cell that the others are compared with; empty for the best one")
     seeds: list[int] = option([0, 1, 2], "seeds for each cell of `clep compare`", "[0, inf)")
-    workers: int = option(2, "number of processes that run cells or trials in parallel", "[1, inf)")
+    workers: int = option(
+        2, "number of processes that run cells or trials in parallel; 0 runs them in this one, one by one", "[0, inf)"
+    )
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 
 
@@ -236,6 +238,27 @@ def key_paths(schema: Any = Config, prefix: str = "") -> list[str]:
         if dataclasses.is_dataclass(kind):
             paths += key_paths(kind, f"{prefix}{name}.")
     return paths
+
+
+def is_key(path: str) -> bool:
+    """Whether a path is that of a key, or lies within one that holds any names, such as the options of a part.
+
+    Args:
+        path: of a key.
+
+    Example:
+        >>> is_key("network.options.width"), is_key("network.optoins.width")
+        (True, False)
+    """
+    return path in key_paths() or any(path.startswith(f"{name}.") for name in _open_keys())
+
+
+def _open_keys(schema: Any = Config, prefix: str = "") -> Iterator[str]:
+    for name, kind in hints_of(schema).items():
+        if dataclasses.is_dataclass(kind):
+            yield from _open_keys(kind, f"{prefix}{name}.")
+        elif get_origin(kind) is dict:
+            yield prefix + name
 
 
 def parts_of(key: str) -> list[str]:

@@ -134,7 +134,7 @@ class Strategy(SupervisedPlugin, MadeWith):
             raise ConfigError(message)
 
     def seed_with(self, seed: int) -> None:
-        """Restart this strategy's generator; each strategy of a run gets its own seed."""
+        """Restart this strategy's generator with `seed`; each strategy of a run gets its own."""
         self.generator.manual_seed(seed)
         self.is_seeded = True
 
@@ -186,18 +186,18 @@ class Strategy(SupervisedPlugin, MadeWith):
             >>> clep.Training(clep.Learner(clep.Network([64, 16, 10])), [Again()], epochs=1).run(stream).matrix.shape
             (2, 2)
         """
-        if (appended := vars(self).get(OPEN)) is None:
+        if (rehearsal := vars(self).get(OPEN)) is None:
             name = type(self).__name__
             raise StrategyError(
                 f"strategies: {name}.rehearse was called outside of the hooks that may call it, {' and '.join(HOOKS)}: "
                 "before them the data of the experience are not there yet, and after them its batches are drawn"
             )
-        appended.add(x, y)
+        rehearsal.add(x, y)
 
     def log(self, name: str, value: float) -> None:
         """Record a metric of the experience just trained; it becomes the MLflow metric `name`.
 
-        A value that is not a finite number is left out, and named once.
+        A `value` that is not a finite number is left out, and named once.
 
         Raises:
             ConfigError: for a name that the pipeline uses itself, such as `accuracy/seen`, or that MLflow refuses.

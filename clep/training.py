@@ -307,7 +307,7 @@ class Training:
             interrupts.leave_if_asked()
 
     def evaluate(self, experiences: Sequence[Experience]) -> np.ndarray:
-        """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
+        """Accuracy on each of `experiences`, (n,): argmax over all outputs, every sample counted, nothing learned."""
         return evaluated(self.template, experiences, self.strategies)
 
 

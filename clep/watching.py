@@ -33,8 +33,10 @@ class Watch:
 
     def __init__(self, template: Any) -> None:
         self._template = template
-        self._known: dict[int, tuple[BasePlugin, _Hidden]] = {}  # the plug-in too, so that its id stays its own
+        self._known: dict[int, tuple[BasePlugin, _Hidden]] = {}
         self._told: set[tuple[int, Capability]] = set()
+        self._model: Any = None
+        self._parameters: list[Tensor] = []
 
     def fire(self, event: str) -> None:
         """Call the hook of this name of every plug-in, in their order.
@@ -48,8 +50,8 @@ class Watch:
         for p in self._template.plugins:
             if not hasattr(p, event):
                 continue
-            hidden = self._hidden(p) if event in _HOOKS else frozenset()
-            if hidden and getattr(type(p), event, None) is not getattr(SupervisedPlugin, event):
+            own = getattr(type(p), event, None) not in (None, getattr(SupervisedPlugin, event))
+            if own and event in _HOOKS and (hidden := self._hidden(p)):
                 with self._looking(p, event, hidden):
                     getattr(p, event)(self._template)
             else:
@@ -57,9 +59,10 @@ class Watch:
 
     def _hidden(self, plugin: BasePlugin) -> _Hidden:
         """What a plug-in says that it does not do."""
-        if id(plugin) not in self._known:
-            self._known[id(plugin)] = plugin, EVERY - capabilities(plugin)
-        return self._known[id(plugin)][1]
+        known = self._known.get(id(plugin))
+        if known is None or known[0] is not plugin:  # after unpickling, an id may be that of another one
+            known = self._known[id(plugin)] = plugin, EVERY - capabilities(plugin)
+        return known[1]
 
     @contextmanager
     def _looking(self, plugin: BasePlugin, event: str, hidden: _Hidden) -> Iterator[None]:
@@ -90,7 +93,9 @@ class Watch:
             self._tell(plugin, event, "changes gradients", "uses_gradients")
 
     def _gradients(self) -> list[tuple[Tensor | None, int]]:
-        gradients = [parameter.grad for parameter in self._template.model.parameters()]
+        if self._model is not self._template.model:
+            self._model, self._parameters = self._template.model, list(self._template.model.parameters())
+        gradients = [parameter.grad for parameter in self._parameters]
         return [(gradient, -1 if gradient is None else gradient._version) for gradient in gradients]
 
     @contextmanager

@@ -14,16 +14,19 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any
+from typing import Any, TextIO
 
 from clep import interrupts
-from clep.errors import WARNINGS, InputWarning, SettlingWarning
+from clep.errors import WARNINGS, ConfigError, InputWarning, SettlingWarning
 
 _GRACE_SECONDS = 4.0  # for all workers to close their MLflow runs after an interrupt
 _LOOK_SECONDS = 1.0  # how long an interrupt whose exception was lost can stay unnoticed
 _ORPHAN_SECONDS = 1.5  # for a worker without a parent to begin its way out, before it is ended where it is
 _OF_ONE_RUN = re.compile(r"[0-9a-f]{32}|experience-\d+")  # in the name of a file
 _CLOSING_SECONDS = 10.0  # for the way out itself
+_UNGUARDED = 78  # exit code of a worker that would start the work again; EX_CONFIG of sysexits.h
+_TOLD_ELSEWHERE = InputWarning, SettlingWarning
+"""Each run's metrics tell, and the parent has looked at the data; warnings from many runs would be a jumble."""
 
 
 @dataclass(frozen=True)
@@ -51,15 +54,25 @@ def run_jobs(
     interrupt and time to finish their records; then `KeyboardInterrupt` is raised. A warning of clep that several jobs
     give is given once, here.
 
+    Without workers the jobs run in this process, one after another; the reports of a job come when it has ended.
+
     Args:
         function: importable by name; `report(value)` sends a `progress` message.
         jobs: picklable arguments.
-        workers: number of processes at a time.
+        workers: number of processes at a time; 0 for none but this one.
         preload: modules that take long to import.
 
     Yields:
         Messages in the order of arrival; every job ends with `done`, `error` or `died`.
+
+    Raises:
+        ConfigError: if workers, which import the script that runs, start its work again.
     """
+    if not jobs:  # a server would still be importing when this process ends, and takes its temporary folder along
+        return
+    if workers == 0:
+        yield from _run_here(function, jobs)
+        return
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
@@ -89,8 +102,14 @@ def run_jobs(
                 except (EOFError, OSError):  # it may have died in the middle of a message
                     process.join()
                     kind, value = "died", process.exitcode
+                    if value == _UNGUARDED:
+                        raise ConfigError(
+                            "workers: each worker process imports the script that runs, and came to this call again; "
+                            'put what the script does under `if __name__ == "__main__":`, or set workers=0'
+                        ) from None
                 if kind == "warning":
-                    _give(*value, said)
+                    text, category = value
+                    _give(text, category, said)
                     continue
                 yield Message(index, kind, value)
                 if kind != "progress":
@@ -101,12 +120,34 @@ def run_jobs(
         raise
 
 
+def _run_here(function: Callable[..., Any], jobs: Sequence[Any]) -> Iterator[Message]:
+    """Run the jobs in this process."""
+    for index, job in enumerate(jobs):
+        reports: list[Any] = []
+        interrupts.check()
+        try:
+            with warnings.catch_warnings():
+                for kind in _TOLD_ELSEWHERE:
+                    warnings.simplefilter("ignore", kind)
+                end = Message(index, "done", function(job, reports.append))
+        except Exception as error:
+            end = Message(index, "error", f"{type(error).__name__}: {error}")
+        yield from (Message(index, "progress", report) for report in reports)
+        interrupts.check()
+        yield end
+
+
+def refuse_unguarded() -> None:
+    """End a worker process that is only importing the script it comes from, and so would do its work once more."""
+    if getattr(multiprocessing.current_process(), "_inheriting", False):  # as multiprocessing itself asks
+        os._exit(_UNGUARDED)
+
+
 def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
     """Body of a worker process."""
     os.environ["CLEP_PROGRESS"] = "0"
     sys.stdout = sys.stderr
-    # Each run's metrics tell, and the parent has looked at the data; warnings from many runs would be a jumble.
-    for kind in (InputWarning, SettlingWarning):
+    for kind in _TOLD_ELSEWHERE:
         warnings.simplefilter("ignore", kind)
     _send_warnings(sender)
     threading.Thread(target=_end_with_parent, daemon=True).start()
@@ -130,12 +171,19 @@ def _send_warnings(sender: Connection) -> None:
     """From now on, give clep's own warnings to the parent: workers of many cells say the same."""
     shown = warnings.showwarning
 
-    def send(message: Warning | str, category: type[Warning], *place: Any) -> None:
+    def send(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         if issubclass(category, WARNINGS) and threading.current_thread() is threading.main_thread():
             with suppress(OSError):
                 sender.send(("warning", (str(message), category)))
         else:
-            shown(message, category, *place)
+            shown(message, category, filename, lineno, file, line)
 
     warnings.showwarning = send
 

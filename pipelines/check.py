@@ -105,7 +105,7 @@ def subjects(target: str) -> list[str]:
     if ":" in target:
         registry.find(target)
         return [target]
-    names = _of_path(Path(target).resolve()) if Path(target).exists() else _of_distribution(target)
+    names = _of_path(Path(target).resolve()) if _is_path(target) else _of_distribution(target)
     if names is None:
         names = _of_module(target)
     if not names:
@@ -113,6 +113,13 @@ def subjects(target: str) -> list[str]:
             f"check: `{target}` has no strategy: neither a registered one nor a class of Avalanche's kind"
         )
     return names
+
+
+def _is_path(target: str) -> bool:
+    """Whether a target is meant as a path; a folder with anything else in it may be called like a package."""
+    path = Path(target)
+    is_own = any((path / file).is_file() for file in ("__init__.py", "pyproject.toml"))
+    return path.exists() and (is_own or path.is_file() or "/" in target or target.startswith("."))
 
 
 def _of_distribution(name: str) -> list[str] | None:

@@ -108,6 +108,6 @@ def _run(
                 seconds = earlier + time.perf_counter() - began
                 result = record_result(record, config, stream, training, trained, seconds)
                 interrupts.check()
-        if not record.lost:  # otherwise it can go on, and be stored whole, once there is space
+        if not record.lost or folder.record() is None:  # otherwise it goes on once there is space, and is stored whole
             folder.clear(keep=config.checkpoint.keep == "all")
         return result

@@ -1,6 +1,7 @@
 """Run the cells of a claim over its seeds, each as a run in MLflow, and write a table; it goes on where it stopped."""
 
 import shlex
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,9 +10,9 @@ from clep.pipelines import class_incremental
 from clep import claims, run_names, temporary, tracking
 from clep.claims import Claim, Table
 from clep.columns import check_needs
-from clep.comparison import Ledger, check, page, parent, plan, run_missing
+from clep.comparison import Interrupted, Ledger, check, page, parent, plan, run_missing
 from clep.config import compose
-from clep.results import Result
+from clep.results import Comparison, Result
 
 
 def run(
@@ -36,7 +37,8 @@ def run(
 
     Raises:
         ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
-        KeyboardInterrupt: on Ctrl-C; finished runs are kept and found again.
+        KeyboardInterrupt: on Ctrl-C; finished runs are kept and found again. A note of it is the command that goes on,
+            and its `so_far` what had finished, if anything had.
     """
     pipeline, shared = claim.base(small=small)
     base = compose(pipeline, [*shared, *changes])
@@ -44,7 +46,7 @@ def run(
     for _, config in cells:
         check_needs(claim.columns, config)
     jobs = plan(cells, claim.seeds[:2] if small else claim.seeds)
-    check(jobs)
+    classes, started = check(jobs), time.perf_counter()
 
     name = f"{claim.name}_small" if small else claim.name
     counts_divergence = any(column.name == "diverged" for column in claim.columns)
@@ -59,14 +61,21 @@ def run(
         description=base.tracking.note,
     ) as record:
         ledger = Ledger(uri, experiment_id, with_diverged=counts_divergence, any_code=base.tracking.reuse == "any_code")
-        results = run_missing(
-            class_incremental.run,
-            jobs,
-            ledger,
-            workers=base.workers,
-            parent_run_id=record.run_id,
-            tags={"claim": name},
-        )
+        try:
+            results = run_missing(
+                class_incremental.run,
+                jobs,
+                ledger,
+                workers=base.workers,
+                parent_run_id=record.run_id,
+                tags={"claim": name},
+            )
+        except Interrupted as stop:
+            stop.add_note(command)
+            if stop.results:
+                seconds = {"total": time.perf_counter() - started}
+                stop.so_far = Comparison(record.run_id, uri, stop.results, classes, seconds)
+            raise
         by_cell: dict[str, list[Result]] = {}
         for job, result in zip(jobs, results, strict=True):
             by_cell.setdefault(job.cell, []).append(result)

@@ -1,27 +1,31 @@
 """Go on with a run that was stopped: in the same MLflow run, from its latest checkpoint, to the same result."""
 
+import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from clep.pipelines import class_incremental
+from clep.pipelines import class_incremental, compare
 
 from clep import tracking, unfinished
 from clep.build import identity, resolved
+from clep.comparison.extending import extended
+from clep.comparison.stored import is_comparison
 from clep.config import tracking_in
 from clep.errors import ConfigError
 from clep.identity import Identity
-from clep.results import Result
+from clep.results import Comparison, Result
 
 _CHANGEABLE = ("data", "checkpoint")
 
 
 def resume(
     run_id: str = "", changes: Sequence[str] = (), *, on_progress: Callable[[Any], None] | None = None
-) -> Result:
-    """Go on with a run.
+) -> Result | Comparison:
+    """Go on with a run, or with the comparison that it belongs to.
 
     Args:
-        run_id: its id, or the beginning of it; empty for the latest run of the store that did not end.
+        run_id: its id, or the beginning of it; empty for the latest run of the store that did not end. If that is one
+            of a comparison, the comparison goes on.
         changes: `key=value` texts: `tracking.uri`, `data.*` and `checkpoint.*`, which change no result.
         on_progress: as in `class_incremental.run`.
 
@@ -38,6 +42,9 @@ def resume(
             )
     uri = tracking.tracking_uri(tracking_in(changes).uri)
     _, record = _chosen(run_id, uri)
+    if not run_id and (whole := _comparison_of(record, uri)):
+        print(f"clep: the latest run that was stopped is one of comparison {whole}, which goes on", file=sys.stderr)
+        return compare.extend(extended(whole, list(changes), "resume"))
     config = record.composed(uri, list(changes))
     before = Identity.from_tags(record.identity)
     changed = ["it is of another version"] if before is None else identity(resolved(config)).differences(before)
@@ -52,6 +59,14 @@ def resume(
         on_progress=on_progress,
         start=unfinished.start_of(uri, record.run_id),
     )
+
+
+def _comparison_of(record: unfinished.Record, uri: str) -> str:
+    """The comparison that a run belongs to; empty for none."""
+    if not record.parent_run_id:
+        return ""
+    parent = tracking.run_of(uri, record.parent_run_id, "run")
+    return parent.run_id if is_comparison(parent) else ""
 
 
 def _chosen(run_id: str, uri: str) -> tuple[unfinished.Folder, unfinished.Record]:

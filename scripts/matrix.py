@@ -2,8 +2,8 @@
 
     python scripts/matrix.py [CASE ...]
 
-A case is one of these libraries in one version, `mlflow-oldest`, over the packages of the environment that runs this. It
-gets an environment of its own in build/matrix, so that only what the version asks for is installed anew. The tests
+A case is one of these libraries in one version, `mlflow-oldest`, over the packages of the environment that runs this.
+It gets an environment of its own in build/matrix, so that only what the version asks for is installed anew. The tests
 there are those that touch Lightning, MLflow and torch most, and use the wheel, not the checkout.
 """
 

@@ -111,8 +111,8 @@ MUTANTS = (
     ),
     Mutant(
         "clep/metrics.py",
-        "return np.diagonal(R)[:i] - R[i, :i]",
-        "return R[0, :i] - R[i, :i]",
+        "np.where(at == _NONE_IN_PARTICULAR, np.nan, R[at, np.arange(len(at))])",
+        "np.where(at == _NONE_IN_PARTICULAR, np.nan, R[0, np.arange(len(at))])",
         ("tests/test_metrics.py::test_forgetting_is_what_was_lost_since_training_and_a_gain_is_negative",),
         "Forgetting is measured against the first row instead of the one right after training.",
     ),
@@ -134,14 +134,14 @@ MUTANTS = (
         "A strategy draws from the global generator and changes what others draw.",
     ),
     Mutant(
-        "clep/streams.py",
-        "rows = torch.nonzero(member & kept).flatten()",
-        "rows = torch.nonzero(member).flatten()",
+        "clep/streams/making.py",
+        "torch.nonzero(rows).flatten() for rows in (~mask, mask)",
+        "torch.nonzero(rows).flatten() for rows in (mask == mask, mask)",
         ("tests/test_streams.py::test_the_validation_part_is_stratified_and_never_trained_on",),
         "Validation samples are trained on, and every search picks what memorises best.",
     ),
     Mutant(
-        "clep/streams.py",
+        "clep/streams/samples.py",
         "_Slices(self), batch_size=batch_size, sampler=sampler,",
         "_Slices(self), batch_size=batch_size, drop_last=True, sampler=sampler,",
         (
@@ -151,7 +151,7 @@ MUTANTS = (
         "Only full batches count, in training and in evaluation.",
     ),
     Mutant(
-        "clep/measuring.py",
+        "clep/evaluation.py",
         "hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())",
         "hits += int((y.unique()[model(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).sum())",
         ("tests/test_training.py::test_evaluation_counts_every_sample_and_masks_no_output",),

@@ -163,7 +163,13 @@ def _about(cls: type, line: str) -> str:
 def networks() -> str:
     """The networks by name."""
     text = "`network=NAME` selects one; the keys below it differ from [the defaults](keys.md#network)."
-    return "\n".join(["# Networks", _GENERATED, f"{text}\n", *_files("network")])
+    page = ["# Networks", _GENERATED, f"{text}\n", *_files("network")]
+    for kind in ("neuron", "connection", "cost", "gradient"):
+        section = parts.plural(kind)
+        rows = [(f"`{name}`", line, f"`{path}`") for name, path, line in catalogue(section).sections[section]]
+        page += [f"## {section.capitalize()}\n", f"`{parts.KINDS[kind].key}=NAME`\n"]
+        page += _table(("name", "what it is", "import path"), rows)
+    return "\n".join(page)
 
 
 def streams() -> str:

@@ -1,9 +1,11 @@
 """Dreams: train each experience together with samples of what earlier classes looked like, in the statistical sense.
 
 No sample is stored. Of each class there is a mean, a few principal components with their spreads, and what is left: a
-Gaussian of low rank (probabilistic principal component analysis, Tipping & Bishop 1999, with a residual per feature).
-Replaying from such statistics is pseudo-rehearsal (Robins 1995); here the network learns dreams by its own rule, like
-any other sample.
+Gaussian of low rank. The network learns dreams by its own rule, like any other sample.
+
+References:
+    Tipping & Bishop 1999 (J. R. Stat. Soc. B 61:611): probabilistic principal components; here a residual per feature.
+    Robins 1995 (Connection Science 7:123): rehearsal of made-up samples instead of stored ones.
 """
 
 import math

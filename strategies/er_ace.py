@@ -12,6 +12,7 @@ from avalanche.training import ACECriterion
 from avalanche.training.storage_policy import ClassBalancedBuffer
 from torch import Tensor, nn
 
+from clep.equilibrium import CrossEntropy
 from clep.rehearsal import rehearsal_refusals, stored_batches
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
@@ -109,7 +110,7 @@ def asymmetric(criterion: nn.Module, output: Tensor, y: Tensor, stored_output: T
         >>> asymmetric(nn.MSELoss(), new, torch.tensor([2]), stored, torch.tensor([1])).shape
         torch.Size([])
     """
-    if isinstance(criterion, nn.CrossEntropyLoss):  # bit-identical to Avalanche's loss
+    if isinstance(criterion, nn.CrossEntropyLoss | CrossEntropy):  # bit-identical to Avalanche's loss
         return ACECriterion()(output, y, stored_output, stored_y)
     present, within = torch.unique(y, return_inverse=True)
     return (criterion(stored_output, stored_y) + criterion(output[:, present], within)) / 2

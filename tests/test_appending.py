@@ -158,6 +158,23 @@ def test_a_hook_of_a_parent_appends_once(stream):
     assert sorted(learn(stream, Child(), epochs=1).marked(0)) == [1, 2]
 
 
+def test_data_that_another_strategy_has_stored_keep_their_samples(stream):
+    """Their rows are of an earlier experience, in which others had them."""
+
+    class Hoards(Strategy):
+        stored = None
+
+        def after_train_dataset_adaptation(self, strategy, **kwargs):
+            if self.stored is not None:
+                strategy.adapted_dataset = strategy.adapted_dataset.concat(self.stored)
+            self.stored = strategy.adapted_dataset
+
+    both = [rehearsing("after_train_dataset_adaptation", marked(2), [n, n], experience=n) for n in (0, 1)]
+    seen = learn(stream, *both, Hoards(), epochs=1)
+    assert sorted(seen.marked(0)) == [0, 0]
+    assert sorted(seen.marked(1)) == [0, 0, 1, 1]
+
+
 @pytest.mark.parametrize("hook", ["before_training", "before_train_dataset_adaptation", "before_backward"])
 def test_elsewhere_it_is_an_error_that_says_where_it_may_be_called(hook, stream):
     with pytest.raises(StrategyError, match=r"strategies: Mine\.rehearse was called outside .* before_training_exp: "):

@@ -14,6 +14,7 @@ from clep.strategies.si import SI
 from torch import nn
 
 import clep
+import clep.watching
 from clep.capabilities import ITERATION_HOOKS, capabilities, misfits
 from clep.errors import ConfigError, DeclarationWarning, RenamedWarning, StrategyError
 from clep.plugins import CAPABILITIES
@@ -294,6 +295,19 @@ def test_who_does_what_is_declared_is_not_named(stream):
 
     for gradient in (None, *COST.values()):
         train(stream, Honest(), gradient)
+
+
+def test_only_who_declares_less_is_looked_at(stream, monkeypatch):
+    """Looking costs time in every update; Avalanche's own evaluator and clock have hooks of a kind too."""
+    looked = []
+    looking = clep.watching.Watch._looking
+    monkeypatch.setattr("clep.watching.Watch._looking", lambda *given: looked.append(given[1:3]) or looking(*given))
+    undeclared = type("Mine", (Strategy,), {"before_backward": lambda self, strategy, **kwargs: None})()
+    for strategy in (undeclared, Strategy()):
+        train(stream, strategy)
+    assert looked == []
+    train(stream, mine := Decay())
+    assert set(looked) == {(mine, "before_backward"), (mine, "after_backward")}
 
 
 def test_looking_at_a_strategy_changes_no_bit(stream):

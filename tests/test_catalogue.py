@@ -45,7 +45,7 @@ def test_json_has_the_same_rows_as_the_text(capsys):
 def test_on_a_terminal_no_line_is_wider_than_it_and_no_word_is_lost(monkeypatch, capsys, width):
     assert main(["list"]) == 0
     plain = capsys.readouterr().out
-    monkeypatch.setattr(catalogue, "_terminal_width", lambda: width)
+    monkeypatch.setattr(catalogue, "terminal_width", lambda: width)
     assert main(["list"]) == 0
     shown = capsys.readouterr().out
     assert max(map(len, shown.splitlines())) <= width

@@ -36,6 +36,7 @@ def close(value: float) -> object:
 
 def test_every_metric_of_the_tables_is_registered_and_computed_after_each_experience():
     run = SimpleNamespace(matrix=R, learned=np.diagonal(R), untrained=np.array(UNTRAINED), sizes=np.array(SIZES))
+    run.learned_at = ()
     assert {*metrics.AFTER_EACH, *metrics.OF_EXPERIENCES} <= set(METRICS)
     values = metrics.after_experience(run, 2)
     assert set(metrics.AFTER_EACH) < set(values)

@@ -138,7 +138,7 @@ def message(source, *overrides: str) -> str:
         ("learner.epochs=0", "learner.epochs: expected an integer of at least 1, got 0", ""),
         ("seed=-1", "seed: expected an integer of at least 0, got -1", ""),
         ("threads=0", "threads: expected an integer in [1, 1024], got 0", ""),
-        ("workers=0", "workers: expected an integer of at least 1, got 0", ""),
+        ("workers=-1", "workers: expected an integer of at least 0, got -1", ""),
         ("seeds=[0,-1]", "seeds: expected a list of integers of at least 0, got [0, -1]", ""),
         ("seeds=[]", "seeds: expected at least one entry", "got []"),
         ("seeds=[1,2,1]", "seeds: expected each entry once, got `1` 2 times", ""),

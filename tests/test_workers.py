@@ -1,7 +1,15 @@
 """Jobs in processes of their own, without any training."""
 
+import os
 import subprocess
 import sys
+
+import pytest
+
+import clep
+from clep.tracking.store import client_of
+from clep.workers import run_jobs
+from tests.oracles.stores import empty_store
 
 JOBS = """
 import multiprocessing.forkserver, pathlib, re, signal
@@ -26,6 +34,55 @@ def test_signals_never_reach_the_process_that_workers_come_from_and_reach_a_work
     (tmp_path / "jobs.py").write_text(JOBS)
     done = subprocess.run([sys.executable, "jobs.py"], cwd=tmp_path, capture_output=True, text=True)
     assert done.stdout == "[('progress', 'begun'), ('done', True)] True\n", done.stderr
+
+
+def doubled(job, tell):
+    tell(job)
+    if job == "bad":
+        raise ValueError("no")
+    return 2 * job
+
+
+def test_without_workers_jobs_run_here_and_one_that_fails_leaves_the_others_alone():
+    here = run_jobs(lambda job, tell: (doubled(job, tell), os.getpid()), [1, "bad", 3], workers=0, preload=[])
+    ends = {message.job: (message.kind, message.value) for message in here if message.kind != "progress"}
+    assert ends == {0: ("done", (2, os.getpid())), 1: ("error", "ValueError: no"), 2: ("done", (6, os.getpid()))}
+
+
+def test_without_workers_ctrl_c_reaches_the_caller():
+    def interrupted(job, tell):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        list(run_jobs(interrupted, [1, 2], workers=0, preload=[]))
+
+
+UNGUARDED = """
+import clep
+config = {"cells": [["naive"]], "seeds": [0, 1], "learner": {"epochs": 1}, "stream": {"samples_per_experience": 16}}
+clep.compare(config)
+"""
+
+
+@pytest.mark.slow
+def test_a_script_without_the_guard_is_told_what_to_write_and_runs_nothing_twice(tmp_path):
+    (tmp_path / "script.py").write_text(UNGUARDED)
+    uri = empty_store(tmp_path)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith("clep.errors.ConfigError: workers: each worker process imports the ")
+    runs = client_of(uri).search_runs([client_of(uri).get_experiment_by_name("clep").experiment_id])
+    assert [run.info.status for run in runs] == ["FAILED"]  # the comparison itself
+
+
+@pytest.mark.slow
+def test_a_comparison_without_workers_has_the_numbers_of_one_with_them(tmp_path):
+    empty_store(tmp_path)
+    small = ["stream.samples_per_experience=32", "network.hidden=[16]", "learner.epochs=2", "seeds=[0,1]"]
+    config = {"cells": [["naive"], ["awake_rehearsal", "sleep_replay"]]}
+    here, there = (clep.compare(config, small, workers=workers) for workers in (0, 2))
+    assert [run.accuracy_matrix for run in here.runs] == [run.accuracy_matrix for run in there.runs]
+    assert len(here.runs) == 4
 
 
 WARNINGS = """

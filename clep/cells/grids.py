@@ -21,7 +21,7 @@ from clep.cells.cell import Cell
 from clep.cells.forms import strategies_of, text_of
 from clep.checks import check, unknown
 from clep.errors import ConfigError, within
-from clep.schema import key_paths, label
+from clep.schema import is_key, key_paths, label
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,10 @@ def _axis(name: str, points: Any) -> Axis:
         return Axis(name, {str(point): tuple(changes) for point, changes in points.items()})
     if not isinstance(points, list) or not points:
         raise ConfigError(f"{name}: expected a list of values, or labels with their changes, got {points!r}")
-    valid = key_paths()
-    if name not in valid and not name.startswith("strategy."):
-        raise ConfigError(f"{name}: {unknown(name, valid, 'key')}; with labels and changes an axis may have any name")
+    if not is_key(name):
+        raise ConfigError(
+            f"{name}: {unknown(name, key_paths(), 'key')}; with labels and changes an axis may have any name"
+        )
     alternatives: dict[str, tuple[str, ...]] = {}
     for value in points:
         if (point := _name(name, value)) in alternatives:

@@ -65,7 +65,7 @@ class Dataset:
         >>> from clep.datasets import load
         >>> data = load("digits")
         >>> data.classes, tuple(data.of_classes([3, 8]).x_train.shape)
-        (10, (286, 1, 8, 8))
+        (10, (285, 1, 8, 8))
     """
 
     x_train: Tensor

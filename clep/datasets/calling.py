@@ -30,8 +30,9 @@ def called(name: str, loader: Loader, passed: Mapping[str, Any], options: Mappin
         options: its own parameters.
 
     Raises:
-        ConfigError: for an unknown or missing parameter, a wrong value, or a path that it needs or does not take.
-        DataError: if it fails, or returns no data set.
+        ConfigError: for an unknown or missing parameter, a wrong value, a path that it needs or does not take, or a
+            function that returns no data set.
+        DataError: if it fails.
 
     Example:
         >>> import numpy as np
@@ -56,7 +57,7 @@ def called(name: str, loader: Loader, passed: Mapping[str, Any], options: Mappin
         raise
     except Exception as error:
         file, line = traceback.extract_tb(error.__traceback__)[-1][:2]
-        raise DataError(f"name: `{name}` failed ({file}, line {line}): {type(error).__name__}: {error}") from error
+        raise DataError(f"data set `{name}` failed ({file}, line {line}): {type(error).__name__}: {error}") from error
     return raw_of(name, found)
 
 
@@ -69,7 +70,7 @@ def raw_of(name: str, found: Any) -> Raw:
             benchmark, whose experiences are kept.
 
     Raises:
-        DataError: for anything else.
+        ConfigError: for anything else.
 
     Example:
         >>> import numpy as np
@@ -90,7 +91,7 @@ def raw_of(name: str, found: Any) -> Raw:
         (x, y, train), (x_test, y_test, test) = map(_of_experiences, (found.train_stream, found.test_stream))
         return Raw(name, (x, y, x_test, y_test), sources, layout="channels_first", experiences=(train, test))
     got = f"{len(found)} values" if isinstance(found, tuple | list) else type(found).__name__
-    raise DataError(
+    raise ConfigError(
         f"name: `{name}` returned {got}; expected x_train, y_train, x_test, y_test, or a `clep.datasets.Raw` or "
         "`Dataset`, or an Avalanche benchmark"
     )

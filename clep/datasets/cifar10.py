@@ -1,8 +1,10 @@
 """CIFAR-10, from its six pickled batches."""
 
+import hashlib
 import io
 import pickle
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +13,7 @@ import numpy as np
 from clep.datasets.arrays import Raw
 from clep.datasets.checking import checked_labels
 from clep.datasets.files import AGAIN, ALL_AGAIN, found, read_bytes, reason
-from clep.errors import DataError
+from clep.errors import DataError, InputWarning
 
 CIFAR10_FILES = (*(f"data_batch_{number}" for number in range(1, 6)), "test_batch")
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -31,12 +33,26 @@ def cifar10(*, root: Path, download: bool) -> Raw:
     with warnings.catch_warnings():  # NumPy 2.4.0 - 2.4.4 warns about the official, old pickles
         warnings.filterwarnings("ignore", message=r"dtype\(\): align should be")
         files = found(folder, CIFAR10_FILES, root, download, "CIFAR10", "they are in cifar-10-python.tar.gz")
+        _name_others(files)
         batches = [read_cifar_batch(file) for file in files]
     x_train, y_train = (np.concatenate(part) for part in zip(*batches[:-1], strict=True))
     source, test = str(folder), str(files[-1])
     sources = (source, source, test, test)
     names = CLASS_NAMES if y_train.max() < len(CLASS_NAMES) else ()
     return Raw("cifar10", (x_train, y_train, *batches[-1]), sources, ALL_AGAIN, "channels_first", names)
+
+
+def _name_others(files: Sequence[Path]) -> None:
+    """Say which files are not the published ones, before one is opened as a pickle."""
+    from torchvision.datasets.cifar import CIFAR10  # takes seconds; needed only here
+
+    known = dict(CIFAR10.train_list + CIFAR10.test_list)
+    others = [file for file in files if hashlib.md5(read_bytes(file)).hexdigest() != known[file.name.partition(".")[0]]]
+    if others:
+        names = ", ".join(file.name for file in others)
+        text = f"{others[0].parent}: not as published: {names}; read as data of the same layout. If they should be "
+        text += "CIFAR-10, delete them and download them again"
+        warnings.warn(text, InputWarning, stacklevel=3)
 
 
 class _ArraysOnly(pickle.Unpickler):

@@ -117,4 +117,6 @@ def _entries() -> dict[str, object]:
 
 
 def _path() -> Path:
-    return platformdirs.user_cache_path("clep", appauthor=False) / "digests.json"
+    """In the user's folder for such files, or in that which `CLEP_CACHE` names."""
+    given = os.environ.get("CLEP_CACHE")
+    return (Path(given) if given else platformdirs.user_cache_path("clep", appauthor=False)) / "digests.json"

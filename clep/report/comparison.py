@@ -15,7 +15,7 @@ from clep.report.drawing import GRID, INK, Runs, drawn_for, styles
 
 @drawn_for("comparison", "comparison")
 def comparison_figure(runs: Runs, *, classes: int) -> Figure:
-    """Strategies compared over seeds: accuracy on all classes seen so far, and the final accuracy.
+    """Strategies compared over seeds: accuracy on all experiences seen so far, and the final accuracy.
 
     Left: mean over seeds after each experience, with a band of one standard deviation; a cell that has only a final
     value (joint training) is a dashed line. Right: each cell's final mean and standard deviation, and a dot per seed.
@@ -42,7 +42,7 @@ def comparison_figure(runs: Runs, *, classes: int) -> Figure:
     left.text(0, 1 / classes + 0.01, "chance", color=INK, size=8)
     left.set(ylim=(0, 1.06), xlabel="after experience", yticks=np.linspace(0, 1, 6))
     left.xaxis.get_major_locator().set_params(integer=True)
-    left.set_title("Accuracy on the classes seen so far", loc="left", size=10.5, weight="bold")
+    left.set_title("Accuracy on the experiences seen so far", loc="left", size=10.5, weight="bold")
     left.grid(axis="y", color=GRID)
     right.set(xlim=(0, 1), ylim=(len(labels) - 0.4, -0.6), xlabel="after the last experience; a dot is a seed")
     right.set_yticks(range(len(labels)), [label.replace("+", "\n+ ") for label in labels])

@@ -31,12 +31,12 @@ def forgetting_course_figure(*, cells: Sequence[DrawnCell]) -> Figure | None:
 
 @drawn_for("page", "accuracy_over_the_stream")
 def accuracy_course_figure(*, cells: Sequence[DrawnCell]) -> Figure | None:
-    """Accuracy on the classes seen so far after each experience, likewise.
+    """Accuracy on the experiences seen so far after each experience, likewise.
 
     Args:
         cells: best first; one that has only a final value is a level line.
     """
-    return _courses(cells, lambda cell: cell.seen, "accuracy on classes seen")
+    return _courses(cells, lambda cell: cell.seen, "accuracy on experiences seen")
 
 
 def _courses(cells: Sequence[DrawnCell], course: Course, ylabel: str) -> Figure | None:

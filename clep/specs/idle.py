@@ -155,7 +155,7 @@ IDLE = [
         Idle("autograd", key, _never, _RELAXES, reported=True)
         for key in (
             *("beta", "phases", "points", "start", "rule", "nudge", "restart", "bptt_steps"),
-            *("gradient_options", "hidden_states"),
+            *("gradient", "gradient_options", "hidden_states"),
         )
     ),
     Idle("gradient", "beta", _estimate(*NUDGED), _PHASES, reported=True),

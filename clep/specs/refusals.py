@@ -157,17 +157,6 @@ def feedforward_networks_do_not_relax(setup: Setup) -> str | None:
     return None
 
 
-@_refuses("autograd", "gradient")
-def other_networks_backpropagate(setup: Setup) -> str | None:
-    """Estimates of the gradient are for equilibrium networks."""
-    if setup.learner.gradient != LearnerSpec.default("gradient"):
-        return (
-            "a network that does not relax is trained by backpropagation; leave it out, or use "
-            f"network.model=equilibrium, got {setup.learner.gradient}"
-        )
-    return None
-
-
 @_refuses("autograd", "lr_scale")
 def other_networks_have_one_learning_rate(setup: Setup) -> str | None:
     """Factors per layer are for equilibrium networks."""

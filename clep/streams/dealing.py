@@ -51,6 +51,7 @@ def rows_of(y: Tensor, labels: Sequence[int]) -> Tensor:
         labels: the classes.
 
     Example:
+        >>> import torch
         >>> rows_of(torch.tensor([0, 2, 1, 0]), [0, 1])
         tensor([0, 2, 3])
     """
@@ -66,6 +67,7 @@ def shares(y: Tensor, parts: int, generator: torch.Generator) -> list[Tensor]:
         generator: draws who goes where.
 
     Example:
+        >>> import torch
         >>> [len(part) for part in shares(torch.tensor([0, 0, 0, 1, 1]), 2, torch.Generator())]
         [3, 2]
     """

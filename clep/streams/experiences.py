@@ -46,7 +46,11 @@ class Experience:
         return len(self.samples)
 
     def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> Loader:
-        """Batches `[x, y, t]` of this experience; see `Samples.loader`."""
+        """Batches `[x (B, ...), y (B,), t (B,)]` of this experience; see `Samples.loader`.
+
+        Args:
+            batch_size, shuffle, generator: as there.
+        """
         return self.samples.loader(batch_size, shuffle=shuffle, generator=generator)
 
 
@@ -138,7 +142,7 @@ def stream_of(
         data: the data set that they are made from.
         train: the experiences to learn from, each as rows (N,) of the data set's samples to learn from, or each as
             samples of its own, x (N, ...) of one shape, float32, and y (N,), int64.
-        test: the experiences to test on, likewise of the samples to test on.
+        test: the experiences to test on, likewise: rows (n,) of the samples to test on, or samples.
         class_order: all classes in the order in which they appear; by default by their numbers.
         classes: the classes of each test experience; by default those of its samples.
         names: what the test experiences are called, where their classes do not tell them apart.

@@ -116,7 +116,7 @@ def _made(data: datasets.Dataset, order: list[int], seed: int, spec: StreamSpec)
     except Exception as error:
         file, line = traceback.extract_tb(error.__traceback__)[-1][:2]
         what = f"`{spec.scenario}` failed ({file}, line {line})"
-        raise DataError(f"scenario: {what}: {type(error).__name__}: {error}") from error
+        raise ConfigError(f"scenario: {what}: {type(error).__name__}: {error}") from error
     if not isinstance(found, Stream):
         got = type(found).__name__
         raise ConfigError(

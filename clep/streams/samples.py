@@ -35,14 +35,17 @@ class Samples:
         return len(self.y)
 
     def rows(self, rows: Tensor | Sequence[int]) -> "Samples":
-        """The samples in these rows."""
+        """The samples in `rows` (n,)."""
         index = torch.as_tensor(rows, dtype=torch.long)
         return Samples(self.x[index], self.y[index])
 
     def loader(self, batch_size: int, *, shuffle: bool = True, generator: torch.Generator | None = None) -> Loader:
         """Batches `[x (B, ...), y (B,), t (B,)]` as slices of the tensors; t is the constant task label 0.
 
-        Without a `generator`, torch's global one gives the order, by the same draws as in Avalanche's loader.
+        Args:
+            batch_size: samples in each but the last.
+            shuffle: whether their order is drawn.
+            generator: source of the draws; None for torch's global one, by the same draws as in Avalanche's loader.
         """
         sampler = RandomSampler(self, generator=generator) if shuffle else SequentialSampler(self)
         # A sampler of samples, not of batches: Lightning puts others in its place (`overfit_batches`, several devices).

@@ -1,9 +1,11 @@
 """The checks as tests of pytest."""
 
+from collections.abc import Mapping
 from typing import Any
 
+from clep.testing.part import Part
 from clep.testing.subject import NotApplicable, Subject
-from clep.testing.suite import CHECKS, Check
+from clep.testing.suite import CHECKS, DATASET_CHECKS, NETWORK_CHECKS, Check
 
 
 def strategy_tests(strategy: Any, /, **parameters: Any) -> type:
@@ -21,11 +23,48 @@ def strategy_tests(strategy: Any, /, **parameters: Any) -> type:
         >>> TestRehearsal().test_seeds()
     """
     subject = Subject(strategy, **parameters)
-    tests = {f"test_{name}": _test(check, subject) for name, check in CHECKS.items()}
-    return type("StrategyTests", (), {"__doc__": f"{subject.name} keeps the contract of a strategy.", **tests})
+    return _tests(CHECKS, subject, f"{subject.name} keeps the contract of a strategy.")
 
 
-def _test(check: Check, subject: Subject) -> Any:
+def network_tests(network: Any, /, **options: Any) -> type:
+    """Make a class of tests that checks a network; pytest collects it from a test module.
+
+    Args:
+        network: a registered name, an import path, or a class or function at the top of a module.
+        options: its own parameters.
+
+    Example:
+        >>> from clep.testing import network_tests
+        >>> TestNetwork = network_tests("clep.feedforward:Feedforward")
+        >>> [name for name in vars(TestNetwork) if name.startswith("test_")][:2]
+        ['test_making', 'test_seeds']
+    """
+    subject = Part("network", network, **options)
+    return _tests(NETWORK_CHECKS, subject, f"{subject.name} keeps the contract of a network.")
+
+
+def dataset_tests(dataset: Any, /, **options: Any) -> type:
+    """Make a class of tests that checks a data set; pytest collects it from a test module.
+
+    Args:
+        dataset: a registered name, an import path, or a function at the top of a module.
+        options: its own parameters.
+
+    Example:
+        >>> from clep.testing import dataset_tests
+        >>> TestDigits = dataset_tests("digits")
+        >>> TestDigits().test_loading()
+    """
+    subject = Part("dataset", dataset, **options)
+    return _tests(DATASET_CHECKS, subject, f"{subject.name} keeps the contract of a data set.")
+
+
+def _tests(checks: Mapping[str, Check], subject: Subject | Part, about: str) -> type:
+    tests = {f"test_{name}": _test(check, subject) for name, check in checks.items()}
+    return type("ContractTests", (), {"__doc__": about, **tests})
+
+
+def _test(check: Check, subject: Subject | Part) -> Any:
     """A method that pytest calls, once or with every case."""
     import pytest
 

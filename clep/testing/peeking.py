@@ -21,6 +21,7 @@ def check_later(subject: Subject) -> None:
         NotApplicable: if it learns all experiences at once, by declaration.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_later(Subject("awake_rehearsal"))
     """
     if subject.is_said("trains_jointly"):
@@ -46,6 +47,7 @@ def check_evaluation(subject: Subject) -> None:
         CheckFailed: if they are not.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_evaluation(Subject("awake_rehearsal"))
     """
     honest = subject.reference

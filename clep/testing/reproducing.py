@@ -25,6 +25,7 @@ def check_seeds(subject: Subject) -> None:
         CheckFailed: if they differ.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_seeds(Subject("awake_rehearsal"))
     """
     first, second = subject.reference, train(lambda: [subject.made()], subject.rule, digits())
@@ -42,6 +43,7 @@ def check_resume(subject: Subject, where: str) -> None:
         CheckFailed: if it ends otherwise, or no checkpoint can hold what the strategy remembers.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_resume(Subject("awake_rehearsal"), "after")
     """
     whole = subject.reference
@@ -68,6 +70,7 @@ def check_second_run(subject: Subject) -> None:
         CheckFailed: if it is not.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_second_run(Subject("naive"))
     """
     with quiet():
@@ -114,6 +117,7 @@ def check_draws(subject: Subject, place: str) -> None:
         CheckFailed: if it does.
 
     Example:
+        >>> from clep.testing import Subject
         >>> check_draws(Subject("awake_rehearsal"), "before")
     """
     if subject.is_said("trains_jointly"):
@@ -155,6 +159,7 @@ def same_runs(one: Run, other: Run, what: str, fix: str) -> None:
         CheckFailed: with the first thing that differs.
 
     Example:
+        >>> from clep.testing.runs import Run
         >>> same_runs(Run(), Run(), "they differ", "do something")
         Traceback (most recent call last):
             ...

@@ -41,8 +41,8 @@ class Subject:
         parameters: parameters of the strategy; those left out have their defaults.
 
     Example:
-        >>> Subject("awake_rehearsal", memory_size=12).made().memory_size
-        12
+        >>> Subject("sleep_replay", steps=50).made().steps
+        50
     """
 
     def __init__(self, strategy: str | type[BasePlugin], /, **parameters: Any) -> None:

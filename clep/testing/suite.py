@@ -6,6 +6,14 @@ from typing import Any, Literal
 
 from clep.errors import ClepError
 from clep.testing.accounts import check_logs, check_memory, check_parameters, check_training
+from clep.testing.of_datasets import check_apart, check_loading, check_repeats
+from clep.testing.of_networks import (
+    check_answers,
+    check_copies,
+    check_initial_weights,
+    check_learning,
+    check_making,
+)
 from clep.testing.peeking import check_evaluation, check_later
 from clep.testing.reproducing import check_draws, check_resume, check_second_run, check_seeds
 from clep.testing.runs import RULES
@@ -17,11 +25,11 @@ Status = Literal["ok", "fails", "skipped"]
 
 @dataclass(frozen=True)
 class Check:
-    """A check of strategies.
+    """A check of parts of a kind.
 
     Attributes:
         run: the function; it returns a note or None, and raises `CheckFailed` or `NotApplicable`.
-        cases: what it is called with besides the strategy, one after another; none for a single call without.
+        cases: what it is called with besides the part, one after another; none for a single call without.
     """
 
     run: Callable[..., str | None]
@@ -49,7 +57,19 @@ CHECKS = {
     "avalanche": Check(check_avalanche),
     "gpu": Check(check_device),
 }
-"""Name -> check, in the order in which they run."""
+"""Name -> check of strategies, in the order in which they run."""
+
+NETWORK_CHECKS = {
+    "making": Check(check_making),
+    "seeds": Check(check_initial_weights),
+    "evaluation": Check(check_answers),
+    "copies": Check(check_copies),
+    "learning": Check(check_learning),
+}
+"""Name -> check of networks."""
+
+DATASET_CHECKS = {"loading": Check(check_loading), "repeats": Check(check_repeats), "apart": Check(check_apart)}
+"""Name -> check of data sets."""
 
 
 @dataclass(frozen=True)

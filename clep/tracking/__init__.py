@@ -28,7 +28,7 @@ from clep.tracking.run import DESCRIPTION_LENGTH, Run, end, flatten
 from clep.tracking.search import diverged, finished
 from clep.tracking.settings import described, open_store, own_tags, run_name
 from clep.tracking.store import artifacts, prepare
-from clep.tracking.syncing import Synced, sync, undelivered
+from clep.tracking.syncing import Synced, mention_undelivered, sync, undelivered
 from clep.tracking.trouble import check_server
 from clep.tracking.ui import Viewed
 from clep.tracking.version import provenance, provenance_once
@@ -63,6 +63,7 @@ __all__ = [
     "is_departed",
     "is_server",
     "locked",
+    "mention_undelivered",
     "open_store",
     "own_tags",
     "points_of",

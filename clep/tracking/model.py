@@ -4,6 +4,7 @@ a run. What a model is needs no more than the files below.
 
 import json
 import platform
+from collections.abc import Iterable
 from importlib import metadata
 from pathlib import Path
 
@@ -24,7 +25,9 @@ _EXAMPLE = "input_example.json"
 _SERVING = "serving_input_example.json"
 
 
-def write_model(folder: Path, run_id: str, example: np.ndarray, classes: int) -> None:
+def write_model(
+    folder: Path, run_id: str, example: np.ndarray, classes: int, packages: Iterable[tuple[str, str]] = ()
+) -> None:
     """Write everything but the checkpoint, which belongs into the same folder under the name `DATA`.
 
     Args:
@@ -32,6 +35,7 @@ def write_model(folder: Path, run_id: str, example: np.ndarray, classes: int) ->
         run_id: the run that trained it.
         example: a few inputs, (N, ...).
         classes: number of outputs.
+        packages: name and version of further packages that the model needs.
     """
     mlflow = load_mlflow()
     types, models = mlflow.types, mlflow.models
@@ -55,6 +59,7 @@ def write_model(folder: Path, run_id: str, example: np.ndarray, classes: int) ->
     values = np.asarray(example, dtype=np.float32).tolist()
     (folder / _EXAMPLE).write_text(json.dumps(values))
     (folder / _SERVING).write_text(json.dumps({"inputs": values}))
-    (folder / "requirements.txt").write_text("".join(f"{name}=={metadata.version(name)}\n" for name in _PINNED))
+    needed = [*((name, metadata.version(name)) for name in _PINNED), *packages]
+    (folder / "requirements.txt").write_text("".join(f"{name}=={version}\n" for name, version in needed))
     requirements = {"python": python, "dependencies": ["-r requirements.txt"]}
     (folder / "python_env.yaml").write_text(yaml.safe_dump(requirements))

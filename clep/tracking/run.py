@@ -153,7 +153,8 @@ class Run:
             try:
                 self._close(error)
             finally:
-                again = how_to_go_on(self.run_id, self.uri, {"mlflow.runName": self._name} | self.tags)
+                tags = {"mlflow.runName": self._name} | self.tags
+                again = "" if self._late else how_to_go_on(self.run_id, self.uri, tags)  # else the parent says it
                 self._delivery.close(hurry=interrupts.pending() is not None, again=again)
         if error is None and self._killed:
             raise KeyboardInterrupt

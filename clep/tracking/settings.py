@@ -7,6 +7,7 @@ from clep.tracking.address import tracking_uri
 from clep.tracking.departed import close_departed
 from clep.tracking.run import flatten
 from clep.tracking.store import prepare
+from clep.tracking.syncing import mention_undelivered
 
 EXPERIMENT = "clep"
 """Name of the experiment, unless the configuration or `MLFLOW_EXPERIMENT_NAME` gives another."""
@@ -15,7 +16,8 @@ EXPERIMENT = "clep"
 def open_store(section: TrackingSection) -> tuple[str, str]:
     """The address of the store, and the id of the experiment in it; both are created if needed.
 
-    Runs in it whose process is gone are closed; see `clep.tracking.departed`.
+    Runs in it whose process is gone are closed; see `clep.tracking.departed`. What it lacks of runs that have ended is
+    mentioned.
 
     Raises:
         ConfigError: if the store cannot be used; see `clep.tracking.prepare`.
@@ -23,6 +25,7 @@ def open_store(section: TrackingSection) -> tuple[str, str]:
     uri = tracking_uri(section.uri)
     experiment_id = prepare(uri, section.experiment or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT)
     close_departed(uri)
+    mention_undelivered(uri)
     return uri, experiment_id
 
 

@@ -29,6 +29,7 @@ _ENVIRONMENT = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 
+_AROUND = "(raised as a result of"  # SQLAlchemy's first line, before the error itself
 _TRIES_TO_MAKE, _SECONDS_TO_MAKE = 60, 60.0  # MLflow's migrations of an empty PostgreSQL take up to half a minute
 
 
@@ -131,8 +132,9 @@ def system_metrics(uri: str, run_id: str) -> Any:
 
 
 def short(error: BaseException) -> str:
-    """The first line of an error, without passwords."""
-    return shown(str(error).strip() or type(error).__name__).splitlines()[0][:300]
+    """The first line of an error that says something, without passwords."""
+    lines = shown(str(error).strip() or type(error).__name__).splitlines()
+    return next((line for line in lines if not line.startswith(_AROUND)), lines[0])[:300]
 
 
 def _once_made(uri: str, experiment: str) -> str:

@@ -1,6 +1,9 @@
 """Deliver what runs could not send to their store: `clep sync`."""
 
+import multiprocessing
 import os
+import sqlite3
+import sys
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -8,8 +11,9 @@ from clep.errors import ConfigError
 from clep.tracking.address import shown, state_folder, sync_command
 from clep.tracking.delivery import Delivery
 from clep.tracking.journal import FILE, about
-from clep.tracking.locking import Held
+from clep.tracking.locking import Held, locked
 
+_NAMED = 3  # runs that a line can hold
 _SECONDS = "60"  # a request may take: nothing waits for it but this
 
 
@@ -55,6 +59,33 @@ def undelivered(uri: str) -> list[str]:
     folder = state_folder(uri)
     found = sorted(each.parent for each in folder.glob(f"*/{FILE}")) if folder.is_dir() else []
     return [each.name for each in found if about(each).get("store") == shown(uri)]
+
+
+def mention_undelivered(uri: str) -> None:
+    """Say in one line which runs that have ended wait for delivery, and how to deliver them.
+
+    Args:
+        uri: the store, as returned by `clep.tracking.tracking_uri`.
+    """
+    if multiprocessing.parent_process() is not None:  # a worker: its parent has said it
+        return
+    if waiting := [run_id for run_id in undelivered(uri) if not _goes_on(uri, run_id)]:
+        many = "1 run has" if len(waiting) == 1 else f"{len(waiting)} runs have"
+        first = ", ".join(run_id[:8] for run_id in waiting[:_NAMED])
+        more = f" and {len(waiting) - _NAMED} more" if len(waiting) > _NAMED else ""
+        text = f"{many} something to deliver to the store: {first}{more}; `{sync_command(uri)}` does it"
+        print(f"clep: {text}", file=sys.stderr)
+
+
+def _goes_on(uri: str, run_id: str) -> bool:
+    """Whether a process writes the journal of a run now."""
+    try:
+        with locked(state_folder(uri, run_id) / FILE, "a journal", patience=0):
+            return False
+    except Held:
+        return True
+    except (OSError, sqlite3.Error):  # a folder that cannot be written to
+        return False
 
 
 def sync(uri: str, run_id: str = "") -> Synced:

@@ -37,6 +37,7 @@ STRATEGIES = {
     "rwalk": ["strategy.rwalk.delta_t=1"],
     "mir": ["strategy.mir.mem_size=40", "strategy.mir.batch_size_mem=8"],
     "gdumb": ["strategy.gdumb.mem_size=20"],
+    "tests.checkpoints.test_strategy_state:Remembers": [],
     "[awake_rehearsal,sleep_replay,ewc]": ["strategy.ewc.ewc_lambda=1.0", "strategy.sleep_replay.steps=200"],
     "[der,agem]": ["strategy.der.mem_size=30", "strategy.agem.patterns_per_experience=10"],
 }

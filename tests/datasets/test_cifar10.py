@@ -1,12 +1,14 @@
 """CIFAR-10: what the pickled batches say, and what is wrong with a damaged one."""
 
+import hashlib
+
 import numpy as np
 import pytest
 import torch
 
 from clep.datasets import load
 from clep.datasets.cifar10 import CIFAR10_FILES
-from clep.errors import DataError
+from clep.errors import DataError, InputWarning
 from tests.datasets.writers import python2_pickle, write_cifar
 
 
@@ -34,7 +36,23 @@ def test_old_pickles_load_without_a_warning(tmp_path, recwarn):
     """NumPy 2.4.0 to 2.4.4 warn about the integers that Python 2's pickles pass to dtype."""
     write_cifar(tmp_path)
     load("cifar10", root=tmp_path, download=False)
-    assert [str(warning.message) for warning in recwarn] == []
+    assert [warning.category for warning in recwarn] == [InputWarning]  # of clep, see below
+
+
+def test_files_that_are_not_as_published_are_named_once_and_read(tmp_path, recwarn, monkeypatch):
+    from torchvision.datasets.cifar import CIFAR10
+
+    folder = write_cifar(tmp_path)
+    published = [[name, hashlib.md5((folder / name).read_bytes()).hexdigest()] for name in CIFAR10_FILES]
+    monkeypatch.setattr(CIFAR10, "train_list", published[:-1])
+    monkeypatch.setattr(CIFAR10, "test_list", published[-1:])
+    load("cifar10", root=tmp_path, download=False)
+    assert list(recwarn) == []
+    (folder / "data_batch_3").write_bytes(python2_pickle(np.zeros((2, 3072), np.uint8), [3, 0]))
+    assert len(load("cifar10", root=tmp_path, download=False).x_train) == 10
+    (said,) = recwarn
+    assert said.category is InputWarning
+    assert str(said.message).startswith(f"{folder}: not as published: data_batch_3; read as data of the same layout")
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ X, Y = np.arange(64, dtype=np.uint8).reshape(8, 8), np.array([0, 1] * 4)
 @pytest.fixture(autouse=True)
 def cache(tmp_path, monkeypatch):
     """A cache of its own, which trusts files that have just been written."""
+    monkeypatch.delenv("CLEP_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "user"))
     monkeypatch.setattr(contents, "_SETTLED", -60.0)
     return tmp_path / "user" / "clep" / "digests.json"

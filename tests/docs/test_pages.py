@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 import clep.equilibrium
-from clep import build, config, parts, renames
+from clep import build, config, parts, registry, renames, scaffold
 from clep.bench import cases
 from clep.claims.claim import read as read_claim
 from clep.cli import main, parse
@@ -29,7 +29,8 @@ LISTS = {"strategies", "datasets", "streams", "networks", "configs", "claims"}
 def blocks(page, language):
     """The code blocks of a page, without the indentation of a list that they stand in."""
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", PAGES[page], flags=re.DOTALL | re.MULTILINE)
-    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in found]
+    own = [(indent, code) for indent, code in found if not code.startswith("--8<--")]  # files that have tests of theirs
+    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in own]
 
 
 COMMANDS = [
@@ -49,7 +50,13 @@ def test_every_clep_command_of_the_pages_is_accepted(command):
     items = getattr(parse([name, *words]), "items", words)
     values = [word for word in items if "=" in word]
     plain = [word for word in items if "=" not in word and not word.startswith("--") and not word.endswith(".yaml")]
-    if name in ("run", "compare", "show", "tune", "steps"):
+    if words[:1] == ["strategy"] and name == "show":
+        assert registry.find(words[1])
+    elif name == "new":
+        assert plain[0] in scaffold.KINDS
+    elif name == "check":
+        assert {word for word in plain if "." not in word} <= set(parts.names("strategy"))
+    elif name in ("run", "compare", "show", "tune", "steps"):
         composed = compose(plain[0] if plain else None, values)
         if "weight_averaging:" not in " ".join(words):  # another test saves that module and runs it
             for cell in [c for _, c in cells_of(composed)] if name == "compare" else [composed]:
@@ -164,17 +171,19 @@ def test_the_entry_points_of_the_pages_are_those_that_clep_reads():
         assert groups <= {kind.group for kind in parts.KINDS.values()}
 
 
-@pytest.mark.parametrize("page", ["networks", "neurons-costs-gradients"])
+@pytest.mark.parametrize("page", ["networks", "neurons-costs-gradients", "datasets", "streams"])
 def test_the_parts_of_a_page_train_by_the_commands_that_it_gives(page, tmp_path, monkeypatch):
     page = f"docs/extend/{page}.md"
     (module,) = re.findall(r"Save this as `(\w+).py`", PAGES[page])
     (tmp_path / f"{module}.py").write_text(blocks(page, "python")[0])
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, module, raising=False)
-    stream = build.build_stream(compose(None, small := ["stream.samples_per_experience=32", "learner.epochs=1"]))
+    small = ["stream.samples_per_experience=32", "learner.epochs=1"]
     commands = [shlex.split(line) for line in re.findall(r"`clep run (.*?)`", PAGES[page])]
     assert commands
     for words in commands:
         config = build.resolved(compose(None, [*small, *words]))
-        assert build.build_training(config, stream).run(stream).matrix.shape == (5, 5)
+        stream = build.build_stream(config)
+        matrix = build.build_training(config, stream).run(stream).matrix
+        assert matrix.shape == (config.stream.experiences, config.stream.experiences)
     del sys.modules[module]

@@ -13,8 +13,8 @@ import clep
 from clep import tracking
 from clep.build import build_training, cell_tags, identity, resolved
 from clep.comparison.stored import config_of
-from clep.config import compose
-from clep.errors import ConfigError
+from clep.config import cells_of, compose
+from clep.errors import ConfigError, UnusedWarning
 from clep.identity import Identity
 from clep.search.spaces import check_ends
 from tests.oracles.foreign import GROUPS, SOURCE
@@ -93,6 +93,8 @@ def test_a_run_of_it_is_recorded_by_name_and_its_learner_comes_back(dreams, stor
     assert "dreams-1.0+" in Identity.from_tags(run.tags).plugins
     learner = clep.load(result.run_id, tracking_uri=result.tracking_uri)
     assert learner.network.layers[1].out_features == 12
+    with tracking.artifacts(result.tracking_uri, result.run_id, "model/requirements.txt") as path:
+        assert "dreams==1.0" in path.read_text().split()
     again = clep.run(compose(config_of(result.tracking_uri, run)))
     assert again.accuracy_matrix == result.accuracy_matrix
     dreams()
@@ -167,7 +169,7 @@ def test_options_of_a_connection_are_used(dreams):
             ["learner.beta=0.1", "network=dream_mlp"],
             "learner.beta: 0.1 changes nothing: it acts only in an equilibrium",
         ),
-        (["learner.gradient=cost", "network=dream_mlp"], "learner.gradient: a network that does not relax is trained"),
+        (["learner.gradient=cost", "network=dream_mlp"], "learner.gradient: cost changes nothing: it acts only in an"),
         (
             ["strategies=sleep_replay", "network=dream_rows"],
             "network: no stack of dense layers was found in Rows; give",
@@ -187,6 +189,28 @@ def test_a_name_given_anew_leaves_the_options_of_the_former_behind(dreams):
     assert (other.network.model, other.network.options, other.learner.loss_options) == ("equilibrium", {}, {})
     same = compose(stored, ["network.options.dropout=0.5"])
     assert same.network.options == {"width": 12, "dropout": 0.5}
+
+
+def test_a_network_can_be_put_on_top_of_a_file_for_another(dreams, two_experiences):
+    """What the file says about relaxation does not act, and is named."""
+    with pytest.warns(UnusedWarning, match=r"learner\.gradient: cost changes nothing"):
+        config = compose("mnist_conv", ["network=dream_conv"])
+    assert type(build_training(resolved(config), two_experiences).template.model).__name__ == "Sequential"
+
+
+def test_a_file_of_ones_own_names_a_network_with_its_options(dreams, tmp_path):
+    (tmp_path / "mine.yaml").write_text("model: dream_mlp\noptions: {width: 3}\nlearner: {lr: 0.2}\n")
+    config = compose(None, ["network=mine.yaml", "network.options.dropout=0.2"])
+    assert (config.network.name, config.network.options) == ("dream_mlp", {"width": 3, "dropout": 0.2})
+    assert config.learner.lr == 0.2
+
+
+def test_networks_and_their_options_are_axes_of_a_grid(dreams):
+    grid = "grid={network: [dream_mlp], network.options.width: [4, 8], learner.loss: [mse, power]}"
+    found = [
+        (c.network.options["width"], c.learner.loss) for _, c in cells_of(compose(None, [grid, "strategies=naive"]))
+    ]
+    assert found == [(4, "mse"), (4, "power"), (8, "mse"), (8, "power")]
 
 
 def test_defaults_of_a_part_are_kept_with_a_run_and_do_not_change_its_cell(dreams):

@@ -106,3 +106,10 @@ def test_the_metrics_of_a_run_are_on_the_page_of_metrics(pages):
 def test_links_of_the_pages_at_the_top_are_seen_from_the_site(pages):
     for page in ("changelog.md", "contributing.md"):
         assert "](docs/" not in pages[page]
+
+
+def test_every_part_of_a_network_is_on_the_page_of_networks(pages):
+    for kind in ("neuron", "connection", "cost", "gradient"):
+        section = pages["reference/networks.md"].partition(f"\n## {parts.plural(kind).capitalize()}\n")[2]
+        named = re.findall(r"^\| `(\w+)` \| .*\w", section.partition("\n## ")[0], flags=re.MULTILINE)
+        assert named == parts.own(kind)

@@ -48,9 +48,6 @@ EXAMPLES = {
         Example("network.feedback", "untied", "tied", "leave out feedback=untied", "network=feedforward"),
         Example("network.readout", "linear", "state", "leave out readout=linear", "network=feedforward"),
     ],
-    "other_networks_backpropagate": [
-        Example("learner.gradient", "cost", "linear", "trained by backpropagation", "network=feedforward")
-    ],
     "other_networks_have_one_learning_rate": [
         Example("learner.lr_scale", "[1,1]", "[]", "has one learning rate", "network=feedforward")
     ],
@@ -415,6 +412,7 @@ FEEDFORWARD = {
     "learner.bptt_steps": "3",
     "learner.gradient_options": "{a: 1}",
     "learner.hidden_states": "true",
+    "learner.gradient": "cost",
     "network.neuron_options": "{slope: 0.1}",
     "network.connection_options": "{rank: 2}",
 }

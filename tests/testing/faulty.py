@@ -7,6 +7,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 import torch
+from torch import nn
 
 from clep.strategy import Memory, Strategy
 
@@ -288,3 +289,108 @@ class Untouchable(Honest):
     def __setattr__(self, name: str, value: Any) -> None:
         if not name.startswith("_clep"):
             super().__setattr__(name, value)
+
+
+class Net(nn.Module):
+    """A linear network."""
+
+    def __init__(self, *, classes: int, bias: bool = True) -> None:
+        super().__init__()
+        self.layer = nn.Linear(64, classes, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.layer(x.flatten(1))
+
+
+class OneOutput(Net):
+    """Has one output."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x)[:, :1]
+
+
+class UnseededNet(Net):
+    """Has other weights each time."""
+
+    def __init__(self, *, classes: int) -> None:
+        super().__init__(classes=classes)
+        nn.init.constant_(self.layer.weight, random.SystemRandom().random())
+
+
+class DroppingOut(Net):
+    """Drops units in evaluation, too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return nn.functional.dropout(super().forward(x), training=True)
+
+
+class LookingAtTheBatch(Net):
+    """Subtracts the mean of the batch, in evaluation too."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x - x.mean(0))
+
+
+class Counting(Net):
+    """Changes a buffer with every batch."""
+
+    def __init__(self, *, classes: int) -> None:
+        super().__init__(classes=classes)
+        self.register_buffer("seen", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.seen += len(x)
+        return super().forward(x)
+
+
+class KeepingTheGraph(Net):
+    """Keeps its last output, which cannot be copied."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.latest = super().forward(x)
+        return self.latest
+
+
+class Scaling(Net):
+    """Keeps a part of its weights where no checkpoint finds it."""
+
+    def __init__(self, *, classes: int) -> None:
+        super().__init__(classes=classes)
+        self.scale = torch.rand(())
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.scale * super().forward(x)
+
+
+class Idle(Net):
+    """Has a layer that it does not use."""
+
+    def __init__(self, *, classes: int) -> None:
+        super().__init__(classes=classes)
+        self.unused = nn.Linear(2, 2)
+
+
+def _halves(generator: np.random.Generator) -> tuple[np.ndarray, ...]:
+    x, y = generator.random((40, 6)), np.arange(40) % 4
+    return x[:20], y[:20], x[20:], y[20:]
+
+
+def noise() -> tuple[np.ndarray, ...]:
+    """A data set without a fault."""
+    return _halves(np.random.default_rng(0))
+
+
+def three_arrays() -> tuple[np.ndarray, ...]:
+    """One array too few."""
+    return noise()[:3]
+
+
+def other_each_time() -> tuple[np.ndarray, ...]:
+    """Other samples each time."""
+    return _halves(np.random.default_rng(np.random.randint(1000)))  # noqa: NPY002
+
+
+def tested_on_what_it_learns() -> tuple[np.ndarray, ...]:
+    """The same samples twice."""
+    x, y, *_ = noise()
+    return x, y, x, y

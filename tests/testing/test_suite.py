@@ -1,8 +1,20 @@
 """Every check notices the fault that it is for, and finds none in a strategy without."""
 
+import re
+from pathlib import Path
+
 import pytest
 
-from clep.testing import CheckFailed, Subject, cases, check_strategy
+from clep.testing import (
+    CHECKS,
+    DATASET_CHECKS,
+    NETWORK_CHECKS,
+    CheckFailed,
+    Subject,
+    cases,
+    check_strategy,
+    strategy_tests,
+)
 from tests.testing import faulty
 
 FAULTS = {
@@ -39,7 +51,16 @@ FAULTS = {
 """Class of `tests.testing.faulty` -> the check that must notice it, and what the message says."""
 
 
-@pytest.mark.parametrize("fault", FAULTS)
+SELDOM = {
+    *("Remembering", "DrawingFromNumpy", "DrawingFromPython", "ConcealingInItsClass", "LoggingReserved"),
+    *("MovingTimeSteps", "NeedingClep", "PeekingAtTheTest", "FailingUnderBackpropagation", "Untouchable", "Boasting"),
+}
+"""Faults that are like another one."""
+
+
+@pytest.mark.parametrize(
+    "fault", [pytest.param(name, marks=pytest.mark.slow) if name in SELDOM else name for name in FAULTS]
+)
 def test_the_fault_is_noticed_by_the_check_that_is_for_it(fault):
     name, message = FAULTS[fault]
     check, case = cases()[name]
@@ -48,6 +69,13 @@ def test_the_fault_is_noticed_by_the_check_that_is_for_it(fault):
     assert message in str(failed.value)
 
 
+def test_the_page_about_the_checks_has_a_row_for_each():
+    page = (Path(__file__).parents[2] / "docs" / "extend" / "conformance.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert rows == [*CHECKS, *NETWORK_CHECKS, *DATASET_CHECKS]
+
+
+@pytest.mark.slow
 def test_a_strategy_without_a_fault_passes_every_check():
     outcomes = {outcome.check: outcome for outcome in check_strategy("tests.testing.faulty:Honest", size=0.02)}
     assert list(outcomes) == list(cases())
@@ -55,3 +83,24 @@ def test_a_strategy_without_a_fault_passes_every_check():
     assert skipped <= {"gpu"}
     assert {name: o.note for name, o in outcomes.items() if o.status == "fails"} == {}
     assert outcomes["logs"].note == "honest/shift"
+
+
+TestNaive = strategy_tests("naive")
+TestNaive.pytestmark = pytest.mark.slow  # tests/strategies/test_contract.py has these too
+
+
+def test_one_line_gives_an_author_a_test_for_every_case():
+    tests = {name: getattr(TestNaive, f"test_{name}") for name in CHECKS}
+    marks = {name: [mark.args for mark in getattr(test, "pytestmark", [])] for name, test in tests.items()}
+    assert marks == {name: [("case", check.cases)] if check.cases else [] for name, check in CHECKS.items()}
+    assert all(test.__doc__ for test in tests.values())
+
+
+def test_a_check_without_anything_to_look_at_is_skipped_with_its_reason():
+    with pytest.raises(pytest.skip.Exception, match="it logs nothing"):
+        TestNaive().test_logs()
+
+
+def test_a_failure_reads_as_a_sentence():
+    with pytest.raises(CheckFailed, match="`search_space` has `rate`, which is no parameter"):
+        strategy_tests(faulty.SearchingElsewhere, size=0.5)().test_parameters()

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from clep import tracking
+from clep.cli import main
 from clep.errors import ConfigError
 from clep.tracking import delivery, entries
 
@@ -310,6 +311,20 @@ def test_a_server_that_is_down_is_refused_within_seconds():
     with pytest.raises(ConfigError, match=r"^tracking\.uri: the MLflow server `http://127.*` does not answer"):
         tracking.prepare("http://127.0.0.1:9", "clep")
     assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(
+    "command", ["resume", "fork 0123 --after 1", "reproduce adaptation_mnist", "tune", "run", "compare"]
+)
+def test_every_command_refuses_a_database_that_is_down_before_it_loads_anything(command, tmp_path, capsys):
+    """MLflow would try for 100 s to connect."""
+    pytest.importorskip("psycopg2", reason="psycopg2-binary is not installed (the extra `dev` has it)")
+    started = time.monotonic()
+    words = [*command.split(), "tracking.uri=postgresql+psycopg2://clep:secret@127.0.0.1:9/clep"]
+    assert main(words) == 2
+    assert time.monotonic() - started < 5
+    said = capsys.readouterr().err
+    assert said.startswith("clep: error: tracking.uri: the database `postgresql+psycopg2://clep:***@127.0.0.1:9/clep`")
 
 
 def test_the_journal_names_the_store_without_its_password(memory, tmp_path):

@@ -144,10 +144,11 @@ def test_a_disk_that_is_full_when_a_run_begins_is_named_and_the_next_command_run
     assert [run.status for run in disk.runs()] == ["FINISHED"] * 2
 
 
-def test_a_comparison_whose_disk_fills_up_prints_its_table_and_is_made_whole(disk):
+def test_a_comparison_whose_disk_fills_up_prints_its_table_and_is_made_whole(disk, tmp_path):
     words = ["compare", *WORDS, "cells=[['fills:Fills'],[naive]]", "seeds=[0]", "workers=1"]
-    undisturbed = disk.clep(*words)
+    undisturbed = disk.clep(*words, f"tracking.uri=sqlite:///{tmp_path}/elsewhere.db")
     assert undisturbed.returncode == 0, undisturbed.stderr
+    assert disk.clep(*RUN, "seed=1").returncode == 0  # makes the store
     (disk.folder / "fill").write_text(f"2 {NEVER}")
     disturbed = disk.clep(*words)
     assert disturbed.returncode == 0, disturbed.stderr
@@ -167,3 +168,4 @@ def test_a_comparison_whose_disk_fills_up_prints_its_table_and_is_made_whole(dis
     assert tracking.run_of(disk.uri, parent).status == "FINISHED"
     ended = [run.tags["cell"] for run in disk.runs() if run.parent == parent and run.status == "FINISHED"]
     assert sorted(ended) == ["fills:Fills", "naive"]
+    assert not (disk.folder / "clep-state").exists()

@@ -35,7 +35,7 @@ CAPTIONS = {
     ),
     "accuracy_over_the_stream": (
         "Accuracy over the stream",
-        "On all classes seen so far. A level line is a cell that is trained once, on everything.",
+        "On all experiences seen so far. A level line is a cell that is trained once, on everything.",
     ),
     "consolidation": (
         "What each consolidation gave and took",
