@@ -47,7 +47,7 @@ def test_numbers_and_texts_that_mean_what_they_look_like_are_left_alone(text):
         (f"seeds={'[' * 5000}", r"^seeds: "),
         (f"seeds={'[' * 900}{']' * 900}", r"^seeds"),
         (f"tune.space={'{a: ' * 900}1{'}' * 900}", r"^tune\.space"),
-        ("strategy={1: {}}", r"^strategy: expected names of strategies, got 1"),
+        ("strategy={1: {}}", r"^strategy: expected the name of a strategy, got 1"),
         ("strategy={naive: {1: 2}}", r"^strategy\.naive: expected names of parameters, got 1"),
     ],
 )

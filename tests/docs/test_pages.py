@@ -29,8 +29,7 @@ LISTS = {"strategies", "datasets", "streams", "networks", "configs", "claims"}
 def blocks(page, language):
     """The code blocks of a page, without the indentation of a list that they stand in."""
     found = re.findall(rf"^( *)```{language}\n(.*?)^ *```", PAGES[page], flags=re.DOTALL | re.MULTILINE)
-    own = [(indent, code) for indent, code in found if not code.lstrip().startswith("--8<--")]  # files that have tests of theirs
-    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in own]
+    return [re.sub(rf"^{indent}", "", code, flags=re.MULTILINE) for indent, code in found]
 
 
 COMMANDS = [
