@@ -130,16 +130,20 @@ class LightningTemplate(SupervisedTemplate):
             if isinstance(error, ClepError) or interrupts.pending() is not None:
                 raise
             where = "" if index is None else f" in experience {index}"
+            if (damage := self._watch.damage()) is not None:
+                raise StrategyError(f"strategies: {damage}{where}; then {type(error).__name__}: {error}") from error
             if (culprit := culprit_of(error)) is None:
                 raise
             raise StrategyError(f"strategies: {culprit}{where}: {type(error).__name__}: {error}") from error
         finally:
             # A view that a strategy had put in its place has the same parameters; a network made anew has others.
-            self.learner.network = self._own_or_new(own, self.model)
+            self.learner.network = self._own_or_new(own, getattr(self, "model", None))
             self.model = self.learner.network
 
     @staticmethod
-    def _own_or_new(own: nn.Module, model: nn.Module) -> nn.Module:
+    def _own_or_new(own: nn.Module, model: nn.Module | None) -> nn.Module:
+        if not isinstance(model, nn.Module):  # a strategy has damaged the template
+            return own
         shared = list(map(id, own.parameters())) == list(map(id, model.parameters()))
         return own if shared else model
 

@@ -12,15 +12,18 @@ from typing import Any
 
 import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
 from clep.capabilities import capabilities
+from clep.checks import shown
 from clep.errors import DeclarationWarning, StrategyError
 from clep.specs.capabilities import EVERY, Capability
 
 _WITH_OUTPUT = ("after_forward", "before_backward")
 _HOOKS = ("before_training_iteration", "before_forward", *_WITH_OUTPUT, "after_backward", "before_update")
+_PARTS: dict[str, type] = {"model": nn.Module, "mb_output": Tensor, "loss": Tensor}
+"""Attributes of a template that training cannot do without."""
 _Hidden = frozenset[Capability]
 
 
@@ -35,6 +38,7 @@ class Watch:
         self._template = template
         self._known: dict[int, tuple[BasePlugin, _Hidden]] = {}
         self._told: set[tuple[int, Capability]] = set()
+        self._changed: dict[str, str] = {}
         self._model: Any = None
         self._parameters: list[Tensor] = []
 
@@ -51,11 +55,28 @@ class Watch:
             if not hasattr(p, event):
                 continue
             own = getattr(type(p), event, None) not in (None, getattr(SupervisedPlugin, event))
+            before = self._parts() if own else ()
             if own and event in _HOOKS and (hidden := self._hidden(p)):
                 with self._looking(p, event, hidden):
                     getattr(p, event)(self._template)
             else:
                 getattr(p, event)(self._template)
+            for name, was, value in zip(_PARTS, before, self._parts(), strict=False):
+                if was is not value:
+                    self._changed[name] = f"{type(p).__name__}.{event}"
+
+    def damage(self) -> str | None:
+        """Which part of the template is not what training needs, and who changed it last; None if all are.
+
+        It explains an error that no plug-in has raised itself.
+        """
+        for (name, kind), value in zip(_PARTS.items(), self._parts(), strict=True):
+            if name in self._changed and not isinstance(value, kind):
+                return f"{self._changed[name]} has put {shown(value)} in the place of `strategy.{name}`"
+        return None
+
+    def _parts(self) -> tuple[Any, ...]:
+        return tuple(self._template.__dict__.get(name) for name in _PARTS)
 
     def _hidden(self, plugin: BasePlugin) -> _Hidden:
         """What a plug-in says that it does not do."""

@@ -188,6 +188,27 @@ def test_a_failing_strategy_is_named_with_hook_experience_and_its_own_line(strea
         clep.Training(learner(), [Leaves()], epochs=1).run(stream)
 
 
+@pytest.mark.parametrize("attribute", ["model", "mb_output", "loss"])
+@pytest.mark.parametrize("missing", [False, True])
+def test_a_strategy_that_damages_the_loop_is_named_and_no_other(attribute, missing, stream):
+    class Damages(clep.Strategy):
+        def after_forward(self, strategy, **kwargs):
+            delattr(strategy, attribute) if missing else setattr(strategy, attribute, "3")
+
+    class Later(clep.Strategy):
+        adds_penalty = True
+
+        def before_backward(self, strategy, **kwargs):
+            strategy.loss = strategy.loss + 0.0
+
+    with pytest.raises(StrategyError) as caught:
+        clep.Training(learner(), [Damages(), Later()], epochs=1).run(stream)
+    value = None if missing else "'3'"
+    assert str(caught.value).startswith(
+        f"strategies: Damages.after_forward has put {value} in the place of `strategy.{attribute}` in experience 0; "
+    )
+
+
 def through(function):
     """A decorator that hides the name of the hook."""
     return lambda self, strategy, **kwargs: function()
