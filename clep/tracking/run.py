@@ -23,7 +23,8 @@ from clep.tracking.delivery import Delivery
 from clep.tracking.departed import process_tags
 from clep.tracking.inputs import Input
 from clep.tracking.reading import points_of
-from clep.tracking.store import client_of, short, system_metrics
+from clep.tracking.store import client_of, short
+from clep.tracking.system import system_metrics
 
 _BATCH, _VALUE_LENGTH = 1000, 6000  # MLflow's limits: metrics in a request, characters in a parameter
 
@@ -121,7 +122,7 @@ class Run:
             self._delivery.create(self._experiment_id, self._name, self.tags, late=self._late)
         try:
             interrupts.check()
-            self._system = system_metrics(self.uri, self.run_id)
+            self._system = system_metrics(self.run_id)
             self.flush()
         except BaseException:
             self.__exit__(*sys.exc_info())
@@ -209,7 +210,9 @@ class Run:
             self.flush()
 
     def flush(self) -> None:
-        """Send what is buffered; if the store refuses it, it stays buffered."""
+        """Send what is buffered, and what was noted of the machine; if the store refuses it, it stays buffered."""
+        while self._system is not None and self._system.taken:  # a thread of its own adds to them
+            self._metrics.append(self._system.taken.popleft())
         if self._metrics or self._params:
             self._delivery.send("batch", metrics=self._metrics, params=self._params)
         self._metrics, self._params = [], {}

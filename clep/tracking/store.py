@@ -120,17 +120,6 @@ def client_of(uri: str) -> Any:
     return load_mlflow().MlflowClient(tracking_uri=uri)
 
 
-def system_metrics(uri: str, run_id: str) -> Any:
-    """MLflow's monitor of the machine, started for a run; None unless `MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING` asks."""
-    if not load_mlflow().environment_variables.MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING.get():
-        return None
-    from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-
-    monitor = SystemMetricsMonitor(run_id, tracking_uri=uri)
-    monitor.start()
-    return monitor
-
-
 def short(error: BaseException) -> str:
     """The first line of an error that says something, without passwords."""
     lines = shown(str(error).strip() or type(error).__name__).splitlines()
