@@ -56,7 +56,7 @@ class Disk:
     def clep(self, *words):
         environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "CLEP_CACHE": str(self.cache)}
         done = subprocess.run(
-            [sys.executable, "-m", "clep.cli", *words],
+            [sys.executable, "-m", "clep", *words],
             cwd=self.folder,
             env=environment,
             capture_output=True,

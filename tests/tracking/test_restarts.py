@@ -127,7 +127,7 @@ def test_a_server_that_is_killed_and_stopped_at_random_moments_under_eight_write
 def test_four_commands_at_once_on_an_empty_database_all_succeed(postgres, tmp_path):
     uri = postgres.empty_database("commands")
     words = ["stream.samples_per_experience=64", "network.hidden=[32]", "learner.epochs=1", f"tracking.uri={uri}"]
-    command = [sys.executable, "-m", "clep.cli", "run", *words]
+    command = [sys.executable, "-m", "clep", "run", *words]
     started = [
         subprocess.Popen([*command, f"seed={seed}"], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         for seed in range(4)
