@@ -5,13 +5,14 @@ imported only when a command runs.
 """
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from clep import config, named_parts, parts
+from clep import config, interrupts, named_parts, parts, temporary
 from clep.bench.cases import SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
@@ -103,19 +104,14 @@ class Shown:
 def run(arguments: argparse.Namespace) -> Any:
     """Train one set of strategies with one seed."""
     composed = _ready(_composed(arguments))
-    _announce()
-    from clep.pipelines import class_incremental
-
-    return class_incremental.run(composed)
+    return _loaded("clep.pipelines.class_incremental").run(composed)
 
 
 def resume(arguments: argparse.Namespace) -> Any:
     """Go on with a run that was stopped."""
     run_id, changes = _config_and_changes(arguments.items)
     _answering(config.tracking_in(changes).uri)
-    _announce()
-    from clep.pipelines import resume as pipeline
-
+    pipeline = _loaded("clep.pipelines.resume")
     return pipeline.resume(run_id or "", changes)
 
 
@@ -127,9 +123,7 @@ def fork(arguments: argparse.Namespace) -> Any:
             "run: give the id of the run to go on from, as in `clep fork RUN_ID --after 2 learner.lr=0.01`"
         )
     _answering(config.tracking_in(changes).uri)
-    _announce()
-    from clep.pipelines import fork as pipeline
-
+    pipeline = _loaded("clep.pipelines.fork")
     return pipeline.fork(run_id, arguments.after, changes)
 
 
@@ -143,9 +137,7 @@ def compare(arguments: argparse.Namespace) -> Any:
     check_chosen(source, changes, composed, cells=True)
     config.cells_of(composed)  # refuses what makes no sense before torch is loaded
     _ready(composed)
-    _announce()
-    from clep.pipelines import compare as pipeline
-
+    pipeline = _loaded("clep.pipelines.compare")
     return pipeline.compare(composed, resume=arguments.resume is not None)
 
 
@@ -160,9 +152,7 @@ def _extend(arguments: argparse.Namespace) -> Any:
     from clep.comparison.extending import extended
 
     stored = extended(arguments.into or arguments.resume, changes, how)
-    _announce()
-    from clep.pipelines import compare as pipeline
-
+    pipeline = _loaded("clep.pipelines.compare")
     return pipeline.extend(stored)
 
 
@@ -172,10 +162,8 @@ def report(arguments: argparse.Namespace) -> Any:
     ids = [item for item in arguments.items if "=" not in item]
     ids += [run_id for run_id in (arguments.runs or "").split(",") if run_id]
     check_folder("--output", arguments.output)
-    _announce()
+    pipeline = _loaded("clep.pipelines.report")
     _close_departed(uri)
-    from clep.pipelines import report as pipeline
-
     return pipeline.run(
         ids,
         uri=uri,
@@ -200,9 +188,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     cells = list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
     check_folder("--output", arguments.output)
     _ready(cells[0][1])
-    _announce()
-    from clep.pipelines import reproduce as pipeline
-
+    pipeline = _loaded("clep.pipelines.reproduce")
     options = {"small": arguments.small, "output": arguments.output, "figure": arguments.figure}
     return pipeline.run(claim, changes, **options)
 
@@ -211,9 +197,7 @@ def tune(arguments: argparse.Namespace) -> Any:
     """Search a strategy set's hyperparameters and write the best configuration."""
     composed = _ready(_composed(arguments))
     check_file("--output", arguments.output)
-    _announce()
-    from clep.pipelines import tune as pipeline
-
+    pipeline = _loaded("clep.pipelines.tune")
     tuned = pipeline.run(composed)
     pipeline.write(tuned, arguments.output)
     return tuned
@@ -229,26 +213,19 @@ def by_name(arguments: argparse.Namespace) -> Printable:
     source, changes = _config_and_changes([item for item in items if item not in own])
     parts.check_name("pipeline", name)
     composed = _ready(config.compose(source, changes))
-    _announce()
-    from clep.pipelines import named
-
-    return named.run(name, composed, options)
+    return _loaded("clep.pipelines.named").run(name, composed, options)
 
 
 def steps(arguments: argparse.Namespace) -> Printable:
     """Train a network, then measure how many relaxation steps its gradient needs."""
     composed = _composed(arguments)
-    _announce()
-    from clep.pipelines import steps as pipeline
-
+    pipeline = _loaded("clep.pipelines.steps")
     return pipeline.run(composed)
 
 
 def bench(arguments: argparse.Namespace) -> Printable:
     """Time updates and sleeps."""
-    _announce()
-    from clep import bench as benchmark
-
+    benchmark = _loaded("clep.bench")
     with within("bench"):
         return benchmark.bench(arguments.cases, threads=arguments.threads)
 
@@ -281,9 +258,7 @@ def check(arguments: argparse.Namespace) -> Printable:
     values = config.given({}, changes)[1]
     for key in values.keys() - {"strategy"}:
         raise ConfigError(f"{key}: the checks bring their own stream and learners; only strategy.NAME.KEY can be set")
-    _announce()
-    from clep.pipelines import check as pipeline
-
+    pipeline = _loaded("clep.pipelines.check")
     return pipeline.run(target, values.get("strategy"))
 
 
@@ -302,10 +277,7 @@ def list_names(arguments: argparse.Namespace) -> Catalogue:
 def show(arguments: argparse.Namespace) -> Printable:
     """Describe a strategy, or compose a configuration."""
     if arguments.items[:1] == ["strategy"] and len(arguments.items) > 1 and "=" not in arguments.items[1]:
-        _announce()
-        from clep.portrait import portrait
-
-        return portrait(arguments.items[1], arguments.items[2:])
+        return _loaded("clep.portrait").portrait(arguments.items[1], arguments.items[2:])
     return _shown(arguments)
 
 
@@ -313,9 +285,7 @@ def _shown(arguments: argparse.Namespace) -> Shown:
     """A composed configuration with all parameters of the strategies that it names."""
     composed = _composed(arguments)
     if arguments.items:
-        _announce()
-        from clep import build  # imports Avalanche, which the defaults do not need
-
+        build = _loaded("clep.build")  # imports Avalanche, which the defaults do not need
         build.check(composed)
         if composed.strategies:
             composed = build.resolved(composed)
@@ -368,10 +338,20 @@ def _answering(uri: str | None) -> None:
     tracking.check_server(tracking.tracking_uri(uri))
 
 
-def _announce() -> None:
-    """On a terminal, say why nothing happens for a few seconds."""
+def _loaded(module: str) -> Any:
+    """A module that needs torch, Lightning, Avalanche and MLflow; on a terminal, say why nothing happens meanwhile."""
     if sys.stderr.isatty():
         print("clep: loading torch, Lightning, Avalanche and MLflow ...", file=sys.stderr)
+    with interrupts.leaving_at_once(_leave):
+        package, _, name = module.rpartition(".")
+        return getattr(__import__(package, fromlist=[name]), name)  # as `from package import name`
+
+
+def _leave() -> None:
+    """End the process, in which nothing has begun."""
+    print("clep: interrupted before anything had begun", file=sys.stderr, flush=True)
+    temporary.remove_left()
+    os._exit(interrupts.exit_code())
 
 
 def _items(first: str, what: str) -> Argument:

@@ -22,6 +22,8 @@ _held = 0
 _patient = 0
 _asked = False
 _closing = False
+_ends = False
+_leave: Callable[[], None] | None = None
 
 
 @contextmanager
@@ -32,14 +34,14 @@ def listening(*, to_the_end: bool = False) -> Iterator[None]:
         to_the_end: whether only the end of the process follows. Ctrl-C and `kill` may cut that short, in silence;
             the other signals are too late.
     """
-    global _noted, _raised, _held, _closing, _asked
+    global _noted, _raised, _held, _closing, _asked, _ends
     previous = {}
     for number in SIGNALS:
         with suppress(ValueError):  # not in the main thread: then there is nothing to listen to
             if (handler := signal.getsignal(number)) is not signal.SIG_IGN or number == signal.SIGINT:
                 previous[number] = handler  # `nohup` asks for SIGHUP to be ignored
                 signal.signal(number, _note)
-    _noted, _raised, _held, _closing, _asked = None, 0.0, 0, False, False
+    _noted, _raised, _held, _closing, _asked, _ends = None, 0.0, 0, False, False, to_the_end
     unraisable, sys.unraisablehook = sys.unraisablehook, _quiet(sys.unraisablehook)
     try:
         yield
@@ -48,7 +50,7 @@ def listening(*, to_the_end: bool = False) -> Iterator[None]:
         for number, handler in previous.items():
             last = signal.SIG_DFL if number in (signal.SIGINT, signal.SIGTERM) else signal.SIG_IGN
             signal.signal(number, last if to_the_end else handler)
-        _noted, _asked = None, False
+        _noted, _asked, _ends = None, False, False
 
 
 def _quiet(hook: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -102,6 +104,23 @@ def leave_if_asked() -> None:
     if _asked:
         _noted = signal.SIGUSR1
         raise KeyboardInterrupt
+
+
+@contextmanager
+def leaving_at_once(leave: Callable[[], None]) -> Iterator[None]:
+    """Call `leave` at a signal meanwhile, if only the end of the process follows: an exception would be too much.
+
+    Libraries written in C++ are loaded so: an exception that comes up in the middle is a crash to some.
+
+    Args:
+        leave: ends the process; it may ask for `exit_code`.
+    """
+    global _leave
+    _leave = leave
+    try:
+        yield
+    finally:
+        _leave = None
 
 
 @contextmanager
@@ -169,6 +188,8 @@ def _note(number: int, frame: Any) -> None:
         return
     first, now = _noted is None, time.monotonic()
     _noted = number if first else _noted
+    if _leave is not None and _ends and not _held:
+        _leave()
     if _held or _closing or not (first or now - _raised > _AGAIN_SECONDS):
         return
     _raised = now

@@ -119,3 +119,20 @@ def test_a_module_of_the_working_directory_takes_no_dependencys_place(tmp_path, 
     (tmp_path / "imported_late.py").write_text("raise SystemExit('mine')")
     (tmp_path / "my_module.py").write_text("import clep, imported_late\n\nclass Mine(clep.Strategy):\n    pass\n")
     assert main(["show", "strategies=[my_module:Mine]"]) == 0, capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("ends", "expected"), [(True, [143]), (False, ["raised"])])
+def test_while_libraries_load_a_signal_raises_nothing_in_a_process_that_ends_with_it(ends, expected):
+    """An exception within a library in C++ is a crash. A host that goes on, such as a notebook, is not ended."""
+    left, handlers = [], {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    try:
+        with interrupts.listening(to_the_end=ends):
+            try:
+                with interrupts.leaving_at_once(lambda: left.append(interrupts.exit_code())):
+                    signal.raise_signal(signal.SIGTERM)
+            except KeyboardInterrupt:
+                left += ["raised"] if not left else []  # in a process, `leave` would not have come back
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    assert left == expected

@@ -3,6 +3,7 @@
 import atexit
 import gc
 import io
+from contextlib import suppress
 
 from clep import report, tracking
 from clep.config import compose
@@ -10,7 +11,8 @@ from clep.results import Result
 from clep.sources import own_code
 
 own_code()  # of what is imported here, not of what the files hold when a worker is forked
-tracking.warm_up()
+with suppress(FileNotFoundError):  # the command has ended meanwhile, and taken its temporary folder along
+    tracking.warm_up()
 tracking.provenance_once()
 report.accuracy_matrix_figure([[0.0]]).savefig(io.BytesIO(), format="png")  # fonts and the renderer
 _config = compose()
