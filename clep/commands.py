@@ -350,7 +350,7 @@ def _loaded(module: str) -> Any:
 def _leave() -> None:
     """End the process, in which nothing has begun."""
     print("clep: interrupted before anything had begun", file=sys.stderr, flush=True)
-    temporary.remove_left()
+    temporary.remove_all()
     os._exit(interrupts.exit_code())
 
 

@@ -19,6 +19,7 @@ _LONGEST = 65  # characters of a path below which libraries make their sockets; 
 
 
 _left: list[Path] = []
+_owned_now: list[Path] = []
 
 
 @contextmanager
@@ -81,13 +82,21 @@ def remove_left() -> None:
         shutil.rmtree(_left.pop(), ignore_errors=True)
 
 
+def remove_all() -> None:
+    """Remove all folders of this process, for one that ends in the middle of its blocks."""
+    _left.extend(_owned_now)
+    remove_left()
+
+
 @contextmanager
 def _owned() -> Iterator[Path]:
     path = Path(tempfile.mkdtemp(prefix=_PREFIX))
+    _owned_now.append(path)
     try:
         (path / _OWNER).write_text(json.dumps(processes.own()), encoding="utf-8")
         yield path
     finally:
+        _owned_now.remove(path)
         if any(path.glob("pymp-*")):
             # Multiprocessing removes its own part when the process ends, and prints a traceback if it is gone by then.
             _left.append(path)

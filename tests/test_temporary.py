@@ -76,3 +76,12 @@ def test_without_any_place_commands_work_all_the_same(tmp_path, monkeypatch):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "nowhere"))
     with temporary.everything_within():
         assert tempfile.gettempdir() == str(tmp_path / "nowhere")
+
+
+def test_a_process_that_ends_within_its_blocks_leaves_no_folder(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with temporary.folder() as outer, temporary.folder() as inner:
+        temporary.remove_all()
+        assert not outer.exists()
+        assert not inner.exists()
+    assert list(tmp_path.iterdir()) == []
