@@ -54,14 +54,16 @@ class Watch:
         for p in self._template.plugins:
             if not hasattr(p, event):
                 continue
-            own = getattr(type(p), event, None) not in (None, getattr(SupervisedPlugin, event))
-            before = self._parts() if own else ()
-            if own and event in _HOOKS and (hidden := self._hidden(p)):
+            if getattr(type(p), event, None) in (None, getattr(SupervisedPlugin, event)):  # it does nothing there
+                getattr(p, event)(self._template)
+                continue
+            before = self._parts()
+            if event in _HOOKS and (hidden := self._hidden(p)):
                 with self._looking(p, event, hidden):
                     getattr(p, event)(self._template)
             else:
                 getattr(p, event)(self._template)
-            for name, was, value in zip(_PARTS, before, self._parts(), strict=False):
+            for name, was, value in zip(_PARTS, before, self._parts(), strict=True):
                 if was is not value:
                     self._changed[name] = f"{type(p).__name__}.{event}"
 

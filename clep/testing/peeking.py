@@ -6,7 +6,7 @@ import torch
 
 from clep.streams import Experience, Samples, Stream
 from clep.testing.reproducing import different
-from clep.testing.runs import digits, train
+from clep.testing.runs import Run, digits, train
 from clep.testing.subject import CheckFailed, NotApplicable, Subject
 
 
@@ -29,12 +29,9 @@ def check_later(subject: Subject) -> None:
     honest = subject.reference
     for known in range(1, len(digits().train)):
         poisoned = train(lambda: [subject.made()], subject.rule, poisoned_after(digits(), known))
-        for i in range(known):
-            if (name := different(honest.weights[i], poisoned.weights[i])) is not None:
-                raise CheckFailed(
-                    f"the weights after experience {i} (`{name}`) depend on the data or labels of later ones; use only "
-                    "`strategy.experience`, not its stream"
-                )
+        _same(
+            honest, poisoned, known, "the data or labels of later ones; use only `strategy.experience`, not its stream"
+        )
 
 
 def check_evaluation(subject: Subject) -> None:
@@ -52,12 +49,15 @@ def check_evaluation(subject: Subject) -> None:
     """
     honest = subject.reference
     poisoned = train(lambda: [subject.made()], subject.rule, with_other_evaluation(digits()))
-    for i, (one, other) in enumerate(zip(honest.weights, poisoned.weights, strict=True)):
+    _same(honest, poisoned, len(honest.weights), "the evaluation data; learn from training data alone")
+
+
+def _same(honest: Run, poisoned: Run, experiences: int, what: str) -> None:
+    """Refuse a strategy whose weights after one of the first experiences depend on what it must not see."""
+    pairs = list(zip(honest.weights, poisoned.weights, strict=True))
+    for i, (one, other) in enumerate(pairs[:experiences]):
         if (name := different(one, other)) is not None:
-            raise CheckFailed(
-                f"the weights after experience {i} (`{name}`) depend on the evaluation data; learn from training data "
-                "alone"
-            )
+            raise CheckFailed(f"the weights after experience {i} (`{name}`) depend on {what}")
 
 
 def poisoned_after(data: Stream, known: int) -> Stream:
