@@ -1,0 +1,116 @@
+"""Resting rehearsal: stored samples are learned where the present answer does not notice."""
+
+import pytest
+import torch
+from clep.strategies import resting_rehearsal
+from clep.strategies.resting_rehearsal import RestingRehearsal, at_rest, observed
+
+import clep
+from clep.dense_parameters import parameters_of
+from clep.equilibrium.stack import stack_of
+from clep.errors import ConfigError
+from clep.feedforward import Feedforward
+
+EP = {"free_steps": 80, "seed": 1}
+UNTIED = clep.LinearNudging(phases="centered", beta=0.2, rule="vector_field")
+
+
+class Answers(clep.Strategy):
+    """Outputs for the present batch, and the weights, before and after replay: it stands on both sides of it."""
+
+    adds_penalty = False
+
+    def __init__(self, seen):
+        super().__init__()
+        self.seen = seen
+
+    @torch.no_grad()
+    def after_update(self, strategy, **kwargs):
+        weights = [parameter.detach().clone() for parameter in strategy.model.parameters()]
+        self.seen.append((strategy.model(strategy.mb_x).clone(), weights))
+
+
+def replayed(stream, network, gradient=None, **options):
+    """How far the present answer and the weights move in a replay, at most."""
+    before, after = [], []
+    strategies = [Answers(before), RestingRehearsal(memory_size=20, lr=0.5, **options), Answers(after)]
+    learner = clep.Learner(network, gradient=gradient, lr=0.1)
+    clep.Training(learner, strategies, epochs=2, batch_size=8, seed=0).run(stream)
+    pairs = list(zip(before, after, strict=True))
+    answers = max(float((a - b).abs().max()) for (a, _), (b, _) in pairs)
+    moves = [max(float((p - q).abs().max()) for p, q in zip(old, new, strict=True)) for (_, old), (_, new) in pairs]
+    assert max(moves[:10]) == 0.0  # nothing is stored yet in the first experience
+    return answers, max(moves)
+
+
+@pytest.mark.parametrize("rotate", [False, True])
+@pytest.mark.parametrize(
+    ("network", "gradient"),
+    [
+        (lambda: Feedforward([64, 30, 20, 10], seed=1), None),
+        (lambda: clep.Network([64, 30, 10], bias=True, **EP), None),
+        (lambda: clep.Network([64, 30, 20, 10], inhibition=2.0, **EP), None),
+        (lambda: clep.Network([64, 30, 20, 10], feedback="untied", **EP), UNTIED),
+    ],
+    ids=["feedforward", "biases", "inhibition", "untied feedback"],
+)
+def test_the_present_answer_stays_while_the_weights_move(pair, network, gradient, rotate):
+    answers, weights = replayed(pair, network(), gradient, rotate=rotate)
+    assert answers < 1e-4
+    assert weights > 1e-3
+
+
+def test_without_the_mask_it_does_not_stay(pair):
+    assert replayed(pair, Feedforward([64, 30, 20, 10], seed=1), mask=False)[0] > 1e-2
+
+
+def test_without_the_bound_on_a_step_units_wake_up(pair, monkeypatch):
+    """So the bound is needed, beside the mask."""
+    masked = resting_rehearsal.invisible
+
+    def unbounded(changes, layers, signals, resting, inhibition):
+        quiet = [torch.where(signal <= 0.0, -torch.inf, signal) for signal in signals]
+        monkeypatch.setattr(resting_rehearsal, "_drive", lambda i, *rest: quiet[i + 1] * 0.0 - 1e9)
+        return masked(changes, layers, signals, resting, inhibition)
+
+    monkeypatch.setattr(resting_rehearsal, "invisible", unbounded)
+    assert replayed(pair, Feedforward([64, 30, 20, 10], seed=1))[0] > 1e-4
+
+
+def test_a_unit_is_at_rest_if_no_sample_of_the_batch_uses_it():
+    network = Feedforward([2, 3, 2], bias=False)
+    with torch.no_grad():
+        network.layers[0].weight.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [-1.0, -1.0]]))
+    x = torch.tensor([[1.0, 0.0], [2.0, 0.0]])
+    signals = observed(network, x)
+    resting = at_rest(signals, parameters_of(network, stack_of(network), "test"))
+    assert [units.tolist() for units in resting] == [[False, True], [False, True, True], [False, False]]
+
+
+def test_it_remembers_what_it_stored(digits):
+    learner = clep.Learner(clep.Network([64, 60, 10], inhibition=5.0), lr=0.05)
+    strategy = RestingRehearsal(memory_size=60)
+    result = clep.Training(learner, [strategy], epochs=5, batch_size=8, seed=0).run(digits)
+    assert result.matrix[-1, :2].mean() > 0.4  # 0.0 without replay
+    assert strategy.memory().exemplars == 60
+    assert 0.0 < result.reports[-1].numbers["resting_rehearsal/resting"] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (clep.Network([8, 6, 4], neuron="tanh"), "network.neuron: resting_rehearsal needs units that can be silent"),
+        (clep.Network([8, 6, 4], dynamics="bernoulli"), "network.neuron: .* dynamics=bernoulli"),
+        (Feedforward([8, 6, 4], activation="tanh"), "network.model: resting_rehearsal needs to know"),
+        (clep.Network([(1, 8, 8), clep.ConvLayer(4), 10]), "strategies: resting_rehearsal works on .* dense layers"),
+    ],
+)
+def test_learners_without_units_at_rest_are_refused(network, message):
+    with pytest.raises(ConfigError, match=message):
+        clep.Training(clep.Learner(network), [RestingRehearsal()])
+
+
+@pytest.mark.parametrize("options", [{"memory_size": 0}, {"lr": 0.0}, {"rotates": True}])
+def test_what_makes_no_sense_is_refused(options):
+    with pytest.raises(ConfigError, match=next(iter(options))):
+        RestingRehearsal(**options)
