@@ -59,16 +59,22 @@ def parameters_of(model: nn.Module, stack: DenseStack, user: str) -> list[DenseP
         user: the strategy that asks, for messages.
 
     Raises:
-        ConfigError: for a layer whose weights are computed from other parameters, such as those of dendrites, or
-            parameters outside of the stack, such as those of convolutions.
+        ConfigError: for a stack that does not know the signals below its layers, a layer whose weights are computed
+            from other parameters, such as those of dendrites, or parameters outside of the stack, such as those of
+            convolutions.
 
     Example:
-        >>> from torch import nn
+        >>> from clep.equilibrium import Network
         >>> from clep.equilibrium.stack import stack_of
-        >>> model = nn.Sequential(nn.Linear(4, 3), nn.ReLU(), nn.Linear(3, 2, bias=False))
+        >>> model = Network([4, 3, 2], bias=True)
         >>> [len(layer.all) for layer in parameters_of(model, stack_of(model), "mine")]
-        [2, 1]
+        [2, 2]
     """
+    if stack.activity is None:
+        raise ConfigError(
+            f"strategies: {user} needs the signals below each layer, and {type(model).__name__} does not tell them; "
+            "give it a method `dense_stack()` that returns a `clep.equilibrium.stack.DenseStack` with `activity`."
+        )
     owners = {id(module._parameters.get("weight")): module for module in model.modules()}
     layers: list[DenseParameters] = []
     for index, layer in enumerate(stack.layers):

@@ -12,13 +12,13 @@ Reference for local sleep: Vyazovskiy et al. 2011 (Nature 472:443).
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from avalanche.training.storage_policy import ClassBalancedBuffer
 from torch import Tensor
 
-from clep.dense_parameters import DenseParameters, parameters_of
+from clep.dense_parameters import DenseParameters, joined, parameters_of
 from clep.equilibrium import Network
 from clep.equilibrium.stack import stack_of
 from clep.errors import ConfigError
@@ -26,6 +26,7 @@ from clep.feedforward import Feedforward
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy, memory_of_buffer
 
+Mask = Literal["units", "directions", "none"]
 _SILENT = 1e-6
 
 
@@ -34,8 +35,8 @@ class RestingRehearsalOptions(Spec):
     """The options of resting rehearsal.
 
     Example:
-        >>> RestingRehearsalOptions(memory_size=1000).rotate
-        True
+        >>> RestingRehearsalOptions(memory_size=1000).mask
+        'directions'
     """
 
     memory_size: int = option(200, "number of samples to keep over all classes", "[1, inf)")
@@ -46,24 +47,32 @@ class RestingRehearsalOptions(Spec):
     lr: float | None = option(
         None, "learning rate of replay, without momentum; null for lr / (1 - momentum) of the optimiser", "(0, inf)"
     )
-    mask: bool = option(True, "whether replay writes only where the present answer stays the same")
+    mask: Mask = option(
+        "directions",
+        "where replay may write: at synapses of silent `units`; along `directions` of a layer's signals that the "
+        "present batch leaves unused; anywhere (`none`), which is ordinary replay, and changes the present answer",
+    )
     rotate: bool = option(
-        True, "whether hidden units that the present batch uses are silent in the replay, so that others take it over"
+        False, "whether hidden units that the present batch uses are silent in the replay, so that others take it over"
     )
 
 
 @takes(RestingRehearsalOptions)
 class RestingRehearsal(Strategy):
-    """After each update on new samples, learn stored ones in the units that the new ones leave at rest.
+    """After each update on new samples, learn stored ones where the new ones do not notice.
 
-    A unit is at rest if it is silent for every sample of the present batch. A synapse may change if either of its ends
-    is at rest (for the input, a pixel that is zero in the whole batch): then it carries nothing at present. Were the
-    change to wake a unit at rest, the step of all its synapses would be shortened until it just stays silent. So the
-    present batch has the same fixed point before and after, in a feed-forward network and, since a silent unit sends
-    nothing down either, in an equilibrium network.
+    With `mask=units`, a unit is at rest if it is silent for every sample of the present batch, and a synapse may change
+    if either of its ends is at rest (for the input, a pixel that is zero in the whole batch): it carries nothing at
+    present. Were the change to wake a unit at rest, the step of all its synapses would be shortened until it just stays
+    silent. Sparse states leave more units at rest: small batches and `network.inhibition` help. With
+    `mask=directions`, what rests are combinations of units: a change dW keeps dW r = 0 for every signal r below the
+    layer in the present batch and, where the layer feeds back, s^T dW = 0 for every signal s above it. Either way the
+    present batch has the same fixed point before and after.
 
-    Sparse states leave more units at rest: small batches and `network.inhibition` help. Logs the share of hidden units
-    at rest as `resting_rehearsal/resting`.
+    The price was measured (docs/concepts/projection.md): in networks whose classes share their hidden units, forgetting
+    happens in units that the present batch uses, where neither mask lets replay undo it. `mask=none` remembers more.
+
+    Logs the share of hidden units at rest as `resting_rehearsal/resting`.
 
     Raises:
         ConfigError: for an unknown option or a value out of range.
@@ -90,18 +99,8 @@ class RestingRehearsal(Strategy):
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
         """Refuse units that are never silent, and layers that are not dense."""
         network = learner.network
-        if isinstance(network, Network):
-            if network.spec.dynamics == "bernoulli" or network.neuron.bounds is None or network.neuron.bounds[0] != 0.0:
-                yield (
-                    "network.neuron: resting_rehearsal needs units that can be silent, and "
-                    f"`{network.spec.neuron}` with dynamics={network.spec.dynamics} has none; use hard_sigmoid and "
-                    "dynamics=prototypical."
-                )
-        elif not isinstance(network, Feedforward) or network.activation != "relu":
-            yield (
-                "network.model: resting_rehearsal needs to know which units are silent; use an equilibrium network or "
-                "model=feedforward with neuron=relu."
-            )
+        if (self._options.mask == "units" or self._options.rotate) and (reason := _never_silent(network)) is not None:
+            yield reason
             return
         try:
             parameters_of(network, stack_of(network), "resting_rehearsal")
@@ -129,9 +128,11 @@ class RestingRehearsal(Strategy):
             n = self._options.batch_size or strategy.train_mb_size
             rows = torch.randint(len(x), (n,), generator=self.generator).to(x.device)
             changes = self._learned(strategy, x[rows], y[rows], resting)
-            if self._options.mask:
+            if self._options.mask == "units":
                 inhibition = strategy.model.spec.inhibition if isinstance(strategy.model, Network) else 0.0
                 changes = invisible(changes, self._layers, signals, resting, inhibition)
+            elif self._options.mask == "directions":
+                changes = unused(changes, self._layers, signals)
             with torch.no_grad():
                 for layer, change in zip(self._layers, changes, strict=True):
                     for parameter, part in zip(layer.all, change, strict=True):
@@ -163,6 +164,25 @@ class RestingRehearsal(Strategy):
             loss = strategy._criterion(strategy.model(x), y)
             gradients = iter(torch.autograd.grad(loss, parameters))
         return [[-lr * next(gradients) for _ in layer.all] for layer in self._layers]
+
+
+def _never_silent(network: Any) -> str | None:
+    """Why no unit of a network is ever silent, or None."""
+    if isinstance(network, Network):
+        bounds = network.neuron.bounds
+        if network.spec.dynamics != "bernoulli" and bounds is not None and bounds[0] == 0.0:
+            return None
+        return (
+            "network.neuron: resting_rehearsal with mask=units or rotate needs units that can be silent, and "
+            f"`{network.spec.neuron}` with dynamics={network.spec.dynamics} has none; use hard_sigmoid and "
+            "dynamics=prototypical, or mask=directions."
+        )
+    if isinstance(network, Feedforward) and network.activation == "relu":
+        return None
+    return (
+        "network.model: resting_rehearsal with mask=units or rotate needs to know which units are silent; use an "
+        "equilibrium network, model=feedforward with neuron=relu, or mask=directions."
+    )
 
 
 @torch.no_grad()
@@ -236,6 +256,52 @@ def invisible(
         [change * (up[:, None] * down[None, :] if change.dim() == 2 else up) for change in of_layer]
         for of_layer, down, up in zip(masked, steps[:-1], steps[1:], strict=True)
     ]
+
+
+@torch.no_grad()
+def unused(
+    changes: Sequence[Sequence[Tensor]], layers: Sequence[DenseParameters], signals: Sequence[Tensor]
+) -> list[list[Tensor]]:
+    """The part of a step along directions that the present batch does not use.
+
+    Args:
+        changes: for each layer, the changes of its `all`.
+        layers: the parameters.
+        signals: of the present batch, from the input to the output, each (B, n).
+    """
+    kept: list[list[Tensor]] = []
+    for layer, (weight, *rest), below, above in zip(layers, changes, signals, signals[1:], strict=False):
+        ups = below if layer.bias is None else torch.cat([below, below.new_ones(len(below), 1)], 1)
+        used = span(ups)
+        change = joined(weight, None if layer.bias is None else rest[0])
+        change = change - (change @ used) @ used.T
+        sent = span(above) if layer.feedback else None
+        if sent is not None and layer.down is None:
+            change = change - sent @ (sent.T @ change)
+        parts = [change[:, : weight.shape[1]]]
+        if layer.bias is not None:
+            parts.append(change[:, -1])
+        if layer.down is not None:
+            down = rest[-1]
+            parts.append(down if sent is None else down - sent @ (sent.T @ down))
+        kept.append(parts)
+    return kept
+
+
+def span(rows: Tensor) -> Tensor:
+    """An orthonormal basis (n, k) of what rows (B, n) span.
+
+    Example:
+        >>> span(torch.tensor([[0.0, 2.0, 0.0], [0.0, 4.0, 0.0]])).abs()
+        tensor([[0.],
+                [1.],
+                [0.]])
+    """
+    exact = rows.double()
+    values, vectors = torch.linalg.eigh(exact @ exact.T)
+    large = values > 1e-10 * values.max().clamp_min(1e-300)
+    basis: Tensor = (exact.T @ vectors[:, large]) / values[large].sqrt()
+    return basis.to(rows.dtype)
 
 
 def _drive(
