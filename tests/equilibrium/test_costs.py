@@ -17,7 +17,7 @@ def test_reductions_of_the_squared_error():
 
 
 def test_a_label_without_an_output_is_named():
-    with pytest.raises(DataError, match="^labels: expected classes 0 to 2, one for each output, got 1 to 7; look at"):
+    with pytest.raises(DataError, match=r"^labels: expected classes 0 to 2, one for each output, got 1 to 7; look at"):
         SquaredError()(torch.zeros(2, 3), torch.tensor([1, 7]))
 
 
