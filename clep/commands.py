@@ -469,7 +469,7 @@ COMMANDS = (
             _JSON,
         ),
         call=compare,
-        keys=("cells", "grid", "seeds", "workers", "baseline", "columns"),
+        keys=("cells", "controls", "grid", "seeds", "workers", "baseline", "columns"),
     ),
     Command(
         name="report",
