@@ -22,6 +22,7 @@ def run(
     small: bool = False,
     output: str | Path = "docs/results",
     figure: bool = False,
+    stored: bool = False,
 ) -> Table:
     """Run what is missing, then write `<claim>.md` and `<claim>.csv` into `output`.
 
@@ -33,10 +34,11 @@ def run(
         changes: more `key=value` changes for every cell, e.g. `data.root=...` or `workers=4`.
         small: use the claim's changes for a quick look and two seeds; the table is then called `<claim>_small`.
         output: folder of the tables; created if missing.
-        figure: write the figure of a grid there too; the run in MLflow has it in any case.
+        figure: write the figures there too; the run in MLflow has them in any case.
+        stored: run nothing, and write the table of what the store holds so far.
 
     Raises:
-        ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
+        ConfigError, DataError: for anything wrong with a cell, before the first one is trained, or if nothing is stored.
         KeyboardInterrupt: on Ctrl-C; finished runs are kept and found again. A note of it is the command that goes on,
             and its `so_far` what had finished, if anything had.
     """

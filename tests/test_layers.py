@@ -43,7 +43,7 @@ ORDER = [
     {"strategy", "watching"},
     {"strategies", "registry"},
     {"bridge"},
-    {"evaluation"},
+    {"evaluation", "separability"},
     {"measuring"},
     {"checkpoints"},
     {"training"},

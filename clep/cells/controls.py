@@ -56,7 +56,11 @@ def _missing(controls: list[str], streams: list[tuple[str, ...]], present: list[
     for stream in streams:
         for name in controls:
             if (stream, (name,)) not in present:
-                yield kept(", ".join([name, *map(spoken_change, stream)]), [name], stream)
+                yield kept(", ".join([name, *map(_spoken, stream)]), [name], stream)
+
+
+def _spoken(change: str) -> str:
+    return spoken_change(change.replace("stream.name=", "stream=", 1))
 
 
 def _what_it_is(config: Config, cell: Any) -> tuple[tuple[str, ...], tuple[str, ...]]:
