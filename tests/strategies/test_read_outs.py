@@ -13,7 +13,7 @@ from sklearn.neighbors import NearestCentroid
 
 import clep
 from clep.diagnostics.hidden import hidden_states
-from clep.errors import ConfigError, StrategyError
+from clep.errors import ConfigError, StrategyError, UnusedWarning
 from clep.evaluation import evaluated
 from clep.strategy import Strategy
 
@@ -188,6 +188,14 @@ def test_plain_avalanche_trains_no_network_for_it_and_evaluates_by_it(stream):
 def of_experiences(stream, number):
     rows = stream.samples.rows([row for experience in stream.train[:number] for row in experience.rows])
     return rows.x.flatten(1), rows.y
+
+
+def test_a_stored_learner_says_that_it_predicts_without_the_read_out(tmp_path):
+    learner = clep.Learner(clep.Network([4, 3, 2]))
+    learner.read_out = "class_means"
+    learner.save(tmp_path / "learner.ckpt")
+    with pytest.warns(UnusedWarning, match=r"those of the read-out of `class_means`, which a stored learner does not"):
+        assert clep.load(tmp_path / "learner.ckpt").read_out == "class_means"
 
 
 @pytest.mark.parametrize(
