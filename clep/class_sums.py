@@ -76,6 +76,7 @@ def nearest_mean(features: Tensor, sums: ClassSums) -> Tensor:
 
     Example:
         >>> import torch
+        >>> from clep.class_sums import ClassSums
         >>> sums = ClassSums.none(1).plus(torch.tensor([[0.0], [4.0]]), torch.tensor([0, 1]))
         >>> nearest_mean(torch.tensor([[1.0], [3.0]]), sums).argmax(1).tolist()
         [0, 1]

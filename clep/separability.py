@@ -35,7 +35,7 @@ def accuracy_of_hidden_means(
         The accuracy; NaN if there is nothing to test, or no hidden layer.
 
     Example:
-        >>> import clep
+        >>> import clep, torch
         >>> stream = clep.stream("digits", experiences=5, samples_per_experience=40)
         >>> network = clep.Network([64, 32, 10])
         >>> accuracy_of_hidden_means(network, stream.train[:1], stream.evaluation[:1], torch.device("cpu")) > 0.6

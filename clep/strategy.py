@@ -318,6 +318,7 @@ def has_read_out(plugin: BasePlugin) -> bool:
 
     Example:
         >>> from clep.strategies.class_means import ClassMeans
+        >>> from clep.strategy import Strategy
         >>> has_read_out(ClassMeans()), has_read_out(Strategy())
         (True, False)
     """

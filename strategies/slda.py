@@ -12,8 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from clep.class_sums import ClassSums, only, samples_of
+from clep.errors import ConfigError
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Strategy
+
+MOST_INPUTS = 20_000
+"""Inputs whose covariance is still kept: 1.6 GB of 32-bit numbers."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +69,15 @@ class SLDA(Strategy):
         Args:
             x: inputs, (n, d).
             y: class indices, (n,).
+
+        Raises:
+            ConfigError: for more than `MOST_INPUTS` inputs.
         """
+        if x.shape[1] > MOST_INPUTS:
+            raise ConfigError(
+                f"strategies: `slda` keeps a covariance of its inputs, and {x.shape[1]} of them are more than the "
+                f"{MOST_INPUTS} that fit; leave it out, in a comparison by controls=[naive,joint,class_means,ridge]"
+            )
         known = self.state["sums"] or ClassSums.none(x.shape[1])
         scatter = x.new_zeros(x.shape[1], x.shape[1], dtype=torch.float64)
         if self.state["scatter"] is not None:

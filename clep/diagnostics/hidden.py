@@ -17,6 +17,8 @@ def has_hidden_states(network: nn.Module) -> bool:
         network: any module.
 
     Example:
+        >>> from torch import nn
+        >>> from clep.equilibrium import Network
         >>> has_hidden_states(Network([64, 32, 10])), has_hidden_states(nn.Linear(64, 10))
         (True, False)
     """
@@ -36,6 +38,8 @@ def hidden_states(network: nn.Module, x: Tensor) -> Tensor:
         x: inputs, (B, ...), where the network is.
 
     Example:
+        >>> import torch
+        >>> from clep.equilibrium import Network
         >>> hidden_states(Network([64, 32, 10]), torch.rand(5, 1, 8, 8)).shape
         torch.Size([5, 32])
     """

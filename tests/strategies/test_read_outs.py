@@ -83,6 +83,11 @@ def test_ridge_is_the_regression_on_all_samples(stream, seen, tested):
     assert (predictions(training, strategy, tested[0]) == expected).mean() > 0.99
 
 
+def test_a_covariance_that_would_not_fit_is_refused():
+    with pytest.raises(ConfigError, match=r"strategies: `slda` keeps a covariance .*controls=\[naive"):
+        SLDA().add(torch.zeros(1, 20_001), torch.zeros(1, dtype=torch.int64))
+
+
 def test_the_seed_of_the_random_units_follows_from_the_run_unless_it_is_given():
     x = torch.rand(3, 8)
     first, second, given = Ridge(features=4), Ridge(features=4), Ridge(features=4, seed=1)
