@@ -174,6 +174,8 @@ class LightningTemplate(SupervisedTemplate):
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
+        if not all(getattr(plugin, "trains", True) for plugin in self.plugins):
+            return
         with quiet_lightning():
             trainer = self._trainer()
             done: Any = trainer.fit_loop.epoch_progress.current

@@ -93,7 +93,8 @@ def test_without_workers_ctrl_c_reaches_the_caller():
 
 UNGUARDED = """
 import clep
-config = {"cells": [["naive"]], "seeds": [0, 1], "learner": {"epochs": 1}, "stream": {"samples_per_experience": 16}}
+config = {"cells": [["naive"]], "controls": [], "seeds": [0, 1], "learner": {"epochs": 1}}
+config["stream"] = {"samples_per_experience": 16}
 clep.compare(config)
 """
 
@@ -113,7 +114,7 @@ def test_a_script_without_the_guard_is_told_what_to_write_and_runs_nothing_twice
 def test_a_comparison_without_workers_has_the_numbers_of_one_with_them(tmp_path):
     empty_store(tmp_path)
     small = ["stream.samples_per_experience=32", "network.hidden=[16]", "learner.epochs=2", "seeds=[0,1]"]
-    config = {"cells": [["naive"], ["awake_rehearsal", "sleep_replay"]]}
+    config = {"cells": [["naive"], ["awake_rehearsal", "sleep_replay"]], "controls": []}
     here, there = (clep.compare(config, small, workers=workers) for workers in (0, 2))
     assert [run.accuracy_matrix for run in here.runs] == [run.accuracy_matrix for run in there.runs]
     assert len(here.runs) == 4

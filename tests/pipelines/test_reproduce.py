@@ -59,6 +59,11 @@ def test_a_claim_is_run_written_and_found_again(claim, tmp_path, capsys):
     assert {run.info.run_id for run in runs(tmp_path)} == first
     assert (tmp_path / "again" / "mine_small.md").read_text() == table
     (tmp_path / "mine.yaml").write_text(CLAIM.replace("steps=100", "steps=50"))
+    assert cli.main(["reproduce", claim, "--small", "--output", "far", "--stored"]) == 0
+    so_far = (tmp_path / "far" / "mine_small.md").read_text()
+    assert "2 of 4 runs have been made so far." in so_far
+    assert "| sleep | - | not run |" in so_far
+    assert {run.info.run_id for run in runs(tmp_path)} == first
     assert cli.main(["reproduce", claim, "--small", "--output", "out"]) == 0
     assert len(runs(tmp_path)) == 6
 
