@@ -243,8 +243,12 @@ class SleepReplay(Strategy):
         self._told: set[str] = set()
 
     @classmethod
-    def searched(cls, options: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The constants of the published form if it is the one that is chosen."""
+    def searched(cls, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """The constants of the published form if it is the one that is chosen.
+
+        Args:
+            options: the values that are set in the configuration.
+        """
         return cls.published_space if options.get("calibration") == "published" else cls.search_space
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:

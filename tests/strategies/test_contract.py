@@ -22,7 +22,6 @@ ARGUMENTS = {
     "mir": {"mem_size": 10, "batch_size_mem": 4},
     "replay": {"mem_size": 15},
     "rwalk": {"delta_t": 3},
-    "sleep_replay": {"steps": 150},
 }
 STORED = {"agem": 21, "awake_rehearsal": 13, "der": 10, "er_ace": 10, "gdumb": 10, "gem": 18, "mir": 10, "replay": 15}
 KEEPS_STATISTICS = {"agem", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "rwalk", "si", "sleep_replay"}
