@@ -31,6 +31,7 @@ from clep.sleep import (
     SpikingParameters,
     Statistics,
     bernoulli_spikes,
+    branched,
     observe,
     patched,
     simulation,
@@ -73,7 +74,8 @@ class SleepReplayOptions(Spec):
     keep: float = option(
         0.9,
         "`auto`: sleep ends before the accuracy on samples of the experience just trained falls below this share of "
-        "what it was before; less means a longer sleep and more room for what is older",
+        "what it was before; less means a longer sleep and more room for what is older. With n hidden layers it may "
+        "lose an n-th of that, since what each layer takes, the next one has to do without",
         "(0, 1]",
     )
     depression: float = option(
@@ -281,8 +283,6 @@ class SleepReplay(Strategy):
         self.experiences += 1
         if self.experiences % self.every if self.every else not is_last(strategy.experience):
             return
-        if not self.weight_scales:
-            self.weight_scales = [max(float(weight.detach().std()), 1e-12) for weight in stack.weights]
         self._log_residual("before", stack, first)
         held = Held.of(strategy.experience.dataset, strategy.model, strategy.device)
         if self.calibration == "auto":
@@ -324,6 +324,7 @@ class SleepReplay(Strategy):
     def _sleep(self, stack: DenseStack) -> list[Tensor]:
         """The weights after a published sleep that starts from those of the stack."""
         weights, (draws, options) = stack.weights, self._draws()
+        self.weight_scales = self.weight_scales or [spread(weight) for weight in weights]
         asleep = simulation(weights, self._constants(self._decays(stack)), **options)
         steps = self.steps + (self.experiences - 1) * self.steps_per_experience
         with progress_bar(total=steps, desc="sleep", unit="step", delay=2) as bar:
@@ -343,26 +344,29 @@ class SleepReplay(Strategy):
     def _calibrated_sleep(self, stack: DenseStack, held: Held) -> None:
         """Sleep as long as enough is kept of what the experience has just taught."""
         assert self.inputs is not None
+        stack, masks = branched(stack)
         start, (draws, options) = [weight.detach().clone() for weight in stack.weights], self._draws()
+        scales = self.weight_scales = self.weight_scales or [spread(weight) for weight in start]
         signs = torch.where(self.inputs.mean.flatten() < 0.0, -1.0, 1.0).to(start[0])
         asleep = CalibratedSleep(
             [start[0] * signs, *start[1:]],  # an input below zero is one whose spikes count the other way round
-            self.weight_scales,
+            scales,
             self.inputs.maxima,
+            masks=masks,
             depression=self.depression,
             decays=self._decays(stack),
             feedback=self.feedback,
             inhibition=self.inhibition,
             **options,
         )
-        best = start
+        best, least = start, (1.0 - (1.0 - self.keep) / len(asleep.learning)) * held.before
         with progress_bar(total=PIECES * PIECE, desc="sleep", unit="step", delay=2) as bar:
             for new in asleep.run(lambda steps: self._input_spikes(steps, draws)):
                 bar.update(asleep.steps - bar.n)
                 lowest, *others = [torch.as_tensor(weight, device=start[0].device).clone() for weight in new]
                 slept = [lowest * signs, *others]
                 stack.write(slept)
-                if held.accuracy() < self.keep * held.before:
+                if held.accuracy() < least:
                     break
                 best = slept
         stack.write(best)
@@ -473,6 +477,16 @@ def per_layer(name: str, values: Sequence[float], depth: int) -> list[float]:
     *fewer, most = sorted({1, 2, depth})
     allowed = f"{', '.join(map(str, fewer))} or {most}"
     raise ConfigError(f"{name}: expected {allowed} values for {depth} layers, got {len(values)}")
+
+
+def spread(weight: Tensor) -> float:
+    """Standard deviation of a layer's weights, above zero.
+
+    Example:
+        >>> spread(torch.tensor([[1.0, 3.0]])) == 2.0**0.5
+        True
+    """
+    return max(float(weight.detach().std()), 1e-12)
 
 
 def relative(time_steps: Tensor) -> np.ndarray:

@@ -7,6 +7,7 @@ arrays, not on networks; all that it may know about the data is in `statistics`.
 Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742), the SRC algorithm.
 """
 
+from clep.sleep.branches import branched
 from clep.sleep.calibration import CalibratedSleep
 from clep.sleep.held import Held
 from clep.sleep.rule import SpikingParameters
@@ -24,6 +25,7 @@ __all__ = [
     "Statistics",
     "TorchSimulation",
     "bernoulli_spikes",
+    "branched",
     "observe",
     "patched",
     "simulation",

@@ -47,6 +47,7 @@ class CalibratedSleep:
         drives: of each layer, the largest pre-activation awake; thresholds begin as a tenth of it.
         depression: what a synapse loses per spike of its upper neuron before the gate, in units of `scales`.
         decays: of each layer, one for all neurons or one each.
+        masks: of each layer, 0 where there is no synapse, (n_l, n_{l-1}); None where there are all.
         feedback, inhibition: see `SpikingParameters`.
         **options: `symmetric`, `shuffled` and `rng`; see `CompiledSimulation`.
 
@@ -71,6 +72,7 @@ class CalibratedSleep:
         *,
         depression: float,
         decays: Sequence[float | np.ndarray],
+        masks: Sequence[Tensor | None] = (),
         feedback: float = 0.0,
         inhibition: float = 0.0,
         **options: Any,
@@ -89,6 +91,7 @@ class CalibratedSleep:
             )
             for scale, drive, decay in zip(scales, drives, decays, strict=True)
         ]
+        self._masks = [None if mask is None else mask.cpu().numpy() for mask in masks] or [None] * len(weights)
         self._lowest = [_LOWEST * p.threshold for p in self._parameters]
         self._asleep = simulation(weights, self._parameters, **options)
         self._before = [np.zeros_like(count) for count in self._asleep.counts]
@@ -136,6 +139,9 @@ class CalibratedSleep:
         self._asleep.set(self._parameters)
         before = [float(count.mean()) for count in self._asleep.counts]
         self._asleep.run(draw(PIECE))
+        for weight, mask in zip(self._asleep.weights, self._masks, strict=True):
+            if mask is not None:
+                weight *= mask  # in place: the rule knows no missing synapses
         for layer, count in enumerate(self._asleep.counts):
             p, rate = self._parameters[layer], (float(count.mean()) - before[layer]) / PIECE
             moved = p.threshold * moves(rate / RATE)
