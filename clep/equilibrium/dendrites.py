@@ -20,7 +20,7 @@ from torch import Tensor
 
 from clep.equilibrium.connections import Connection, Ends, Route, Wiring, default_device, uniform
 from clep.equilibrium.products import times_transposed
-from clep.equilibrium.stack import DenseLayer
+from clep.equilibrium.stack import Branches, DenseLayer
 from clep.specs.layers import Dendrites, Shape
 
 
@@ -117,8 +117,11 @@ class Dendritic(Connection):
 
     @torch.no_grad()
     def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
-        """The mean over the branches of each unit, (n_above, n_below); masked synapses count as zero."""
-        return DenseLayer(name, self._basal().mean(0), time_step, self._write_mean)
+        """The mean over the branches of each unit, (n_above, n_below), and the branches; masked synapses are zero."""
+        assert self.mask is not None  # only copies have None, see `prepared`
+        weight = self._basal()
+        branches = Branches(weight, self.mask, self.weight.copy_)
+        return DenseLayer(name, weight.mean(0), time_step, self._write_mean, branches)
 
     @torch.no_grad()
     def _write_mean(self, new: Tensor) -> None:

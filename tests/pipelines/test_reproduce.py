@@ -18,7 +18,7 @@ small: [stream.samples_per_experience=20]
 seeds: [0, 1, 2]
 cells:
   naive: {set: [strategies=naive]}
-  sleep: {set: [strategies=sleep_replay, strategy.sleep_replay.steps=100]}
+  sleep: {set: [strategies=sleep_replay, strategy.sleep_replay.calibration=published, strategy.sleep_replay.steps=100]}
 compare: [[sleep, naive]]
 """
 

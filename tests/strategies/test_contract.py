@@ -23,7 +23,6 @@ ARGUMENTS = {
     "replay": {"mem_size": 15},
     "ridge": {"features": 12},
     "rwalk": {"delta_t": 3},
-    "sleep_replay": {"steps": 150},
 }
 STORED = {"agem": 21, "awake_rehearsal": 13, "der": 10, "er_ace": 10, "gdumb": 10, "gem": 18, "mir": 10, "replay": 15}
 KEEPS_STATISTICS = {"agem", "class_means", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "ridge", "rwalk", "si"}
