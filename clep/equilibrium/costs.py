@@ -59,7 +59,7 @@ class Cost(nn.Module, ABC):
     @staticmethod
     def target(output: Tensor, labels: Tensor) -> Tensor:
         """One-hot `labels`, (B, K), in the dtype of `output`."""
-        return functional.one_hot(labels, output.shape[1]).to(output.dtype)
+        return torch.zeros_like(output).scatter_(1, labels.unsqueeze(1), 1.0)
 
 
 class SquaredError(Cost):
