@@ -65,7 +65,7 @@ class Cost(nn.Module, ABC):
             DataError: for a label without an output.
         """
         try:
-            return functional.one_hot(labels, output.shape[1]).to(output.dtype)
+            return torch.zeros_like(output).scatter_(1, labels.unsqueeze(1), 1.0)
         except RuntimeError as error:
             found = f"{int(labels.min())} to {int(labels.max())}"
             text = f"labels: expected classes 0 to {output.shape[1] - 1}, one for each output, got {found}"
