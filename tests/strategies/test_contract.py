@@ -22,8 +22,8 @@ ARGUMENTS = {
     "mir": {"mem_size": 10, "batch_size_mem": 4},
     "replay": {"mem_size": 15},
     "resting_rehearsal": {"memory_size": 11},
+    "ridge": {"features": 12},
     "rwalk": {"delta_t": 3},
-    "sleep_replay": {"steps": 150},
 }
 STORED = {
     "agem": 21,
@@ -36,7 +36,8 @@ STORED = {
     "replay": 15,
     "resting_rehearsal": 11,
 }
-KEEPS_STATISTICS = {"agem", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "orthogonal", "rwalk", "si", "sleep_replay"}
+KEEPS_STATISTICS = {"agem", "class_means", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "orthogonal", "ridge"}
+KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay"}
 SAMPLE_BYTES = 64 * 4 + 8
 # What differs most between strategies, for the price of two or three runs each.
 ALWAYS = {"training", "parameters", "seeds", "draws[before]", "second_run", "memory", "logs", "avalanche"}
