@@ -156,14 +156,17 @@ class RestingRehearsal(Strategy):
 
     def _learned(self, strategy: Any, x: Tensor, y: Tensor, resting: Sequence[Tensor]) -> list[list[Tensor]]:
         """The step that the learner's own gradient asks for, in the order of each layer's `all`."""
-        group = strategy.optimizer.param_groups[0]
-        lr = self._options.lr or group["lr"] / (1.0 - group.get("momentum", 0.0))
+        rates = {  # each layer may have its own
+            id(parameter): self._options.lr or group["lr"] / (1.0 - group.get("momentum", 0.0))
+            for group in strategy.optimizer.param_groups
+            for parameter in group["params"]
+        }
         parameters = [parameter for layer in self._layers for parameter in layer.all]
         silenced = silent(self._layers, [~rest for rest in resting]) if self._options.rotate else nullcontext()
         with silenced, torch.enable_grad():
             loss = strategy._criterion(strategy.model(x), y)
             gradients = iter(torch.autograd.grad(loss, parameters))
-        return [[-lr * next(gradients) for _ in layer.all] for layer in self._layers]
+        return [[-rates[id(parameter)] * next(gradients) for parameter in layer.all] for layer in self._layers]
 
 
 def _never_silent(network: Any) -> str | None:

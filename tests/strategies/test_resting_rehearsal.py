@@ -63,6 +63,14 @@ def test_without_the_mask_it_does_not_stay(pair):
     assert replayed(pair, Feedforward([64, 30, 20, 10], seed=1), mask="none")[0] > 1e-3
 
 
+def test_replay_has_the_learning_rate_of_each_layer(pair):
+    network = clep.Network([64, 20, 10], seed=1)
+    first = network.connections[0].weight.detach().clone()
+    learner = clep.Learner(network, lr=0.1, lr_scale=[0.0, 1.0])
+    clep.Training(learner, [RestingRehearsal(mask="none")], epochs=1, batch_size=8, seed=0).run(pair)
+    assert torch.equal(network.connections[0].weight, first)
+
+
 def test_a_unit_at_rest_goes_as_far_as_it_may_without_waking_up():
     network = Feedforward([2, 2, 1], bias=False)
     with torch.no_grad():
