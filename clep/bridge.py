@@ -175,6 +175,8 @@ class LightningTemplate(SupervisedTemplate):
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
+        if not all(getattr(plugin, "trains", True) for plugin in self.plugins):
+            return
         self._watch.begin()
         fit: _Fit = _OwnLoop(self) if self._needs_no_loop() else _Fit(self)
         with quiet_lightning():

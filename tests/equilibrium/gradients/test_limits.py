@@ -44,7 +44,12 @@ ARCHITECTURES = {
 READ_OUTS = [name for name, arguments in ARCHITECTURES.items() if "readout" in arguments]
 # Max pooling is not analytic; a random sign draws between two one-sided estimates, which other tests compare.
 CASES = [(n, p) for n in ARCHITECTURES for p in PHASES if not (p == "holomorphic" and "max pool" in n)]
-CASES = [(name, phases) for name, phases in CASES if phases != "random_sign" or name in ("dense", "max pool", "energy")]
+TYPICAL = ("dense", "max pool", "energy", "read-out of images")
+CASES = [(name, phases) for name, phases in CASES if phases != "random_sign" or name in TYPICAL[:3]]
+# What an architecture does to the gradient shows in the centered phases; the others repeat it for the typical ones.
+CASES = [
+    pytest.param(*case, marks=[] if case[1] == "centered" or case[0] in TYPICAL else pytest.mark.slow) for case in CASES
+]
 
 
 def settled(sizes, **arguments):
