@@ -101,7 +101,7 @@ class CellAnswer:
 
     @property
     def remark(self) -> str:
-        """What to know before using its numbers: that it trains no network, learned nothing, or lacks runs; else empty."""
+        """What to know before using its numbers: it trains no network, learned nothing, or lacks runs; else empty."""
         told = ("" if self.trains else "trains no network", "learned nothing" if self.learned_nothing else "")
         return ", ".join(filter(None, (*told, self.row.remark)))
 
