@@ -373,7 +373,7 @@ COMMANDS = (
         usage="[CONFIG] [key=value ...]",
         examples={
             "clep run": "naive fine-tuning on digits, the first thing to try",
-            "clep run strategies=sleep_replay strategy.sleep_replay.steps=2000": "sleep after each experience",
+            "clep run strategies=sleep_replay strategy.sleep_replay.keep=0.8": "sleep after each experience",
             "clep run mnist network.hidden=[400] learner.epochs=2 seed=1": "another data set, a larger network",
             "clep run my.yaml stream.class_order=fixed --json > result.json": "your own configuration, as JSON",
         },
@@ -725,7 +725,7 @@ COMMANDS = (
         examples={
             "clep check my-package": "all strategies that an installed package registers",
             "clep check my_strategy.py": "those of a file, or of the folder of a project",
-            "clep check sleep_replay strategy.sleep_replay.steps=100": "one by its name, with shorter runs",
+            "clep check sleep_replay strategy.sleep_replay.every=2": "one by its name, with shorter runs",
         },
         arguments=(
             Argument(

@@ -1,6 +1,7 @@
 """A LightningModule around a network: gradient, optimiser, schedule, and a step of training, validation, prediction."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -159,7 +160,9 @@ class Learner(pl.LightningModule):
         prediction = self.predict(update.mb_x)
         update.mb_output = prediction.output
         update.at("after_forward")
-        update.loss = update.loss + self.loss(replace(prediction, output=update.mb_output), update.mb_y)
+        replaced = update.mb_output is not prediction.output
+        shown = replace(prediction, output=update.mb_output) if replaced else prediction
+        update.loss = update.loss + self.loss(shown, update.mb_y)
         update.at("before_backward")
         self.check_finite(update.loss, where)
         if self.gradient.needs.own_updates:
@@ -400,7 +403,7 @@ class Learner(pl.LightningModule):
         Raises:
             DivergenceError: if `loss` or, without a loss, a parameter is NaN or infinite; it names the layer.
         """
-        if loss is not None and bool(torch.isfinite(loss).all()):
+        if loss is not None and (math.isfinite(loss.item()) if loss.numel() == 1 else bool(loss.isfinite().all())):
             return
         layer = next((name for name, p in self.network.named_parameters() if not bool(torch.isfinite(p).all())), None)
         if layer is not None:

@@ -131,7 +131,8 @@ class Measuring(Strategy):
         """Note loss and accuracy of the batch, without waiting for the device."""
         self._updates += 1
         hits = accuracy(strategy.mb_output.detach(), strategy.mb_y)
-        self._notes.batches.append((strategy.loss.detach().mean(), hits))
+        loss = strategy.loss.detach()
+        self._notes.batches.append((loss.view(()) if loss.numel() == 1 else loss.mean(), hits))
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""

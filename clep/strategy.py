@@ -116,6 +116,15 @@ class Strategy(SupervisedPlugin, MadeWith):
         self._logged: dict[str, float] = {}
         self._not_finite: set[str] = set()
 
+    @classmethod
+    def searched(cls, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:
+        """What `clep tune` searches of this strategy: `search_space`, unless that depends on other options.
+
+        Args:
+            options: the values that are set in the configuration.
+        """
+        return cls.search_space
+
     def refuses(self, learner: Any, **kwargs: Any) -> Iterable[str]:
         """Say why this strategy cannot work with a learner, one message per reason; none if it can.
 
@@ -298,7 +307,8 @@ def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None
     Example:
         >>> import clep
         >>> from clep.strategies.sleep_replay import SleepReplay
-        >>> list(refusals([SleepReplay(threshold=[0.1, 0.2, 0.3])], clep.Learner(clep.Network([64, 32, 10]))))
+        >>> sleep = SleepReplay(calibration="published", threshold=[0.1, 0.2, 0.3])
+        >>> list(refusals([sleep], clep.Learner(clep.Network([64, 32, 10]))))
         ['strategy.sleep_replay.threshold: expected 1 or 2 values for 2 layers, got 3']
     """
     if len(readers := [parts.name_of("strategy", type(each)) for each in plugins if has_read_out(each)]) > 1:

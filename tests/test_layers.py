@@ -38,7 +38,7 @@ ORDER = [
     {"update", "foreign", "named_parts"},
     {"learner", "streams"},
     {"scenarios"},
-    {"appending", "capabilities", "class_sums", "memory", "plugins", "rehearsal", "rows", "served"},
+    {"appending", "capabilities", "class_sums", "dreaming", "memory", "plugins", "rehearsal", "rows", "served"},
     {"seeding"},
     {"strategy", "watching"},
     {"strategies", "registry"},

@@ -94,8 +94,8 @@ def command(words: str, config: Config) -> str:
 
     Example:
         >>> from clep.config import compose
-        >>> print(command("clep run", compose(None, ["strategies=sleep_replay", "strategy.sleep_replay.steps=20"])))
-        clep run 'strategies=["sleep_replay"]' strategy.sleep_replay.steps=20
+        >>> print(command("clep run", compose(None, ["strategies=sleep_replay", "strategy.sleep_replay.every=2"])))
+        clep run 'strategies=["sleep_replay"]' strategy.sleep_replay.every=2
     """
     left_out = _OF_THE_MACHINE | _OF_OTHERS[words]
     config = dataclasses.replace(config, cells=without_controls(config))

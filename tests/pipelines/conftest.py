@@ -11,7 +11,7 @@ SMALL = {
     "stream": {"samples_per_experience": 64},
     "network": {"hidden": [32]},
     "learner": {"epochs": 1, "lr": 0.05},
-    "strategy": {"sleep_replay": {"steps": 200}},
+    "strategy": {"sleep_replay": {"calibration": "published", "steps": 200}},
     "controls": [],
 }
 

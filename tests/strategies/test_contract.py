@@ -23,11 +23,10 @@ ARGUMENTS = {
     "replay": {"mem_size": 15},
     "ridge": {"features": 12},
     "rwalk": {"delta_t": 3},
-    "sleep_replay": {"steps": 150},
 }
 STORED = {"agem": 21, "awake_rehearsal": 13, "der": 10, "er_ace": 10, "gdumb": 10, "gem": 18, "mir": 10, "replay": 15}
-KEEPS_STATISTICS = {"agem", "class_means", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "ridge", "rwalk", "si"}
-KEEPS_STATISTICS |= {"slda", "sleep_replay"}
+KEEPS_STATISTICS = {"agem", "class_means", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "orthogonal", "ridge"}
+KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay"}
 SAMPLE_BYTES = 64 * 4 + 8
 # What differs most between strategies, for the price of two or three runs each.
 ALWAYS = {"training", "parameters", "seeds", "draws[before]", "second_run", "memory", "logs", "avalanche"}
