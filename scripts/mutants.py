@@ -152,10 +152,20 @@ MUTANTS = (
     ),
     Mutant(
         "clep/evaluation.py",
-        "hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())",
-        "hits += int((y.unique()[model(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).sum())",
+        "hits += int((score(x.to(device)).argmax(1) == y.to(device)).sum())",
+        "hits += int((y.unique()[score(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).sum())",
         ("tests/test_training.py::test_evaluation_counts_every_sample_and_masks_no_output",),
         "Only the outputs of the experience's own classes compete: task labels leak into the score.",
+    ),
+    Mutant(
+        "clep/class_sums.py",
+        "kept = torch.full_like(scores, -math.inf)",
+        "kept = torch.zeros_like(scores)",
+        (
+            "tests/strategies/test_read_outs.py"
+            "::test_no_network_is_trained_and_nothing_is_forgotten_but_room_for_other_classes",
+        ),
+        "A class that was never seen has the score zero, and wins where known ones are below it.",
     ),
     Mutant(
         "clep/measuring.py",
