@@ -158,14 +158,18 @@ MUTANTS = (
         "Only the outputs of the experience's own classes compete: task labels leak into the score.",
     ),
     Mutant(
-        "clep/class_sums.py",
-        "kept = torch.full_like(scores, -math.inf)",
-        "kept = torch.zeros_like(scores)",
-        (
-            "tests/strategies/test_read_outs.py"
-            "::test_no_network_is_trained_and_nothing_is_forgotten_but_room_for_other_classes",
-        ),
-        "A class that was never seen has the score zero, and wins where known ones are below it.",
+        "strategies/slda.py",
+        "scatter += n * m / (n + m) * torch.outer(apart, apart)",
+        "scatter += torch.outer(apart, apart)",
+        ("tests/strategies/test_read_outs.py::test_samples_in_any_parts_and_order_give_the_same_read_out",),
+        "The distance between two parts of a class counts once, however many samples are behind it.",
+    ),
+    Mutant(
+        "clep/measuring.py",
+        "of_means = self._accuracy_of_means(strategy)",
+        "of_means = self._accuracy_of_means(strategy) | {metric_names.ACCURACY_SEEN_BY_MEANS: float(after[0])}",
+        ("tests/test_separability.py::test_it_is_logged_beside_the_accuracy_and_knows_only_the_classes_seen_so_far",),
+        "What hidden states tell apart is reported as the accuracy of the outputs on the first experience.",
     ),
     Mutant(
         "clep/measuring.py",
