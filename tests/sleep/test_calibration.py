@@ -32,7 +32,7 @@ def drawing(seed=0, chance=0.4):
 @pytest.mark.parametrize("scale", [1e-3, 1e3])
 @pytest.mark.parametrize("drive", [0.01, 100.0])
 def test_the_first_layer_fires_about_as_often_as_it_should_whatever_the_weights_and_the_start(scale, drive):
-    """Without changes of weights, so that nothing but thresholds can have done it. Layers above get spikes in bursts."""
+    """Without changes of weights: nothing but thresholds can have done it. Layers above get spikes in bursts."""
     sleep = asleep(network(scale), depression=1e-9, drive=drive)
     for _ in sleep.run(drawing()):
         pass

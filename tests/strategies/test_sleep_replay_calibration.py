@@ -69,9 +69,7 @@ def test_with_several_hidden_layers_they_share_what_sleep_may_take(digits, finis
     monkeypatch.setattr(Held, "accuracy", lambda self: next(falling))
     network = awake(sizes=(64, 20, 20, 10))
     finish(SleepReplay(keep=0.8), network, last_of(digits))
-    assert next(falling) == pytest.approx(
-        1.0 - 0.01 * (1 + 10 + 1 + 1)
-    )  # before, 11 looks, after
+    assert next(falling) == pytest.approx(1.0 - 0.01 * (1 + 10 + 1 + 1))  # before, 11 looks, after
 
 
 # what it knows
