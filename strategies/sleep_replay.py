@@ -212,12 +212,12 @@ class SleepReplay(Strategy):
 
     consolidates = True
     sleeps = True
-    search_space: ClassVar = {
+    search_space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "keep": {"low": 0.7, "high": 0.99},
         "depression": {"low": 0.002, "high": 0.05, "log": True},
         "patch": {"low": 0.3, "high": 1.0},
     }
-    published_space: ClassVar = {
+    published_space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "steps": {"low": 2000, "high": 40000, "log": True},
         "rate": {"low": 0.1, "high": 1.0, "log": True},
         "decay": {"low": 0.9, "high": 0.995},
