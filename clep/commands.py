@@ -190,6 +190,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     _ready(cells[0][1])
     pipeline = _loaded("clep.pipelines.reproduce")
     options = {"small": arguments.small, "output": arguments.output, "figure": arguments.figure}
+    options["stored"] = arguments.stored
     return pipeline.run(claim, changes, **options)
 
 
@@ -469,7 +470,7 @@ COMMANDS = (
             _JSON,
         ),
         call=compare,
-        keys=("cells", "grid", "seeds", "workers", "baseline", "columns"),
+        keys=("cells", "controls", "grid", "seeds", "workers", "baseline", "columns"),
     ),
     Command(
         name="report",
@@ -524,6 +525,7 @@ COMMANDS = (
         examples={
             "clep reproduce sleep_mnist --small": "a quick look: the cells on digits",
             "clep reproduce sleep_mnist workers=4 data.root=DATA": "the whole table",
+            "clep reproduce memory_mnist --stored --figure": "what has been run so far, and nothing more",
             "clep reproduce my_claim.yaml --output results": "your own claim, written to another folder",
         },
         arguments=(
@@ -533,7 +535,8 @@ COMMANDS = (
                 {"default": "docs/results", "metavar": "FOLDER", "help": "folder of the tables (default: %(default)s)"},
             ),
             Argument("--small", {"action": "store_true", "help": "a quick look: small data, two seeds"}),
-            Argument("--figure", {"action": "store_true", "help": "write the figure of a grid next to its table"}),
+            Argument("--figure", {"action": "store_true", "help": "write the claim's figures next to its table"}),
+            Argument("--stored", {"action": "store_true", "help": "run nothing: the table of what is stored so far"}),
             _JSON,
         ),
         call=reproduce,

@@ -287,7 +287,7 @@ def test_the_help_of_compare_names_its_own_keys(capsys):
     main(["compare", "--help"])
     keys = capsys.readouterr().out.partition("keys to know:\n")[2].partition("\n\n")[0]
     named = [line.split()[0] for line in keys.splitlines() if not line.startswith("   ")]
-    assert named == ["cells", "grid", "seeds", "workers", "baseline", "columns"]
+    assert named == ["cells", "controls", "grid", "seeds", "workers", "baseline", "columns"]
 
 
 def test_the_help_of_clep_names_every_command_and_has_examples(capsys):

@@ -135,7 +135,7 @@ def _ended(arguments: Sequence[Task], workers: int, uri: str, watch: Watch) -> I
                 if message.kind == "progress":
                     if "run_id" in message.value:
                         run_ids[message.job] = message.value["run_id"]
-                        watch.started(message.job)
+                        watch.started(message.job, message.value.get("experiences"))
                     watch.reported(message.value)
                 else:
                     result = _outcome(message, arguments[message.job], uri, run_ids.pop(message.job, None))

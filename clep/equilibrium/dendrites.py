@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clep.equilibrium.connections import Connection, Ends, Route, Wiring, uniform
+from clep.equilibrium.connections import Connection, Ends, Route, Wiring, default_device, uniform
 from clep.equilibrium.products import times_transposed
 from clep.equilibrium.stack import Branches, DenseLayer
 from clep.specs.layers import Dendrites, Shape
@@ -145,7 +145,7 @@ class Dendritic(Connection):
 def random_mask(shape: tuple[int, ...], density: float, generator: torch.Generator) -> Tensor:
     """1 for `max(1, round(density * n))` entries, drawn without replacement, of each row of n; 0 elsewhere."""
     order = torch.rand(*shape, device=generator.device, generator=generator).argsort(-1)
-    return (order < kept(shape[-1], density)).to(torch.get_default_dtype()).to(torch.get_default_device())
+    return (order < kept(shape[-1], density)).to(default_device(), torch.get_default_dtype())
 
 
 def kept(inputs: int, density: float) -> int:

@@ -29,6 +29,7 @@ STRATEGIES = {
     "der": ["strategy.der.mem_size=30"],
     "er_ace": ["strategy.er_ace.mem_size=30"],
     "gem": [],
+    "orthogonal": [],
     "ewc": ["strategy.ewc.ewc_lambda=1.0"],
     "si": [],
     "lwf": ["strategy.lwf.alpha=1.0", "strategy.lwf.temperature=2.0"],

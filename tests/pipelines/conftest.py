@@ -12,10 +12,11 @@ SMALL = {
     "network": {"hidden": [32]},
     "learner": {"epochs": 1, "lr": 0.05},
     "strategy": {"sleep_replay": {"calibration": "published", "steps": 200}},
+    "controls": [],
 }
 
 WORDS = [
-    f"{section}.{key}={value}" for section in SMALL if section != "strategy" for key, value in SMALL[section].items()
+    f"{section}.{key}={value}" for section in ("stream", "network", "learner") for key, value in SMALL[section].items()
 ]
 """The same on the command line, without the settings of a strategy, which must be chosen."""
 
