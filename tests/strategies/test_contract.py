@@ -24,6 +24,7 @@ ARGUMENTS = {
     "resting_rehearsal": {"memory_size": 11},
     "ridge": {"features": 12},
     "rwalk": {"delta_t": 3},
+    "top_down_dreams": {"steps": 3},
 }
 STORED = {
     "agem": 21,
@@ -37,7 +38,7 @@ STORED = {
     "resting_rehearsal": 11,
 }
 KEEPS_STATISTICS = {"agem", "class_means", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "orthogonal", "ridge"}
-KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay"}
+KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay", "top_down_dreams"}
 SAMPLE_BYTES = 64 * 4 + 8
 # What differs most between strategies, for the price of two or three runs each.
 ALWAYS = {"training", "parameters", "seeds", "draws[before]", "second_run", "memory", "logs", "avalanche"}
