@@ -1,7 +1,7 @@
 """What an experience reports: a plug-in that measures while a stream is learned."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -26,7 +26,7 @@ class ExperienceReport:
     Attributes:
         index: the experience just trained.
         before: accuracy on every evaluation experience before consolidation, (m,); the same as `after` if nothing
-            consolidates.
+            consolidates; NaN: not measured.
         after: the same after consolidation, (m,): row R[index] of the accuracy matrix.
         curve: (updates so far, training loss, training accuracy), a few points.
         epochs: accuracy on every experience after each epoch, (epochs, m); no rows unless asked for.
@@ -82,6 +82,7 @@ class Measuring(Strategy):
 
     Attributes:
         experiences: the experiences to measure accuracies on.
+        measured: tells the index of the experience just trained -> which of them to measure; None for all.
         report: the report of the latest experience; set when the first one ends.
 
     Example:
@@ -104,6 +105,7 @@ class Measuring(Strategy):
         self.watched = list(watched)
         self.each_epoch = each_epoch
         self.experiences: Sequence[Experience] = ()
+        self.measured: Callable[[int], Sequence[int]] | None = None
         self._updates = 0
         self._notes = _Notes()
 
@@ -167,7 +169,13 @@ class Measuring(Strategy):
         )
 
     def _evaluate(self, strategy: Any) -> np.ndarray:
-        return evaluated(strategy, self.experiences, self.watched)
+        """Accuracies, (m,); NaN where they are not measured after this experience."""
+        if self.measured is None:
+            return evaluated(strategy, self.experiences, self.watched)
+        row = np.full(len(self.experiences), np.nan)
+        if chosen := list(self.measured(strategy.experience.current_experience)):
+            row[chosen] = evaluated(strategy, [self.experiences[j] for j in chosen], self.watched)
+        return row
 
     def _any(self, trait: str) -> bool:
         return any(getattr(watched, trait, False) for watched in self.watched)

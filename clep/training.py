@@ -34,7 +34,7 @@ class TrainingResult:
         matrix: R[i, j], accuracy on evaluation experience j after experience i and its consolidation, (n, m); NaN: not
             measured.
         before: R'[i, j], the same before the consolidation of experience i.
-        untrained: accuracy before any training, (m,).
+        untrained: accuracy before any training, (m,); NaN: not measured.
         sizes: number of samples of each evaluation experience, (m,).
         reports: one per trained experience.
         restored: how many of these are from a checkpoint.
@@ -248,14 +248,14 @@ class Training:
     ) -> TrainingResult:
         source = stream.joint() if self.trains_jointly else stream
         self.template.samples = source.samples
-        self.measuring.experiences = stream.evaluation
+        self.measuring.experiences, self.measuring.measured = stream.evaluation, source.measured_after
         self._state = state = State(self.template, source)
         n, m = len(stream.train), len(stream.evaluation)
         if saved.after is None:
             result = TrainingResult(
                 matrix=np.full((n, m), np.nan),
                 before=np.full((n, m), np.nan),
-                untrained=self.evaluate(stream.evaluation),
+                untrained=np.full(m, np.nan) if stream.evaluate == "seen" else self.evaluate(stream.evaluation),
                 sizes=np.array([len(experience) for experience in stream.evaluation]),
                 learned_at=stream.learned_at,
             )

@@ -71,7 +71,8 @@ def _name_empty(comparison: Comparison) -> None:
     """Name the columns that no run has a number for."""
     for column in comparison.columns:
         if column.of_run and all(column.of_run(run) is None for row in comparison.rows for run in row.finished):
-            text = f"columns: no run has a number `{column.name}`"
+            reasons = dict.fromkeys(run["unmeasured"] for row in comparison.rows for run in row.finished)
+            text = "; ".join(filter(None, [f"columns: no run has a number `{column.name}`", *reasons]))
             warnings.warn(text, UnusedWarning, stacklevel=2)
 
 
