@@ -131,7 +131,7 @@ def compare(arguments: argparse.Namespace) -> Any:
     """Run the cells of a comparison over its seeds, or what a stored one lacks."""
     if arguments.into or arguments.resume:
         return _extend(arguments)
-    source, changes = _config_and_changes(arguments.items)
+    source, changes = _with_engine(arguments)
     composed = config.compose(source, changes)
     refuse_ignored(composed, changes)
     check_chosen(source, changes, composed, cells=True)
@@ -143,7 +143,7 @@ def compare(arguments: argparse.Namespace) -> Any:
 
 def _extend(arguments: argparse.Namespace) -> Any:
     """Go on with a stored comparison."""
-    name, changes = _config_and_changes(arguments.items)
+    name, changes = _with_engine(arguments)
     if arguments.into and arguments.resume is not None:
         raise ConfigError("--into: it runs what is missing too, so remove --resume")
     how: Literal["into", "resume"] = "into" if arguments.into else "resume"
@@ -178,7 +178,7 @@ def report(arguments: argparse.Namespace) -> Any:
 
 def reproduce(arguments: argparse.Namespace) -> Any:
     """Run the cells of a claim over its seeds and write its table."""
-    name, changes = _config_and_changes(arguments.items)
+    name, changes = _with_engine(arguments)
     if name is None:
         claims_there = ", ".join(config.builtin("claim"))
         raise ConfigError(f"reproduce: name a claim: {claims_there}, or a path that ends in .yaml")
@@ -296,7 +296,7 @@ def _shown(arguments: argparse.Namespace) -> Shown:
 
 def _composed(arguments: argparse.Namespace) -> Config:
     """The configuration of one set of strategies."""
-    source, changes = _config_and_changes(arguments.items)
+    source, changes = _with_engine(arguments)
     composed = config.compose(source, changes)
     check_chosen(source, changes, composed)
     return composed
@@ -305,6 +305,13 @@ def _composed(arguments: argparse.Namespace) -> Config:
 def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """The first word is CONFIG or CLAIM unless it contains `=`."""
     return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
+
+
+def _with_engine(arguments: argparse.Namespace) -> tuple[str | None, Sequence[str]]:
+    """CONFIG or CLAIM and the changes; `--engine` is one of them."""
+    name, changes = _config_and_changes(arguments.items)
+    chosen = getattr(arguments, "engine", None)
+    return name, changes if chosen is None else [*changes, f"engine.name={chosen}"]
 
 
 def _store_in(changes: Sequence[str], why: str) -> str | None:
@@ -361,6 +368,13 @@ def _items(first: str, what: str) -> Argument:
 
 _CONFIG = _items("CONFIG", "a name from `clep list configs` or a YAML file (default: class-incremental digits)")
 _CLAIM = _items("CLAIM", "a name from `clep list claims` or a YAML file")
+_ENGINE = Argument(
+    "--engine",
+    {
+        "choices": ("local", "ray"),
+        "help": "what runs the cells or trials: processes here, or a Ray cluster (`engine.address`); see `engine.*`",
+    },
+)
 _JSON = Argument("--json", {"action": "store_true", "help": "print JSON instead of text"})
 
 COMMANDS = (
@@ -466,6 +480,7 @@ COMMANDS = (
                     "help": "go on with a stored comparison; without ID: reuse finished runs of the same configuration",
                 },
             ),
+            _ENGINE,
             _JSON,
         ),
         call=compare,
@@ -534,6 +549,7 @@ COMMANDS = (
             ),
             Argument("--small", {"action": "store_true", "help": "a quick look: small data, two seeds"}),
             Argument("--figure", {"action": "store_true", "help": "write the figure of a grid next to its table"}),
+            _ENGINE,
             _JSON,
         ),
         call=reproduce,
@@ -556,6 +572,7 @@ COMMANDS = (
                 "--output",
                 {"default": "tuned.yaml", "metavar": "FILE", "help": "file of the best config (default: %(default)s)"},
             ),
+            _ENGINE,
             _JSON,
         ),
         call=tune,

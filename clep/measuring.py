@@ -13,6 +13,7 @@ from torch import Tensor
 from clep.errors import ConfigError
 from clep.evaluation import evaluated
 from clep.learner import Learner, accuracy
+from clep.ranks import ALONE, Ranks
 from clep.strategy import Memory, Strategy, memory_of
 from clep.streams import Experience
 
@@ -98,6 +99,7 @@ class Measuring(Strategy):
     """
 
     adds_penalty = False
+    replicates = True  # it adds up what each process notes
     report: ExperienceReport
 
     def __init__(self, watched: Sequence[BasePlugin] = (), *, each_epoch: bool = False) -> None:
@@ -128,11 +130,14 @@ class Measuring(Strategy):
         """Note loss and accuracy of the batch, without waiting for the device."""
         self._updates += 1
         hits = accuracy(strategy.mb_output.detach(), strategy.mb_y)
-        self._notes.batches.append((strategy.loss.detach().mean(), hits))
+        loss, share = strategy.loss.detach().mean(), getattr(strategy, "share", 1.0)
+        if share != 1.0:  # of several processes
+            loss, hits = loss * share, hits * share
+        self._notes.batches.append((loss, hits))
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""
-        self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs))
+        self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs), getattr(strategy, "ranks", ALONE))
         if self.each_epoch:
             start = time.perf_counter()
             self._notes.epochs.append(self._evaluate(strategy))
@@ -180,11 +185,11 @@ class Measuring(Strategy):
     def _any(self, trait: str) -> bool:
         return any(getattr(watched, trait, False) for watched in self.watched)
 
-    def _draw_curve(self, points: int) -> None:
+    def _draw_curve(self, points: int, ranks: Ranks) -> None:
         """Add an epoch's batches to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
         if not self._notes.batches:
             return
-        losses, hits = (torch.stack(values).cpu() for values in zip(*self._notes.batches, strict=True))
+        losses, hits = (ranks.sum(torch.stack(values)).cpu() for values in zip(*self._notes.batches, strict=True))
         self._notes.batches = []
         first = self._updates - len(losses)
         for part in np.array_split(np.arange(len(losses)), min(points, len(losses))):

@@ -3,8 +3,9 @@
 `R` has shape (n, n): `R[i, j]` is the accuracy on experience `j` after training on experience `i` and all of `i`'s
 consolidation; NaN means not measured (joint training has only its last row; see also `stream.evaluate`).
 `learned[j]` is the accuracy on experience `j` right after training it, before consolidation. Every function reads row
-`i` (default: the last), counts the experiences `j <= i` as seen, and returns NaN if the metric is undefined: it never leaves out an
-experience that was measured in another row. One without samples to measure on is NaN in every row and counts nowhere.
+`i` (default: the last), counts the experiences `j <= i` as seen, and returns NaN if the metric is undefined: no
+experience that another row measures is left out. One without samples to measure on is NaN in every row and counts
+nowhere.
 
 A stream can have other experiences to measure on than to learn from, and `R` is then (n, m). `learned_at[j]` is the
 training experience that teaches evaluation experience `j` first, in ascending order; j itself without `learned_at`.
@@ -403,9 +404,7 @@ def _at(learned_at: LearnedAt, n: int) -> NDArray[np.int64]:
     return np.array([_NONE_IN_PARTICULAR if index is None else index for index in learned_at])
 
 
-def _seen(
-    R: Array, i: int, at: NDArray[np.int64], *, taught: bool = False, before: bool = False
-) -> NDArray[np.intp]:
+def _seen(R: Array, i: int, at: NDArray[np.int64], *, taught: bool = False, before: bool = False) -> NDArray[np.intp]:
     """The experiences seen by `i` that have samples; `before`: without `i`'s; `taught`: by one in particular.
 
     One with samples is measured in row `i`, or else in the row where it was seen first: then what row `i` lacks makes a

@@ -18,6 +18,7 @@ from clep.evaluation import evaluated
 from clep.learner import Learner
 from clep.measuring import ExperienceReport, Measuring
 from clep.randomness import generator_for, seeded
+from clep.ranks import ALONE, Ranks
 from clep.registry import name_of, seeds_for
 from clep.seeding import give_seed
 from clep.specs.learner import TrainingSpec
@@ -85,6 +86,7 @@ class Training:
             learned, the global generators, which Avalanche's own plug-ins draw from.
         device: `cpu` or `cuda`.
         trainer: further arguments of Lightning's `Trainer`.
+        ranks: the place of this process among those that train the learner together; see `clep.ranks`.
 
     Raises:
         ConfigError: for an unknown option, a value out of range, or a strategy that the learner cannot train with.
@@ -105,6 +107,7 @@ class Training:
         seed: int = 0,
         device: str = "cpu",
         trainer: dict[str, Any] | None = None,
+        ranks: Ranks = ALONE,
         **options: Any,
     ) -> None:
         spec = from_keywords(TrainingSpec, options)
@@ -128,6 +131,7 @@ class Training:
             device=device,
             generator=generator_for(seed, "batches"),
             trainer=trainer,
+            ranks=ranks,
         )
 
     @property

@@ -100,7 +100,14 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
             return Comparison(record.run_id, record.uri, runs, classes, seconds, baseline, columns)
 
         try:
-            results = run_missing(class_incremental.run, jobs, ledger, workers=workers, parent_run_id=record.run_id)
+            results = run_missing(
+                class_incremental.run,
+                jobs,
+                ledger,
+                workers=workers,
+                parent_run_id=record.run_id,
+                section=config.engine,
+            )
         except Interrupted as stop:
             stop.add_note(tracking.resume_command(record.run_id, record.uri))
             stop.so_far = compared(stop.results) if stop.results else None

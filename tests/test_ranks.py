@@ -1,0 +1,122 @@
+"""One learner in several processes: the same update as one process with the same batches."""
+
+import os
+from types import SimpleNamespace
+
+import pytest
+import torch
+from avalanche.training.plugins import EWCPlugin, LwFPlugin, ReplayPlugin
+from torch import nn
+
+import clep
+from clep.capabilities import replicates
+from clep.checkpoints import Saved
+from clep.errors import ClepError, ConfigError
+from clep.ranks import Ranks, connected
+
+STREAM = {"experiences": 2, "samples_per_experience": 75, "class_order": "fixed", "evaluation_samples": 50}
+
+
+@pytest.mark.parametrize("size", [1, 5, 8])
+def test_the_parts_of_a_batch_are_disjoint_and_their_mean_gradients_add_up_to_that_of_the_batch(size):
+    x, y = torch.rand(size, 4, dtype=torch.float64), torch.rand(size, 2, dtype=torch.float64)
+    weight = torch.rand(2, 4, dtype=torch.float64, requires_grad=True)
+
+    def gradient(x, y):
+        return torch.autograd.grad(nn.functional.mse_loss(x @ weight.T, y), weight)[0]
+
+    parts = [Ranks(rank, 3).part([x, y]) for rank in range(3)]
+    rows = [row for (part, _), share in parts if share for row in part.tolist()]
+    assert sorted(rows) == sorted(x.tolist())
+    assert sum(share for _, share in parts) == pytest.approx(1.0)
+    whole = sum(share * gradient(*part) for part, share in parts)
+    torch.testing.assert_close(whole, gradient(x, y))
+
+
+def test_a_plug_in_that_acts_on_parts_of_batches_is_refused_unless_it_says_that_it_does_the_same_in_all():
+    class Own(clep.Strategy):
+        def after_forward(self, strategy, **kwargs):
+            pass
+
+    class Says(Own):
+        replicates = True
+
+    assert [replicates(p) for p in (Own(), Says(), ReplayPlugin(), EWCPlugin(1.0), LwFPlugin())] == [0, 1, 1, 1, 0]
+    learner = clep.Learner(clep.Network([64, 8, 10]))
+    with pytest.raises(ConfigError, match=r"^trainer\.devices: Own acts on batches, of which each process sees a part"):
+        clep.Training(learner, [Own()], ranks=Ranks(0, 2))
+
+
+def trained(ranks, gradient, strategies, learner=None):
+    """The learner of a training that is the same in all processes."""
+    torch.manual_seed(0)
+    stream = clep.stream("digits", **STREAM)
+    network = clep.Network([64, 20, 10], seed=0)
+    learner = clep.Learner(network, gradient=getattr(clep, gradient)(), lr=0.05)
+    training = clep.Training(
+        learner, clep.registry.build(strategies, OPTIONS, seed=0), epochs=2, batch_size=16, seed=0, ranks=ranks
+    )
+    return training, training.resume(Saved(), stream)
+
+
+OPTIONS = {"sleep_replay": {"steps": 200}, "ewc": {"ewc_lambda": 1.0}}
+CASES = [
+    ("LinearNudging", ["awake_rehearsal", "sleep_replay"]),
+    ("CostNudging", ["naive"]),
+    ("CEP", ["naive"]),
+    ("LinearNudging", ["replay"]),
+    ("LinearNudging", ["ewc", "si"]),
+]
+
+
+def beside(ranks, cases):
+    torch.set_num_threads(1)
+    for case in cases:
+        trained(ranks, *case)
+
+
+def fails(ranks):
+    raise ConfigError("here: it ends")
+
+
+@pytest.mark.slow
+def test_two_processes_make_the_same_updates_as_one_with_the_same_batches():
+    """75 samples in batches of 16 leave one of 11, which two processes cannot halve."""
+    torch.set_num_threads(1)
+    alone = [trained(Ranks(), *case) for case in CASES]
+    with connected(Ranks(0, 2), "cpu", beside, CASES):
+        together = [trained(Ranks(0, 2), *case) for case in CASES]
+        torch.distributed.barrier()
+    for (one, result), (both, shared) in zip(alone, together, strict=True):
+        weights, theirs = (t.template.learner.network.state_dict() for t in (one, both))
+        for name in weights:
+            torch.testing.assert_close(theirs[name], weights[name], rtol=0, atol=1e-6)
+        assert (shared.matrix == result.matrix).all()
+        for report, other in zip(result.reports, shared.reports, strict=True):
+            assert other.curve == [pytest.approx(point, abs=1e-5) for point in report.curve]
+            assert other.memory == report.memory
+
+
+@pytest.mark.slow
+def test_the_error_of_another_process_is_that_of_the_command():
+    with pytest.raises(ClepError, match=r"^here: it ends"), connected(Ranks(0, 2), "cpu", fails):
+        Ranks(0, 2).sum(torch.zeros(1))
+    assert not torch.distributed.is_initialized()
+
+
+@pytest.mark.slow
+def test_the_configuration_trains_on_two_devices_and_records_one_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(os.environ, "SLURM_NTASKS", "4")  # a scheduler's variables mean nothing here
+    small = {"stream": STREAM, "learner": {"epochs": 1}, "strategies": ["sleep_replay"], "device": "cpu"}
+    small |= {"strategy": {"sleep_replay": {"steps": 200}}, "tracking": {"uri": f"sqlite:///{tmp_path}/m.db"}}
+    one = clep.run(small)
+    two = clep.run(small, ["trainer.devices=2"])
+    assert two.accuracy_matrix == one.accuracy_matrix
+    assert two.updates == one.updates
+    from clep import tracking
+
+    assert len(tracking.runs_of(two.tracking_uri)) == 2
+    weights, theirs = (clep.load(run.run_id, tracking_uri=run.tracking_uri).network.state_dict() for run in (one, two))
+    assert all(torch.allclose(weights[name], theirs[name], rtol=0, atol=1e-6) for name in weights)
+    assert SimpleNamespace(**two.seconds).train > 0
