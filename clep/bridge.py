@@ -125,6 +125,10 @@ class LightningTemplate(SupervisedTemplate):
         super()._check_plugin_compatibility()
         self.plugins = every
 
+    def _check_distributed_training_compatibility(self) -> bool:
+        """Avalanche's prints classes; `_refuse_unshared` has refused what cannot be shared."""
+        return True
+
     def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
         """Avalanche's, but an exception of a plug-in says whose it is, and the learner keeps its own network.
 

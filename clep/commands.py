@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from clep import config, interrupts, named_parts, parts, temporary
-from clep.bench.cases import SLEEPS, UPDATES
+from clep.bench.cases import SCALINGS, SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
@@ -225,9 +225,11 @@ def steps(arguments: argparse.Namespace) -> Printable:
 
 def bench(arguments: argparse.Namespace) -> Printable:
     """Time updates and sleeps."""
+    if arguments.figure:
+        check_file("--figure", arguments.figure)
     benchmark = _loaded("clep.bench")
     with within("bench"):
-        return benchmark.bench(arguments.cases, threads=arguments.threads)
+        return benchmark.bench(arguments.cases, threads=arguments.threads, figure=arguments.figure)
 
 
 def ui(arguments: argparse.Namespace) -> Printable:
@@ -597,14 +599,17 @@ COMMANDS = (
     ),
     Command(
         name="bench",
-        help="Time whole updates against an autograd baseline, or a sleep against a loop in torch.",
+        help="Time whole updates against an autograd baseline, a sleep against a loop in torch, or how cost grows.",
         prints="Prints images per second of both sides, their ratio, and the share of an update that its matrix "
-        "products take on this machine.",
+        "products take on this machine. `scaling` prints how time and memory grow with experiences, classes, stored "
+        "samples, width, depth and steps, each as an exponent.",
         usage="[CASE ...]",
         examples={
             "clep bench": "all updates, on one thread",
             "clep bench mlp1 --threads 2 --json": "one update on two threads, as JSON",
             "clep bench sleep": "a sleep",
+            "clep bench scaling --figure scaling.png": "how cost grows, with a plot (some minutes)",
+            "clep bench scaling:width": "one axis of it",
         },
         arguments=(
             Argument(
@@ -612,10 +617,11 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": f"{', '.join((*UPDATES, *SLEEPS))} (default: all but {', '.join(SLEEPS)})",
+                    "help": f"{', '.join((*UPDATES, *SLEEPS, *SCALINGS))} (default: {', '.join(UPDATES)})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),
+            Argument("--figure", {"metavar": "FILE", "help": "file of the plot of `scaling`, PNG"}),
             _JSON,
         ),
         call=bench,

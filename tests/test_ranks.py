@@ -1,7 +1,7 @@
 """One learner in several processes: the same update as one process with the same batches."""
 
 import os
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
@@ -47,12 +47,22 @@ def test_a_plug_in_that_acts_on_parts_of_batches_is_refused_unless_it_says_that_
         clep.Training(learner, [Own()], ranks=Ranks(0, 2))
 
 
-def trained(ranks, gradient, strategies, learner=None):
-    """The learner of a training that is the same in all processes."""
+def in_double(stream):
+    """The stream in double precision, in which roundings stay below what is compared."""
+
+    def double(samples):
+        return replace(samples, x=samples.x.double())
+
+    train, test = ([replace(e, samples=double(e.samples)) for e in part] for part in (stream.train, stream.test))
+    return replace(stream, samples=double(stream.samples), train=tuple(train), test=tuple(test))
+
+
+def trained(ranks, gradient, strategies):
+    """A training that is the same in all processes, and its result."""
     torch.manual_seed(0)
-    stream = clep.stream("digits", **STREAM)
-    network = clep.Network([64, 20, 10], seed=0)
-    learner = clep.Learner(network, gradient=getattr(clep, gradient)(), lr=0.05)
+    stream = in_double(clep.stream("digits", **STREAM))
+    network = clep.Network([64, 20, 10], seed=0).double()
+    learner = clep.Learner(network, gradient=getattr(clep, gradient)(), lr=0.05, momentum=0.0)
     training = clep.Training(
         learner, clep.registry.build(strategies, OPTIONS, seed=0), epochs=2, batch_size=16, seed=0, ranks=ranks
     )
@@ -90,11 +100,33 @@ def test_two_processes_make_the_same_updates_as_one_with_the_same_batches():
     for (one, result), (both, shared) in zip(alone, together, strict=True):
         weights, theirs = (t.template.learner.network.state_dict() for t in (one, both))
         for name in weights:
-            torch.testing.assert_close(theirs[name], weights[name], rtol=0, atol=1e-6)
+            torch.testing.assert_close(theirs[name], weights[name], rtol=0, atol=1e-9)
         assert (shared.matrix == result.matrix).all()
         for report, other in zip(result.reports, shared.reports, strict=True):
             assert other.curve == [pytest.approx(point, abs=1e-5) for point in report.curve]
             assert other.memory == report.memory
+
+
+def updated(ranks, rounds):
+    """The weights after so many updates of a batch that does not divide evenly, in single precision."""
+    learner = clep.Learner(clep.Network([64, 20, 10], seed=0), lr=0.05, momentum=0.0)
+    stream = clep.stream("digits", **STREAM | {"samples_per_experience": 75, "experiences": 1})
+    clep.Training(learner, epochs=rounds, batch_size=75, ranks=ranks).run(stream)
+    return torch.cat([weight.detach().flatten() for weight in learner.network.parameters()])
+
+
+def updating(ranks, rounds):
+    torch.set_num_threads(1)
+    updated(ranks, rounds)
+
+
+@pytest.mark.slow
+def test_in_single_precision_an_update_is_the_same_to_a_millionth():
+    alone = updated(Ranks(), 1)
+    with connected(Ranks(0, 2), "cpu", updating, 1):
+        together = updated(Ranks(0, 2), 1)
+        torch.distributed.barrier()
+    assert float((together - alone).abs().max()) <= 1e-6
 
 
 @pytest.mark.slow
@@ -118,5 +150,4 @@ def test_the_configuration_trains_on_two_devices_and_records_one_run(tmp_path, m
 
     assert len(tracking.runs_of(two.tracking_uri)) == 2
     weights, theirs = (clep.load(run.run_id, tracking_uri=run.tracking_uri).network.state_dict() for run in (one, two))
-    assert all(torch.allclose(weights[name], theirs[name], rtol=0, atol=1e-6) for name in weights)
-    assert SimpleNamespace(**two.seconds).train > 0
+    assert all(torch.allclose(weights[name], theirs[name], rtol=0, atol=1e-3) for name in weights)

@@ -38,6 +38,25 @@ class SleepCase:
     torch_steps: int = 2_000
 
 
+@dataclass(frozen=True)
+class Axis:
+    """Something that can grow.
+
+    Attributes:
+        name: what it is called.
+        measured: what is measured while it grows.
+        sizes: its sizes, in ascending order.
+        least: the exponent that the time must have.
+        of_stream: whether a stream is learned, or one update made.
+    """
+
+    name: str
+    measured: str
+    sizes: tuple[int, ...]
+    least: float = 1.0
+    of_stream: bool = True
+
+
 _CONV4 = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (32, 64, 128, 128))
 
 UPDATES = {
@@ -50,3 +69,18 @@ UPDATES = {
 
 SLEEPS = {"sleep": SleepCase()}
 """Sleeps, timed by `clep.bench.sleep`."""
+
+_AXES = (
+    Axis("experiences", "a stream that is measured at its end (stream.evaluate=every:n)", (10, 100, 1000)),
+    Axis("experiences_all", "a stream, all of it measured after each experience", (10, 30, 100), least=2.0),
+    Axis("classes", "two experiences of 1000 samples", (10, 100, 1000)),
+    Axis("buffer", "an experience of 32 samples beside stored ones", (100, 1000, 10_000, 100_000), least=0.0),
+    Axis("width", "an update of n-n-10", (64, 128, 256, 512, 1024), least=2.0, of_stream=False),
+    Axis("depth", "an update of 64-...-64-10 with n hidden layers", (1, 2, 4, 8), of_stream=False),
+    Axis("steps", "an update with n free steps", (10, 20, 40, 80, 160), of_stream=False),
+)
+AXES = {axis.name: axis for axis in _AXES}
+"""What `clep bench scaling` lets grow, by name; timed by `clep.bench.scaling`."""
+
+SCALINGS = {"scaling": tuple(AXES)} | {f"scaling:{name}": (name,) for name in AXES}
+"""Cases of growth: all axes, or one."""
