@@ -7,12 +7,14 @@ jobs do not notice. Ray is the extra `ray` and is imported only when a cluster i
 import importlib
 import importlib.util
 import os
+import socket
 import sys
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from clep import distribution, interrupts, temporary
 from clep.errors import ConfigError, MissingExtraError
@@ -20,6 +22,7 @@ from clep.schema import EngineSection
 from clep.workers import Jobs, Message, Said, run_jobs, work
 
 _LOOK_SECONDS = 0.25
+_KNOCK_SECONDS = 5.0
 _GRACE_SECONDS = 6.0  # for all tasks to close their MLflow runs after an interrupt
 _OBJECT_STORE = 80 * 2**20  # bytes; jobs and results are small, and by default Ray takes a third of the memory
 _CARRIED = ("CLEP_", "MLFLOW_")  # variables of the command that its tasks need as well
@@ -61,9 +64,10 @@ def engine(section: EngineSection, workers: int) -> Iterator[Jobs]:
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would warn of otherwise
         try:
-            with interrupts.held():
+            _knock(section.address or "")
+            with nullcontext() if section.address else interrupts.held():
                 ray.init(section.address or "local", log_to_driver=False, logging_level="ERROR", **own)
-        except (ConnectionError, ValueError, RuntimeError) as error:
+        except (OSError, ValueError, RuntimeError) as error:
             text = str(error).partition("\n")[0]
             raise ConfigError(
                 f"engine.address: no Ray cluster answers at {section.address or 'this machine'} "
@@ -74,6 +78,18 @@ def engine(section: EngineSection, workers: int) -> Iterator[Jobs]:
         finally:
             with interrupts.held():
                 ray.shutdown()
+
+
+def _knock(address: str) -> None:
+    """Look whether somebody listens at host:port; Ray itself would try for minutes.
+
+    Raises:
+        OSError: if nobody does.
+        ValueError: for a port that is no number.
+    """
+    place = urlsplit(address if "//" in address else f"//{address}")
+    if place.hostname and place.port:
+        socket.create_connection((place.hostname, place.port), _KNOCK_SECONDS).close()
 
 
 class _Mailbox:

@@ -75,7 +75,7 @@ UNSUITED = {
 }
 """Class -> what it needs that a run has not."""
 
-REPLICATED = {"AGEMPlugin", "EWCPlugin", "ReplayPlugin", "SynapticIntelligencePlugin"}
+REPLICATED = {"EWCPlugin", "ReplayPlugin"}
 """Avalanche's plug-ins that act within an iteration, and do the same to a part of a batch as to the whole."""
 _AUXILIARY = {"GDumbPlugin", "LRSchedulerPlugin"}  # what they do in an evaluation changes nothing here
 _EVALUATION_HOOKS = [name for name in dir(SupervisedPlugin) if name.startswith(("before_eval", "after_eval"))]

@@ -26,7 +26,6 @@ class SI(SynapticIntelligencePlugin):
 
     adds_penalty: ClassVar = True
     uses_gradients: ClassVar = True
-    replicates: ClassVar = True  # it follows weights and gradients of whole batches
     search_space: ClassVar = {"si_lambda": {"low": 1.0, "high": 1e6, "log": True}}
 
     def __init__(self, si_lambda: float = 100.0, eps: float = 1e-3) -> None:

@@ -75,7 +75,7 @@ CASES = [
     ("CostNudging", ["naive"]),
     ("CEP", ["naive"]),
     ("LinearNudging", ["replay"]),
-    ("LinearNudging", ["ewc", "si"]),
+    ("LinearNudging", ["ewc"]),
 ]
 
 

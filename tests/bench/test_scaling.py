@@ -1,4 +1,4 @@
-"""`clep bench scaling`: exponents are those of the numbers, streams are what they say, and what is printed was measured."""
+"""`clep bench scaling`: exponents are those of the numbers, and what is printed and drawn was measured."""
 
 import json
 
