@@ -10,6 +10,7 @@ import signal
 import traceback
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -25,6 +26,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from clep import interrupts, progress
 from clep.capabilities import misfits, replicates
 from clep.checks import one_of
+from clep.equilibrium import LinearNudging, Network
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.learner import Learner, precision_problem, quiet_lightning
 from clep.ranks import ALONE, Ranks
@@ -93,6 +95,9 @@ class LightningTemplate(SupervisedTemplate):
         if ranks.count > 1:
             _refuse_unshared(plugins)
             device = f"cuda:{ranks.rank}" if device == "cuda" else device
+            if isinstance(learner.network, Network) and isinstance(learner.gradient, LinearNudging):
+                shared = replace(learner.gradient, over_parts=ranks.largest)
+                learner.network = learner.network.with_gradient(shared)
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")

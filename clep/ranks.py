@@ -63,6 +63,19 @@ class Ranks:
             distributed.all_reduce(tensor)
         return tensor
 
+    def largest(self, value: Tensor, size: int) -> Tensor:
+        """The largest error of the whole batch, from that of a part whose errors are means over it.
+
+        Args:
+            value: the largest of this part, ().
+            size: of this part.
+        """
+        if self.count == 1:
+            return value
+        whole = value * size
+        distributed.all_reduce(whole, op=distributed.ReduceOp.MAX)
+        return whole / size
+
     def add_gradients(self, parameters: Iterable[nn.Parameter], share: float) -> None:
         """Put the gradients of the whole batch in place of those of its parts, in one message.
 
