@@ -117,6 +117,7 @@ class LightningTemplate(SupervisedTemplate):
         self._watch = Watch(self)
         self.samples: Samples | None = None
         self.made_loader: Any = None
+        self._in_slices = False
         self._appended = Appended()
         self.generator = generator
         self.trainer_arguments = trainer or {}
@@ -167,6 +168,7 @@ class LightningTemplate(SupervisedTemplate):
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
         """Batches as tensor slices if the data are rows of `samples`, otherwise Avalanche's own loader."""
         samples = None if self.samples is None else self._appended.tensors(self.adapted_dataset, self.samples)
+        self._in_slices = samples is not None
         if samples is None:
             super().make_train_dataloader(shuffle=shuffle, **kwargs)
         else:
@@ -191,6 +193,11 @@ class LightningTemplate(SupervisedTemplate):
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
+        if self.ranks.count > 1 and not (self._in_slices and self.dataloader is self.made_loader):
+            raise ConfigError(
+                "trainer.devices: a strategy brings a data loader, or data, of its own, which would be others in each "
+                "process; use trainer.devices=1"
+            )
         with quiet_lightning():
             trainer = self._trainer()
             done: Any = trainer.fit_loop.epoch_progress.current

@@ -75,7 +75,7 @@ def replicates(plugin: BasePlugin) -> bool:
         return own
     for parent in type(plugin).__mro__:
         if parent.__name__ in REPLICATED:
-            return True
+            return REPLICATED[parent.__name__]
         if parent not in SupervisedPlugin.__mro__ and ITERATION_HOOKS & vars(parent).keys():
             return False
     return True

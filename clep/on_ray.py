@@ -7,6 +7,7 @@ jobs do not notice. Ray is the extra `ray` and is imported only when a cluster i
 import importlib
 import importlib.util
 import os
+import signal
 import socket
 import sys
 import time
@@ -65,7 +66,7 @@ def engine(section: EngineSection, workers: int) -> Iterator[Jobs]:
         os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")  # what Ray would warn of otherwise
         try:
             _knock(section.address or "")
-            with nullcontext() if section.address else interrupts.held():
+            with nullcontext() if section.address else interrupts.held(), _own_signals():
                 ray.init(section.address or "local", log_to_driver=False, logging_level="ERROR", **own)
         except (OSError, ValueError, RuntimeError) as error:
             text = str(error).partition("\n")[0]
@@ -78,6 +79,18 @@ def engine(section: EngineSection, workers: int) -> Iterator[Jobs]:
         finally:
             with interrupts.held():
                 ray.shutdown()
+
+
+@contextmanager
+def _own_signals() -> Iterator[None]:
+    """Signals are handled as before the block: Ray takes `kill` for a crash."""
+    before = {number: signal.getsignal(number) for number in interrupts.SIGNALS}
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # not in the main thread: then Ray has changed none
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
 
 def _knock(address: str) -> None:

@@ -75,8 +75,8 @@ class CheckpointSection(Spec):
 
     every_minutes: float | None = option(
         5.0,
-        "minutes between checkpoints within an experience, at the start of an epoch; null for none. There is always "
-        "one after each experience",
+        "minutes between checkpoints within an experience, at the start of an epoch; null for none. There is "
+        "always one after each experience that takes longer than writing it",
         "[0, inf)",
     )
     keep: Literal["latest", "all", "none"] = option(

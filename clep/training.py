@@ -57,14 +57,6 @@ class TrainingResult:
     restored: int = 0
     learned_at: tuple[int | None, ...] = ()
 
-    def until(self, number: int) -> "TrainingResult":
-        """The result as it was after so many experiences."""
-        reports = self.reports[:number]
-        matrix, before = np.full_like(self.matrix, np.nan), np.full_like(self.before, np.nan)
-        for report in reports:
-            matrix[report.index], before[report.index] = report.after, report.before
-        return replace(self, matrix=matrix, before=before, reports=reports)
-
     @property
     def learned(self) -> np.ndarray:
         """R'[j, j], accuracy on experience j right after training it, before consolidation, (m,)."""
@@ -271,8 +263,12 @@ class Training:
         self._result, done = result, len(result.reports)
         result.restored = done
         if on_experience is not None:
-            for i, report in enumerate(result.reports):
-                on_experience(report, result.until(i + 1))
+            nothing = np.full((n, m), np.nan)
+            so_far = replace(result, matrix=nothing, before=nothing.copy(), reports=[])
+            for report in result.reports:
+                so_far.matrix[report.index], so_far.before[report.index] = report.after, report.before
+                so_far.reports.append(report)
+                on_experience(report, so_far)
         self._within, self._checkpoints = saved.within, checkpoints
         self.template.on_epoch = self._epoch_begins
         bar = progress.bar(source.train[done:], initial=done, total=len(source.train), desc="experiences", unit="exp")
