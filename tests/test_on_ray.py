@@ -19,12 +19,8 @@ from tests.pipelines.test_deaths import WAITS
 slow = pytest.mark.slow
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
 
-SMALL = {
-    "stream": {"experiences": 2, "samples_per_experience": 20, "evaluation_samples": 20},
-    "learner": {"epochs": 1},
-    "strategy": {"sleep_replay": {"steps": 50}},
-    "seeds": [0],
-}
+SMALL = ["stream.experiences=2", "stream.samples_per_experience=20", "stream.evaluation_samples=20"]
+SMALL += ["learner.epochs=1", "strategy.sleep_replay.steps=50", "seeds=[0]"]
 
 
 @pytest.fixture
@@ -76,14 +72,11 @@ def test_a_lost_node_costs_its_cells_only_and_results_are_those_of_one_after_ano
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "waits.py").write_text(WAITS)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    cells = [["naive"], ["sleep_replay"], ["waits:Waits"]]
-    config = SMALL | {"cells": cells, "tracking": {"uri": uri}}
-    ours = {"TMPDIR": "/tmp", "OUT": str(tmp_path / "out.txt")}
     command = [sys.executable, "-m", "clep", "compare", "--engine", "ray", f"engine.address={cluster.address}"]
-    words = [f"{section}.{key}={value}" for section in ("stream", "learner") for key, value in SMALL[section].items()]
-    words += ["strategy.sleep_replay.steps=50", "seeds=[0]", f"tracking.uri={uri}"]
-    words += ["cells=[[naive],[sleep_replay],['waits:Waits']]"]
-    process = subprocess.Popen([*command, *words], cwd=tmp_path, env={**os.environ, **ours}, stderr=subprocess.PIPE)
+    words = [*SMALL, f"tracking.uri={uri}", "cells=[[naive],[sleep_replay],['waits:Waits']]"]
+    process = subprocess.Popen(
+        [*command, *words], cwd=tmp_path, env={**os.environ, "TMPDIR": "/tmp"}, stderr=subprocess.PIPE
+    )
     while not (waiting := list(tmp_path.glob("waits-*"))):
         assert process.poll() is None, process.communicate()
         time.sleep(0.2)
@@ -99,7 +92,7 @@ def test_a_lost_node_costs_its_cells_only_and_results_are_those_of_one_after_ano
     assert {("naive", "FINISHED"), ("sleep_replay", "FINISHED")} <= set(ended)
     parent = next(run for run in tracking.runs_of(uri) if "comparison" in run.tags)
     there = clep.load_comparison(parent.run_id, tracking_uri=uri)
-    here = clep.compare(config | {"workers": 0})
+    here = clep.compare(None, [*words, "workers=0"])
     assert [run.accuracy_matrix for run in there.runs] == [run.accuracy_matrix for run in here.runs]
     assert [run.logged for run in there.runs] == [run.logged for run in here.runs]
 
