@@ -1,5 +1,6 @@
 """What an experience reports: a plug-in that measures while a stream is learned."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,10 +11,12 @@ import torch
 from avalanche.core import BasePlugin
 from torch import Tensor
 
+from clep import metric_names
 from clep.errors import ConfigError
 from clep.evaluation import evaluated
 from clep.learner import Learner, accuracy
 from clep.ranks import ALONE, Ranks
+from clep.separability import accuracy_of_hidden_means
 from clep.strategy import Memory, Strategy, memory_of
 from clep.streams import Experience
 
@@ -84,6 +87,7 @@ class Measuring(Strategy):
     Attributes:
         experiences: the experiences to measure accuracies on.
         measured: tells the index of the experience just trained -> which of them to measure; None for all.
+        learned: those to learn from, in their order; hidden states are looked at if they are known.
         report: the report of the latest experience; set when the first one ends.
 
     Example:
@@ -108,6 +112,7 @@ class Measuring(Strategy):
         self.each_epoch = each_epoch
         self.experiences: Sequence[Experience] = ()
         self.measured: Callable[[int], Sequence[int]] | None = None
+        self.learned: Sequence[Experience] = ()
         self._updates = 0
         self._notes = _Notes()
 
@@ -130,7 +135,8 @@ class Measuring(Strategy):
         """Note loss and accuracy of the batch, without waiting for the device."""
         self._updates += 1
         hits = accuracy(strategy.mb_output.detach(), strategy.mb_y)
-        loss, share = strategy.loss.detach().mean(), getattr(strategy, "share", 1.0)
+        loss, share = strategy.loss.detach(), getattr(strategy, "share", 1.0)
+        loss = loss.view(()) if loss.numel() == 1 else loss.mean()
         if share != 1.0:  # of several processes
             loss, hits = loss * share, hits * share
         self._notes.batches.append((loss, hits))
@@ -154,6 +160,7 @@ class Measuring(Strategy):
         """Measure the accuracies after consolidation and write the report."""
         notes, consolidated = self._notes, time.perf_counter()
         after = self._evaluate(strategy)
+        of_means = self._accuracy_of_means(strategy)
         end = time.perf_counter()
         self.report = ExperienceReport(
             index=strategy.experience.current_experience,
@@ -170,7 +177,7 @@ class Measuring(Strategy):
             updates=self._updates,
             consolidated=self._any("consolidates"),
             slept=self._any("sleeps"),
-            numbers=self._numbers(getattr(strategy, "learner", None)),  # plain Avalanche has no learner
+            numbers=of_means | self._numbers(getattr(strategy, "learner", None)),  # plain Avalanche has no learner
         )
 
     def _evaluate(self, strategy: Any) -> np.ndarray:
@@ -181,6 +188,19 @@ class Measuring(Strategy):
         if chosen := list(self.measured(strategy.experience.current_experience)):
             row[chosen] = evaluated(strategy, [self.experiences[j] for j in chosen], self.watched)
         return row
+
+    def _accuracy_of_means(self, strategy: Any) -> dict[str, float]:
+        """What hidden states tell apart, of the classes seen so far; nothing without a network that is trained."""
+        if not self.learned or not all(getattr(plugin, "trains", True) for plugin in self.watched):
+            return {}
+        seen = self.learned[: strategy.experience.current_experience + 1]
+        classes = {label for experience in seen for label in experience.classes}
+        tested = [experience for experience in self.experiences if classes.issuperset(experience.classes)]
+        index = strategy.experience.current_experience
+        if self.measured is not None and not {e.index for e in tested} <= {*self.measured(index)}:
+            return {}  # it would look at all of them
+        found = accuracy_of_hidden_means(strategy.model, seen, tested, strategy.device)
+        return {} if math.isnan(found) else {metric_names.ACCURACY_SEEN_BY_MEANS: found}
 
     def _any(self, trait: str) -> bool:
         return any(getattr(watched, trait, False) for watched in self.watched)

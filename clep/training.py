@@ -245,6 +245,7 @@ class Training:
         source = stream.joint() if self.trains_jointly else stream
         self.template.samples = source.samples
         self.measuring.experiences, self.measuring.measured = stream.evaluation, source.measured_after
+        self.measuring.learned = source.train
         self._state = state = State(self.template, source)
         n, m = len(stream.train), len(stream.evaluation)
         if saved.after is None:

@@ -37,7 +37,7 @@ def test_the_gradient_is_that_of_the_cpu(name, gradient):
 )
 def test_a_stream_is_learned_with_everything_on_the_gpu(strategies):
     stream = clep.stream("digits", experiences=2, samples_per_experience=100, class_order="fixed")
-    options = {"sleep_replay": {"steps": 100}, "ewc": {"ewc_lambda": 1.0}}
+    options = {"sleep_replay": {"calibration": "published", "steps": 100}, "ewc": {"ewc_lambda": 1.0}}
     found = {}
     for device in ("cpu", "cuda"):
         learner = clep.Learner(clep.Network([64, 32, 10], seed=0), lr=0.05)

@@ -20,7 +20,8 @@ slow = pytest.mark.slow
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
 
 SMALL = ["stream.experiences=2", "stream.samples_per_experience=20", "stream.evaluation_samples=20"]
-SMALL += ["learner.epochs=1", "strategy.sleep_replay.steps=50", "seeds=[0]"]
+SMALL += ["learner.epochs=1", "strategy.sleep_replay.calibration=published"]
+SMALL += ["strategy.sleep_replay.steps=50", "seeds=[0]"]
 
 
 @pytest.fixture

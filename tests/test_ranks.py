@@ -69,7 +69,7 @@ def trained(ranks, gradient, strategies):
     return training, training.resume(Saved(), stream)
 
 
-OPTIONS = {"sleep_replay": {"steps": 200}, "ewc": {"ewc_lambda": 1.0}}
+OPTIONS = {"sleep_replay": {"calibration": "published", "steps": 200}, "ewc": {"ewc_lambda": 1.0}}
 CASES = [
     ("LinearNudging", ["awake_rehearsal", "sleep_replay"]),
     ("CostNudging", ["naive"]),
@@ -140,7 +140,7 @@ def test_the_configuration_trains_on_two_devices_and_records_one_run(tmp_path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(os.environ, "SLURM_NTASKS", "4")  # a scheduler's variables mean nothing here
     small = {"stream": STREAM, "learner": {"epochs": 1}, "strategies": ["sleep_replay"], "device": "cpu"}
-    small |= {"strategy": {"sleep_replay": {"steps": 200}}, "tracking": {"uri": f"sqlite:///{tmp_path}/m.db"}}
+    small |= {"strategy": {"sleep_replay": {"calibration": "published", "steps": 200}}, "tracking": {"uri": f"sqlite:///{tmp_path}/m.db"}}
     one = clep.run(small)
     two = clep.run(small, ["trainer.devices=2"])
     assert two.accuracy_matrix == one.accuracy_matrix

@@ -147,7 +147,7 @@ def _ended(arguments: Sequence[Task], run: Jobs, uri: str, watch: Watch) -> Iter
                 if message.kind == "progress":
                     if "run_id" in message.value:
                         run_ids[message.job] = message.value["run_id"]
-                        watch.started(message.job)
+                        watch.started(message.job, message.value.get("experiences"))
                     watch.reported(message.value)
                 elif message.kind == "again":
                     _close_lost(message, arguments[message.job], uri, run_ids.pop(message.job, None))
