@@ -21,7 +21,7 @@ with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="n
 
 SMALL = ["stream.experiences=2", "stream.samples_per_experience=20", "stream.evaluation_samples=20"]
 SMALL += ["learner.epochs=1", "strategy.sleep_replay.calibration=published"]
-SMALL += ["strategy.sleep_replay.steps=50", "seeds=[0]"]
+SMALL += ["strategy.sleep_replay.steps=50", "seeds=[0]", "controls=[]"]
 
 
 @pytest.fixture
@@ -105,7 +105,7 @@ def test_a_lost_node_costs_its_cells_only_and_results_are_those_of_one_after_ano
 def test_an_interrupt_closes_the_runs_and_leaves_no_process(tmp_path, number):
     (tmp_path / "waits.py").write_text(WAITS)
     uri = f"sqlite:///{tmp_path}/mlflow.db"
-    words = ["cells=[['waits:Waits']]", "seeds=[0]", f"tracking.uri={uri}", "stream.experiences=2"]
+    words = ["cells=[['waits:Waits']]", "controls=[]", "seeds=[0]", f"tracking.uri={uri}", "stream.experiences=2"]
     process = subprocess.Popen(
         [sys.executable, "-m", "clep", "compare", "--engine", "ray", "workers=1", *words],
         cwd=tmp_path,

@@ -199,7 +199,8 @@ def test_what_is_measured_is_what_would_be_and_the_rest_is_left_out(stream, eval
     def run(of):
         torch.manual_seed(0)
         learner = clep.Learner(clep.Network([64, 20, 10], seed=0), lr=0.2)
-        return clep.Training(learner, [SleepReplay(calibration="published", steps=50)], epochs=2, evaluate_epochs=True).run(of)
+        sleep = SleepReplay(calibration="published", steps=50)
+        return clep.Training(learner, [sleep], epochs=2, evaluate_epochs=True).run(of)
 
     whole, part = run(stream), run(dataclasses.replace(stream, evaluate=evaluate))
     for i in range(3):

@@ -100,7 +100,7 @@ def exponent(sizes: Sequence[int], values: Sequence[float], noise: float = 0.0) 
     told = [(np.log(size), np.log(value)) for size, value in zip(sizes, values, strict=True) if value > noise]
     if len(told) < 2:
         return None
-    logarithms = np.array(told[-_FITTED:])
+    logarithms: Any = np.array(told[-_FITTED:])
     return round(float(np.polyfit(logarithms[:, 0], logarithms[:, 1], 1)[0]), 2)
 
 
