@@ -23,6 +23,7 @@ from clep import interrupts, temporary
 from clep.errors import ClepError
 
 _CONNECTING = timedelta(minutes=10)  # for libraries and data to be loaded in the others
+_LOOK_SECONDS = 1.0  # how long an interrupt can stay unnoticed
 _LAST_WORD_SECONDS = 5.0  # for a process that failed to say why
 
 
@@ -129,6 +130,8 @@ def connected(ranks: Ranks, device: str, function: Callable[..., None], *argumen
                 process.start()
                 sender.close()
                 others.append((receiver, process))
+            for number, (receiver, process) in enumerate(others, start=1):
+                _await(number, receiver, process)
             _meet(ranks, device, meeting)
             yield
         except RuntimeError as error:  # of torch: another process is gone
@@ -144,6 +147,18 @@ def connected(ranks: Ranks, device: str, function: Callable[..., None], *argumen
                     distributed.destroy_process_group()
 
 
+def _await(rank: int, receiver: Connection, process: Any) -> None:
+    """Wait until another process is there; to meet one that has died would take minutes."""
+    while not receiver.poll(_LOOK_SECONDS):
+        interrupts.check()
+    try:
+        receiver.recv()
+    except (EOFError, OSError):
+        process.join()
+        code = process.exitcode
+        raise ClepError(f"trainer.devices: process {rank} ended with exit code {code} before it began") from None
+
+
 def _meet(ranks: Ranks, device: str, meeting: Path) -> None:
     store = distributed.FileStore(str(meeting), ranks.count)
     backend = "nccl" if device == "cuda" else "gloo"
@@ -157,6 +172,7 @@ def _beside(
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the first one ends it
     os.environ["CLEP_PROGRESS"] = "0"
     try:
+        sender.send("there")
         _meet(ranks, device, Path(meeting))
         function(ranks, *arguments)
         distributed.barrier()

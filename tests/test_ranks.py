@@ -84,6 +84,13 @@ def beside(ranks, cases):
         trained(ranks, *case)
 
 
+class Deadly:
+    """Ends the process that receives it."""
+
+    def __reduce__(self):
+        return os._exit, (3,)
+
+
 def fails(ranks):
     raise ConfigError("here: it ends")
 
@@ -133,6 +140,9 @@ def test_the_error_of_another_process_is_that_of_the_command():
     with pytest.raises(ClepError, match=r"^here: it ends"), connected(Ranks(0, 2), "cpu", fails):
         Ranks(0, 2).sum(torch.zeros(1))
     assert not torch.distributed.is_initialized()
+    with pytest.raises(ClepError, match=r"process 1 ended with exit code 3 before it began"):  # noqa: SIM117
+        with connected(Ranks(0, 2), "cpu", fails, Deadly()):
+            pass
 
 
 @pytest.mark.slow
@@ -140,7 +150,10 @@ def test_the_configuration_trains_on_two_devices_and_records_one_run(tmp_path, m
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(os.environ, "SLURM_NTASKS", "4")  # a scheduler's variables mean nothing here
     small = {"stream": STREAM, "learner": {"epochs": 1}, "strategies": ["sleep_replay"], "device": "cpu"}
-    small |= {"strategy": {"sleep_replay": {"calibration": "published", "steps": 200}}, "tracking": {"uri": f"sqlite:///{tmp_path}/m.db"}}
+    small |= {
+        "strategy": {"sleep_replay": {"calibration": "published", "steps": 200}},
+        "tracking": {"uri": f"sqlite:///{tmp_path}/m.db"},
+    }
     one = clep.run(small)
     two = clep.run(small, ["trainer.devices=2"])
     assert two.accuracy_matrix == one.accuracy_matrix
