@@ -42,6 +42,7 @@ def engine(section: EngineSection, workers: int) -> Iterator[Jobs]:
         MissingExtraError: if Ray is not installed.
 
     Example:
+        >>> from clep.schema import EngineSection
         >>> def double(job, report):
         ...     return 2 * job
         >>> with engine(EngineSection(), workers=0) as run:
