@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from clep import config, interrupts, named_parts, parts, temporary
-from clep.bench.cases import SCALINGS, SLEEPS, UPDATES
+from clep.bench.cases import PIPELINES, SCALINGS, SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
@@ -602,15 +602,17 @@ COMMANDS = (
     ),
     Command(
         name="bench",
-        help="Time whole updates against an autograd baseline, a sleep against a loop in torch, or how cost grows.",
+        help="Time whole updates against an autograd baseline, a sleep against a loop in torch, a stream against a "
+        "bare loop, or how cost grows.",
         prints="Prints images per second of both sides, their ratio, and the share of an update that its matrix "
-        "products take on this machine. `scaling` prints how time and memory grow with experiences, classes, stored "
-        "samples, width, depth and steps, each as an exponent.",
+        "products take on this machine; of a stream, the CPU time of an update by all sides. `scaling` prints how time "
+        "and memory grow with experiences, classes, stored samples, width, depth and steps, each as an exponent.",
         usage="[CASE ...]",
         examples={
             "clep bench": "all updates, on one thread",
             "clep bench mlp1 --threads 2 --json": "one update on two threads, as JSON",
             "clep bench sleep": "a sleep",
+            "clep bench pipeline": "a stream, beside a bare loop and plain Avalanche",
             "clep bench scaling --figure scaling.png": "how cost grows, with a plot (some minutes)",
             "clep bench scaling:width": "one axis of it",
         },
@@ -620,7 +622,7 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": f"{', '.join((*UPDATES, *SLEEPS, *SCALINGS))} (default: {', '.join(UPDATES)})",
+                    "help": f"{', '.join((*UPDATES, *SLEEPS, *PIPELINES, *SCALINGS))} (default: {', '.join(UPDATES)})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),

@@ -57,6 +57,19 @@ class Axis:
     of_stream: bool = True
 
 
+@dataclass(frozen=True)
+class PipelineCase:
+    """The digits as a stream, learned by an equilibrium network and by an ordinary one of the same sizes."""
+
+    sizes: tuple[int, ...] = (64, 256, 10)
+    experiences: int = 5
+    epochs: int = 5
+    batch: int = 32
+    free_steps: int = 20
+    nudged_steps: int = 6
+    rounds: int = 9
+
+
 _CONV4 = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (32, 64, 128, 128))
 
 UPDATES = {
@@ -69,6 +82,9 @@ UPDATES = {
 
 SLEEPS = {"sleep": SleepCase()}
 """Sleeps, timed by `clep.bench.sleep`."""
+
+PIPELINES = {"pipeline": PipelineCase()}
+"""Streams, timed by `clep.bench.pipeline`."""
 
 _AXES = (
     Axis("experiences", "a stream that is measured at its end (stream.evaluate=every:n)", (10, 100, 1000)),

@@ -12,11 +12,14 @@ import torch
 
 from clep import progress
 from clep.bench import cases as known
-from clep.bench import scaling, sleep, updates
+from clep.bench import pipeline, scaling, sleep, updates
+from clep.bench.pipeline import PipelineTiming
 from clep.bench.scaling import Growth
 from clep.bench.sleep import SleepTiming
 from clep.bench.updates import Timing
 from clep.checks import check, one_of
+
+AnyTiming = Timing | SleepTiming | PipelineTiming | Growth
 
 
 @dataclass(frozen=True)
@@ -24,29 +27,32 @@ class Timings:
     """The result of `bench`.
 
     Attributes:
-        timings: one per update, synchronous and asynchronous, one per sleep, and one per axis of growth.
+        timings: two per update, synchronous and asynchronous, one per sleep, two per stream, one for each network, and
+            one per axis of growth.
     """
 
-    timings: tuple[Timing | SleepTiming | Growth, ...]
+    timings: tuple[AnyTiming, ...]
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain containers."""
         return [asdict(timing) for timing in self.timings]
 
     def to_text(self) -> str:
-        """Updates and growth as tables, sleeps in words."""
+        """Updates, streams and growth as tables, sleeps in words."""
         table = [timing for timing in self.timings if isinstance(timing, Timing)]
         words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
+        streams = [timing for timing in self.timings if isinstance(timing, PipelineTiming)]
         growths = [timing for timing in self.timings if isinstance(timing, Growth)]
-        tables = [updates.format_updates(table)] if table else []
-        return "\n".join([*tables, *words, *([scaling.format_scaling(growths)] if growths else [])])
+        texts = [updates.format_updates(table)] if table else []
+        more = [pipeline.format_pipelines(streams)] if streams else []
+        return "\n".join([*texts, *words, *more, *([scaling.format_scaling(growths)] if growths else [])])
 
 
 def bench(cases: Sequence[str] = (), *, threads: int = 1, figure: str | Path | None = None) -> Timings:
     """Time the cases; updates both synchronous and asynchronous.
 
     Args:
-        cases: keys of `UPDATES`, `SLEEPS` or `SCALINGS` in `clep.bench.cases`; all updates if empty.
+        cases: keys of `UPDATES`, `SLEEPS`, `PIPELINES` or `SCALINGS` in `clep.bench.cases`; all updates if empty.
         threads: number of torch's threads.
         figure: file of a plot of the growth that was measured, PNG; None for none.
 
@@ -54,7 +60,7 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1, figure: str | Path | N
         ConfigError: for an unknown case, or fewer than 1 thread.
     """
     for name in cases:
-        one_of("cases", name, [*known.UPDATES, *known.SLEEPS, *known.SCALINGS], "case")
+        one_of("cases", name, [*known.UPDATES, *known.SLEEPS, *known.PIPELINES, *known.SCALINGS], "case")
     check("threads", threads, int, "[1, inf)")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -69,9 +75,11 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1, figure: str | Path | N
         torch.set_num_threads(before)
 
 
-def _timings(name: str) -> Iterator[Timing | SleepTiming | Growth]:
+def _timings(name: str) -> Iterator[AnyTiming]:
     if name in known.UPDATES:
         yield from updates.time_updates(name)
+    elif name in known.PIPELINES:
+        yield from pipeline.time_pipeline(name)
     elif name in known.SCALINGS:
         yield from map(scaling.time_scaling, [known.AXES[axis] for axis in known.SCALINGS[name]])
     else:

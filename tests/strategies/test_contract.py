@@ -23,10 +23,11 @@ ARGUMENTS = {
     "replay": {"mem_size": 15},
     "ridge": {"features": 12},
     "rwalk": {"delta_t": 3},
+    "top_down_dreams": {"steps": 3},
 }
 STORED = {"agem": 21, "awake_rehearsal": 13, "der": 10, "er_ace": 10, "gdumb": 10, "gem": 18, "mir": 10, "replay": 15}
 KEEPS_STATISTICS = {"agem", "class_means", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "orthogonal", "ridge"}
-KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay"}
+KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay", "top_down_dreams"}
 SAMPLE_BYTES = 64 * 4 + 8
 # What differs most between strategies, for the price of two or three runs each.
 ALWAYS = {"training", "parameters", "seeds", "draws[before]", "second_run", "memory", "logs", "avalanche"}
