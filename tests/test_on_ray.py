@@ -16,7 +16,6 @@ from clep.on_ray import engine
 from clep.schema import EngineSection
 from tests.pipelines.test_deaths import WAITS
 
-slow = pytest.mark.slow
 with_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="needs the extra `ray`")
 
 SMALL = ["stream.experiences=2", "stream.samples_per_experience=20", "stream.evaluation_samples=20"]
@@ -44,7 +43,7 @@ def test_without_ray_the_extra_is_named(monkeypatch):
         pass
 
 
-@slow
+@pytest.mark.slow
 @with_ray
 def test_an_address_without_a_cluster_is_refused():
     with (
@@ -65,7 +64,7 @@ def node_of(process, cluster):
     raise AssertionError("no node")
 
 
-@slow
+@pytest.mark.slow
 @with_ray
 @pytest.mark.timeout(900)
 def test_a_lost_node_costs_its_cells_only_and_results_are_those_of_one_after_another(cluster, tmp_path, monkeypatch):
@@ -98,7 +97,7 @@ def test_a_lost_node_costs_its_cells_only_and_results_are_those_of_one_after_ano
     assert [run.logged for run in there.runs] == [run.logged for run in here.runs]
 
 
-@slow
+@pytest.mark.slow
 @with_ray
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
