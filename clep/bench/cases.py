@@ -38,6 +38,19 @@ class SleepCase:
     torch_steps: int = 2_000
 
 
+@dataclass(frozen=True)
+class PipelineCase:
+    """The digits as a stream, learned by an equilibrium network and by an ordinary one of the same sizes."""
+
+    sizes: tuple[int, ...] = (64, 256, 10)
+    experiences: int = 5
+    epochs: int = 5
+    batch: int = 32
+    free_steps: int = 20
+    nudged_steps: int = 6
+    rounds: int = 9
+
+
 _CONV4 = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (32, 64, 128, 128))
 
 UPDATES = {
@@ -50,3 +63,6 @@ UPDATES = {
 
 SLEEPS = {"sleep": SleepCase()}
 """Sleeps, timed by `clep.bench.sleep`."""
+
+PIPELINES = {"pipeline": PipelineCase()}
+"""Streams, timed by `clep.bench.pipeline`."""

@@ -11,10 +11,13 @@ import torch
 
 from clep import progress
 from clep.bench import cases as known
-from clep.bench import sleep, updates
+from clep.bench import pipeline, sleep, updates
+from clep.bench.pipeline import PipelineTiming
 from clep.bench.sleep import SleepTiming
 from clep.bench.updates import Timing
 from clep.checks import check, one_of
+
+AnyTiming = Timing | SleepTiming | PipelineTiming
 
 
 @dataclass(frozen=True)
@@ -22,34 +25,36 @@ class Timings:
     """The result of `bench`.
 
     Attributes:
-        timings: one per update, synchronous and asynchronous, and one per sleep.
+        timings: two per update, synchronous and asynchronous, one per sleep, and two per stream, one for each network.
     """
 
-    timings: tuple[Timing | SleepTiming, ...]
+    timings: tuple[AnyTiming, ...]
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain containers."""
         return [asdict(timing) for timing in self.timings]
 
     def to_text(self) -> str:
-        """Updates as a table, sleeps in words."""
+        """Updates and streams as tables, sleeps in words."""
         table = [timing for timing in self.timings if isinstance(timing, Timing)]
         words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
-        return "\n".join([updates.format_updates(table), *words] if table else words)
+        streams = [timing for timing in self.timings if isinstance(timing, PipelineTiming)]
+        texts = [updates.format_updates(table)] if table else []
+        return "\n".join([*texts, *words, *([pipeline.format_pipelines(streams)] if streams else [])])
 
 
 def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
     """Time the cases; updates both synchronous and asynchronous.
 
     Args:
-        cases: keys of `UPDATES` or `SLEEPS` in `clep.bench.cases`; all updates if empty.
+        cases: keys of `UPDATES`, `SLEEPS` or `PIPELINES` in `clep.bench.cases`; all updates if empty.
         threads: number of torch's threads.
 
     Raises:
         ConfigError: for an unknown case, or fewer than 1 thread.
     """
     for name in cases:
-        one_of("cases", name, [*known.UPDATES, *known.SLEEPS], "case")
+        one_of("cases", name, [*known.UPDATES, *known.SLEEPS, *known.PIPELINES], "case")
     check("threads", threads, int, "[1, inf)")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -61,8 +66,10 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
         torch.set_num_threads(before)
 
 
-def _timings(name: str) -> Iterator[Timing | SleepTiming]:
+def _timings(name: str) -> Iterator[AnyTiming]:
     if name in known.UPDATES:
         yield from updates.time_updates(name)
+    elif name in known.PIPELINES:
+        yield from pipeline.time_pipeline(name)
     else:
         yield sleep.time_sleep(name)
