@@ -10,6 +10,7 @@ import signal
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,10 +24,12 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from clep import interrupts, progress
-from clep.capabilities import misfits
+from clep.capabilities import misfits, replicates
 from clep.checks import one_of
+from clep.equilibrium import LinearNudging, Network
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.learner import Learner, precision_problem, quiet_lightning
+from clep.ranks import ALONE, Ranks
 from clep.rows import Appended
 from clep.strategy import Strategy, refusals
 from clep.streams import Samples
@@ -51,8 +54,10 @@ class LightningTemplate(SupervisedTemplate):
         evaluator: Avalanche evaluation plugin, or None.
         generator: draws the batches; None uses torch's global generator.
         trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `logger`, ...).
+        ranks: the place of this process among those that train the learner together; see `clep.ranks`.
 
     Attributes:
+        share: that of this process's samples in the present batch.
         first_epoch: where the next experience begins; it is 0 again afterwards.
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
 
@@ -75,6 +80,7 @@ class LightningTemplate(SupervisedTemplate):
         evaluator: EvaluationPlugin | None = None,
         generator: torch.Generator | None = None,
         trainer: dict[str, Any] | None = None,
+        ranks: Ranks = ALONE,
     ) -> None:
         for message in misfits(plugins, learner.gradient):
             raise ConfigError(message)
@@ -86,6 +92,12 @@ class LightningTemplate(SupervisedTemplate):
         for message in refusals(plugins, learner, batch_size):
             raise ConfigError(message)
         check_trainer(learner.network, trainer or {})
+        if ranks.count > 1:
+            _refuse_unshared(plugins)
+            device = f"cuda:{ranks.rank}" if device == "cuda" else device
+            if isinstance(learner.network, Network) and isinstance(learner.gradient, LinearNudging):
+                shared = replace(learner.gradient, over_parts=ranks.largest)
+                learner.network = learner.network.with_gradient(shared)
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -101,10 +113,12 @@ class LightningTemplate(SupervisedTemplate):
                 evaluator=evaluator,
             )
         self.learner = learner
+        self.ranks, self.share = ranks, 1.0
         self._watch = Watch(self)
         self._kept: pl.Trainer | None = None  # to make one takes longer than an epoch of a small experience
         self.samples: Samples | None = None
         self.made_loader: Any = None
+        self._in_slices = False
         self._appended = Appended()
         self.generator = generator
         self.trainer_arguments = trainer or {}
@@ -117,6 +131,10 @@ class LightningTemplate(SupervisedTemplate):
         self.plugins = [plugin for plugin in every if not isinstance(plugin, Strategy)]
         super()._check_plugin_compatibility()
         self.plugins = every
+
+    def _check_distributed_training_compatibility(self) -> bool:
+        """Avalanche's prints classes; `_refuse_unshared` has refused what cannot be shared."""
+        return True
 
     def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
         """Avalanche's, but an exception of a plug-in says whose it is, and the learner keeps its own network.
@@ -151,6 +169,7 @@ class LightningTemplate(SupervisedTemplate):
     def make_train_dataloader(self, shuffle: bool = True, **kwargs: Any) -> None:
         """Batches as tensor slices if the data are rows of `samples`, otherwise Avalanche's own loader."""
         samples = None if self.samples is None else self._appended.tensors(self.adapted_dataset, self.samples)
+        self._in_slices = samples is not None
         if samples is None:
             super().make_train_dataloader(shuffle=shuffle, **kwargs)
         else:
@@ -179,6 +198,11 @@ class LightningTemplate(SupervisedTemplate):
             return
         self._watch.begin()
         fit: _Fit = _OwnLoop(self) if self._needs_no_loop() else _Fit(self)
+        if self.ranks.count > 1 and not (self._in_slices and self.dataloader is self.made_loader):
+            raise ConfigError(
+                "trainer.devices: a strategy brings a data loader, or data, of its own, which would be others in each "
+                "process; use trainer.devices=1"
+            )
         with quiet_lightning():
             trainer = self._kept if self._kept is not None and isinstance(fit, _OwnLoop) else self._trainer(fit)
             self._kept = trainer if isinstance(fit, _OwnLoop) else None
@@ -224,7 +248,7 @@ class LightningTemplate(SupervisedTemplate):
         return pl.Trainer(
             max_epochs=self.train_epochs,
             accelerator="gpu" if self.device.type == "cuda" else "cpu",
-            devices=1,
+            devices=1 if self.device.index is None else [self.device.index],
             use_distributed_sampler=False,
             plugins=plugins,
             **arguments,
@@ -239,12 +263,26 @@ class LightningTemplate(SupervisedTemplate):
                     state[key] = value.to(self.device)
 
     def _after_training_exp(self, **kwargs: Any) -> None:
+        every: list[BasePlugin] = self.plugins
+        if self.ranks.rank > 0:  # the first one sleeps for all
+            self.plugins = [plugin for plugin in every if not getattr(plugin, "sleeps", False)]
         super()._after_training_exp(**kwargs)
+        self.plugins = every
+        self.ranks.agree(self.model)
         self.learner.check_finite(None, f"the consolidation of {self.describe_experience()}")
 
     def describe_experience(self) -> str:
         """For messages: `experience 2`."""
         return f"experience {self.experience.current_experience}"
+
+
+def _refuse_unshared(plugins: Sequence[BasePlugin]) -> None:
+    for plugin in plugins:
+        if not replicates(plugin):
+            raise ConfigError(
+                f"trainer.devices: {type(plugin).__name__} acts on batches, of which each process sees a part, and "
+                "does not say that it does the same in all of them (`replicates`); use trainer.devices=1"
+            )
 
 
 _CALLERS = ("trigger_plugins", "fire")  # who calls a hook: Avalanche, or clep within an iteration
@@ -269,9 +307,9 @@ _WITHOUT_LOOP = ("gradient_clip_val", "gradient_clip_algorithm", "deterministic"
 _INSTEAD = {
     "max_epochs": "set `epochs`",
     "accelerator": "set `device`",
-    "devices": "one process trains on one device; set `device`",
+    "devices": "one process trains on one device; for several, set the key trainer.devices of a configuration",
     "num_nodes": "one process trains on one device; leave it out",
-    "strategy": "one process trains on one device; leave it out",
+    "strategy": "one process trains on one device; for several, set the key trainer.devices of a configuration",
     "use_distributed_sampler": "one process trains on one device; leave it out",
     "reload_dataloaders_every_n_epochs": "each experience has a loader of its own; leave it out",
     "limit_val_batches": "`Trainer.fit` measures nothing here; see `Stream.evaluation`",
@@ -357,6 +395,9 @@ class _Fit(pl.LightningModule):
     def step(self, batch: Any, batch_idx: int, *, zero: bool = True) -> Tensor:
         """The loss of a batch, before it is differentiated; with `zero`, gradients start from there."""
         template = self._template
+        if template.ranks.count > 1:
+            batch, template.share = template.ranks.part(batch)
+            self.learner.over_processes = self._over_processes
         template.mbatch = batch
         template._unpack_minibatch()
         template._watch.fire("before_training_iteration")
@@ -367,6 +408,11 @@ class _Fit(pl.LightningModule):
 
     def backward(self, loss: Tensor) -> None:
         loss.backward(retain_graph=self._template.retain_graph)
+        self._template.ranks.add_gradients(self._template.model.parameters(), self._template.share)
+
+    def _over_processes(self, gradient: Tensor) -> Tensor:
+        """The gradient of the whole batch, for one that does not come by autograd."""
+        return self._template.ranks.sum(gradient * self._template.share)
 
     def on_after_backward(self) -> None:
         self._template.at("after_backward")

@@ -24,6 +24,7 @@ from clep.feedforward import Feedforward
 from clep.identity import NONE, UNREADABLE, Identity, digest_of
 from clep.learner import Learner, criterion_of
 from clep.randomness import seed_for
+from clep.ranks import Ranks
 from clep.schema import NOT_OF_A_RESULT
 from clep.sources import own_code, plugin_code
 from clep.specs.layers import ConvLayer
@@ -220,8 +221,13 @@ def build_strategies(config: Config) -> list[BasePlugin]:
     return registry.build(config.strategies or ["naive"], config.strategy, seed=config.seed)
 
 
-def build_training(config: Config, stream: Stream) -> Training:
+def build_training(config: Config, stream: Stream, ranks: Ranks | None = None) -> Training:
     """Learner and strategies, ready to run on the stream.
+
+    Args:
+        config: the configuration.
+        stream: what is to be learned.
+        ranks: the place of this process among those that train the learner together; None for the first.
 
     Raises:
         ConfigError: if a strategy that stands alone is combined with others, or needs something that the learner lacks.
@@ -235,6 +241,7 @@ def build_training(config: Config, stream: Stream) -> Training:
         device=device_of(config),
         **config.learner.part(TrainingSpec),
         trainer={"gradient_clip_val": config.learner.gradient_clip},
+        ranks=ranks or Ranks(0, config.trainer.devices),
     )
 
 
@@ -289,4 +296,10 @@ def device_of(config: Config) -> str:
     available = torch.cuda.is_available()
     if config.device == "cuda" and not available:
         raise ConfigError("device: `cuda` was asked for but torch finds no CUDA device; use device=auto or device=cpu.")
-    return "cuda" if available and config.device != "cpu" else "cpu"
+    found = "cuda" if available and config.device != "cpu" else "cpu"
+    if found == "cuda" and config.trainer.devices > (count := torch.cuda.device_count()):
+        raise ConfigError(
+            f"trainer.devices: {config.trainer.devices} were asked for and torch finds {count} CUDA devices; use "
+            "fewer, or device=cpu"
+        )
+    return found

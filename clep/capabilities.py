@@ -5,7 +5,7 @@ from typing import Any
 
 from avalanche.core import BasePlugin, SupervisedPlugin
 
-from clep.plugins import known_capabilities
+from clep.plugins import REPLICATED, known_capabilities
 from clep.renames import announce
 from clep.specs.capabilities import CAPABILITIES, EVERY, Capability, described
 
@@ -56,6 +56,29 @@ def capabilities(plugin: BasePlugin) -> frozenset[Capability]:
     """
     own = declared(plugin)
     return _told(type(plugin)) if own is None else own
+
+
+def replicates(plugin: BasePlugin) -> bool:
+    """Whether a plug-in does the same in each of several processes that share every batch, so that its state is the
+    same in all.
+
+    Args:
+        plugin: a strategy or another Avalanche plug-in.
+
+    Example:
+        >>> from avalanche.training.plugins import EWCPlugin, MIRPlugin
+        >>> replicates(EWCPlugin(ewc_lambda=1.0)), replicates(MIRPlugin(batch_size_mem=10))
+        (True, False)
+    """
+    own: bool | None = getattr(plugin, "replicates", None)
+    if own is not None:
+        return own
+    for parent in type(plugin).__mro__:
+        if parent.__name__ in REPLICATED:
+            return REPLICATED[parent.__name__]
+        if parent not in SupervisedPlugin.__mro__ and ITERATION_HOOKS & vars(parent).keys():
+            return False
+    return True
 
 
 def misfits(plugins: Sequence[BasePlugin], gradient: Any) -> Iterator[str]:

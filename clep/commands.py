@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from clep import config, interrupts, named_parts, parts, temporary
-from clep.bench.cases import PIPELINES, SLEEPS, UPDATES
+from clep.bench.cases import PIPELINES, SCALINGS, SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
@@ -131,7 +131,7 @@ def compare(arguments: argparse.Namespace) -> Any:
     """Run the cells of a comparison over its seeds, or what a stored one lacks."""
     if arguments.into or arguments.resume:
         return _extend(arguments)
-    source, changes = _config_and_changes(arguments.items)
+    source, changes = _with_engine(arguments)
     composed = config.compose(source, changes)
     refuse_ignored(composed, changes)
     check_chosen(source, changes, composed, cells=True)
@@ -143,7 +143,7 @@ def compare(arguments: argparse.Namespace) -> Any:
 
 def _extend(arguments: argparse.Namespace) -> Any:
     """Go on with a stored comparison."""
-    name, changes = _config_and_changes(arguments.items)
+    name, changes = _with_engine(arguments)
     if arguments.into and arguments.resume is not None:
         raise ConfigError("--into: it runs what is missing too, so remove --resume")
     how: Literal["into", "resume"] = "into" if arguments.into else "resume"
@@ -178,7 +178,7 @@ def report(arguments: argparse.Namespace) -> Any:
 
 def reproduce(arguments: argparse.Namespace) -> Any:
     """Run the cells of a claim over its seeds and write its table."""
-    name, changes = _config_and_changes(arguments.items)
+    name, changes = _with_engine(arguments)
     if name is None:
         claims_there = ", ".join(config.builtin("claim"))
         raise ConfigError(f"reproduce: name a claim: {claims_there}, or a path that ends in .yaml")
@@ -226,9 +226,11 @@ def steps(arguments: argparse.Namespace) -> Printable:
 
 def bench(arguments: argparse.Namespace) -> Printable:
     """Time updates and sleeps."""
+    if arguments.figure:
+        check_file("--figure", arguments.figure)
     benchmark = _loaded("clep.bench")
     with within("bench"):
-        return benchmark.bench(arguments.cases, threads=arguments.threads)
+        return benchmark.bench(arguments.cases, threads=arguments.threads, figure=arguments.figure)
 
 
 def ui(arguments: argparse.Namespace) -> Printable:
@@ -297,7 +299,7 @@ def _shown(arguments: argparse.Namespace) -> Shown:
 
 def _composed(arguments: argparse.Namespace) -> Config:
     """The configuration of one set of strategies."""
-    source, changes = _config_and_changes(arguments.items)
+    source, changes = _with_engine(arguments)
     composed = config.compose(source, changes)
     check_chosen(source, changes, composed)
     return composed
@@ -306,6 +308,13 @@ def _composed(arguments: argparse.Namespace) -> Config:
 def _config_and_changes(items: Sequence[str]) -> tuple[str | None, Sequence[str]]:
     """The first word is CONFIG or CLAIM unless it contains `=`."""
     return (items[0], items[1:]) if items and "=" not in items[0] else (None, items)
+
+
+def _with_engine(arguments: argparse.Namespace) -> tuple[str | None, Sequence[str]]:
+    """CONFIG or CLAIM and the changes; `--engine` is one of them."""
+    name, changes = _config_and_changes(arguments.items)
+    chosen = getattr(arguments, "engine", None)
+    return name, changes if chosen is None else [*changes, f"engine.name={chosen}"]
 
 
 def _store_in(changes: Sequence[str], why: str) -> str | None:
@@ -362,6 +371,13 @@ def _items(first: str, what: str) -> Argument:
 
 _CONFIG = _items("CONFIG", "a name from `clep list configs` or a YAML file (default: class-incremental digits)")
 _CLAIM = _items("CLAIM", "a name from `clep list claims` or a YAML file")
+_ENGINE = Argument(
+    "--engine",
+    {
+        "choices": ("local", "ray"),
+        "help": "what runs the cells or trials: processes here, or a Ray cluster (`engine.address`); see `engine.*`",
+    },
+)
 _JSON = Argument("--json", {"action": "store_true", "help": "print JSON instead of text"})
 
 COMMANDS = (
@@ -467,6 +483,7 @@ COMMANDS = (
                     "help": "go on with a stored comparison; without ID: reuse finished runs of the same configuration",
                 },
             ),
+            _ENGINE,
             _JSON,
         ),
         call=compare,
@@ -537,6 +554,7 @@ COMMANDS = (
             Argument("--small", {"action": "store_true", "help": "a quick look: small data, two seeds"}),
             Argument("--figure", {"action": "store_true", "help": "write the claim's figures next to its table"}),
             Argument("--stored", {"action": "store_true", "help": "run nothing: the table of what is stored so far"}),
+            _ENGINE,
             _JSON,
         ),
         call=reproduce,
@@ -559,6 +577,7 @@ COMMANDS = (
                 "--output",
                 {"default": "tuned.yaml", "metavar": "FILE", "help": "file of the best config (default: %(default)s)"},
             ),
+            _ENGINE,
             _JSON,
         ),
         call=tune,
@@ -583,16 +602,19 @@ COMMANDS = (
     ),
     Command(
         name="bench",
-        help="Time whole updates against an autograd baseline, a sleep against a loop in torch, or a stream against a "
-        "bare loop.",
+        help="Time whole updates against an autograd baseline, a sleep against a loop in torch, a stream against a "
+        "bare loop, or how cost grows.",
         prints="Prints images per second of both sides, their ratio, and the share of an update that its matrix "
-        "products take on this machine; of a stream, the CPU time of an update by all sides.",
+        "products take on this machine; of a stream, the CPU time of an update by all sides. `scaling` prints how time "
+        "and memory grow with experiences, classes, stored samples, width, depth and steps, each as an exponent.",
         usage="[CASE ...]",
         examples={
             "clep bench": "all updates, on one thread",
             "clep bench mlp1 --threads 2 --json": "one update on two threads, as JSON",
             "clep bench sleep": "a sleep",
             "clep bench pipeline": "a stream, beside a bare loop and plain Avalanche",
+            "clep bench scaling --figure scaling.png": "how cost grows, with a plot (some minutes)",
+            "clep bench scaling:width": "one axis of it",
         },
         arguments=(
             Argument(
@@ -600,10 +622,11 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": f"{', '.join((*UPDATES, *SLEEPS, *PIPELINES))} (default: {', '.join(UPDATES)})",
+                    "help": f"{', '.join((*UPDATES, *SLEEPS, *PIPELINES, *SCALINGS))} (default: {', '.join(UPDATES)})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),
+            Argument("--figure", {"metavar": "FILE", "help": "file of the plot of `scaling`, PNG"}),
             _JSON,
         ),
         call=bench,

@@ -19,6 +19,7 @@ from clep import interrupts
 from clep.bridge import EVALUATION_BATCH, culprit_of
 from clep.errors import ClepError, StrategyError
 from clep.plugins import evaluation_hooks
+from clep.ranks import ALONE
 from clep.strategy import Strategy, has_read_out, memory_of, scored_by_read_out
 from clep.streams import Experience, Samples, avalanche_dataset
 
@@ -73,7 +74,12 @@ def evaluated(template: Any, experiences: Sequence[Experience], plugins: Sequenc
         StrategyError: if a hook fails, asks for labels, changes weights or data, stores samples, or stops training.
     """
     hooks = [(plugin, found) for plugin in plugins if (found := _hooks_of(plugin))]
-    score = _score(template.model, plugins)
+    score, ranks = _score(template.model, plugins), getattr(template, "ranks", ALONE)
+    if not hooks and ranks.count > 1:  # each process measures a part
+        row = torch.zeros(len(experiences), dtype=torch.float64, device=template.device)
+        own = accuracies(template.model, experiences[ranks.rank :: ranks.count], template.device, score)
+        row[ranks.rank :: ranks.count] = torch.as_tensor(own, dtype=torch.float64, device=template.device)
+        return ranks.sum(row).cpu().numpy()
     if not hooks:
         return accuracies(template.model, experiences, template.device, score)
     with _evaluating(template), _nothing_stored([plugin for plugin, _ in hooks]):

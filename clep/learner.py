@@ -3,7 +3,7 @@
 import logging
 import math
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -107,6 +107,7 @@ class Learner(pl.LightningModule):
         refuse("optimization", Setup(NetworkSpec(), learner=LearnerSpec(**self.spec.plain())))
         self.network = network
         self.automatic_optimization = not self.gradient.needs.own_updates
+        self.over_processes: Callable[[Tensor], Tensor] | None = None
         self.read_out = ""
         self.unsettled = Unsettled()
         self.spike_meter = SpikeMeter()
@@ -223,6 +224,7 @@ class Learner(pl.LightningModule):
         """Move the weights step by step, for a gradient with its own updates (C-EP).
 
         Several processes take the mean of their gradients at every step: autograd, which would do it, has no part here.
+        In a stream, `over_processes` does.
 
         Args:
             prediction: of a batch, from `predict`.
@@ -237,6 +239,8 @@ class Learner(pl.LightningModule):
         optimizer.zero_grad()
 
     def _mean_over_processes(self, gradient: Tensor) -> Tensor:
+        if self.over_processes is not None:
+            return self.over_processes(gradient)
         trainer = self._trainer
         if trainer is None or trainer.world_size == 1:
             return gradient

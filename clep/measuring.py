@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -15,6 +15,7 @@ from clep import metric_names
 from clep.errors import ConfigError
 from clep.evaluation import evaluated
 from clep.learner import Learner, accuracy
+from clep.ranks import ALONE, Ranks
 from clep.separability import accuracy_of_hidden_means
 from clep.strategy import Memory, Strategy, memory_of
 from clep.streams import Experience
@@ -29,7 +30,7 @@ class ExperienceReport:
     Attributes:
         index: the experience just trained.
         before: accuracy on every evaluation experience before consolidation, (m,); the same as `after` if nothing
-            consolidates.
+            consolidates; NaN: not measured.
         after: the same after consolidation, (m,): row R[index] of the accuracy matrix.
         curve: (updates so far, training loss, training accuracy), a few points.
         epochs: accuracy on every experience after each epoch, (epochs, m); no rows unless asked for.
@@ -85,6 +86,7 @@ class Measuring(Strategy):
 
     Attributes:
         experiences: the experiences to measure accuracies on.
+        measured: tells the index of the experience just trained -> which of them to measure; None for all.
         learned: those to learn from, in their order; hidden states are looked at if they are known.
         report: the report of the latest experience; set when the first one ends.
 
@@ -101,6 +103,7 @@ class Measuring(Strategy):
     """
 
     adds_penalty = False
+    replicates = True  # it adds up what each process notes
     report: ExperienceReport
 
     def __init__(self, watched: Sequence[BasePlugin] = (), *, each_epoch: bool = False) -> None:
@@ -108,6 +111,7 @@ class Measuring(Strategy):
         self.watched = list(watched)
         self.each_epoch = each_epoch
         self.experiences: Sequence[Experience] = ()
+        self.measured: Callable[[int], Sequence[int]] | None = None
         self.learned: Sequence[Experience] = ()
         self._updates = 0
         self._notes = _Notes()
@@ -131,12 +135,15 @@ class Measuring(Strategy):
         """Note loss and accuracy of the batch, without waiting for the device."""
         self._updates += 1
         hits = accuracy(strategy.mb_output.detach(), strategy.mb_y)
-        loss = strategy.loss.detach()
-        self._notes.batches.append((loss.view(()) if loss.numel() == 1 else loss.mean(), hits))
+        loss, share = strategy.loss.detach(), getattr(strategy, "share", 1.0)
+        loss = loss.view(()) if loss.numel() == 1 else loss.mean()
+        if share != 1.0:  # of several processes
+            loss, hits = loss * share, hits * share
+        self._notes.batches.append((loss, hits))
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""
-        self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs))
+        self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs), getattr(strategy, "ranks", ALONE))
         if self.each_epoch:
             start = time.perf_counter()
             self._notes.epochs.append(self._evaluate(strategy))
@@ -174,7 +181,13 @@ class Measuring(Strategy):
         )
 
     def _evaluate(self, strategy: Any) -> np.ndarray:
-        return evaluated(strategy, self.experiences, self.watched)
+        """Accuracies, (m,); NaN where they are not measured after this experience."""
+        if self.measured is None:
+            return evaluated(strategy, self.experiences, self.watched)
+        row = np.full(len(self.experiences), np.nan)
+        if chosen := list(self.measured(strategy.experience.current_experience)):
+            row[chosen] = evaluated(strategy, [self.experiences[j] for j in chosen], self.watched)
+        return row
 
     def _accuracy_of_means(self, strategy: Any) -> dict[str, float]:
         """What hidden states tell apart, of the classes seen so far; nothing without a network that is trained."""
@@ -183,17 +196,20 @@ class Measuring(Strategy):
         seen = self.learned[: strategy.experience.current_experience + 1]
         classes = {label for experience in seen for label in experience.classes}
         tested = [experience for experience in self.experiences if classes.issuperset(experience.classes)]
+        index = strategy.experience.current_experience
+        if self.measured is not None and not {e.index for e in tested} <= {*self.measured(index)}:
+            return {}  # it would look at all of them
         found = accuracy_of_hidden_means(strategy.model, seen, tested, strategy.device)
         return {} if math.isnan(found) else {metric_names.ACCURACY_SEEN_BY_MEANS: found}
 
     def _any(self, trait: str) -> bool:
         return any(getattr(watched, trait, False) for watched in self.watched)
 
-    def _draw_curve(self, points: int) -> None:
+    def _draw_curve(self, points: int, ranks: Ranks) -> None:
         """Add an epoch's batches to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
         if not self._notes.batches:
             return
-        losses, hits = (torch.stack(values).cpu() for values in zip(*self._notes.batches, strict=True))
+        losses, hits = (ranks.sum(torch.stack(values)).cpu() for values in zip(*self._notes.batches, strict=True))
         self._notes.batches = []
         first = self._updates - len(losses)
         for part in np.array_split(np.arange(len(losses)), min(points, len(losses))):

@@ -1,10 +1,11 @@
 """Continual-learning metrics: pure functions of the accuracy matrix, and the table of metrics that a run records.
 
 `R` has shape (n, n): `R[i, j]` is the accuracy on experience `j` after training on experience `i` and all of `i`'s
-consolidation; NaN means not measured (joint training has only its last row). `learned[j]` is the accuracy on experience
-`j` right after training it, before consolidation. Every function reads row `i` (default: the
-last), counts the experiences `j <= i` as seen, and returns NaN if the metric is undefined. An experience without
-samples to measure on is NaN in every row and counts nowhere.
+consolidation; NaN means not measured (joint training has only its last row; see also `stream.evaluate`).
+`learned[j]` is the accuracy on experience `j` right after training it, before consolidation. Every function reads row
+`i` (default: the last), counts the experiences `j <= i` as seen, and returns NaN if the metric is undefined: no
+experience that another row measures is left out. One without samples to measure on is NaN in every row and counts
+nowhere.
 
 A stream can have other experiences to measure on than to learn from, and `R` is then (n, m). `learned_at[j]` is the
 training experience that teaches evaluation experience `j` first, in ascending order; j itself without `learned_at`.
@@ -258,7 +259,8 @@ def forward_transfer(R: ArrayLike, untrained: ArrayLike, i: int = -1, learned_at
     """
     R, i, at = _matrix(R, i, learned_at)
     before = np.asarray(untrained, dtype=np.float64)
-    to_come = [j for j in _seen(R, i, at) if at[j] > 0]
+    seen = _seen(R, i, at)
+    to_come = seen[at[seen] > 0]
     return _mean(R[at[to_come] - 1, to_come] - before[to_come])
 
 
@@ -402,10 +404,15 @@ def _at(learned_at: LearnedAt, n: int) -> NDArray[np.int64]:
     return np.array([_NONE_IN_PARTICULAR if index is None else index for index in learned_at])
 
 
-def _seen(R: Array, i: int, at: NDArray[np.int64], *, taught: bool = False, before: bool = False) -> list[int]:
-    """The experiences seen by `i` that row `i` measures; `before`: without `i`'s; `taught`: by one in particular."""
+def _seen(R: Array, i: int, at: NDArray[np.int64], *, taught: bool = False, before: bool = False) -> NDArray[np.intp]:
+    """The experiences seen by `i` that have samples; `before`: without `i`'s; `taught`: by one in particular.
+
+    One with samples is measured in row `i`, or else in the row where it was seen first: then what row `i` lacks makes a
+    mean NaN.
+    """
     last, first = i - before, 0 if taught else _NONE_IN_PARTICULAR
-    return [j for j, index in enumerate(at) if first <= index <= last and not math.isnan(R[i, j])]
+    measured = ~np.isnan(R[i]) | ~np.isnan(R[np.maximum(at, 0), np.arange(len(at))])
+    return np.flatnonzero((first <= at) & (at <= last) & measured)
 
 
 def _mean(values: Array) -> float:

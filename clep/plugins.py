@@ -75,6 +75,11 @@ UNSUITED = {
 }
 """Class -> what it needs that a run has not."""
 
+REPLICATED = {
+    "EWCPlugin": True,  # what it does within an iteration follows from the weights
+    "ReplayPlugin": False,  # its loader would deal out other samples to each process
+}
+"""Whether plug-ins of Avalanche do the same in each of several processes that share every batch."""
 _AUXILIARY = {"GDumbPlugin", "LRSchedulerPlugin"}  # what they do in an evaluation changes nothing here
 _EVALUATION_HOOKS = [name for name in dir(SupervisedPlugin) if name.startswith(("before_eval", "after_eval"))]
 _META_HOOKS = ["before_inner_updates", "after_inner_updates", "before_outer_update", "after_outer_update"]

@@ -258,6 +258,7 @@ def _result(
         experience_names=[e.name for e in stream.evaluation] if any(e.name for e in stream.evaluation) else [],
         learned_at=list(at),
         undefined=_undefined(stream, jointly=training.trains_jointly),
+        unmeasured="" if training.trains_jointly else stream.unmeasured,
         chance=stream.chance,
         cell=run.tags.get(LABEL_TAG, ""),
     )
@@ -337,5 +338,7 @@ def _tags(config: Config, stream: Stream | None = None) -> dict[str, Any]:
         tags["class_names"] = ",".join(stream.class_names[label] for label in stream.class_order)
     if stream is not None and len(stream.train) > 1 and (reason := _undefined(stream)):
         tags["undefined"] = f"forgetting: {reason}"
+    if stream is not None and stream.unmeasured:
+        tags["unmeasured"] = stream.unmeasured
     parameters = {name: config.strategy.get(name, {}) for name in config.strategies}
     return tracking.provenance_once() | tags | tracking.flatten({"strategy": parameters})

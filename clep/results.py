@@ -65,6 +65,7 @@ class Result:
         learned_at: for each evaluation experience, the index of the one that teaches it first; None if each of them
             does.
         undefined: why forgetting, transfer and learned accuracy have no meaning; empty where they have.
+        unmeasured: which numbers are missing because of `stream.evaluate`, and why; empty if none is.
         chance: accuracy of the best constant answer on all evaluation samples.
         error: why it failed, if it did.
         cell: name of its cell in a comparison; empty for that of its strategies.
@@ -107,6 +108,7 @@ class Result:
     experience_names: list[str] = field(default_factory=list)
     learned_at: list[int | None] = field(default_factory=list)
     undefined: str = ""
+    unmeasured: str = ""
     chance: float | None = None
     error: str | None = None
     cell: str = ""
@@ -177,7 +179,8 @@ class Result:
             accuracy matrix            (row: trained up to this experience; column: tested on this one)
             seconds                    total 2.0
         """
-        why = {"no forgetting": self.undefined} if self.undefined else {}
+        why = {"no forgetting": self.undefined, "not measured": self.unmeasured}
+        why = {name: reason for name, reason in why.items() if reason}
         facts = self._facts() | why | {"accuracy matrix": _MATRIX}
         rows = ["  ".join(map(_number, row)) for row in self.accuracy_matrix]
         lines = [*(f"{name:{_INDENT}}{fact}" for name, fact in facts.items()), *(" " * _INDENT + row for row in rows)]

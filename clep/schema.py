@@ -36,7 +36,7 @@ CONTROLS = ("naive", "joint", "class_means", "slda", "ridge")
 
 
 NOT_OF_A_RESULT = frozenset(
-    {"data", "tracking", "workers", "seeds", "cells", "controls", "grid", "baseline", "tune", "checkpoint"}
+    {"data", "tracking", "workers", "engine", "seeds", "cells", "controls", "grid", "baseline", "tune", "checkpoint"}
     | {"metrics", "metric", "columns"}
 )
 """Keys that no result of a run depends on."""
@@ -77,8 +77,8 @@ class CheckpointSection(Spec):
 
     every_minutes: float | None = option(
         5.0,
-        "minutes between checkpoints within an experience, at the start of an epoch; null for none. There is always "
-        "one after each experience",
+        "minutes between checkpoints within an experience, at the start of an epoch; null for none. There is "
+        "always one after each experience that takes longer than writing it",
         "[0, inf)",
     )
     keep: Literal["latest", "all", "none"] = option(
@@ -86,6 +86,33 @@ class CheckpointSection(Spec):
         "`latest`, the last two, until the run has finished; `all`, one for each experience, also of finished runs, "
         "so that `clep fork` need not train again; `none` writes none",
     )
+
+
+@dataclass(frozen=True)
+class TrainerSection(Spec):
+    """One learner on several devices."""
+
+    devices: int = option(
+        1, "processes that train the learner together, each on a CPU thread or a GPU of its own", "[1, 1024]"
+    )
+    strategy: Literal["ddp"] = option(
+        "ddp", "how they share the work: with `ddp` each has the whole network, and a part of every batch"
+    )
+
+
+@dataclass(frozen=True)
+class EngineSection(Spec):
+    """What runs the cells of a comparison or a claim, and the seeds of a trial."""
+
+    name: Literal["local", "ray"] = option(
+        "local", "`local`, processes on this machine (`workers`), or `ray`, tasks of a Ray cluster (the extra `ray`)"
+    )
+    address: str | None = option(
+        None, "Ray cluster, as in ray://head:10001 or auto; null starts one on this machine with room for `workers`"
+    )
+    cpus: float = option(1.0, "CPUs that each task reserves; `threads` is how many it uses", "(0, inf)")
+    gpus: float = option(0.0, "GPUs that each task reserves; 0.25 puts four on one", "[0, inf)")
+    retries: int = option(1, "how often a task is started again if its process or its node is lost", "[0, inf)")
 
 
 @dataclass(frozen=True)
@@ -121,6 +148,7 @@ class Config(Spec):
     seed: int = option(0, "seed for everything random in a run", "[0, inf)")
     device: Literal["auto", "cpu", "cuda"] = option("auto", "where tensors live; `auto` uses a GPU if there is one")
     threads: int = option(1, "threads of torch in each run", "[1, 1024]")
+    trainer: TrainerSection = option(TrainerSection(), "one learner on several devices")
     data: DataSection = option(DataSection(), "where data sets are stored")
     tracking: TrackingSection = option(TrackingSection(), "where MLflow records")
     checkpoint: CheckpointSection = option(CheckpointSection(), "what a run keeps on disk to go on")
@@ -141,6 +169,7 @@ class Config(Spec):
     workers: int = option(
         2, "number of processes that run cells or trials in parallel; 0 runs them in this one, one by one", "[0, inf)"
     )
+    engine: EngineSection = option(EngineSection(), "what runs cells and trials")
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 
 

@@ -18,6 +18,7 @@ from clep.evaluation import evaluated
 from clep.learner import Learner
 from clep.measuring import ExperienceReport, Measuring
 from clep.randomness import generator_for, seeded
+from clep.ranks import ALONE, Ranks
 from clep.registry import name_of, seeds_for
 from clep.seeding import give_seed
 from clep.specs.learner import TrainingSpec
@@ -34,7 +35,7 @@ class TrainingResult:
         matrix: R[i, j], accuracy on evaluation experience j after experience i and its consolidation, (n, m); NaN: not
             measured.
         before: R'[i, j], the same before the consolidation of experience i.
-        untrained: accuracy before any training, (m,).
+        untrained: accuracy before any training, (m,); NaN: not measured.
         sizes: number of samples of each evaluation experience, (m,).
         reports: one per trained experience.
         restored: how many of these are from a checkpoint.
@@ -55,14 +56,6 @@ class TrainingResult:
     reports: list[ExperienceReport] = field(default_factory=list)
     restored: int = 0
     learned_at: tuple[int | None, ...] = ()
-
-    def until(self, number: int) -> "TrainingResult":
-        """The result as it was after so many experiences."""
-        reports = self.reports[:number]
-        matrix, before = np.full_like(self.matrix, np.nan), np.full_like(self.before, np.nan)
-        for report in reports:
-            matrix[report.index], before[report.index] = report.after, report.before
-        return replace(self, matrix=matrix, before=before, reports=reports)
 
     @property
     def learned(self) -> np.ndarray:
@@ -85,6 +78,7 @@ class Training:
             learned, the global generators, which Avalanche's own plug-ins draw from.
         device: `cpu` or `cuda`.
         trainer: further arguments of Lightning's `Trainer`.
+        ranks: the place of this process among those that train the learner together; see `clep.ranks`.
 
     Raises:
         ConfigError: for an unknown option, a value out of range, or a strategy that the learner cannot train with.
@@ -105,6 +99,7 @@ class Training:
         seed: int = 0,
         device: str = "cpu",
         trainer: dict[str, Any] | None = None,
+        ranks: Ranks = ALONE,
         **options: Any,
     ) -> None:
         spec = from_keywords(TrainingSpec, options)
@@ -128,6 +123,7 @@ class Training:
             device=device,
             generator=generator_for(seed, "batches"),
             trainer=trainer,
+            ranks=ranks,
         )
 
     @property
@@ -248,14 +244,15 @@ class Training:
     ) -> TrainingResult:
         source = stream.joint() if self.trains_jointly else stream
         self.template.samples = source.samples
-        self.measuring.experiences, self.measuring.learned = stream.evaluation, source.train
+        self.measuring.experiences, self.measuring.measured = stream.evaluation, source.measured_after
+        self.measuring.learned = source.train
         self._state = state = State(self.template, source)
         n, m = len(stream.train), len(stream.evaluation)
         if saved.after is None:
             result = TrainingResult(
                 matrix=np.full((n, m), np.nan),
                 before=np.full((n, m), np.nan),
-                untrained=self.evaluate(stream.evaluation),
+                untrained=np.full(m, np.nan) if stream.evaluate == "seen" else self.evaluate(stream.evaluation),
                 sizes=np.array([len(experience) for experience in stream.evaluation]),
                 learned_at=stream.learned_at,
             )
@@ -267,8 +264,12 @@ class Training:
         self._result, done = result, len(result.reports)
         result.restored = done
         if on_experience is not None:
-            for i, report in enumerate(result.reports):
-                on_experience(report, result.until(i + 1))
+            nothing = np.full((n, m), np.nan)
+            so_far = replace(result, matrix=nothing, before=nothing.copy(), reports=[])
+            for report in result.reports:
+                so_far.matrix[report.index], so_far.before[report.index] = report.after, report.before
+                so_far.reports.append(report)
+                on_experience(report, so_far)
         self._within, self._checkpoints = saved.within, checkpoints
         self.template.on_epoch = self._epoch_begins
         bar = progress.bar(source.train[done:], initial=done, total=len(source.train), desc="experiences", unit="exp")

@@ -16,7 +16,7 @@ from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from clep import interrupts
 from clep.errors import WARNINGS, ConfigError, InputWarning, SettlingWarning
@@ -37,13 +37,37 @@ class Message:
 
     Attributes:
         job: index of the job.
-        kind: `progress` (its own reports), `done` (its return value), `error` (an exception, as text) or `died`.
-        value: its content.
+        kind: `progress` (its own reports), `done` (its return value), `error` (an exception, as text), `died`, or
+            `again` (its process died, and it is started once more).
+        value: its content; of a death the exit code, or a text.
     """
 
     job: int
     kind: str
     value: Any
+
+
+class Jobs(Protocol):
+    """What runs jobs: `run_jobs`, or another engine; see `clep.on_ray.engine`."""
+
+    def __call__(
+        self, function: Callable[..., Any], jobs: Sequence[Any], *, preload: Sequence[str]
+    ) -> Generator[Message, None, None]:
+        """Run `function(job, report)` for every job, and yield their messages."""
+        ...
+
+
+class Said:
+    """The warnings that jobs have given: each is given once."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def give(self, text: str, category: type[Warning]) -> None:
+        """Give a warning of a worker, unless another one has given it, of another run or experience."""
+        if (known := _OF_ONE_RUN.sub("", text)) not in self._known:
+            self._known.add(known)
+            warnings.warn(text, category, stacklevel=3)
 
 
 def run_jobs(
@@ -100,12 +124,12 @@ def _run_elsewhere(
             multiprocessing.resource_tracker.ensure_running()  # which lets some through again once it has started
         with _signals_blocked(), _safe_path():
             multiprocessing.forkserver.ensure_running()
-    waiting, said = list(enumerate(jobs))[::-1], set[str]()
+    waiting, said = list(enumerate(jobs))[::-1], Said()
     while waiting or running:
         while waiting and len(running) < workers:
             index, job = waiting.pop()
             receiver, sender = context.Pipe(duplex=False)
-            process = context.Process(target=_work, args=(function, job, sender), name=f"clep job {index}")
+            process = context.Process(target=work, args=(function, job, sender), name=f"clep job {index}")
             _start(process, [other for _, other in running.values()])
             sender.close()
             running[receiver] = (index, process)
@@ -124,8 +148,7 @@ def _run_elsewhere(
                         'put what the script does under `if __name__ == "__main__":`, or set workers=0'
                     ) from None
             if kind == "warning":
-                text, category = value
-                _give(text, category, said)
+                said.give(*value)
                 continue
             yield Message(index, kind, value)
             if kind != "progress":
@@ -194,8 +217,14 @@ def refuse_unguarded() -> None:
         os._exit(_UNGUARDED)
 
 
-def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
-    """Body of a worker process."""
+def work(function: Callable[..., Any], job: Any, sender: Any) -> None:
+    """Body of a worker process.
+
+    Args:
+        function: `function(job, report)`.
+        job: its argument.
+        sender: takes `(kind, value)` by `send`, which raises OSError where nobody listens any more.
+    """
     os.environ["CLEP_PROGRESS"] = "0"
     sys.stdout = sys.stderr
     for kind in _TOLD_ELSEWHERE:
@@ -218,7 +247,7 @@ def _work(function: Callable[..., Any], job: Any, sender: Connection) -> None:
             os._exit(interrupts.exit_code())
 
 
-def _send_warnings(sender: Connection) -> None:
+def _send_warnings(sender: Any) -> None:
     """From now on, give clep's own warnings to the parent: workers of many cells say the same."""
     shown = warnings.showwarning
 
@@ -237,13 +266,6 @@ def _send_warnings(sender: Connection) -> None:
             shown(message, category, filename, lineno, file, line)
 
     warnings.showwarning = send
-
-
-def _give(text: str, category: type[Warning], said: set[str]) -> None:
-    """Give a warning of a worker, unless another one has given it, of another run or experience."""
-    if (known := _OF_ONE_RUN.sub("", text)) not in said:
-        said.add(known)
-        warnings.warn(text, category, stacklevel=3)
 
 
 @contextmanager
@@ -273,7 +295,7 @@ def _safe_path() -> Iterator[None]:
             os.environ["PYTHONSAFEPATH"] = given
 
 
-def _tell(sender: Connection, report: Any) -> None:
+def _tell(sender: Any, report: Any) -> None:
     """Send a report; without anybody to send it to, the work is interrupted."""
     try:
         sender.send(("progress", report))

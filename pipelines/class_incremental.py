@@ -7,10 +7,12 @@ from typing import Any
 
 from clep import computed, interrupts, unfinished
 from clep.build import build_stream, build_training, resolved
+from clep.checkpoints import Saved
 from clep.config import Config
 from clep.identity import TAG
 from clep.measuring import ExperienceReport
 from clep.randomness import reproducible
+from clep.ranks import Ranks, connected
 from clep.recording import record_experience, record_result, recorded
 from clep.results import Result
 from clep.training import TrainingResult
@@ -102,9 +104,11 @@ def _run(
                     tell({"experience": experience.index})
 
                 optimizer = origin.get("optimizer", True)
-                trained = training.resume(
-                    start.saved, stream, on_experience, checkpoints=checkpoints, optimizer=optimizer
-                )
+                ranks, device = training.template.ranks, training.template.device.type
+                with connected(ranks, device, _beside, config, start.saved, optimizer):
+                    trained = training.resume(
+                        start.saved, stream, on_experience, checkpoints=checkpoints, optimizer=optimizer
+                    )
                 earlier = sum(sum(report.seconds.values()) for report in trained.reports[: trained.restored])
                 seconds = earlier + time.perf_counter() - began
                 result = record_result(record, config, stream, training, trained, seconds)
@@ -112,3 +116,10 @@ def _run(
         if not record.lost or folder.record() is None:  # otherwise it goes on once there is space, and is stored whole
             folder.clear(keep=config.checkpoint.keep == "all")
         return result
+
+
+def _beside(ranks: Ranks, config: Config, saved: Saved, optimizer: bool) -> None:
+    """What each further process of a learner on several devices does: train along, and record nothing."""
+    with reproducible(config.seed, config.threads):
+        stream = build_stream(config)
+        build_training(config, stream, ranks).resume(saved, stream, optimizer=optimizer)

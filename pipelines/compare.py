@@ -73,7 +73,8 @@ def _name_empty(comparison: Comparison) -> None:
     """Name the columns that no run has a number for."""
     for column in comparison.columns:
         if column.of_run and all(column.of_run(run) is None for row in comparison.rows for run in row.finished):
-            text = f"columns: no run has a number `{column.name}`"
+            reasons = dict.fromkeys(run["unmeasured"] for row in comparison.rows for run in row.finished)
+            text = "; ".join(filter(None, [f"columns: no run has a number `{column.name}`", *reasons]))
             warnings.warn(text, UnusedWarning, stacklevel=2)
 
 
@@ -101,7 +102,14 @@ def _run(config: Config, jobs: list[Job], classes: int, record: tracking.Run, le
             return Comparison(record.run_id, record.uri, runs, classes, seconds, baseline, columns)
 
         try:
-            results = run_missing(class_incremental.run, jobs, ledger, workers=workers, parent_run_id=record.run_id)
+            results = run_missing(
+                class_incremental.run,
+                jobs,
+                ledger,
+                workers=workers,
+                parent_run_id=record.run_id,
+                section=config.engine,
+            )
         except Interrupted as stop:
             stop.add_note(tracking.resume_command(record.run_id, record.uri))
             stop.so_far = compared(stop.results) if stop.results else None

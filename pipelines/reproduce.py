@@ -75,6 +75,7 @@ def run(
                 workers=base.workers,
                 parent_run_id=record.run_id,
                 tags={"claim": name},
+                section=base.engine,
             )
         except Interrupted as stop:
             stop.add_note(command)
@@ -111,4 +112,4 @@ def run(
 
 def _told(changes: Sequence[str]) -> list[str]:
     """The changes that matter to readers of the table: all except those about the machine."""
-    return [change for change in changes if not change.startswith(("data.", "tracking.", "workers="))]
+    return [change for change in changes if not change.startswith(("data.", "tracking.", "workers=", "engine"))]

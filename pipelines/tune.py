@@ -12,9 +12,10 @@ from clep.build import build_stream, build_training, resolved
 from clep.config import Config, label, public, replace, to_yaml
 from clep.errors import DivergenceError, TrialsFailedError
 from clep.metrics import mean_std
+from clep.on_ray import engine
 from clep.randomness import reproducible
 from clep.search import Tuned, write
-from clep.workers import run_jobs
+from clep.workers import Jobs
 
 __all__ = ["Tuned", "run", "write"]
 
@@ -54,9 +55,10 @@ def run(config: Config) -> Tuned:
         description=tracking.described(config.tracking, "A search on validation data; `best.yaml` is what it found."),
     ) as parent:
         done, failures = len(search.finished(study)), 0
-        with progress.bar(total=config.tune.trials, initial=done, desc="trials", unit="trial") as bar:
+        bar_of_trials = progress.bar(total=config.tune.trials, initial=done, desc="trials", unit="trial")
+        with bar_of_trials as bar, engine(config.engine, config.workers) as jobs:
             while done < config.tune.trials:
-                error = _trial(study, base, space, uri, experiment_id, parent.run_id)
+                error = _trial(study, base, space, uri, experiment_id, parent.run_id, jobs)
                 if error is None:
                     done, failures = done + 1, 0
                     bar.update()
@@ -81,7 +83,13 @@ def _check(base: Config, space: search.Space) -> None:
 
 
 def _trial(
-    study: optuna.Study, base: Config, space: search.Space, uri: str, experiment_id: str, parent_run_id: str
+    study: optuna.Study,
+    base: Config,
+    space: search.Space,
+    uri: str,
+    experiment_id: str,
+    parent_run_id: str,
+    run: Jobs,
 ) -> str | None:
     """Run one trial; return why it failed, if it did."""
     trial = search.ask(study)
@@ -99,7 +107,7 @@ def _trial(
             parent_run_id=parent_run_id,
             description=f"Trial {trial.number}: `tune/accuracy` is its mean validation accuracy over the seeds.",
         ) as record:
-            scores = list(_scores(changed))
+            scores = list(_scores(changed, run))
             error = next((score for score in scores if isinstance(score, str)), None)
             if error is None:
                 accuracies = [score for score in scores if not isinstance(score, str)]
@@ -114,14 +122,14 @@ def _trial(
     return error
 
 
-def _scores(config: Config) -> list[float | str]:
+def _scores(config: Config, run: Jobs) -> list[float | str]:
     """Final validation accuracy of each of `tune.seeds`, or why training failed."""
     jobs = [replace(config, seed=seed) for seed in config.tune.seeds]
     scores: dict[int, float | str] = {}
-    messages = run_jobs(_score, jobs, workers=config.workers, preload=_PRELOAD)
+    messages = run(_score, jobs, preload=_PRELOAD)
     try:
         for message in messages:
-            if message.kind != "progress":
+            if message.kind not in ("progress", "again"):
                 scores[message.job] = message.value if message.kind == "done" else f"{message.kind}: {message.value}"
     finally:
         messages.close()

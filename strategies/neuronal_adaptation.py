@@ -30,6 +30,7 @@ class NeuronalAdaptation(Strategy):
         3
     """
 
+    replicates: ClassVar = False  # it rescales by norms over a batch
     search_space: ClassVar = {"steps": {"low": 1, "high": 20}, "rate": {"low": 0.01, "high": 0.5, "log": True}}
 
     def __init__(self, **options: Any) -> None:

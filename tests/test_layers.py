@@ -22,7 +22,7 @@ FOLDERS = {
 
 ORDER = [
     {"distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
-    {"checks", "destinations", "documents", "randomness", "metric_names", "metrics", "statistics"},
+    {"checks", "destinations", "documents", "randomness", "ranks", "metric_names", "metrics", "statistics"},
     {"imports", "parts", "renames"},
     {"sources"},
     {"specs", "parameters"},
@@ -50,7 +50,7 @@ ORDER = [
     {"tracking"},
     {"build"},
     {"report", "results"},
-    {"recording", "run_names", "search", "testing", "unfinished", "workers"},
+    {"recording", "run_names", "search", "testing", "unfinished", "workers", "on_ray"},
     {"comparison", "bench", "portrait"},
     {"claims"},
     {"pipelines"},

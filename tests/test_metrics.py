@@ -262,3 +262,39 @@ def test_all_metrics_equal_those_of_avalanche_on_the_same_run():
     assert metrics.seen_accuracy(matrix, sizes) == close(whole)
     assert metrics.average_accuracy(matrix) != close(whole)  # the sizes do matter here
     assert metrics.forgetting(matrix) > 0.1  # a run without forgetting would compare zeros
+
+
+# ---------------------------------------------------------------- rows that measure a part
+
+SEEN = np.where(np.tri(3) > 0, R, math.nan)  # `stream.evaluate=seen`
+SOME = np.where([[1, 0, 0], [0, 1, 0], [1, 1, 1]], R, math.nan)  # `stream.evaluate=every:3`
+
+
+@pytest.mark.parametrize("measured", [SEEN, SOME], ids=["seen", "every:3"])
+def test_what_follows_from_the_last_row_and_the_diagonal_needs_no_more(measured):
+    for function in (metrics.average_accuracy, metrics.learned_accuracy, metrics.forgetting, metrics.backward_transfer):
+        assert function(measured) == close(function(R))
+    assert metrics.seen_accuracy(measured, SIZES) == close(metrics.seen_accuracy(R, SIZES))
+    assert metrics.forgetting_since_training(measured, np.diagonal(R)) == close(metrics.forgetting(R))
+
+
+@pytest.mark.parametrize("measured", [SEEN, SOME], ids=["seen", "every:3"])
+def test_what_needs_an_accuracy_that_was_not_measured_is_undefined(measured):
+    """Not the mean of what is there: that would be another number under the same name."""
+    assert math.isnan(metrics.forward_transfer(measured, UNTRAINED))
+    assert math.isnan(metrics.max_forgetting(measured))
+
+
+def test_a_row_with_one_experience_gives_its_own_accuracy_and_no_mean_over_others():
+    assert metrics.learned_accuracy(SOME, 1) == close((0.9 + 0.6) / 2)
+    assert math.isnan(metrics.average_accuracy(SOME, 1))
+    assert math.isnan(metrics.seen_accuracy(SOME, SIZES, 1))
+    assert math.isnan(metrics.forgetting(SOME, 1))
+    assert metrics.average_accuracy(SEEN, 1) == close((0.5 + 0.6) / 2)
+
+
+def test_an_experience_without_samples_still_counts_nowhere():
+    empty = SOME.copy()
+    empty[:, 1] = math.nan
+    assert metrics.average_accuracy(empty) == close((0.3 + 0.7) / 2)
+    assert metrics.forgetting(empty) == close(0.9 - 0.3)

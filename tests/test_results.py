@@ -126,6 +126,12 @@ def test_a_run_is_a_data_frame_with_a_line_for_each_pair_of_experiences():
     assert FAILED.to_frame().empty
 
 
+def test_a_run_says_why_numbers_were_not_measured():
+    text = replace(RUN, unmeasured="forward transfer: why").to_text()
+    assert "not measured               forward transfer: why" in text
+    assert "not measured" not in RUN.to_text()
+
+
 def test_a_notebook_shows_the_answer_and_the_table_and_nothing_that_a_label_holds_is_markup():
     shown = comparison(replace(RUN, cell="<script>x</script> & co"), FAILED)._repr_html_()
     assert "<script>" not in shown

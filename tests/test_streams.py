@@ -272,6 +272,8 @@ def test_the_row_attribute_stays_right_through_subset_and_concat(digits):
         ({"class_order": [0, 0, 2, 3, 4, 5, 6, 7, 8, 9]}, r"^class_order: "),
         ({"evaluate_on": "validation"}, r"^evaluate_on: `validation` has no samples while validation_fraction is 0"),
         ({"evaluate_on": "tset"}, r"^evaluate_on: unknown value `tset`; did you mean `test`\?"),
+        ({"evaluate": "sene"}, r"^evaluate: unknown value `sene`; did you mean `seen`\?.*, or `every:K`"),
+        ({"evaluate": "every:0"}, r"^evaluate: expected an integer, got 'every:0', or `every:K` with K of at least 1"),
         ({"validation_fraction": 1.0}, r"^validation_fraction: expected a number in \[0, 1\), got 1\.0"),
         ({"validation_fraction": -0.1}, r"^validation_fraction: expected a number in \[0, 1\), got -0\.1"),
         ({"evaluation_samples": 0}, r"^evaluation_samples: expected an integer of at least 1.* got 0"),

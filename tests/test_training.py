@@ -1,5 +1,7 @@
 """A learner on a stream: what a run reports, measures and refuses to go on with."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -188,3 +190,37 @@ def test_one_seed_gives_one_result_whatever_was_drawn_before(stream):
     assert torch.equal(first, trained(1))
     assert torch.equal(torch.rand(3), expected[1])
     assert not torch.equal(first, trained(2))
+
+
+@pytest.mark.parametrize(
+    ("evaluate", "rows"), [("seen", [[0], [0, 1], [0, 1, 2]]), ("every:2", [[0], [0, 1, 2], [0, 1, 2]])]
+)
+def test_what_is_measured_is_what_would_be_and_the_rest_is_left_out(stream, evaluate, rows):
+    """Weights are the same, since an evaluation changes nothing."""
+
+    def run(of):
+        torch.manual_seed(0)
+        learner = clep.Learner(clep.Network([64, 20, 10], seed=0), lr=0.2)
+        sleep = SleepReplay(calibration="published", steps=50)
+        return clep.Training(learner, [sleep], epochs=2, evaluate_epochs=True).run(of)
+
+    whole, part = run(stream), run(dataclasses.replace(stream, evaluate=evaluate))
+    for i in range(3):
+        for full, some in ((whole.matrix, part.matrix), (whole.before, part.before)):
+            assert [j for j in range(3) if np.isfinite(some[i, j])] == rows[i]
+            assert np.array_equal(some[i, rows[i]], full[i, rows[i]])
+    assert np.array_equal(part.reports[2].epochs, whole.reports[2].epochs)
+    assert np.isnan(part.untrained).all() == (evaluate == "seen")
+
+
+def test_joint_training_is_measured_on_everything_at_its_end(stream):
+    from clep.strategies.joint import Joint
+
+    joint = clep.Training(clep.Learner(mlp()), [Joint()], epochs=1)
+    assert np.isfinite(joint.run(dataclasses.replace(stream, evaluate="every:2")).matrix[2]).all()
+
+
+def test_an_experience_that_all_teach_is_measured_with_the_first_and_in_whole_rows():
+    domains = clep.stream("digits", scenario="data_incremental", experiences=5, evaluate="every:2")
+    assert domains.learned_at == (None,)
+    assert [len(domains.measured_after(i)) for i in range(5)] == [1, 1, 0, 1, 1]

@@ -39,6 +39,25 @@ class SleepCase:
 
 
 @dataclass(frozen=True)
+class Axis:
+    """Something that can grow.
+
+    Attributes:
+        name: what it is called.
+        measured: what is measured while it grows.
+        sizes: its sizes, in ascending order.
+        least: the exponent that the time must have.
+        of_stream: whether a stream is learned, or one update made.
+    """
+
+    name: str
+    measured: str
+    sizes: tuple[int, ...]
+    least: float = 1.0
+    of_stream: bool = True
+
+
+@dataclass(frozen=True)
 class PipelineCase:
     """The digits as a stream, learned by an equilibrium network and by an ordinary one of the same sizes."""
 
@@ -66,3 +85,18 @@ SLEEPS = {"sleep": SleepCase()}
 
 PIPELINES = {"pipeline": PipelineCase()}
 """Streams, timed by `clep.bench.pipeline`."""
+
+_AXES = (
+    Axis("experiences", "a stream that is measured at its end (stream.evaluate=every:n)", (10, 100, 1000)),
+    Axis("experiences_all", "a stream, all of it measured after each experience", (10, 30, 100), least=2.0),
+    Axis("classes", "two experiences of 1000 samples", (10, 100, 1000)),
+    Axis("buffer", "an experience of 32 samples beside stored ones", (100, 1000, 10_000, 100_000), least=0.0),
+    Axis("width", "an update of n-n-10", (64, 128, 256, 512, 1024), least=2.0, of_stream=False),
+    Axis("depth", "an update of 64-...-64-10 with n hidden layers", (1, 2, 4, 8), of_stream=False),
+    Axis("steps", "an update with n free steps", (10, 20, 40, 80, 160), of_stream=False),
+)
+AXES = {axis.name: axis for axis in _AXES}
+"""What `clep bench scaling` lets grow, by name; timed by `clep.bench.scaling`."""
+
+SCALINGS = {"scaling": tuple(AXES)} | {f"scaling:{name}": (name,) for name in AXES}
+"""Cases of growth: all axes, or one."""

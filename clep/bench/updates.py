@@ -175,7 +175,7 @@ def time_updates(name: str) -> Iterator[Timing]:
             ratio=median["theirs"] / median["ours"],
             floor_fraction=median["floor"] / median["ours"],
             max_relative_update_difference=difference,
-            peak_bytes=_peak_bytes(update),
+            peak_bytes=peak_bytes(update),
             spread=(case.batch / max(seconds["ours"]), case.batch / min(seconds["ours"])),
         )
 
@@ -197,7 +197,7 @@ def _warm_seconds(call: Callable[[], object]) -> float:
     return seconds_of(call)
 
 
-def _peak_bytes(call: Callable[[], object]) -> int:
+def peak_bytes(call: Callable[[], object]) -> int:
     """Largest sum of live allocations during a call, from the profiler's record of all allocations."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU], profile_memory=True) as profile:
         call()

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from clep import interrupts
 from clep.checkpoints.codec import UnsavableError
 from clep.checkpoints.files import PARTIAL, read, write
 from clep.checkpoints.state import Snapshot
@@ -14,6 +15,7 @@ from clep.errors import CheckpointWarning, DataError
 
 _AFTER, _WITHIN = "experience-{:04d}.ckpt", "within-experience.ckpt"
 _NUMBER = re.compile(r"experience-(\d+)\.ckpt")
+_LARGE = 4_000_000  # bytes that are written in no time
 _KEPT = 2  # the latest, and the one before in case it is damaged
 
 
@@ -53,6 +55,7 @@ class Checkpoints:
         self._every = None if every_minutes is None else 60.0 * every_minutes
         self._keep_all = keep_all
         self._written = time.monotonic()
+        self._took, self._bytes = 0.0, 0  # of the latest one
         self._told: set[str] = set()
 
     @property
@@ -61,7 +64,14 @@ class Checkpoints:
         return self._every is not None and time.monotonic() - self._written >= self._every
 
     def after_experience(self, number: int, take: Callable[[], Snapshot]) -> None:
-        """Write the state after the experience `number`, counted from 1."""
+        """Write the state after the experience `number`, counted from 1.
+
+        A large one that takes longer to write than has passed since the last is left out, unless the run is about to
+        stop: over a thousand short experiences, each with a longer history, writing would cost more than training.
+        """
+        too_soon = self._bytes > _LARGE and time.monotonic() - self._written < self._took
+        if too_soon and not self._keep_all and not interrupts.asked():
+            return
         if self._write(self.folder / _AFTER.format(number), take):
             (self.folder / _WITHIN).unlink(missing_ok=True)
             for path in [] if self._keep_all else self._ended()[:-_KEPT]:
@@ -116,8 +126,10 @@ class Checkpoints:
             return None
 
     def _write(self, path: Path, take: Callable[[], Snapshot]) -> bool:
+        began = time.monotonic()
         try:
             write(path, *take())
+            self._bytes = path.stat().st_size
         except UnsavableError as error:
             self._tell(
                 f"checkpoint: none is written here: {error}, and that has no form in a file. A strategy says by "
@@ -128,6 +140,7 @@ class Checkpoints:
             self._tell(f"checkpoint: {path} cannot be written ({error.strerror or error}); training goes on without it")
             return False
         self._written = time.monotonic()
+        self._took = self._written - began
         return True
 
     def _tell(self, text: str) -> None:

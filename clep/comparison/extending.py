@@ -10,7 +10,7 @@ from clep.errors import ConfigError
 from clep.schema import label_of, meaning
 
 How = Literal["into", "resume"]
-_OF_THE_MACHINE = ("workers", "data", "tracking", "baseline")
+_OF_THE_MACHINE = ("workers", "engine", "data", "tracking", "baseline")
 _ADDED = ("seeds", "cells", "grid")
 
 
@@ -20,7 +20,7 @@ def extended(run_id: str, overrides: Sequence[str], how: How = "into") -> Stored
     Args:
         run_id: the id of the comparison, or the beginning of it.
         overrides: `key=value` texts: `seeds`, `cells` and `grid` add to those that are there (not with `resume`);
-            `workers`, `baseline`, `data.*` and `tracking.*` change what no result depends on.
+            `workers`, `engine.*`, `baseline`, `data.*` and `tracking.*` change what no result depends on.
         how: the option that asks for it, for messages.
 
     Raises:

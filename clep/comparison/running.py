@@ -8,8 +8,9 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, nullcontext, suppress
 from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 from clep import interrupts, run_names, tracking, unfinished
@@ -18,9 +19,11 @@ from clep.comparison.ledger import Ledger
 from clep.comparison.watching import Watch
 from clep.config import Config
 from clep.errors import ConfigError, StaleWarning
+from clep.on_ray import engine
 from clep.recording import record_failure
 from clep.results import Comparison, Result
-from clep.workers import Message, run_jobs
+from clep.schema import EngineSection
+from clep.workers import Jobs, Message, run_jobs
 
 _logger = logging.getLogger(__name__)
 
@@ -75,6 +78,7 @@ def run_missing(
     workers: int,
     parent_run_id: str,
     tags: Mapping[str, str] | None = None,
+    section: EngineSection | None = None,
 ) -> list[Result]:
     """The result of every job: from the ledger, or else from a new run.
 
@@ -87,6 +91,7 @@ def run_missing(
         workers: number of runs at a time.
         parent_run_id: the MLflow run that all runs belong to.
         tags: more tags for each job's run.
+        section: what runs them; None for processes on this machine.
 
     Raises:
         Interrupted: on Ctrl-C; running runs are then KILLED in MLflow.
@@ -111,12 +116,19 @@ def run_missing(
         for i in missing
     ]
     try:
-        with Watch([jobs[i] for i in missing]) as watch:
-            for position, result in _ended(arguments, workers, ledger.uri, watch):
+        with Watch([jobs[i] for i in missing]) as watch, _engine(section, workers, arguments) as run:
+            for position, result in _ended(arguments, run, ledger.uri, watch):
                 results[missing[position]] = result
     except KeyboardInterrupt:
         raise Interrupted(_in_order(jobs, results)) from None
     return _in_order(jobs, results)
+
+
+def _engine(section: EngineSection | None, workers: int, arguments: Sequence[Task]) -> AbstractContextManager[Jobs]:
+    """What runs the tasks; no cluster is started for none."""
+    if section is None or section.name == "local" or not arguments:
+        return nullcontext(partial(run_jobs, workers=workers))
+    return engine(section, workers)
 
 
 def _in_order(jobs: Sequence[Job], results: Mapping[int, Result]) -> list[Result]:
@@ -124,11 +136,11 @@ def _in_order(jobs: Sequence[Job], results: Mapping[int, Result]) -> list[Result
     return [replace(results[index], cell=job.cell) for index, job in enumerate(jobs) if index in results]
 
 
-def _ended(arguments: Sequence[Task], workers: int, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
+def _ended(arguments: Sequence[Task], run: Jobs, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
     """Yield the position and the result of each job as it ends."""
     run_ids: dict[int, str] = {}
     preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]
-    messages = run_jobs(_run, arguments, workers=workers, preload=preload)
+    messages = run(_run, arguments, preload=preload)
     try:
         with closing(messages):
             for message in messages:
@@ -137,6 +149,8 @@ def _ended(arguments: Sequence[Task], workers: int, uri: str, watch: Watch) -> I
                         run_ids[message.job] = message.value["run_id"]
                         watch.started(message.job, message.value.get("experiences"))
                     watch.reported(message.value)
+                elif message.kind == "again":
+                    _close_lost(message, arguments[message.job], uri, run_ids.pop(message.job, None))
                 else:
                     result = _outcome(message, arguments[message.job], uri, run_ids.pop(message.job, None))
                     watch.ended(message.job, result)
@@ -179,7 +193,20 @@ def _outcome(message: Message, task: Task, uri: str, run_id: str | None) -> Resu
     return Result.of(config, uri, run_id, "FAILED", error=error)
 
 
-def _fate(code: int) -> str:
+def _close_lost(message: Message, task: Task, uri: str, run_id: str | None) -> None:
+    """Close the run of a process that was lost, before its job begins once more in a run of its own."""
+    error = f"the worker process ended with {_fate(message.value)}; its job was started again"
+    try:
+        run_id = run_id or _unfinished(uri, task.parent_run_id, task.tags)
+        if run_id is not None:
+            tracking.end(uri, run_id, "FAILED", error)
+    except Exception as lost:
+        _logger.warning("The failure of `%s` is not in `%s`: %s", task.name, tracking.shown(uri), lost)
+
+
+def _fate(code: int | str) -> str:
+    if isinstance(code, str):
+        return code
     if code >= 0:
         return f"exit code {code}"
     return f"signal {-code} ({'killed, perhaps for want of memory' if -code == signal.SIGKILL else 'killed'})"

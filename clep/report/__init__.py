@@ -11,6 +11,7 @@ from clep.report.drawing import draw, drawn_for, figures, svg, write_pdf
 from clep.report.grid import grid_figure
 from clep.report.hidden_states import hidden_states_figure, plot_hidden_states
 from clep.report.html import comparison_page, run_page
+from clep.report.scaling import plot_scaling, scaling_figure
 
 __all__ = [
     "About",
@@ -28,7 +29,9 @@ __all__ = [
     "hidden_states_figure",
     "plot_accuracy_matrix",
     "plot_hidden_states",
+    "plot_scaling",
     "run_page",
+    "scaling_figure",
     "svg",
     "write_matrix_csv",
     "write_pdf",

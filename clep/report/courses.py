@@ -89,10 +89,11 @@ def _course(axes: Axes, cell: DrawnCell, values: Array, shift: float) -> float:
         level = float(mean[defined][0])
         axes.axhline(level, color=style.colour, linestyle=(0, (5, 2)), linewidth=1.0, zorder=2)
         return level
-    steps = np.arange(len(mean)) + shift
+    places = np.flatnonzero(defined)  # `stream.evaluate` may leave out some
+    steps = places + shift
     axes.plot(
         steps,
-        mean,
+        mean[places],
         marker=style.marker,
         color=style.colour,
         linestyle=style.dashes,
@@ -102,8 +103,8 @@ def _course(axes: Axes, cell: DrawnCell, values: Array, shift: float) -> float:
         markeredgewidth=1.0,
         zorder=4,
     )
-    lowest, highest = values.min(axis=0), values.max(axis=0)
-    axes.fill_between(steps, lowest, highest, where=defined, color=style.colour, alpha=0.15, linewidth=0, zorder=2)
+    lowest, highest = values.min(axis=0)[places], values.max(axis=0)[places]
+    axes.fill_between(steps, lowest, highest, color=style.colour, alpha=0.15, linewidth=0, zorder=2)
     return float(mean[-1])
 
 

@@ -59,6 +59,12 @@ class StreamSpec(Spec):
         None, "largest number of training samples per experience, drawn by the seed; null for all", "[1, inf)"
     )
     evaluate_on: Literal["test", "validation"] = option("test", "the samples to measure accuracies on")
+    evaluate: str = option(
+        "all",
+        "which experiences are measured after each one: `all`; `seen`, those learned so far; or `every:10`, all after "
+        "every 10th and after the last, and in between only the one just learned. Over long streams, `all` costs more "
+        "than training; what is not measured is null",
+    )
     evaluation_samples: int | None = option(
         None,
         "largest number of samples per experience to measure on, the same for every seed; null for all",
@@ -86,6 +92,8 @@ class StreamSpec(Spec):
         super().__post_init__()
         self._check_order()
         self._check_classes()
+        if self.evaluate not in ("all", "seen"):
+            every(self.evaluate)
         if self.sizes is not None:
             if self.experiences not in (len(self.sizes), self.default("experiences")):
                 raise ConfigError(
@@ -122,6 +130,26 @@ class StreamSpec(Spec):
                 f"class_order: {unknown(str(order), ['shuffled', 'fixed'], 'value')}, or a list of classes, as in "
                 "[0, 1, 2]"
             )
+
+
+def every(evaluate: str) -> int:
+    """The K of `every:K`.
+
+    Args:
+        evaluate: a value of `stream.evaluate` other than `all` and `seen`.
+
+    Raises:
+        ConfigError: if it is none.
+
+    Example:
+        >>> every("every:10")
+        10
+    """
+    word, colon, number = evaluate.partition(":")
+    if word != "every" or not (number.isascii() and number.isdecimal() and int(number)):
+        found = unknown(evaluate, ["all", "seen"], "value") if not colon else f"expected an integer, got {evaluate!r}"
+        raise ConfigError(f"evaluate: {found}, or `every:K` with K of at least 1, as in every:10")
+    return int(number)
 
 
 def _is_label(entry: Any) -> bool:

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from clep.datasets import Dataset
 from clep.errors import ConfigError
+from clep.specs.stream import every
 from clep.streams.avalanche import benchmark_of
 from clep.streams.samples import Loader, Samples
 
@@ -66,6 +67,7 @@ class Stream:
         validation: the part held out, in the experiences of `test`; empty unless a fraction was asked for.
         test: experiences to test on, in the order in which they are learned.
         evaluate_on: which of the two `evaluation` is, `test` or `validation`.
+        evaluate: which of them are measured after each training experience: `all`, `seen` or `every:K`.
         class_names: name of each class, by its label; empty if classes have numbers only.
         axes: the axes of the samples as they are stored, for messages.
         digests: what tells the data set's samples to learn from and to test on from others.
@@ -86,6 +88,7 @@ class Stream:
     validation: tuple[Experience, ...]
     test: tuple[Experience, ...]
     evaluate_on: str = "test"
+    evaluate: str = "all"
     class_names: tuple[str, ...] = ()
     axes: str = ""
     digests: tuple[str, str] = ("", "")
@@ -101,6 +104,47 @@ class Stream:
     def evaluation(self) -> tuple[Experience, ...]:
         """The experiences to measure accuracies on."""
         return self.test if self.evaluate_on == "test" else self.validation
+
+    def measured_after(self, index: int) -> list[int]:
+        """The experiences of `evaluation` whose accuracy is measured after a training experience.
+
+        After the last one these are all. Each is measured when it is learned, or seen for the first time.
+
+        Args:
+            index: of the training experience.
+
+        Example:
+            >>> from clep.streams import stream
+            >>> [stream("digits", evaluate="every:2").measured_after(i) for i in range(5)]
+            [[0], [0, 1, 2, 3, 4], [2], [0, 1, 2, 3, 4], [0, 1, 2, 3, 4]]
+            >>> stream("digits", evaluate="seen").measured_after(1)
+            [0, 1]
+        """
+        first_seen = [0 if at is None else at for at in self.learned_at]
+        if index == len(self.train) - 1 or self.evaluate == "all":
+            return list(range(len(first_seen)))
+        if self.evaluate == "seen":
+            return [j for j, at in enumerate(first_seen) if at <= index]
+        if (index + 1) % every(self.evaluate) == 0:
+            return list(range(len(first_seen)))
+        return [j for j, at in enumerate(first_seen) if at == index]
+
+    @property
+    def unmeasured(self) -> str:
+        """What is undefined because it is not measured, and why; empty where everything is.
+
+        Example:
+            >>> from clep.streams import stream
+            >>> stream("digits", evaluate="seen").unmeasured
+            'forward transfer and maximal forgetting: stream.evaluate=seen measures nothing before it is learned'
+        """
+        if self.evaluate in ("all", "every:1") or len(self.train) == 1:
+            return ""
+        lost = "forward transfer and maximal forgetting"
+        if self.evaluate == "seen":
+            return f"{lost}: stream.evaluate=seen measures nothing before it is learned"
+        rows = f"stream.evaluate={self.evaluate} measures all experiences after some and after the last"
+        return f"{lost}, and in between all that is not of one experience: {rows}"
 
     @property
     def chance(self) -> float:

@@ -77,7 +77,7 @@ def stream(
             experiences=None if numbers is None else (numbers[kept], numbers[apart]),
         )
         made = replace(made, validation=_made(as_test, order, seed, spec).test)
-    made = replace(made, evaluate_on=spec.evaluate_on, digests=data.digests)
+    made = replace(made, evaluate_on=spec.evaluate_on, evaluate=spec.evaluate, digests=data.digests)
     return _limited(made, spec, generator_for(seed, "samples"))
 
 

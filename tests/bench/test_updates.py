@@ -78,7 +78,7 @@ def test_an_update_takes_at_most_four_copies_of_the_states_and_the_drive_beside_
     x, y = torch.rand(case.batch, case.sizes[0]), torch.randint(10, (case.batch,))
     updates.explicit_update(network, case, x, y)  # what is made at its first use
     network.zero_grad()
-    peak = updates._peak_bytes(lambda: updates.explicit_update(network, case, x, y))
+    peak = updates.peak_bytes(lambda: updates.explicit_update(network, case, x, y))
     gradients = sum(parameter.nbytes for parameter in network.parameters())
     states_and_drive = 4 * case.batch * (sum(case.sizes[1:]) + case.sizes[1])
     assert peak - gradients <= 4 * states_and_drive

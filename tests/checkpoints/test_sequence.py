@@ -31,6 +31,22 @@ def test_the_last_two_are_kept_unless_all_are_asked_for(tmp_path):
         assert values(checkpoints.latest()) == (3, None)
 
 
+def test_a_large_one_is_left_out_if_writing_takes_longer_than_the_experience_unless_the_run_is_to_stop(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr(sequence, "_LARGE", 0)
+    clock = iter(range(100))
+    monkeypatch.setattr(sequence.time, "monotonic", lambda: float(next(clock)))
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.after_experience(1, state(1))  # from 1 to 2
+    checkpoints._took = 5.0
+    checkpoints.after_experience(2, state(2))
+    assert values(checkpoints.latest()) == (1, None)
+    monkeypatch.setattr(sequence.interrupts, "asked", lambda: True)
+    checkpoints.after_experience(3, state(3))
+    assert values(checkpoints.latest()) == (3, None)
+
+
 def test_a_state_within_an_experience_belongs_to_the_one_before_it(tmp_path):
     checkpoints = Checkpoints(tmp_path)
     assert values(checkpoints.latest()) == (None, None)

@@ -101,10 +101,10 @@ def test_interrupted_trials_are_closed_and_failing_ones_reported(monkeypatch, tm
     monkeypatch.setattr(tune, "_scores", interrupt)
     with pytest.raises(KeyboardInterrupt):
         tune.run(config)
-    monkeypatch.setattr(tune, "_scores", lambda config: iter(["error: diverged"]))
+    monkeypatch.setattr(tune, "_scores", lambda *_: iter(["error: diverged"]))
     with pytest.raises(TrialsFailedError, match=r"tune: 10 trials in a row failed, .* error: diverged"):
         tune.run(config)
-    monkeypatch.setattr(tune, "_scores", lambda config: iter([0.5]))
+    monkeypatch.setattr(tune, "_scores", lambda *_: iter([0.5]))
     assert tune.run(config).accuracy["mean"] == 0.5
     (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/optuna.db")
     states = [

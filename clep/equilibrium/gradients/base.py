@@ -20,6 +20,7 @@ from clep.specs.capabilities import EVERY, Capability
 
 Criterion = Callable[[Tensor, Tensor], Tensor]
 """(output (B, K), class indices (B,)) -> loss, () tensor."""
+_SET_BY_OTHERS = ("adaptation", "over_parts")  # fields of an estimate that are no options
 
 
 @dataclass(frozen=True)
@@ -126,8 +127,8 @@ class Gradient(ABC):
 
     @classmethod
     def option_names(cls) -> list[str]:
-        """The names of the options: the fields, but for adaptation, which a strategy sets."""
-        return [field.name for field in fields(cls) if field.name != "adaptation"] if is_dataclass(cls) else []
+        """The names of the options: the fields, but for what a strategy or a trainer sets."""
+        return [field.name for field in fields(cls) if field.name not in _SET_BY_OTHERS] if is_dataclass(cls) else []
 
     def plain(self) -> dict[str, Any]:
         """The options as plain values, from which the same estimate can be made again."""

@@ -1,5 +1,6 @@
 """Linear nudging: the vector-Jacobian product of the free equilibrium, for any loss."""
 
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass
 from typing import Any
 
@@ -26,6 +27,8 @@ class LinearNudging(Gradient, Nudging):
 
     Args:
         adaptation: extra steps after the nudged ones.
+        over_parts: where a batch is shared by several processes, (largest entry of this part, its samples) -> that of
+            the whole batch, in units of this part; None for a batch in one piece.
 
     Raises:
         ConfigError: for beta = 0, an unknown name, or options that make no sense together.
@@ -41,6 +44,7 @@ class LinearNudging(Gradient, Nudging):
 
     _: KW_ONLY
     adaptation: Adaptation | None = None
+    over_parts: Callable[[Tensor, int], Tensor] | None = None
 
     def predict(self, network: Relaxing, x: Tensor) -> Prediction:
         x = network.shaped(x)
@@ -68,6 +72,8 @@ class _Equilibrium(torch.autograd.Function):
         x, drive, *tensors = ctx.saved_tensors  # raises if a parameter was changed in place since the forward
         states, parameters = tuple(tensors[: ctx.layers]), tensors[ctx.layers :]
         scale = max_abs(incoming)
+        if ctx.gradient.over_parts is not None:
+            scale = ctx.gradient.over_parts(scale, len(x))
         if scale == 0.0:
             return None, None, *(torch.zeros_like(t) for t in (x, *parameters))
         gradient: LinearNudging = ctx.gradient
