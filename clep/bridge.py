@@ -55,6 +55,7 @@ class LightningTemplate(SupervisedTemplate):
     Attributes:
         first_epoch: where the next experience begins; it is 0 again afterwards.
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
+        fit: trains on the batches of an experience in Lightning's place, as in a population; None for Lightning.
 
     Raises:
         ConfigError: if a plugin does what the learner's gradient estimate does not support, or for an argument of the
@@ -109,6 +110,7 @@ class LightningTemplate(SupervisedTemplate):
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
         self.on_epoch: Callable[[int, Any], None] = _nothing
+        self.fit: Callable[[LightningTemplate], None] | None = None
 
     def _check_plugin_compatibility(self) -> None:
         """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
@@ -174,6 +176,15 @@ class LightningTemplate(SupervisedTemplate):
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
+        if self.fit is not None:
+            self.fit(self)
+        else:
+            self._fit()
+        self._stop_training, self.first_epoch = False, 0
+        self._back_to_device()
+
+    def _fit(self) -> None:
+        """Train on the experience by Lightning."""
         with quiet_lightning():
             trainer = self._trainer()
             done: Any = trainer.fit_loop.epoch_progress.current
@@ -188,8 +199,6 @@ class LightningTemplate(SupervisedTemplate):
             finally:
                 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
                     signal.signal(signal.SIGINT, interrupt)
-        self._stop_training, self.first_epoch = False, 0
-        self._back_to_device()
 
     def _trainer(self) -> pl.Trainer:
         """A trainer for one experience."""

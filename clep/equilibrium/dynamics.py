@@ -132,7 +132,7 @@ class Dynamics:
             if watch is not None:
                 watch(states)
             if look and residuals:
-                residual = torch.stack(residuals).max()
+                residual = torch.stack(residuals).amax(0)
                 halfway = residual if middle else halfway
                 if tolerance > 0.0 and residual < tolerance:  # without one, no wait for the device
                     return Relaxation(states, residual, halfway, step)
