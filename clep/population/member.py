@@ -1,6 +1,6 @@
 """How a member of a population trains on an experience: the events of Avalanche, and updates that the crew computes."""
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from clep.bridge import LightningTemplate
 from clep.equilibrium import Network
 from clep.population.admission import kind, unchanged
 from clep.population.crew import Answer, Request, Seat
+from clep.streams.samples import chunked
 
 _BETWEEN = ("before_forward", "after_forward", "before_backward")
 """The hooks that may act between the inputs of an update and the gradient of its loss."""
@@ -40,7 +41,7 @@ class Member:
         for epoch in range(template.first_epoch, template.train_epochs):
             template.on_epoch(epoch, schedule)
             template._before_training_epoch()
-            for number, batch in enumerate(template.dataloader):
+            for number, batch in enumerate(_batches(template)):
                 if template._stop_training:
                     break
                 where = f"{template.describe_experience()}, epoch {epoch}, batch {number}"
@@ -57,7 +58,9 @@ class Member:
         template.mbatch = batch
         template._unpack_minibatch()
         template.at("before_training_iteration")
-        template.optimizer.zero_grad()
+        for group in template.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
         template.loss = template._make_empty_loss()
         interrupts.check()
         of = self._kind(template)
@@ -96,7 +99,8 @@ class Member:
         self._look(template, answer)
         template.mb_output = losses.output[answer.index, :n]
         template.loss = losses.loss[answer.index]
-        learner.check_finite(template.loss, where)
+        if not losses.finite[answer.index]:
+            learner.check_finite(template.loss, where)
         self._deliver(template, answer)
         readout: Any = learner.network.readout
         for parameter, gradient in zip([] if readout is None else readout.parameters(), losses.on_readout, strict=True):
@@ -108,9 +112,8 @@ class Member:
         template.at("before_forward")
         answer: Answer = self._seat.ask(self._request(template, of, None))
         self._look(template, answer)
-        free = answer.phases.of(answer.index)
-        leaf = free.output.clone().requires_grad_()
-        template.mb_output = replace(free.body, readout=learner.network.readout).read_out(leaf)  # type: ignore[arg-type]
+        leaf = answer.phases.output(answer.index).clone(memory_format=torch.contiguous_format).requires_grad_()
+        template.mb_output = replace(answer.phases.free.body, readout=learner.network.readout).read_out(leaf)  # type: ignore[arg-type]
         template.at("after_forward")
         template.loss = template.loss + learner.criterion(template.mb_output, template.mb_y)
         template.at("before_backward")
@@ -120,9 +123,7 @@ class Member:
         self._deliver(template, self._seat.ask(incoming))
 
     def _look(self, template: LightningTemplate, answer: Answer) -> None:
-        learner, free = template.learner, answer.phases.of(answer.index)
-        learner.unsettled.look(free)
-        learner.spike_meter.look(free)
+        template.learner.unsettled.look(answer.phases.settled(answer.index))
 
     def _deliver(self, template: LightningTemplate, answer: Answer) -> None:
         """Add the estimates to the gradients of the connections' parameters."""
@@ -132,6 +133,12 @@ class Member:
         for parameter, gradients in zip(own, answer.gradients, strict=True):
             gradient = gradients[answer.index]
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+
+def _batches(template: LightningTemplate) -> Iterable[Any]:
+    """The batches of an epoch; those that are slices of tensors are cut from larger ones, in the same order."""
+    loader = template.dataloader
+    return chunked(loader, template.train_mb_size) if loader is template.made_loader else loader
 
 
 def _has(plugin: Any, hook: str) -> bool:

@@ -96,19 +96,23 @@ class Phases:
         self._stack, self._gradients, self._batches = stack, gradients, batches
         body, x = stack.body, batches.x
         drive = body.drive(x)
-        states = [drive.new_zeros(*x.shape[:2], *link.connection.above) for link in body.links if _is_first(body, link)]
+        states = [_zeros(drive, units) for units in stack.units]
         apart = replace(body.dynamics, motion=Apart(body.dynamics.motion, batches.counts))
         relaxed = apart.relax(drive, states, body.free)
         self.free = FreePhase(
             x, drive, tuple(relaxed.states), body, relaxed.residual, relaxed.halfway, relaxed.steps, None
         )
 
-    def of(self, index: int) -> FreePhase:
-        """The free phase of one network, as views."""
-        free, n = self.free, self._batches.sizes[index]
-        states = tuple(state[index, :n] for state in free.states)
-        residuals = free.residual[index], free.halfway[index]
-        return FreePhase(free.x[index, :n], free.drive[index, :n], states, free.body, *residuals, free.steps)
+    def settled(self, index: int) -> FreePhase:
+        """The free phase with the residuals of one network."""
+        free = self.free
+        return FreePhase(
+            free.x, free.drive, free.states, free.body, free.residual[index], free.halfway[index], free.steps
+        )
+
+    def output(self, index: int) -> Tensor:
+        """The last state of one network, (B, ...)."""
+        return self.free.output[index, : self._batches.sizes[index]]
 
     def losses(self, labels: Sequence[Tensor], criterion: Cost) -> "Losses":
         """The mean loss of each network, and what its gradients need.
@@ -134,7 +138,7 @@ class Phases:
             incoming, *on_readout = torch.autograd.grad(loss.sum(), leaves)
         if len(on_readout) > 1:
             on_readout[1] = on_readout[1].squeeze(1)
-        return Losses(loss.detach(), output.detach(), incoming, on_readout, y)
+        return Losses(loss.detach(), torch.isfinite(loss).tolist(), output.detach(), incoming, on_readout, y)
 
     @torch.no_grad()
     def gradients(self, incoming: Tensor, losses: "Losses | None" = None, criterion: Cost | None = None) -> list[Tensor]:
@@ -154,7 +158,8 @@ class Phases:
             outside = known.nudge == "outside"
         else:
             size = incoming.abs().amax((1, 2))
-            nudge = -incoming / torch.where(size == 0.0, 1.0, size).view(-1, 1, 1)
+            nudge = torch.empty_like(self.free.output)  # in the layout of the states
+            torch.div(incoming, -torch.where(size == 0.0, 1.0, size).view(-1, 1, 1), out=nudge)
             force, scale, outside = (lambda state: nudge), size, False
         terms, _ = nudged_terms(self.free, force, self._arrangement(incoming), outside=outside)
         if counts is not None:
@@ -198,6 +203,7 @@ class Losses:
 
     Attributes:
         loss: mean over the samples, (S,).
+        finite: whether it is finite, for each.
         output: of the networks, (S, B, K).
         incoming: gradient of the losses for the last states, (S, B, n).
         on_readout: gradients for the weights (S, K, n) and biases (S, K) of a linear read-out; [] without one.
@@ -205,12 +211,17 @@ class Losses:
     """
 
     loss: Tensor
+    finite: list[bool]
     output: Tensor
     incoming: Tensor
     on_readout: list[Tensor]
     y: Tensor
 
 
-def _is_first(body: Any, link: Any) -> bool:
-    """Whether it is the first link into its layer: residual links come after those that join neighbours."""
-    return bool(link.below == link.above - 1)
+
+def _zeros(like: Tensor, units: int) -> Tensor:
+    """Zero states (S, B, units). The products of a narrow layer are twice as fast where its samples lie side by side."""
+    networks, samples, _ = like.shape
+    if units >= samples:
+        return like.new_zeros(networks, samples, units)
+    return like.new_zeros(networks, units, samples).transpose(1, 2)

@@ -3,6 +3,7 @@
 The states of S networks on batches of B samples are (S, B, n), and each product of matrices is S products in one call.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -123,6 +124,7 @@ class Stack:
 
     Attributes:
         body: the stacked body.
+        units: number in each layer above the input.
 
     Example:
         >>> from clep.equilibrium import Network
@@ -138,6 +140,8 @@ class Stack:
             Link(link.below, link.above, StackedDense([body.links[i].connection for body in bodies]))
             for i, link in enumerate(first.links)
         ]
+        above = {link.above: link.connection.above for link in first.links}
+        self.units = [math.prod(above[layer]) for layer in sorted(above)]
         self._time_steps = [body.dynamics.time_steps for body in bodies]
         steps = [_stacked_steps([own[layer] for own in self._time_steps]) for layer in range(len(self._time_steps[0]))]
         self.body = replace(first, links=links, dynamics=replace(first.dynamics, links=links[1:], time_steps=steps))
