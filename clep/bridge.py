@@ -99,7 +99,7 @@ class LightningTemplate(SupervisedTemplate):
                 eval_mb_size=EVALUATION_BATCH,
                 device=device,
                 plugins=list(plugins),
-                evaluator=evaluator,
+                evaluator=_NothingMeasured() if evaluator is None else evaluator,
             )
         self.learner = learner
         self._watch = Watch(self)
@@ -238,6 +238,13 @@ class LightningTemplate(SupervisedTemplate):
     def describe_experience(self) -> str:
         """For messages: `experience 2`."""
         return f"experience {self.experience.current_experience}"
+
+
+class _NothingMeasured(EvaluationPlugin):
+    """Avalanche's default without metrics: it would copy the experience at every event, and call nobody."""
+
+    def _update_metrics_and_loggers(self, strategy: Any, callback: str) -> list[Any]:
+        return []
 
 
 _CALLERS = ("trigger_plugins", "fire")  # who calls a hook: Avalanche, or clep within an iteration
