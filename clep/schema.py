@@ -34,7 +34,7 @@ _CELLS += " neuronal_adaptation+sleep_replay joint"
 
 
 NOT_OF_A_RESULT = frozenset(
-    {"data", "tracking", "workers", "seeds", "cells", "grid", "baseline", "tune", "checkpoint"}
+    {"data", "tracking", "workers", "population", "seeds", "cells", "grid", "baseline", "tune", "checkpoint"}
     | {"metrics", "metric", "columns"}
 )
 """Keys that no result of a run depends on."""
@@ -133,6 +133,11 @@ class Config(Spec):
     seeds: list[int] = option([0, 1, 2], "seeds for each cell of `clep compare`", "[0, inf)")
     workers: int = option(
         2, "number of processes that run cells or trials in parallel; 0 runs them in this one, one by one", "[0, inf)"
+    )
+    population: Literal["auto", "off"] = option(
+        "off",
+        "whether `clep compare` trains runs of one architecture in one pass, as one batched network (`auto`): "
+        "several times faster, and equal to runs of their own up to rounding; cells that cannot join run alone, and are named",
     )
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 

@@ -11,8 +11,7 @@ from clep.learner import Learner
 
 _MEANS = (Cost.forward, CrossEntropy.forward)  # what makes of `each` the loss of a batch
 _ESTIMATES = (LinearNudging, CostNudging)
-_IN_COMMON = ("neuron", "free_steps", "nudged_steps", "relaxation", "dynamics", "readout", "bias", "feedback")
-_IN_COMMON += ("feedback_scale", "residual_links")
+_IN_COMMON = "neuron free_steps nudged_steps relaxation dynamics readout bias feedback feedback_scale residual_links"
 
 
 def reasons(learner: Learner, trainer: Mapping[str, Any]) -> Iterator[str]:
@@ -74,12 +73,10 @@ def kind(learner: Learner) -> Hashable | None:
         return None
     network, gradient, criterion = learner.network, learner.gradient, learner.criterion
     assert isinstance(network, Network)
-    if getattr(gradient, "adaptation", None) is not None:
-        return None
-    own = gradient.plain() | {"beta": None}
+    own = gradient.plain() | {"beta": None, "adaptation": gradient.adaptation}  # type: ignore[attr-defined]
     weight = network.connections[0].weight
     return (
-        *(getattr(network.spec, name) for name in _IN_COMMON),
+        *(getattr(network.spec, name) for name in _IN_COMMON.split()),
         str(network.spec.neuron_options),
         network.spec.time_step.mean,
         tuple(network.sizes),

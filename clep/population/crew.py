@@ -10,7 +10,7 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import greenlet
+import greenlet  # type: ignore[import-untyped]
 import torch
 from torch import Tensor
 
@@ -79,13 +79,14 @@ class Answer:
 class Seat:
     """The place of a member in its crew.
 
-    Args:
-        draws: whether the member may draw from the global generators, so that it needs states of its own.
+    Attributes:
+        clock: of the member's own work.
+        draws: states of the global generators for the member; None if it never draws from them.
     """
 
-    def __init__(self, *, draws: bool = True) -> None:
+    def __init__(self) -> None:
         self.clock = clock.Clock()
-        self.draws = GlobalDraws() if draws else None
+        self.draws: GlobalDraws | None = GlobalDraws()
 
     def ask(self, asked: Any) -> Any:
         """Wait for the others, and return the answer: an `Answer` for a `Request`, gradients for a loss's gradient."""
@@ -157,7 +158,7 @@ class Crew:
                 else:
                     asked = member.switch() if answer is None else member.switch(answer)
             finally:
-                if seat.draws is not None:
+                if seat.draws is not None and not member.dead:
                     seat.draws.keep()
         if member.dead:
             self._outcomes[index] = asked
@@ -193,8 +194,10 @@ class Crew:
         """The free phases, and the losses of those that leave these to the crew."""
         stack = self._stack(members, requests)
         phases = Phases(stack, [request.gradient for request in requests], Batches.of([r.x for r in requests]))
-        labels = [request.x.new_zeros(len(request.x), dtype=torch.long) if request.y is None else request.y
-                  for request in requests]
+        labels = [
+            request.x.new_zeros(len(request.x), dtype=torch.long) if request.y is None else request.y
+            for request in requests
+        ]
         losses = None
         if any(request.y is not None for request in requests):
             losses = phases.losses(labels, requests[0].criterion)

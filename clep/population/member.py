@@ -57,7 +57,7 @@ class Member:
         """One update."""
         template.mbatch = batch
         template._unpack_minibatch()
-        template.at("before_training_iteration")
+        template._watch.fire("before_training_iteration")
         for group in template.optimizer.param_groups:
             for parameter in group["params"]:
                 parameter.grad = None

@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from clep.equilibrium import CostNudging, FreePhase, Gradient
+from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.contrast import contrast
 from clep.equilibrium.costs import Cost
 from clep.equilibrium.motions import Nudge
-from clep.equilibrium.phases import nudged_terms
+from clep.equilibrium.phases import Term, nudged_terms
 from clep.population.stack import Apart, Stack
 
 
@@ -141,7 +142,9 @@ class Phases:
         return Losses(loss.detach(), torch.isfinite(loss).tolist(), output.detach(), incoming, on_readout, y)
 
     @torch.no_grad()
-    def gradients(self, incoming: Tensor, losses: "Losses | None" = None, criterion: Cost | None = None) -> list[Tensor]:
+    def gradients(
+        self, incoming: Tensor, losses: "Losses | None" = None, criterion: Cost | None = None
+    ) -> list[Tensor]:
         """The estimate for each parameter of the connections, (S, ...) each, in their order.
 
         Args:
@@ -149,7 +152,7 @@ class Phases:
             losses: where the estimate is nudged by its own cost: what `losses` returned, and
             criterion: the cost.
         """
-        known, counts = self._gradients[0], self._batches.counts
+        known = self._gradients[0]
         if isinstance(known, CostNudging):
             assert losses is not None
             assert criterion is not None
@@ -161,11 +164,26 @@ class Phases:
             nudge = torch.empty_like(self.free.output)  # in the layout of the states
             torch.div(incoming, -torch.where(size == 0.0, 1.0, size).view(-1, 1, 1), out=nudge)
             force, scale, outside = (lambda state: nudge), size, False
-        terms, _ = nudged_terms(self.free, force, self._arrangement(incoming), outside=outside)
-        if counts is not None:
-            terms = [term._replace(coefficient=term.coefficient * counts) for term in terms]
-        estimates = contrast(self.free, terms, -1.0, known.rule)  # type: ignore[attr-defined]
+        adaptation: Adaptation | None = known.adaptation  # type: ignore[attr-defined]
+        arranged = self._arrangement(incoming)
+        plain, adapted = nudged_terms(self.free, force, arranged, outside=outside, adaptation=adaptation)
+        estimates = self._contrast(adapted)
+        if adaptation is not None:
+            before, after = _norms(self._contrast(plain)), _norms(estimates)
+            for gradient, *norms in zip(self._gradients, before, after, strict=True):
+                watch = gradient.adaptation.watch  # type: ignore[attr-defined]
+                if watch is not None:
+                    watch(*norms)
+            if adaptation.rescale:
+                scale = scale * torch.where(after == 0.0, 1.0, before / torch.where(after == 0.0, 1.0, after))
         return [estimate.mul_(scale.view(-1, *[1] * (estimate.dim() - 1))) for estimate in estimates]
+
+    def _contrast(self, terms: Sequence[Term]) -> list[Tensor]:
+        """The negative contrast of each network, (S, ...) for each parameter, without what stands in padded rows."""
+        counts = self._batches.counts
+        if counts is not None:
+            terms = [term._replace(coefficient=term.coefficient * counts)  # type: ignore[arg-type] for term in terms]
+        return contrast(self.free, terms, -1.0, self._gradients[0].rule)  # type: ignore[attr-defined]
 
     def _mean(self, each: Tensor) -> Tensor:
         if self._batches.counts is None:
@@ -186,7 +204,7 @@ class Phases:
         readouts = [body.readout for body in self._stack.bodies if body.readout is not None]
         if not readouts:
             return lambda state: towards(state.flatten(0, 1)).view(state.shape)
-        weight = torch.stack([readout.weight for readout in readouts])
+        weight = torch.stack([readout.weight.detach() for readout in readouts])
         biases = [readout.bias for readout in readouts if readout.bias is not None]
         bias = torch.stack(biases).unsqueeze(1) if biases else 0.0
 
@@ -218,9 +236,13 @@ class Losses:
     y: Tensor
 
 
+def _norms(estimates: Sequence[Tensor]) -> Tensor:
+    """Norm over all parameters of each network, (S,)."""
+    return torch.stack([estimate.flatten(1).square().sum(1) for estimate in estimates]).sum(0).sqrt()
+
 
 def _zeros(like: Tensor, units: int) -> Tensor:
-    """Zero states (S, B, units). The products of a narrow layer are twice as fast where its samples lie side by side."""
+    """Zero states (S, B, units). Products of a narrow layer are twice as fast where its samples lie side by side."""
     networks, samples, _ = like.shape
     if units >= samples:
         return like.new_zeros(networks, samples, units)

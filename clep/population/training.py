@@ -38,7 +38,7 @@ def train_together(
         [(2, 2), (2, 2)]
     """
     called = on_experience or [None] * len(trainings)
-    seats = [Seat(draws=draws_globally(training)) for training in trainings]
+    seats = [Seat() for _ in trainings]
 
     def job(training: Training, stream: Stream, call: OnExperience | None) -> object:
         def run(seat: Seat) -> object:
@@ -58,6 +58,8 @@ def take_seat(training: Training, seat: Seat) -> None:
         training: a fresh one.
         seat: its place.
     """
+    if not draws_globally(training):
+        seat.draws = None
     if next(reasons(training.template.learner, training.template.trainer_arguments), None) is None:
         training.template.fit = Member(seat)
 
