@@ -182,7 +182,7 @@ class Phases:
         """The negative contrast of each network, (S, ...) for each parameter, without what stands in padded rows."""
         counts = self._batches.counts
         if counts is not None:
-            terms = [term._replace(coefficient=term.coefficient * counts)  # type: ignore[arg-type] for term in terms]
+            terms = [Term(term.coefficient * counts, term.first, term.second) for term in terms]  # type: ignore[arg-type]
         return contrast(self.free, terms, -1.0, self._gradients[0].rule)  # type: ignore[attr-defined]
 
     def _mean(self, each: Tensor) -> Tensor:
