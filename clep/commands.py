@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from clep import config, interrupts, named_parts, parts, temporary
-from clep.bench.cases import SLEEPS, UPDATES
+from clep.bench.cases import POPULATIONS, SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
@@ -588,6 +588,7 @@ COMMANDS = (
             "clep bench": "all updates, on one thread",
             "clep bench mlp1 --threads 2 --json": "one update on two threads, as JSON",
             "clep bench sleep": "a sleep",
+            "clep bench population": "1, 8 and 32 trainings in one pass, and one after another",
         },
         arguments=(
             Argument(
@@ -595,7 +596,7 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": f"{', '.join((*UPDATES, *SLEEPS))} (default: all but {', '.join(SLEEPS)})",
+                    "help": f"{', '.join((*UPDATES, *SLEEPS, *POPULATIONS))} (default: those before {next(iter(SLEEPS))})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),

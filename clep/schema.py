@@ -136,8 +136,8 @@ class Config(Spec):
     )
     population: Literal["auto", "off"] = option(
         "off",
-        "whether `clep compare` trains runs of one architecture in one pass, as one batched network (`auto`): faster, and "
-        "equal to runs of their own up to rounding; cells that cannot join run alone, and are named",
+        "`auto`: `clep compare` trains runs of one architecture in one pass, as one batched network; faster, and equal "
+        "to runs of their own up to rounding. Cells that cannot join run alone, and are named",
     )
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 

@@ -38,6 +38,25 @@ class SleepCase:
     torch_steps: int = 2_000
 
 
+@dataclass(frozen=True)
+class PopulationCase:
+    """Trainings on class-incremental digits, in one pass and one after another.
+
+    Attributes:
+        sizes: layers from input to output.
+        counts: numbers of trainings in one pass.
+        alone: so many of them, at most, are timed one after another.
+    """
+
+    sizes: tuple[int, ...] = (64, 256, 10)
+    counts: tuple[int, ...] = (1, 8, 32)
+    alone: int = 2
+    batch: int = 32
+    epochs: int = 10
+    free_steps: int = 20
+    nudged_steps: int = 6
+
+
 _CONV4 = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (32, 64, 128, 128))
 
 UPDATES = {
@@ -50,3 +69,6 @@ UPDATES = {
 
 SLEEPS = {"sleep": SleepCase()}
 """Sleeps, timed by `clep.bench.sleep`."""
+
+POPULATIONS = {"population": PopulationCase()}
+"""Trainings in one pass, timed by `clep.bench.population`."""

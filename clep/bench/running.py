@@ -11,7 +11,8 @@ import torch
 
 from clep import progress
 from clep.bench import cases as known
-from clep.bench import sleep, updates
+from clep.bench import population, sleep, updates
+from clep.bench.population import PopulationTiming
 from clep.bench.sleep import SleepTiming
 from clep.bench.updates import Timing
 from clep.checks import check, one_of
@@ -22,19 +23,22 @@ class Timings:
     """The result of `bench`.
 
     Attributes:
-        timings: one per update, synchronous and asynchronous, and one per sleep.
+        timings: one per update, synchronous and asynchronous, one per sleep, and one per size of a population.
     """
 
-    timings: tuple[Timing | SleepTiming, ...]
+    timings: tuple[Timing | SleepTiming | PopulationTiming, ...]
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain containers."""
         return [asdict(timing) for timing in self.timings]
 
     def to_text(self) -> str:
-        """Updates as a table, sleeps in words."""
+        """Updates as a table, sleeps and populations in words."""
         table = [timing for timing in self.timings if isinstance(timing, Timing)]
         words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
+        words += [
+            population.format_population(timing) for timing in self.timings if isinstance(timing, PopulationTiming)
+        ]
         return "\n".join([updates.format_updates(table), *words] if table else words)
 
 
@@ -42,14 +46,14 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
     """Time the cases; updates both synchronous and asynchronous.
 
     Args:
-        cases: keys of `UPDATES` or `SLEEPS` in `clep.bench.cases`; all updates if empty.
+        cases: keys of `UPDATES`, `SLEEPS` or `POPULATIONS` in `clep.bench.cases`; all updates if empty.
         threads: number of torch's threads.
 
     Raises:
         ConfigError: for an unknown case, or fewer than 1 thread.
     """
     for name in cases:
-        one_of("cases", name, [*known.UPDATES, *known.SLEEPS], "case")
+        one_of("cases", name, [*known.UPDATES, *known.SLEEPS, *known.POPULATIONS], "case")
     check("threads", threads, int, "[1, inf)")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -61,8 +65,10 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
         torch.set_num_threads(before)
 
 
-def _timings(name: str) -> Iterator[Timing | SleepTiming]:
+def _timings(name: str) -> Iterator[Timing | SleepTiming | PopulationTiming]:
     if name in known.UPDATES:
         yield from updates.time_updates(name)
-    else:
+    elif name in known.SLEEPS:
         yield sleep.time_sleep(name)
+    else:
+        yield from population.time_populations(name)

@@ -205,7 +205,7 @@ class Phases:
         if not readouts:
             return lambda state: towards(state.flatten(0, 1)).view(state.shape)
         weight = torch.stack([readout.weight.detach() for readout in readouts])
-        biases = [readout.bias for readout in readouts if readout.bias is not None]
+        biases = [readout.bias.detach() for readout in readouts if readout.bias is not None]
         bias = torch.stack(biases).unsqueeze(1) if biases else 0.0
 
         def through_readout(state: Tensor) -> Tensor:
