@@ -596,7 +596,8 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": f"{', '.join((*UPDATES, *SLEEPS, *POPULATIONS))} (default: those before {next(iter(SLEEPS))})",
+                    "help": f"{', '.join((*UPDATES, *SLEEPS, *POPULATIONS))} (default: all but "
+                    f"{', '.join((*SLEEPS, *POPULATIONS))})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),
