@@ -159,11 +159,16 @@ def construct(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:
         if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
             made[name] = construct(hint, value, f"{path}.{name}".lstrip("."))
         else:
-            made[name] = _as_floats(value, hint)
+            made[name] = _as_meant(_as_floats(value, hint), hint)
     if not path:
         return kind(**made)
     with within(path):
         return kind(**made)
+
+
+def _as_meant(value: Any, kind: Any) -> Any:
+    """The word `off` where it is one of the values: YAML reads it as false."""
+    return "off" if value is False and "off" in get_args(kind) else value
 
 
 def _as_floats(value: Any, kind: Any) -> Any:
@@ -198,7 +203,7 @@ def misfits(value: Any, kind: Any = Config, key: str = "") -> Iterator[tuple[str
     elif get_origin(kind) is list and isinstance(value, list):
         for i, entry in enumerate(value):
             yield from misfits(entry, get_args(kind)[0], f"{key}[{i}]")
-    elif not _holds_interpolation(value) and (found := problem(value, kind)) is not None:
+    elif not _holds_interpolation(value) and (found := problem(_as_meant(value, kind), kind)) is not None:
         yield key, found
 
 

@@ -231,7 +231,7 @@ class Crew:
     def _stack(self, members: Sequence[int], requests: Sequence[Request]) -> Stack:
         """The stack of these members' networks, kept while they and their time steps are the same."""
         key = tuple(members)
-        known = [(id(request.network), *(step._version for step in request.network.time_steps)) for request in requests]
+        known = [(request.network, *(step._version for step in request.network.time_steps)) for request in requests]
         if key not in self._stacks or self._stacks[key][0] != known:
             if len(self._stacks) > _STACKS:
                 self._stacks.clear()

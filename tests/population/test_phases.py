@@ -25,7 +25,7 @@ NETWORKS = {
     "energy": {"dynamics": "energy"},
     "asynchronous": {"relaxation": "asynchronous"},
     "readout": {"readout": "linear"},
-    "residual": {"residual_links": 1},
+    "residual": {"residual_links": 2},
 }
 
 
@@ -43,7 +43,7 @@ def test_each_network_gets_its_own_update(network, gradient):
 
     def networks() -> list[Network]:
         made = [
-            Network([8, 9, 6, 4], seed=seed, free_steps=8, nudged_steps=3, **NETWORKS[network]) for seed in (0, 1, 2)
+            Network([8, 9, 6, 5, 4], seed=seed, free_steps=8, nudged_steps=3, **NETWORKS[network]) for seed in (0, 1, 2)
         ]
         return [one.with_gradient(estimate) for one, estimate in zip(made, estimates, strict=True)]
 

@@ -15,11 +15,9 @@ from clep.streams import Stream
 
 OPTIONS: dict[str, dict[str, Any]] = {
     "sleep_replay": {"steps": 50},
-    "si": {"si_lambda": 0.1},
     "replay": {"mem_size": 20},
-    "lwf": {"alpha": 1.0, "temperature": 2.0},
 }
-SETS = [["naive"], ["awake_rehearsal", "sleep_replay"], ["neuronal_adaptation"], ["der"], ["si"], ["replay"], ["lwf"]]
+SETS = [["awake_rehearsal", "sleep_replay"], ["neuronal_adaptation"], ["der"], ["replay"]]
 
 
 def training(seed: int, names: list[str], **options: Any) -> clep.Training:
