@@ -1,6 +1,7 @@
 # One door to everything; `make` lists the targets. Each sets up what it needs in .venv.
 PYTHON ?= python3
 BIN := .venv/bin
+TESTERS = $(shell $(PYTHON) -c 'import os; print(min(8, os.cpu_count() + 1))')
 
 .DEFAULT_GOAL := help
 .PHONY: check clean docs fix help install mutants run test test-matrix test-slow wheel
@@ -21,9 +22,10 @@ install: .venv/installed  ## set up .venv with pinned versions (a few minutes, s
 run: install  ## the main job: compare strategies on class-incremental digits, results in mlflow.db
 	$(BIN)/clep compare
 
-# A process for each core, and all tests of a file in one of them: they share what its fixtures have trained.
+# One process more than there are cores, since many tests wait for a command that they have started. All tests of a file
+# are in one of them: they share what its fixtures have trained.
 test: install  ## the tests (no network, a few minutes on 2 cores)
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 8 --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
 
 test-slow: install  ## the tests that take minutes or start a server
 	$(BIN)/python -m pytest -m 'slow or server'

@@ -75,6 +75,11 @@ class CellAnswer:
         return self.row.label
 
     @property
+    def trains(self) -> bool:
+        """Whether weights of a network were trained in any of its runs."""
+        return not self.row.finished or any(run.get("updates") != 0 for run in self.row.finished)
+
+    @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds that finished."""
         return tuple(sorted(self.row.by_seed))
@@ -122,8 +127,8 @@ class Answer:
     """The cells of a comparison, ranked, and what follows from them.
 
     Attributes:
-        cells: least forgetting first. Cells without forgetting (such as joint training) follow, then those that learned
-            nothing, then those without a run.
+        cells: least forgetting first. Cells without forgetting (such as joint training) and those that train no
+            network follow, then those that learned nothing, then those without a run.
         headline: the measure that they are ranked by.
         baseline: label of the cell that the others are compared with; empty without any.
         chosen: whether the user chose the baseline.
@@ -139,7 +144,7 @@ class Answer:
 
     @cached_property
     def ranked(self) -> tuple[CellAnswer, ...]:
-        """The cells that learned something and can forget, least forgetting first."""
+        """The cells whose network learned something and can forget, least forgetting first."""
         return tuple(cell for cell in self.cells if _can_win(cell, self.headline))
 
     @property
@@ -159,7 +164,7 @@ class Answer:
     @property
     def notes(self) -> list[str]:
         """What else a reader must know: how the best is in other respects, and what is missing."""
-        return [*self._most_accurate(), *self._shortcomings()]
+        return [*self._most_accurate(), *self._controls(), *self._shortcomings()]
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers: the sentence, the notes, and for each cell its numbers over seeds and its differences."""
@@ -179,6 +184,16 @@ class Answer:
             return []
         accuracy, own = (cell.summaries[ACCURACY.key].mean for cell in (first, self.ranked[0]))
         return [f"{first.label} is the most accurate in the end: {_number(accuracy)} against {_number(own)}."]
+
+    def _controls(self) -> list[str]:
+        """What can be had without training a network, and by chance."""
+        found = [cell for cell in self.cells if not cell.trains]
+        if not found or not self.ranked:
+            return []
+        told = [f"{cell.label} {_number(cell.summaries[ACCURACY.key].mean)}" for cell in found]
+        chance = next((run["chance"] for cell in found for run in cell.row.finished if run.get("chance")), None)
+        by_chance = "" if chance is None else f"; chance is {_number(chance)}"
+        return [f"Final accuracy of what trains no network, and is not ranked: {', '.join(told)}{by_chance}."]
 
     def _shortcomings(self) -> list[str]:
         notes = []
@@ -253,7 +268,7 @@ def _not_recorded(cell: CellAnswer) -> bool:
 
 
 def _can_win(cell: CellAnswer, headline: Measure) -> bool:
-    return not cell.learned_nothing and cell.summaries[headline.key].mean is not None
+    return cell.trains and not cell.learned_nothing and cell.summaries[headline.key].mean is not None
 
 
 def _rank(cell: CellAnswer, headline: Measure) -> tuple[int, float]:

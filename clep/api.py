@@ -103,7 +103,7 @@ def compare(
     Example:
         >>> from clep import compare
         >>> small = ["stream.samples_per_experience=32", "network.hidden=[16]", "learner.epochs=1"]
-        >>> comparison = compare({"cells": [["naive"]], "seeds": [0]}, small, workers=0)
+        >>> comparison = compare({"cells": [["naive"]], "controls": [], "seeds": [0]}, small, workers=0)
         >>> len(comparison.runs)
         1
     """
@@ -136,7 +136,7 @@ def load_comparison(run_id: str, *, tracking_uri: str | None = None) -> Comparis
     Example:
         >>> import clep
         >>> small = ["stream.samples_per_experience=20", "learner.epochs=1", "seeds=[0]", "workers=0"]
-        >>> comparison = clep.compare(overrides=[*small, "cells=[naive]"])
+        >>> comparison = clep.compare(overrides=[*small, "cells=[naive]", "controls=none"])
         >>> load_comparison(comparison.parent_run_id).rows[0].label
         'naive'
     """

@@ -9,7 +9,7 @@ import inspect
 import signal
 import traceback
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -99,10 +99,11 @@ class LightningTemplate(SupervisedTemplate):
                 eval_mb_size=EVALUATION_BATCH,
                 device=device,
                 plugins=list(plugins),
-                evaluator=_NothingMeasured() if evaluator is None else evaluator,
+                evaluator=evaluator,
             )
         self.learner = learner
         self._watch = Watch(self)
+        self._kept: pl.Trainer | None = None  # to make one takes longer than an epoch of a small experience
         self.samples: Samples | None = None
         self.made_loader: Any = None
         self._appended = Appended()
@@ -176,6 +177,9 @@ class LightningTemplate(SupervisedTemplate):
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
+        if not all(getattr(plugin, "trains", True) for plugin in self.plugins):
+            return
+        self._watch.begin()
         if self.fit is not None:
             self.fit(self)
         else:
@@ -185,13 +189,15 @@ class LightningTemplate(SupervisedTemplate):
 
     def _fit(self) -> None:
         """Train on the experience by Lightning."""
+        fit: _Fit = _OwnLoop(self) if self._needs_no_loop() else _Fit(self)
         with quiet_lightning():
-            trainer = self._trainer()
+            trainer = self._kept if self._kept is not None and isinstance(fit, _OwnLoop) else self._trainer(fit)
+            self._kept = trainer if isinstance(fit, _OwnLoop) else None
             done: Any = trainer.fit_loop.epoch_progress.current
             done.ready = done.started = done.processed = done.completed = self.first_epoch
             interrupt = signal.getsignal(signal.SIGINT)
             try:
-                trainer.fit(_Fit(self), self.dataloader)
+                trainer.fit(fit, fit.loader)
             except SystemExit as leaving:
                 if not isinstance(leaving.__context__, KeyboardInterrupt):
                     raise
@@ -200,15 +206,25 @@ class LightningTemplate(SupervisedTemplate):
                 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
                     signal.signal(signal.SIGINT, interrupt)
 
-    def _trainer(self) -> pl.Trainer:
-        """A trainer for one experience."""
+    def _needs_no_loop(self) -> bool:
+        """Whether no argument of the trainer asks for Lightning's own loop over the batches."""
+        return all(name in _WITHOUT_LOOP or value in (None, False) for name, value in self.trainer_arguments.items())
+
+    def _after_training_iteration(self, **kwargs: Any) -> None:
+        self._watch.fire("after_training_iteration")
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_kept": None}
+
+    def _trainer(self, fit: "_Fit") -> pl.Trainer:
+        """A trainer for one experience, or for all of them if no argument has a state of its own."""
         arguments: dict[str, Any] = {
             "logger": False,
             "enable_checkpointing": False,
             "enable_progress_bar": False,
             "enable_model_summary": False,
         }
-        arguments |= self.trainer_arguments
+        arguments |= fit.trainer_arguments
         plugins = arguments.pop("plugins", None) or []
         plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
         if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
@@ -240,13 +256,6 @@ class LightningTemplate(SupervisedTemplate):
         return f"experience {self.experience.current_experience}"
 
 
-class _NothingMeasured(EvaluationPlugin):
-    """Avalanche's default without metrics: it would copy the experience at every event, and call nobody."""
-
-    def _update_metrics_and_loggers(self, strategy: Any, callback: str) -> list[Any]:
-        return []
-
-
 _CALLERS = ("trigger_plugins", "fire")  # who calls a hook: Avalanche, or clep within an iteration
 
 
@@ -262,6 +271,9 @@ def culprit_of(error: BaseException) -> str | None:
             file, place = code.co_filename, f" ({code.co_filename}, line {line})"
     return None if found is None else f"{type(found[0]).__name__}.{found[1]} failed{place}"
 
+
+_WITHOUT_LOOP = ("gradient_clip_val", "gradient_clip_algorithm", "deterministic", "benchmark")
+"""Arguments of Lightning's trainer that act without its loop over the batches."""
 
 _INSTEAD = {
     "max_epochs": "set `epochs`",
@@ -318,7 +330,9 @@ class _Fit(pl.LightningModule):
         super().__init__()
         self.learner = template.learner
         self.automatic_optimization = self.learner.automatic_optimization
-        self._template = template
+        self._template, self._where = template, ""
+        self.loader: Any = template.dataloader
+        self.trainer_arguments = template.trainer_arguments
         self._bar = progress.bar(
             total=template.train_epochs * len(template.dataloader),
             initial=template.first_epoch * len(template.dataloader),
@@ -336,6 +350,7 @@ class _Fit(pl.LightningModule):
         self._bar.close()
 
     def on_train_epoch_start(self) -> None:
+        self._where = f"{self._template.describe_experience()}, epoch {self.current_epoch}"
         self._template.on_epoch(self.current_epoch, self.lr_schedulers())
         self._template._before_training_epoch()
 
@@ -345,16 +360,19 @@ class _Fit(pl.LightningModule):
         self.trainer.should_stop = True
         return -1
 
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
+        return self.step(batch, batch_idx, zero=batch_idx % self.trainer.accumulate_grad_batches == 0)
+
+    def step(self, batch: Any, batch_idx: int, *, zero: bool = True) -> Tensor:
+        """The loss of a batch, before it is differentiated; with `zero`, gradients start from there."""
         template = self._template
         template.mbatch = batch
         template._unpack_minibatch()
         template._watch.fire("before_training_iteration")
-        if batch_idx % self.trainer.accumulate_grad_batches == 0:
+        if zero:
             template.optimizer.zero_grad()
         template.loss = template._make_empty_loss()
-        where = f"{template.describe_experience()}, epoch {self.current_epoch}, batch {batch_idx}"
-        return self.learner.step(template, where)
+        return self.learner.step(template, f"{self._where}, batch {batch_idx}")
 
     def backward(self, loss: Tensor) -> None:
         loss.backward(retain_graph=self._template.retain_graph)
@@ -380,3 +398,57 @@ class _Fit(pl.LightningModule):
         where = f"{self._template.describe_experience()}, end of epoch {self.current_epoch}"
         self.learner.end_epoch(self.lr_schedulers(), where)
         self._template._after_training_epoch()
+
+
+class _OwnLoop(_Fit):
+    """The same updates in a loop of its own: to Lightning, an epoch is one batch, optimised by hand.
+
+    Lightning's loop takes longer than an update of a small network. It is for what looks at batches: callbacks,
+    loggers, other precisions, accumulated gradients.
+    """
+
+    def __init__(self, template: LightningTemplate) -> None:
+        super().__init__(template)
+        self.automatic_optimization = False
+        self.loader = _Whole(template.dataloader)
+        self.trainer_arguments = dict(template.trainer_arguments)
+        self._clip = {
+            name: self.trainer_arguments.pop(name, None) for name in ("gradient_clip_val", "gradient_clip_algorithm")
+        }
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        template, learner, clips = self._template, self.learner, self._clip["gradient_clip_val"] is not None
+        for index, values in enumerate(batch):
+            if template._stop_training:
+                self.trainer.should_stop = True
+                break
+            loss = self.step(values, index)
+            if learner.automatic_optimization:
+                self.backward(loss)
+                template.at("after_backward")
+                template.at("before_update")
+                if clips:
+                    self.clip_gradients(template.optimizer, **self._clip)
+                template.optimizer.step()
+                template.at("after_update")
+            self._bar.update()
+            template._after_training_iteration()
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Advance the schedule, as Lightning does after the last batch of an epoch where it optimises."""
+        schedule = self.lr_schedulers()
+        if self.learner.automatic_optimization and isinstance(schedule, LRScheduler):
+            schedule.step()
+
+
+class _Whole:
+    """A loader of one batch: all batches of an epoch, one after another."""
+
+    def __init__(self, loader: Any) -> None:
+        self._loader = loader
+
+    def __len__(self) -> int:
+        return 1 if len(self._loader) else 0
+
+    def __iter__(self) -> Iterator[Iterator[Any]]:
+        yield iter(self._loader)

@@ -244,6 +244,12 @@ def _refuse_company(strategies: Sequence[BasePlugin], config: Config) -> None:
         raise ConfigError(
             f"strategies: `{label(config.strategies)}`: {type(alone[0]).__name__} stands alone and cannot be combined."
         )
+    idle = [name for name, s in zip(config.strategies, strategies, strict=False) if not getattr(s, "trains", True)]
+    if idle and len(strategies) > 1:
+        raise ConfigError(
+            f"strategies: `{label(config.strategies)}`: `{idle[0]}` needs no training of the network, so nothing would "
+            "be trained and the others would do nothing; leave one of them out."
+        )
 
 
 def check(config: Config) -> None:

@@ -94,7 +94,7 @@ def refuse_ignored(config: Config, overrides: Iterable[str]) -> None:
 
 
 def _of_cells(config: Config) -> set[str]:
-    """The strategies of a comparison."""
+    """The strategies of a comparison, controls included."""
     own = config.strategies or ["naive"]
     shares = any(isinstance(cell, dict) and cell.get("strategies") is None for cell in config.cells)
-    return {*names_in(config.cells), *(own if shares else ())}
+    return {*names_in(config.cells), *config.controls, *(own if shares else ())}

@@ -17,6 +17,7 @@ from clep.imports import is_import_path
 from clep.metrics import mean_std
 
 LAST_EPOCHS = 5
+_LABEL_BYTES, _VALUE_BYTES = 8, 4  # of a stored sample
 _EPOCHS = "learner.evaluate_epochs"
 
 Run = Mapping[str, Any]
@@ -256,6 +257,19 @@ def oscillated(run: Run) -> float | None:
     return None if share is None else float(share > 0.0)
 
 
+def accuracy_of_means(run: Run) -> float | None:
+    """Final accuracy if the answer were the nearest class mean of hidden states; None if it was not measured.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> accuracy_of_means({"status": "FINISHED", "accuracy_of_means": [1.0, 0.75]})
+        0.75
+    """
+    return (run.get("accuracy_of_means") or [None])[-1]
+
+
 def diverged(run: Run) -> float:
     """1 if training ended in a `DivergenceError`, else 0.
 
@@ -290,6 +304,27 @@ def bytes_of(run: Run) -> int | None:
     """
     memory = run.get("memory")
     return memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0) if memory else None
+
+
+def bytes_in_8_bits(run: Run) -> int | None:
+    """The same if a stored sample took a byte for each of its values, as images do in a file.
+
+    A run keeps samples as 32-bit numbers, so that training need not convert them. They are counted with a byte for the
+    label; statistics count as they are.
+
+    Args:
+        run: one run of a cell.
+
+    Example:
+        >>> bytes_in_8_bits({"memory": {"exemplars": 2, "exemplar_bytes": 2 * (784 * 4 + 8), "statistics_bytes": 8}})
+        1578
+    """
+    memory = run.get("memory")
+    if not memory:
+        return None
+    count = memory.get("exemplars", 0)
+    values = (memory.get("exemplar_bytes", 0) - _LABEL_BYTES * count) // _VALUE_BYTES
+    return int(values + count + memory.get("statistics_bytes", 0))
 
 
 def _bytes(row: Row) -> str:
@@ -399,6 +434,15 @@ COLUMNS = {
         _STD,
         _by_run("forgetting_since_training", "forgetting since training"),
         _by_run("learned_in_training", "learned in training", higher_is_better=True),
+        Column(
+            "accuracy_of_means",
+            "by hidden means",
+            mean(accuracy_of_means),
+            ".3f",
+            of_run=accuracy_of_means,
+            higher_is_better=True,
+        ),
+        Column("bytes_in_8_bits", "bytes, samples in 8 bits", mean(bytes_in_8_bits), ".0f", of_run=bytes_in_8_bits),
         Column("worst", "worst seed", worst, ".3f", higher_is_better=True),
         Column(
             "std_last_epochs",

@@ -190,6 +190,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     _ready(cells[0][1])
     pipeline = _loaded("clep.pipelines.reproduce")
     options = {"small": arguments.small, "output": arguments.output, "figure": arguments.figure}
+    options["stored"] = arguments.stored
     return pipeline.run(claim, changes, **options)
 
 
@@ -372,7 +373,7 @@ COMMANDS = (
         usage="[CONFIG] [key=value ...]",
         examples={
             "clep run": "naive fine-tuning on digits, the first thing to try",
-            "clep run strategies=sleep_replay strategy.sleep_replay.steps=2000": "sleep after each experience",
+            "clep run strategies=sleep_replay strategy.sleep_replay.keep=0.8": "sleep after each experience",
             "clep run mnist network.hidden=[400] learner.epochs=2 seed=1": "another data set, a larger network",
             "clep run my.yaml stream.class_order=fixed --json > result.json": "your own configuration, as JSON",
         },
@@ -469,7 +470,7 @@ COMMANDS = (
             _JSON,
         ),
         call=compare,
-        keys=("cells", "grid", "seeds", "workers", "baseline", "columns"),
+        keys=("cells", "controls", "grid", "seeds", "workers", "baseline", "columns"),
     ),
     Command(
         name="report",
@@ -524,6 +525,7 @@ COMMANDS = (
         examples={
             "clep reproduce sleep_mnist --small": "a quick look: the cells on digits",
             "clep reproduce sleep_mnist workers=4 data.root=DATA": "the whole table",
+            "clep reproduce memory_mnist --stored --figure": "what has been run so far, and nothing more",
             "clep reproduce my_claim.yaml --output results": "your own claim, written to another folder",
         },
         arguments=(
@@ -533,7 +535,8 @@ COMMANDS = (
                 {"default": "docs/results", "metavar": "FOLDER", "help": "folder of the tables (default: %(default)s)"},
             ),
             Argument("--small", {"action": "store_true", "help": "a quick look: small data, two seeds"}),
-            Argument("--figure", {"action": "store_true", "help": "write the figure of a grid next to its table"}),
+            Argument("--figure", {"action": "store_true", "help": "write the claim's figures next to its table"}),
+            Argument("--stored", {"action": "store_true", "help": "run nothing: the table of what is stored so far"}),
             _JSON,
         ),
         call=reproduce,
@@ -724,7 +727,7 @@ COMMANDS = (
         examples={
             "clep check my-package": "all strategies that an installed package registers",
             "clep check my_strategy.py": "those of a file, or of the folder of a project",
-            "clep check sleep_replay strategy.sleep_replay.steps=100": "one by its name, with shorter runs",
+            "clep check sleep_replay strategy.sleep_replay.every=2": "one by its name, with shorter runs",
         },
         arguments=(
             Argument(

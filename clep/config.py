@@ -302,6 +302,8 @@ def _plain(origin: str | None, values: Any) -> _Layer:
         raise ConfigError(f"{origin or 'config'}: {why(error)}") from error
     picks = {group: {"name": plain[group]} for group in _GROUPS if isinstance(plain.get(group), str)}
     names = {"strategies": [plain["strategies"]]} if isinstance(plain.get("strategies"), str) else {}
+    if isinstance(control := plain.get("controls"), str) and "${" not in control:
+        names["controls"] = [] if control == "none" else [control]
     cells = {"cells": _cells(origin, plain["cells"])} if "cells" in plain else {}
     layer = _Layer(origin, with_new_keys(plain | picks | names | cells))
     for key, problem in misfits(layer.values):

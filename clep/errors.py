@@ -35,6 +35,10 @@ class SettlingWarning(UserWarning):
     """The free phase of an equilibrium network oscillates or diverges; in MLflow it is counted as `train/unsettled`."""
 
 
+class SleepWarning(UserWarning):
+    """A sleep did nothing to a layer, or took too much; the message names the layer and says what to set."""
+
+
 class InputWarning(UserWarning):
     """Data were read in the likely way where another is possible; the message names the key that settles it."""
 
@@ -68,6 +72,7 @@ WARNINGS = (
     InputWarning,
     RenamedWarning,
     SettlingWarning,
+    SleepWarning,
     StaleWarning,
     UncountedWarning,
     UnusedWarning,

@@ -2,12 +2,12 @@
 
 Hooks see each batch of inputs and may change `mb_x` and `mb_output`: the output counts that is there after
 `after_eval_iteration`. Labels are hidden, and a hook that changes weights, stores samples or stops training is an
-error. Without such hooks nothing of this happens.
+error. Without such hooks nothing of this happens. A strategy with a read-out takes the place of the network's output.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -19,21 +19,33 @@ from clep import interrupts
 from clep.bridge import EVALUATION_BATCH, culprit_of
 from clep.errors import ClepError, StrategyError
 from clep.plugins import evaluation_hooks
-from clep.strategy import memory_of
+from clep.strategy import Strategy, has_read_out, memory_of, scored_by_read_out
 from clep.streams import Experience, Samples, avalanche_dataset
 
 _RESTORED = ("experience", "adapted_dataset", "dataloader", "is_training", "mbatch", "mb_output", "loss")
 _NOBODYS = "the labels of evaluation data are hidden: strategies must not learn from them"
 _HIDDEN = -1  # the label of every sample in what hooks can reach
 
+Score = Callable[[Tensor], Tensor]
+"""Inputs (B, ...) -> scores of the classes, (B, K)."""
 
-def accuracies(model: nn.Module, experiences: Sequence[Experience], device: torch.device) -> np.ndarray:
-    """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned."""
-    return np.array([_accuracy(model, experience.samples, device) for experience in experiences])
+
+def accuracies(
+    model: nn.Module, experiences: Sequence[Experience], device: torch.device, score: Score | None = None
+) -> np.ndarray:
+    """Accuracy on each experience, (n,): argmax over all outputs, every sample counted; nothing is learned.
+
+    Args:
+        model: the network.
+        experiences: what to measure on.
+        device: where the network is.
+        score: what to take the argmax of; None for the network's output.
+    """
+    return np.array([_accuracy(model, experience.samples, device, score or model) for experience in experiences])
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Module, samples: Samples, device: torch.device) -> float:
+def _accuracy(model: nn.Module, samples: Samples, device: torch.device, score: Score) -> float:
     if len(samples) == 0:
         return float("nan")
     was_training = model.training
@@ -42,13 +54,15 @@ def _accuracy(model: nn.Module, samples: Samples, device: torch.device) -> float
     # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
     for x, y, _ in samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator()):
         interrupts.check()
-        hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())
+        hits += int((score(x.to(device)).argmax(1) == y.to(device)).sum())
     model.train(was_training)
     return hits / len(samples)
 
 
 def evaluated(template: Any, experiences: Sequence[Experience], plugins: Sequence[BasePlugin]) -> np.ndarray:
     """Accuracy on each experience, (n,), as `accuracies`, with the evaluation hooks of plug-ins in Avalanche's order.
+
+    If one of the plug-ins has a read-out, its scores are in place of the network's output.
 
     Args:
         template: the training template; it is afterwards as it was.
@@ -58,11 +72,12 @@ def evaluated(template: Any, experiences: Sequence[Experience], plugins: Sequenc
     Raises:
         StrategyError: if a hook fails, asks for labels, changes weights or data, stores samples, or stops training.
     """
-    hooks = [(plugin, found) for plugin in plugins if (found := evaluation_hooks(plugin))]
+    hooks = [(plugin, found) for plugin in plugins if (found := _hooks_of(plugin))]
+    score = _score(template.model, plugins)
     if not hooks:
-        return accuracies(template.model, experiences, template.device)
+        return accuracies(template.model, experiences, template.device, score)
     with _evaluating(template), _nothing_stored([plugin for plugin, _ in hooks]):
-        evaluation = _Evaluation(template, hooks)
+        evaluation = _Evaluation(template, hooks, score)
         template.current_eval_stream = hidden = [_Hidden(experience) for experience in experiences]
         evaluation.fire("before_eval")
         values = [evaluation.accuracy(*pair) for pair in zip(experiences, hidden, strict=True)]
@@ -70,11 +85,39 @@ def evaluated(template: Any, experiences: Sequence[Experience], plugins: Sequenc
     return np.array(values)
 
 
+def _hooks_of(plugin: BasePlugin) -> frozenset[str]:
+    """The evaluation hooks of a plug-in, without the one that gives its read-out to plain Avalanche."""
+    found = evaluation_hooks(plugin)
+    given = getattr(type(plugin), "after_eval_forward", None) is scored_by_read_out
+    return found - {"after_eval_forward"} if given else found
+
+
+def _score(model: nn.Module, plugins: Sequence[BasePlugin]) -> Score:
+    """The read-out of a plug-in that has one, otherwise the network."""
+    reader = next((plugin for plugin in plugins if has_read_out(plugin)), None)
+    return partial(_read, reader, model) if isinstance(reader, Strategy) else model
+
+
+def _read(reader: Strategy, model: nn.Module, x: Tensor) -> Tensor:
+    """The scores of a read-out, checked."""
+    name = f"strategies: {type(reader).__name__}.read_out"
+    try:
+        scores = reader.read_out(model, x)
+    except ClepError:
+        raise
+    except Exception as error:
+        raise StrategyError(f"{name} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(scores, Tensor) or scores.dim() != 2 or len(scores) != len(x):
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        raise StrategyError(f"{name} returned {shape}, expected scores (B, K), a row for each of {len(x)} samples")
+    return scores
+
+
 class _Evaluation:
     """One evaluation with hooks."""
 
-    def __init__(self, template: Any, hooks: Sequence[tuple[BasePlugin, frozenset[str]]]) -> None:
-        self._template, self._hooks = template, hooks
+    def __init__(self, template: Any, hooks: Sequence[tuple[BasePlugin, frozenset[str]]], score: Score) -> None:
+        self._template, self._hooks, self._score = template, hooks, score
 
     def accuracy(self, experience: Experience, hidden: "_Hidden") -> float:
         """Accuracy on one experience."""
@@ -93,7 +136,7 @@ class _Evaluation:
             template.mbatch = [x.to(template.device), _HiddenLabels(), t.to(template.device)]
             self.fire("before_eval_iteration")
             self.fire("before_eval_forward")
-            template.mb_output = template.model(template.mb_x)
+            template.mb_output = self._score(template.mb_x)
             self.fire("after_eval_forward")
             self.fire("after_eval_iteration")
             hits += int((self._scored(len(y)).argmax(1) == y.to(template.device)).sum())

@@ -1,6 +1,7 @@
 """A LightningModule around a network: gradient, optimiser, schedule, and a step of training, validation, prediction."""
 
 import logging
+import math
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
@@ -35,6 +36,8 @@ from clep.update import Batch, Update
 
 PACKAGES = "packages"
 """The entry of a checkpoint that says which packages its parts come from."""
+READ_OUT = "read_out"
+"""The entry that names the strategy whose read-out made the accuracies of the run; missing if there was none."""
 
 _IN_A_FILE = "nothing is imported because a file names it; pass `network=`, or `trust=True` if you trust the file"
 
@@ -52,6 +55,10 @@ class Learner(pl.LightningModule):
             one or its class, with the arguments of `Network` or, for an ordinary module, of `clep.networks.make`.
         gradient: the estimate to train an equilibrium network with; None for the network's own, and for an ordinary
             module. A mapping holds its `name` and options.
+
+    Attributes:
+        read_out: the strategy whose read-out made the accuracies of the run that this is of; empty for the network's
+            own output.
 
     Raises:
         ConfigError: for an unknown name, a number out of range, or a gradient that the network or the loss cannot use.
@@ -100,6 +107,7 @@ class Learner(pl.LightningModule):
         refuse("optimization", Setup(NetworkSpec(), learner=LearnerSpec(**self.spec.plain())))
         self.network = network
         self.automatic_optimization = not self.gradient.needs.own_updates
+        self.read_out = ""
         self.unsettled = Unsettled()
         self.spike_meter = SpikeMeter()
         self.criterion = criterion_of(self.spec.loss, self.spec.loss_options)
@@ -152,7 +160,9 @@ class Learner(pl.LightningModule):
         prediction = self.predict(update.mb_x)
         update.mb_output = prediction.output
         update.at("after_forward")
-        update.loss = update.loss + self.loss(replace(prediction, output=update.mb_output), update.mb_y)
+        replaced = update.mb_output is not prediction.output
+        shown = replace(prediction, output=update.mb_output) if replaced else prediction
+        update.loss = update.loss + self.loss(shown, update.mb_y)
         update.at("before_backward")
         self.check_finite(update.loss, where)
         if self.gradient.needs.own_updates:
@@ -322,6 +332,8 @@ class Learner(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Note which packages the learner's parts come from, for those who load it without them."""
         checkpoint[PACKAGES] = {name: str(owner) for name, owner in self.packages().items()}
+        if self.read_out:
+            checkpoint[READ_OUT] = self.read_out
 
     def packages(self) -> dict[str, parts.Owner]:
         """The parts that do not come with clep: name or import path -> the package, or the module."""
@@ -362,7 +374,16 @@ class Learner(pl.LightningModule):
             kwargs["network"] = _remade(content["hyper_parameters"].get("network"), given)
         try:
             with nullcontext() if trust else parts.only_registered(_IN_A_FILE):
-                return super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+                learner = super().load_from_checkpoint(checkpoint_path, *args, **kwargs)
+            if name := content.get(READ_OUT):
+                learner.read_out = str(name)
+                warnings.warn(
+                    f"strategies: the accuracies of this run are those of the read-out of `{name}`, which a stored "
+                    "learner does not have; it predicts by the output of its network",
+                    UnusedWarning,
+                    stacklevel=2,
+                )
+            return learner
         except ConfigError as error:
             raise ConfigError(f"{error}{_made_with(content)}") from error
         except ClepError:
@@ -382,7 +403,7 @@ class Learner(pl.LightningModule):
         Raises:
             DivergenceError: if `loss` or, without a loss, a parameter is NaN or infinite; it names the layer.
         """
-        if loss is not None and bool(torch.isfinite(loss).all()):
+        if loss is not None and (math.isfinite(loss.item()) if loss.numel() == 1 else bool(loss.isfinite().all())):
             return
         layer = next((name for name, p in self.network.named_parameters() if not bool(torch.isfinite(p).all())), None)
         if layer is not None:

@@ -1,5 +1,6 @@
 """What an experience reports: a plug-in that measures while a stream is learned."""
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -9,10 +10,11 @@ import torch
 from avalanche.core import BasePlugin
 from torch import Tensor
 
-from clep import clock
+from clep import clock, metric_names
 from clep.errors import ConfigError
 from clep.evaluation import evaluated
 from clep.learner import Learner, accuracy
+from clep.separability import accuracy_of_hidden_means
 from clep.strategy import Memory, Strategy, memory_of
 from clep.streams import Experience
 
@@ -82,6 +84,7 @@ class Measuring(Strategy):
 
     Attributes:
         experiences: the experiences to measure accuracies on.
+        learned: those to learn from, in their order; hidden states are looked at if they are known.
         report: the report of the latest experience; set when the first one ends.
 
     Example:
@@ -104,6 +107,7 @@ class Measuring(Strategy):
         self.watched = list(watched)
         self.each_epoch = each_epoch
         self.experiences: Sequence[Experience] = ()
+        self.learned: Sequence[Experience] = ()
         self._updates = 0
         self._notes = _Notes()
 
@@ -126,7 +130,8 @@ class Measuring(Strategy):
         """Note loss and accuracy of the batch, without waiting for the device."""
         self._updates += 1
         hits = accuracy(strategy.mb_output.detach(), strategy.mb_y)
-        self._notes.batches.append((strategy.loss.detach().mean(), hits))
+        loss = strategy.loss.detach()
+        self._notes.batches.append((loss.view(()) if loss.numel() == 1 else loss.mean(), hits))
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""
@@ -147,6 +152,7 @@ class Measuring(Strategy):
         """Measure the accuracies after consolidation and write the report."""
         notes, consolidated = self._notes, clock.now()
         after = self._evaluate(strategy)
+        of_means = self._accuracy_of_means(strategy)
         end = clock.now()
         self.report = ExperienceReport(
             index=strategy.experience.current_experience,
@@ -163,11 +169,21 @@ class Measuring(Strategy):
             updates=self._updates,
             consolidated=self._any("consolidates"),
             slept=self._any("sleeps"),
-            numbers=self._numbers(getattr(strategy, "learner", None)),  # plain Avalanche has no learner
+            numbers=of_means | self._numbers(getattr(strategy, "learner", None)),  # plain Avalanche has no learner
         )
 
     def _evaluate(self, strategy: Any) -> np.ndarray:
         return evaluated(strategy, self.experiences, self.watched)
+
+    def _accuracy_of_means(self, strategy: Any) -> dict[str, float]:
+        """What hidden states tell apart, of the classes seen so far; nothing without a network that is trained."""
+        if not self.learned or not all(getattr(plugin, "trains", True) for plugin in self.watched):
+            return {}
+        seen = self.learned[: strategy.experience.current_experience + 1]
+        classes = {label for experience in seen for label in experience.classes}
+        tested = [experience for experience in self.experiences if classes.issuperset(experience.classes)]
+        found = accuracy_of_hidden_means(strategy.model, seen, tested, strategy.device)
+        return {} if math.isnan(found) else {metric_names.ACCURACY_SEEN_BY_MEANS: found}
 
     def _any(self, trait: str) -> bool:
         return any(getattr(watched, trait, False) for watched in self.watched)

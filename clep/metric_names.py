@@ -103,7 +103,14 @@ evaluation samples of the experiences seen so far); log it as `my_strategy/accur
 # R[i, j] is the accuracy on experience j after experience i and its consolidation, R'[i, j] that before its
 # consolidation; see `clep.metrics`.
 ACCURACY_SEEN = metric("accuracy/seen", "accuracy on all evaluation samples of the experiences seen so far")
-ACCURACY_EPOCH = metric("accuracy/epoch", "the same after each epoch, with `learner.evaluate_epochs=true`", EPOCH)
+ACCURACY_SEEN_BY_MEANS = metric(
+    "accuracy/seen_by_hidden_means",
+    "the same if the answer were the nearest class mean of states in the highest hidden layer, of 100 training samples "
+    "a class; where it stays above `accuracy/seen`, the outputs forgot what hidden states still tell apart",
+)
+ACCURACY_EPOCH = metric(
+    "accuracy/epoch", "`accuracy/seen` after each epoch, with `learner.evaluate_epochs=true`", EPOCH
+)
 ACCURACY_AVERAGE = metric("accuracy/average", "mean accuracy on the experiences seen so far")
 ACCURACY_LEARNED = metric("accuracy/learned", "mean accuracy on each experience right after it, R[j, j]")
 ACCURACY_LEARNED_BEFORE = metric(
@@ -142,6 +149,7 @@ SLEEP_ACCURACY_AFTER = metric("sleep/accuracy_after", "`accuracy/seen` after sle
 SLEEP_FIRING_RATE = metric(
     "sleep/firing_rate_layer_{layer}", "mean spikes per neuron and step of sleep", by="sleep_replay"
 )
+SLEEP_STEPS = metric("sleep/steps", "steps of a sleep that ends by itself", by="sleep_replay")
 SLEEP_WEIGHT_CHANGE = metric(
     "sleep/weight_change_layer_{layer}",
     "norm of the weights' change in sleep, over their norm before",

@@ -137,7 +137,7 @@ def portrait(name: str, changes: Sequence[str] = ()) -> Portrait:
 
 
 def _parameters(name: str, cls: type[BasePlugin], values: Mapping[str, Any]) -> Iterator[Parameter]:
-    ranges, defaults, said, space = registry.ranges(cls), registry.defaults(cls), meanings(cls), declared(name)
+    ranges, defaults, said, space = registry.ranges(cls), registry.defaults(cls), meanings(cls), declared(name, values)
     for key, parameter in registry.parameters(cls).items():
         kind = parameter.annotation
         yield Parameter(

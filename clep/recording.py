@@ -16,7 +16,9 @@ from clep.diagnostics.activity import Activity, free_phase_activity
 from clep.equilibrium import Network
 from clep.identity import digest_of
 from clep.measuring import ExperienceReport
+from clep.registry import name_of
 from clep.results import FILE, Result, plain_matrix, plain_row
+from clep.strategy import has_read_out
 from clep.streams import Stream
 from clep.training import Training, TrainingResult
 
@@ -240,6 +242,7 @@ def _result(
         accuracy_before_consolidation=plain_matrix(trained.before),
         accuracy_seen=plain_row([metrics.seen_accuracy(matrix, sizes, i, at) for i in range(len(matrix))]),
         accuracy_epochs=plain_row([a for report in reports for a in epoch_accuracies(report, trained)]),
+        accuracy_of_means=_of_means(reports),
         accuracy_untrained=plain_row(trained.untrained),
         logged=_logged(reports),
         residual=metrics.none_if_nan(reports[-1].numbers.get(metric_names.TRAIN_RESIDUAL, np.nan)),
@@ -267,6 +270,11 @@ def _undefined(stream: Stream, *, jointly: bool = False) -> str:
     if all(index is None for index in stream.learned_at):
         return "each experience teaches everything that is measured"
     return "" if len(stream.train) > 1 else "there is one experience"
+
+
+def _of_means(reports: list[ExperienceReport]) -> list[float | None]:
+    found = [report.numbers.get(metric_names.ACCURACY_SEEN_BY_MEANS, np.nan) for report in reports]
+    return [] if np.isnan(found).all() else plain_row(found)
 
 
 def _logged(reports: list[ExperienceReport]) -> dict[str, list[float | None]]:
@@ -304,6 +312,7 @@ def _store(
         model = path / tracking.FOLDER
         model.mkdir()
         learner = training.template.learner
+        learner.read_out = next((name_of(type(s)) for s in training.strategies if has_read_out(s)), "")
         learner.save(model / tracking.DATA)
         example = stream.samples.x[:_EXAMPLES].numpy()
         packages = sorted({owner for owner in learner.packages().values() if owner.version})

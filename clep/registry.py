@@ -128,9 +128,9 @@ def build(
         StrategyError: if a constructor fails; the cause is its exception.
 
     Example:
-        >>> rehearsal, sleep = build(["awake_rehearsal", "sleep_replay"], {"sleep_replay": {"steps": 500}})
-        >>> sleep.steps
-        500
+        >>> rehearsal, sleep = build(["awake_rehearsal", "sleep_replay"], {"sleep_replay": {"keep": 0.8}})
+        >>> sleep.keep
+        0.8
     """
     built: list[BasePlugin] = []
     seeds = seeds_for([find(name) for name in strategies], seed)

@@ -180,6 +180,9 @@ def find_old_modules() -> None:
         sys.meta_path.append(_OldModules())
 
 
+_ALL_OF_SLEEP = {"steps", "rate", "decay", "threshold", "increment", "decrement_ratio", "gate_width", "gate", "bounds"}
+
+
 def with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     """One layer of a configuration with its old keys renamed; sections are not changed in place."""
     new = {key: dict(value) if isinstance(value, Mapping) else value for key, value in values.items()}
@@ -201,6 +204,9 @@ def with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(strategies, dict) and isinstance(sleep, Mapping) and sleep.get("statistics") == "poisson":
         strategies["sleep_replay"] = {**sleep, "statistics": "seen", "spikes": "poisson"}
         announce("strategy.sleep_replay.statistics=poisson", "strategy.sleep_replay.spikes=poisson")
+    if isinstance(strategies, dict) and isinstance(sleep, Mapping) and _ALL_OF_SLEEP <= sleep.keys():
+        # Stored with all of its parameters, before sleep could calibrate itself.
+        strategies["sleep_replay"] = {"calibration": "published", **strategies["sleep_replay"]}
     return new
 
 

@@ -48,6 +48,8 @@ class Result:
             not recorded.
         accuracy_seen: accuracy on the samples of the experiences seen so far, after each experience.
         accuracy_epochs: the same after each epoch, through all experiences; empty unless `learner.evaluate_epochs`.
+        accuracy_of_means: accuracy on the experiences seen so far if the answer were the nearest class mean of hidden
+            states, after each experience; empty if the network has no hidden layer that clep knows, or is not trained.
         accuracy_untrained: accuracy on each experience before any training.
         metrics: the numbers that `metrics` of the configuration asked for, by their names.
         logged: what strategies logged, by name, one value for each experience trained.
@@ -90,6 +92,7 @@ class Result:
     accuracy_before_consolidation: list[list[float | None]] = field(default_factory=list)
     accuracy_seen: list[float | None] = field(default_factory=list)
     accuracy_epochs: list[float | None] = field(default_factory=list)
+    accuracy_of_means: list[float | None] = field(default_factory=list)
     accuracy_untrained: list[float | None] = field(default_factory=list)
     metrics: dict[str, float | None] = field(default_factory=dict)
     logged: dict[str, list[float | None]] = field(default_factory=dict)

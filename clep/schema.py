@@ -31,10 +31,24 @@ def __getattr__(name: str) -> Any:
 ALONE = {"naive", "joint"}  # the references: these cannot be combined with other strategies
 _CELLS = "naive awake_rehearsal sleep_replay awake_rehearsal+sleep_replay neuronal_adaptation"
 _CELLS += " neuronal_adaptation+sleep_replay joint"
+CONTROLS = ("naive", "joint", "class_means", "slda", "ridge")
+"""The usual controls of a comparison."""
 
 
 NOT_OF_A_RESULT = frozenset(
-    {"data", "tracking", "workers", "population", "seeds", "cells", "grid", "baseline", "tune", "checkpoint"}
+    {
+        "data",
+        "tracking",
+        "workers",
+        "population",
+        "seeds",
+        "cells",
+        "controls",
+        "grid",
+        "baseline",
+        "tune",
+        "checkpoint",
+    }
     | {"metrics", "metric", "columns"}
 )
 """Keys that no result of a run depends on."""
@@ -125,6 +139,11 @@ class Config(Spec):
     cells: list[Any] = option(
         [cell.split("+") for cell in _CELLS.split()],
         "what `clep compare` compares, one row each: sets of strategies, or {label: ..., set: [key=value, ...]}",
+    )
+    controls: list[str] = option(
+        list(CONTROLS),
+        "strategies that `clep compare` adds as cells of their own where they are missing, so that every table has "
+        "them; `none` leaves them out",
     )
     grid: Any = option(
         {}, "axes and their alternatives, as in {network: [ep, hts_ep]}; every combination is a cell of `clep compare`"
@@ -337,6 +356,7 @@ def check(config: Config) -> None:
     _check_set("strategies", config.strategies)
     for i, cell in enumerate(config.cells):
         _check_set(f"cells[{i}]", cell if isinstance(cell, list) else cell.get("strategies") or [])
+    repeats("controls", config.controls)
     lists: dict[str, list[Any]] = {"cells": [label_of(cell) for cell in config.cells], "seeds": config.seeds}
     lists["tune.seeds"] = config.tune.seeds
     for key, entries in lists.items():

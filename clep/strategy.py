@@ -15,7 +15,9 @@ from typing import Any, ClassVar
 
 import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
+from torch import Tensor, nn
 
+from clep import parts
 from clep.appending import HOOKS, OPEN, open_hooks
 from clep.capabilities import capabilities
 from clep.checks import in_range, one_of, shown, unknown
@@ -50,6 +52,7 @@ class Strategy(SupervisedPlugin, MadeWith):
         trains_jointly: whether it learns all experiences at once instead of one after another.
         consolidates: whether it changes the weights after an experience; accuracy is then measured before and after.
         sleeps: whether it consolidates by sleep; these accuracies are then also recorded as `sleep/...`.
+        trains: whether the network is to be trained at all; False for a strategy whose read-out needs none.
         adds_penalty: whether it adds to the loss a term that depends on weights alone.
         uses_gradients: whether it reads or changes the gradients of the weights.
         differentiates_outputs: whether it differentiates outputs of the network: adds a term that depends on them to
@@ -86,6 +89,7 @@ class Strategy(SupervisedPlugin, MadeWith):
     trains_jointly: ClassVar[bool] = False
     consolidates: ClassVar[bool] = False
     sleeps: ClassVar[bool] = False
+    trains: bool = True
     adds_penalty: ClassVar[bool | None] = None
     uses_gradients: ClassVar[bool | None] = None
     differentiates_outputs: ClassVar[bool | None] = None
@@ -97,6 +101,8 @@ class Strategy(SupervisedPlugin, MadeWith):
         for name in vars(cls):
             if name.startswith(("before_", "after_")) and name not in _HOOKS:
                 raise TypeError(f"{cls.__name__}.{name}: {unknown(name, _HOOKS, 'hook')}")
+        if "read_out" in vars(cls) and "after_eval_forward" not in vars(cls):
+            cls.after_eval_forward = scored_by_read_out
         open_hooks(cls)
         noting(cls)
 
@@ -109,6 +115,15 @@ class Strategy(SupervisedPlugin, MadeWith):
         self.state: dict[str, Any] = {}
         self._logged: dict[str, float] = {}
         self._not_finite: set[str] = set()
+
+    @classmethod
+    def searched(cls, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]] | None:
+        """What `clep tune` searches of this strategy: `search_space`, unless that depends on other options.
+
+        Args:
+            options: the values that are set in the configuration.
+        """
+        return cls.search_space
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterable[str]:
         """Say why this strategy cannot work with a learner, one message per reason; none if it can.
@@ -132,6 +147,33 @@ class Strategy(SupervisedPlugin, MadeWith):
         learner = getattr(strategy, "learner", None) or SimpleNamespace(network=strategy.model)
         for message in self.refuses(learner, plugins=strategy.plugins, batch_size=strategy.train_mb_size):
             raise ConfigError(message)
+
+    def before_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
+        """Skip the epoch if the network is not to be trained; clep itself does not even begin one."""
+        if not self.trains:
+            strategy.stop_training()
+
+    def read_out(self, network: nn.Module, x: Tensor) -> Tensor:
+        """Score the classes for a batch: what accuracies are measured by. By default, the output of the network.
+
+        A strategy that overrides it installs a read-out of its own, and at most one of a set may. It is called in
+        evaluations alone, without gradients. A plain Avalanche strategy uses it too: its `mb_output` is then what this
+        returns.
+
+        Args:
+            network: the model, in evaluation mode. It need not be called.
+            x: inputs, (B, ...).
+
+        Returns:
+            Scores, (B, K): the largest in a row is the answer; -inf for a class that it does not know.
+
+        Example:
+            >>> import torch
+            >>> Strategy().read_out(torch.nn.Linear(4, 3), torch.rand(2, 4)).shape
+            torch.Size([2, 3])
+        """
+        scores: Tensor = network(x)
+        return scores
 
     def seed_with(self, seed: int) -> None:
         """Restart this strategy's generator with `seed`; each strategy of a run gets its own."""
@@ -265,13 +307,39 @@ def refusals(plugins: Sequence[BasePlugin], learner: Any, batch_size: int | None
     Example:
         >>> import clep
         >>> from clep.strategies.sleep_replay import SleepReplay
-        >>> list(refusals([SleepReplay(threshold=[0.1, 0.2, 0.3])], clep.Learner(clep.Network([64, 32, 10]))))
+        >>> sleep = SleepReplay(calibration="published", threshold=[0.1, 0.2, 0.3])
+        >>> list(refusals([sleep], clep.Learner(clep.Network([64, 32, 10]))))
         ['strategy.sleep_replay.threshold: expected 1 or 2 values for 2 layers, got 3']
     """
+    if len(readers := [parts.name_of("strategy", type(each)) for each in plugins if has_read_out(each)]) > 1:
+        names = " and ".join(f"`{name}`" for name in readers)
+        yield f"strategies: {names} install a read-out each, and predictions come from one; leave all but one out."
     for plugin in plugins:
         if isinstance(plugin, Strategy):
             given = {"plugins": plugins, "batch_size": batch_size}
             yield from map(str, _asked(plugin, "refuses", list | tuple, "messages", learner, **given))
+
+
+def has_read_out(plugin: BasePlugin) -> bool:
+    """Whether a plugin is a strategy with a read-out of its own.
+
+    Args:
+        plugin: a strategy or another Avalanche plugin.
+
+    Example:
+        >>> from clep.strategies.class_means import ClassMeans
+        >>> from clep.strategy import Strategy
+        >>> has_read_out(ClassMeans()), has_read_out(Strategy())
+        (True, False)
+    """
+    return isinstance(plugin, Strategy) and type(plugin).read_out is not Strategy.read_out
+
+
+def scored_by_read_out(self: Strategy, strategy: Any, **kwargs: Any) -> None:
+    """The hook `after_eval_forward` of a strategy with a read-out: plain Avalanche takes its scores as outputs."""
+    scores, classes = self.read_out(strategy.model, strategy.mb_x), strategy.mb_output.shape[1]
+    unknown_to_it = scores.new_full((len(scores), max(0, classes - scores.shape[1])), -math.inf)
+    strategy.mb_output = torch.cat([scores, unknown_to_it], dim=1)
 
 
 def memory_of(plugin: BasePlugin) -> Memory:

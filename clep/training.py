@@ -248,7 +248,7 @@ class Training:
     ) -> TrainingResult:
         source = stream.joint() if self.trains_jointly else stream
         self.template.samples = source.samples
-        self.measuring.experiences = stream.evaluation
+        self.measuring.experiences, self.measuring.learned = stream.evaluation, source.train
         self._state = state = State(self.template, source)
         n, m = len(stream.train), len(stream.evaluation)
         if saved.after is None:

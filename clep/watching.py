@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
+from avalanche.training.plugins import EvaluationPlugin
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
@@ -23,7 +24,7 @@ from clep.specs.capabilities import EVERY, Capability
 _WITH_OUTPUT = ("after_forward", "before_backward")
 _HOOKS = ("before_training_iteration", "before_forward", *_WITH_OUTPUT, "after_backward", "before_update")
 _PARTS: dict[str, type] = {"model": nn.Module, "mb_output": Tensor, "loss": Tensor}
-"""Attributes of a template that training cannot do without."""
+"""Attributes of a template that training cannot do without; `Watch._parts` reads them."""
 _Hidden = frozenset[Capability]
 
 
@@ -39,6 +40,8 @@ class Watch:
         self._known: dict[int, tuple[BasePlugin, _Hidden]] = {}
         self._told: set[tuple[int, Capability]] = set()
         self._changed: dict[str, str] = {}
+        self._plugins: list[BasePlugin] = []
+        self._acting: dict[str, list[BasePlugin]] = {}
         self._model: Any = None
         self._parameters: list[Tensor] = []
 
@@ -51,12 +54,7 @@ class Watch:
         Raises:
             StrategyError: if a strategy does what it does not declare and the gradient estimate does not support.
         """
-        for p in self._template.plugins:
-            if not hasattr(p, event):
-                continue
-            if getattr(type(p), event, None) in (None, getattr(SupervisedPlugin, event)):  # it does nothing there
-                getattr(p, event)(self._template)
-                continue
+        for p in self._with(event):
             before = self._parts()
             if event in _HOOKS and (hidden := self._hidden(p)):
                 with self._looking(p, event, hidden):
@@ -66,6 +64,18 @@ class Watch:
             for name, was, value in zip(_PARTS, before, self._parts(), strict=True):
                 if was is not value:
                     self._changed[name] = f"{type(p).__name__}.{event}"
+
+    def begin(self) -> None:
+        """Look anew at which hooks the plug-ins have, as at the beginning of an experience."""
+        self._plugins, self._acting = list(self._template.plugins), {}
+
+    def _with(self, event: str) -> list[BasePlugin]:
+        """The plug-ins with a hook of this name that does something, in their order."""
+        if self._plugins != self._template.plugins:
+            self.begin()
+        if event not in self._acting:
+            self._acting[event] = [plugin for plugin in self._plugins if _acts(plugin, event)]
+        return self._acting[event]
 
     def damage(self) -> str | None:
         """Which part of the template is not what training needs, and who changed it last; None if all are.
@@ -78,7 +88,8 @@ class Watch:
         return None
 
     def _parts(self) -> tuple[Any, ...]:
-        return tuple(self._template.__dict__.get(name) for name in _PARTS)
+        get = self._template.__dict__.get
+        return get("model"), get("mb_output"), get("loss")
 
     def _hidden(self, plugin: BasePlugin) -> _Hidden:
         """What a plug-in says that it does not do."""
@@ -155,6 +166,14 @@ class Watch:
             self._told.add((id(plugin), capability))
             text += "; declare it, so that gradient estimates that do not support it are refused"
             warnings.warn(text, DeclarationWarning, stacklevel=3)
+
+
+def _acts(plugin: BasePlugin, event: str) -> bool:
+    """Whether a hook does anything: not those that Avalanche's class leaves empty, nor an evaluator of nothing."""
+    if type(plugin) is EvaluationPlugin and not plugin.metrics and not plugin.loggers:
+        return False
+    hook = getattr(plugin, event, None)
+    return hook is not None and getattr(hook, "__func__", None) is not getattr(SupervisedPlugin, event)
 
 
 class _Noted(torch.autograd.Function):

@@ -11,6 +11,8 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -73,6 +75,23 @@ def run_jobs(
     if workers == 0:
         yield from _run_here(function, jobs)
         return
+    running: dict[Connection, tuple[int, Any]] = {}
+    try:
+        yield from _run_elsewhere(function, jobs, workers, preload, running)
+    except BaseException:
+        _stop([process for _, process in running.values()])
+        _end_server()
+        raise
+
+
+def _run_elsewhere(
+    function: Callable[..., Any],
+    jobs: Sequence[Any],
+    workers: int,
+    preload: Sequence[str],
+    running: dict[Connection, tuple[int, Any]],
+) -> Iterator[Message]:
+    """Run the jobs in processes; those that run at present are in `running`."""
     method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
     if method == "forkserver":
@@ -81,43 +100,75 @@ def run_jobs(
             multiprocessing.resource_tracker.ensure_running()  # which lets some through again once it has started
         with _signals_blocked(), _safe_path():
             multiprocessing.forkserver.ensure_running()
-    waiting = list(enumerate(jobs))[::-1]
-    running: dict[Connection, tuple[int, Any]] = {}
-    said: set[str] = set()
-    try:
-        while waiting or running:
-            while waiting and len(running) < workers:
-                index, job = waiting.pop()
-                receiver, sender = context.Pipe(duplex=False)
-                process = context.Process(target=_work, args=(function, job, sender), name=f"clep job {index}")
-                process.start()
-                sender.close()
-                running[receiver] = (index, process)
-            interrupts.check()
-            ready: list[Any] = wait(list(running), _LOOK_SECONDS)  # connections; the type of `wait` does not know them
-            for connection in ready:
-                index, process = running[connection]
-                try:
-                    kind, value = connection.recv()
-                except (EOFError, OSError):  # it may have died in the middle of a message
-                    process.join()
-                    kind, value = "died", process.exitcode
-                    if value == _UNGUARDED:
-                        raise ConfigError(
-                            "workers: each worker process imports the script that runs, and came to this call again; "
-                            'put what the script does under `if __name__ == "__main__":`, or set workers=0'
-                        ) from None
-                if kind == "warning":
-                    text, category = value
-                    _give(text, category, said)
-                    continue
-                yield Message(index, kind, value)
-                if kind != "progress":
-                    process.join()
-                    del running[connection]
-    except BaseException:
-        _stop([process for _, process in running.values()])
-        raise
+    waiting, said = list(enumerate(jobs))[::-1], set[str]()
+    while waiting or running:
+        while waiting and len(running) < workers:
+            index, job = waiting.pop()
+            receiver, sender = context.Pipe(duplex=False)
+            process = context.Process(target=_work, args=(function, job, sender), name=f"clep job {index}")
+            _start(process, [other for _, other in running.values()])
+            sender.close()
+            running[receiver] = (index, process)
+        interrupts.check()
+        ready: list[Any] = wait(list(running), _LOOK_SECONDS)  # connections; the type of `wait` does not know them
+        for connection in ready:
+            index, process = running[connection]
+            try:
+                kind, value = connection.recv()
+            except (EOFError, OSError):  # it may have died in the middle of a message
+                process.join()
+                kind, value = "died", process.exitcode
+                if value == _UNGUARDED:
+                    raise ConfigError(
+                        "workers: each worker process imports the script that runs, and came to this call again; "
+                        'put what the script does under `if __name__ == "__main__":`, or set workers=0'
+                    ) from None
+            if kind == "warning":
+                text, category = value
+                _give(text, category, said)
+                continue
+            yield Message(index, kind, value)
+            if kind != "progress":
+                process.join()
+                del running[connection]
+
+
+def _start(process: Any, others: Sequence[Any]) -> None:
+    """Start a process, and leave nothing behind if that is interrupted.
+
+    The server forks it once all is imported, which takes long the first time. Meanwhile nobody knows the process yet.
+
+    Args:
+        process: to be started.
+        others: those that run; without the server, nobody would know of them any more.
+    """
+
+    def begin() -> None:
+        signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.SIGNALS)  # they are for the thread that waits
+        process.start()
+
+    with ThreadPoolExecutor(1) as thread:
+        begun = thread.submit(begin)
+        try:
+            while not begun.done():
+                wait_for([begun], _LOOK_SECONDS)
+                interrupts.check()
+            begun.result()
+        except BaseException:
+            _stop(others)
+            _end_server()
+            if begun.exception() is None:  # otherwise the server has not come to it
+                _stop([process])
+            raise
+
+
+def _end_server() -> None:
+    """End the process that workers come from: it may still be importing, and would write to folders that are gone."""
+    server: Any = multiprocessing.forkserver._forkserver  # nothing public tells of it
+    if (pid := server._forkserver_pid) is not None:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        server._stop()
 
 
 def _run_here(function: Callable[..., Any], jobs: Sequence[Any]) -> Iterator[Message]:

@@ -40,7 +40,8 @@ def run(
         experiment_id: the MLflow experiment of that run, if it is known: then the run begins whatever the store does.
         tags: more tags for the MLflow run.
         name: of the MLflow run; by default that of the configuration.
-        on_progress: called with `{"run_id": ...}` at the start and `{"experience": i}` after each experience.
+        on_progress: called with `{"run_id": ..., "experiences": n}` at the start and `{"experience": i}` after each
+            experience.
         start: where to begin; None for the beginning.
         seat: its place among runs that train in one pass; None to train alone.
 
@@ -103,7 +104,7 @@ def _run(
                 if checkpoints is not None and start.saved.after is not None and not start.run_id:
                     first = start.saved.after  # a fork has it as its own, to go on from if it is stopped
                     checkpoints.after_experience(origin["after"], lambda: first)
-                tell({"run_id": record.run_id})
+                tell({"run_id": record.run_id, "experiences": len(stream.train)})
 
                 def on_experience(experience: ExperienceReport, so_far: TrainingResult) -> None:
                     record_experience(record, experience, so_far)

@@ -9,6 +9,7 @@ from typing import Any
 from clep.pipelines import class_incremental
 
 from clep import computed, report, run_names, temporary, tracking
+from clep.cells import with_controls
 from clep.columns import chosen, metrics_in
 from clep.comparison import Interrupted, Job, Ledger, check, page, parent, plan, run_missing
 from clep.comparison.stored import StoredComparison
@@ -18,7 +19,7 @@ from clep.results import Comparison, Result
 
 
 def compare(config: Config, *, resume: bool = False) -> Comparison:
-    """Run every cell of `config.cells` with every seed of `config.seeds`, `config.workers` at a time.
+    """Run every cell and every control of a configuration with each of its seeds, `config.workers` at a time.
 
     A run that fails does not stop the others; the result holds its status and error.
 
@@ -32,6 +33,7 @@ def compare(config: Config, *, resume: bool = False) -> Comparison:
         KeyboardInterrupt: on Ctrl-C; running runs and the parent run are then KILLED in MLflow. A note of it is the
             command that goes on, and its `so_far` what had finished, if anything had.
     """
+    config = replace(config, cells=with_controls(config))
     jobs = plan(cells_of(config), config.seeds)
     _check_numbers(config)
     classes = check(jobs)

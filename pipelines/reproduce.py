@@ -12,6 +12,7 @@ from clep.claims import Claim, Table
 from clep.columns import check_needs
 from clep.comparison import Interrupted, Ledger, check, page, parent, plan, run_missing
 from clep.config import compose
+from clep.errors import ConfigError
 from clep.results import Comparison, Result
 
 
@@ -22,6 +23,7 @@ def run(
     small: bool = False,
     output: str | Path = "docs/results",
     figure: bool = False,
+    stored: bool = False,
 ) -> Table:
     """Run what is missing, then write `<claim>.md` and `<claim>.csv` into `output`.
 
@@ -33,7 +35,8 @@ def run(
         changes: more `key=value` changes for every cell, e.g. `data.root=...` or `workers=4`.
         small: use the claim's changes for a quick look and two seeds; the table is then called `<claim>_small`.
         output: folder of the tables; created if missing.
-        figure: write the figure of a grid there too; the run in MLflow has it in any case.
+        figure: write the figures there too; the run in MLflow has them in any case.
+        stored: run nothing, and write the table of what the store holds so far.
 
     Raises:
         ConfigError, DataError: for anything wrong with a cell, before the first one is trained.
@@ -52,6 +55,10 @@ def run(
     counts_divergence = any(column.name == "diverged" for column in claim.columns)
     command = f"clep reproduce {claim.given}{' --small' if small else ''} {shlex.join(_told(changes))}".strip()
     uri, experiment_id = tracking.open_store(base.tracking)
+    ledger = Ledger(uri, experiment_id, with_diverged=counts_divergence, any_code=base.tracking.reuse == "any_code")
+    planned = len(jobs)
+    if stored and not (jobs := [job for job in jobs if ledger.result(job) is not None]):
+        raise ConfigError(f"--stored: `{tracking.shown(uri)}` has no result of this claim yet; leave it out to run it")
     with tracking.Run(
         uri,
         experiment_id,
@@ -60,7 +67,6 @@ def run(
         params=parent.shared_params(jobs) | {"command": command},
         description=base.tracking.note,
     ) as record:
-        ledger = Ledger(uri, experiment_id, with_diverged=counts_divergence, any_code=base.tracking.reuse == "any_code")
         try:
             results = run_missing(
                 class_incremental.run,
@@ -81,6 +87,8 @@ def run(
             by_cell.setdefault(job.cell, []).append(result)
         rows = claims.rows_of(claim, by_cell)
         measured = f"Measured with `{command}`; code: {'; '.join(ledger.code(jobs))}. {ledger.taken_over(jobs)}".strip()
+        if len(jobs) < planned:
+            measured += f" {len(jobs)} of {planned} runs have been made so far."
         markdown = claims.as_markdown(claim, rows, measured)
         with temporary.folder() as folder:
             figures = Path(output) if figure else folder

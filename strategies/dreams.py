@@ -1,24 +1,24 @@
-"""Dreams: train each experience together with samples of what earlier classes looked like, in the statistical sense.
+"""Dreams: train on samples of what earlier classes looked like, in the statistical sense.
 
-No sample is stored. Of each class there is a mean, a few principal components with their spreads, and what is left: a
-Gaussian of low rank. The network learns dreams by its own rule, like any other sample.
+No sample is stored. Of each class there is a mean, a few principal components, how samples lie along them, and what the
+components leave. The network learns dreams by its own rule, like any other sample.
 
 References:
-    Tipping & Bishop 1999 (J. R. Stat. Soc. B 61:611): probabilistic principal components; here a residual per feature.
     Robins 1995 (Connection Science 7:123): rehearsal of made-up samples instead of stored ones.
+    `clep.dreaming.statistics` has those of the statistics.
 """
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from clep.dreaming import Statistics, StoredAs, train_on
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy
-
-_STORED = torch.float16
+from clep.streams import Samples
 
 
 @dataclass(frozen=True)
@@ -31,20 +31,37 @@ class DreamsOptions(Spec):
     """
 
     components: int = option(20, "principal components kept of each class", "[0, inf)")
+    modes: int = option(
+        20,
+        "Gaussians that say how samples of a class lie along its components, at most one for ten samples; 1 for a "
+        "bell curve along each component",
+        "[1, inf)",
+    )
+    stored_as: StoredAs = option("int8", "numbers kept: `int8`, with a scale for each component, or `float16`")
     samples: int | None = option(
         None,
-        "dreams of each earlier class in an experience; null for as many as a new class has samples, which balances "
-        "old and new",
+        "dreams of each class in an experience; null for as many as a new class has samples, which balances old and "
+        "new",
         "[1, inf)",
+    )
+    when: Literal["during", "after"] = option(
+        "during",
+        "`during`, dreams of earlier classes are learned together with the new data, or `after`, the network first "
+        "learns the new data alone and then dreams of all classes so far, for as many epochs",
+    )
+    clip: bool = option(
+        False,
+        "whether dreams are clipped to the range of all inputs seen so far. That shifts the mean of features that lie "
+        "at the end of the range, as the margins of images do",
     )
 
 
 @takes(DreamsOptions)
 class Dreams(Strategy):
-    """Append samples drawn from the statistics of every earlier class to the data of a new experience.
+    """Train on samples drawn from the statistics of classes: with each experience, or after it.
 
-    Every experience draws new ones, and every epoch of it shows each once. Dreams stay within the range of all inputs
-    seen so far. Statistics are kept as 16-bit numbers, 2 (components + 2) bytes per feature and class.
+    Every experience draws new ones, and every epoch of it shows each once. Statistics take, for each class, 1 byte (or
+    2 as `float16`) for each feature in components + 2 vectors, and 2 bytes for each component in 2 modes.
 
     Raises:
         ConfigError: for an unknown option or a value out of range.
@@ -54,36 +71,42 @@ class Dreams(Strategy):
         Memory(exemplars=0, exemplar_bytes=0, statistics_bytes=0)
     """
 
-    search_space: ClassVar = {"components": {"low": 1, "high": 50, "log": True}}
+    search_space: ClassVar = {
+        "components": {"low": 1, "high": 50, "log": True},
+        "modes": {"low": 1, "high": 50, "log": True},
+    }
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self._options = from_keywords(DreamsOptions, options)
+        self.consolidates = self._options.when == "after"  # type: ignore[misc]
         self.state["classes"] = {}
         self.state["range"] = None
 
     def after_train_dataset_adaptation(self, strategy: Any, **kwargs: Any) -> None:
-        """Dream of the earlier classes."""
+        """Dream of the earlier classes, to learn them together with the new ones."""
+        if self._options.when != "during":
+            return
         labels = torch.as_tensor(list(strategy.adapted_dataset.targets))
         new = torch.unique(labels).tolist()
         earlier = [label for label in self.state["classes"] if label not in new]
         n = self._options.samples or round(len(labels) / len(new))
         self.log("dreams/samples", n * len(earlier))
         if earlier:
-            dreams = [self.dream(label, n) for label in earlier]
-            self.rehearse(torch.cat(dreams), [label for label in earlier for _ in range(n)])
+            dreams = self._dreams(earlier, n)
+            self.rehearse(dreams.x, dreams.y)
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Take the statistics of the classes just trained."""
+        """Take the statistics of the classes just trained; then dream of all of them, if dreams come afterwards."""
         x, y, *_ = zip(*strategy.experience.dataset, strict=True)
         inputs, labels = torch.stack(x), torch.as_tensor(y)
-        low, high = self.state["range"] or (math.inf, -math.inf)
-        self.state["range"] = (min(low, float(inputs.min())), max(high, float(inputs.max())))
-        for label in torch.unique(labels).tolist():
-            known = self.state["classes"].get(label)
-            found = Statistics.of(inputs[labels == label].flatten(1), self._options.components, known)
-            self.state["classes"][label] = found
-            self.state["shape"] = tuple(inputs.shape[1:])
+        new = torch.unique(labels).tolist()
+        self._take(inputs, labels, new)
+        classes = self.state["classes"]
+        if self._options.when == "after" and len(classes) > len(new):  # otherwise there is nothing to consolidate
+            n = self._options.samples or round(len(labels) / len(new))
+            self.log("dreams/samples", n * len(classes))
+            train_on(self._dreams(list(classes), n), strategy, self.generator)
 
     def dream(self, label: int, n: int) -> Tensor:
         """Draw inputs of a class, (n, ...).
@@ -93,74 +116,28 @@ class Dreams(Strategy):
             n: how many.
         """
         flat = self.state["classes"][label].draw(n, self.generator)
-        return flat.clamp(*self.state["range"]).view(n, *self.state["shape"])
+        flat = flat.clamp(*self.state["range"]) if self._options.clip else flat
+        return flat.view(n, *self.state["shape"])
 
     def memory(self) -> Memory:
         """The statistics."""
         return Memory(statistics_bytes=sum(statistics.nbytes for statistics in self.state["classes"].values()))
 
+    def _dreams(self, classes: list[int], n: int) -> Samples:
+        x = torch.cat([self.dream(label, n) for label in classes])
+        return Samples(x, torch.as_tensor(classes).repeat_interleave(n))
 
-@dataclass(frozen=True)
-class Statistics:
-    """What is kept of a class with inputs of d features.
-
-    Attributes:
-        n: number of samples behind it.
-        mean: (d,).
-        factors: principal components times their standard deviations, (k, d).
-        residual: standard deviation of what the components leave, (d,).
-
-    Example:
-        >>> import torch
-        >>> of_class = Statistics.of(torch.rand(50, 8), components=3)
-        >>> of_class.factors.shape, of_class.draw(4, torch.Generator()).shape
-        (torch.Size([3, 8]), torch.Size([4, 8]))
-    """
-
-    n: int
-    mean: Tensor
-    factors: Tensor
-    residual: Tensor
-
-    @classmethod
-    def of(cls, x: Tensor, components: int, known: "Statistics | None" = None) -> "Statistics":
-        """The statistics of samples, and of those behind what is known already.
-
-        The mean is exact. The components are those of all samples as far as the earlier ones are known, as in
-        incremental principal component analysis (Ross et al. 2008); a residual adds to the variance of its feature.
-
-        Args:
-            x: samples, (n, d).
-            components: number of components to keep.
-            known: statistics of earlier samples of the class.
-        """
-        x = x.double()
-        n, mean = len(x), x.mean(0)
-        rows, apart = x - mean, torch.zeros_like(mean)
-        if known is not None:
-            old, m = known.mean.double(), known.n
-            between = math.sqrt(n * m / (n + m)) * (old - mean)
-            rows = torch.cat([rows, known.factors.double() * math.sqrt(max(m - 1, 0)), between[None]])
-            apart = known.residual.double().square() * max(m - 1, 0)
-            n, mean = n + m, (n * mean + m * old) / (n + m)
-        _, deviations, directions = torch.linalg.svd(rows, full_matrices=False)
-        factors = (deviations[:, None] * directions)[:components] / math.sqrt(max(n - 1, 1))
-        variance = (rows.square().sum(0) + apart) / max(n - 1, 1)
-        residual = (variance - factors.square().sum(0)).clamp_min(0.0).sqrt()
-        return cls(n, *(part.to(_STORED) for part in (mean, factors, residual)))
-
-    def draw(self, n: int, generator: torch.Generator) -> Tensor:
-        """Samples of the Gaussian, (n, d), float32.
-
-        Args:
-            n: how many.
-            generator: source of the draws.
-        """
-        mean, factors, residual = (part.float() for part in (self.mean, self.factors, self.residual))
-        along = torch.randn(n, len(factors), generator=generator) @ factors
-        return mean + along + torch.randn(n, len(mean), generator=generator) * residual
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the tensors."""
-        return sum(part.numel() * part.element_size() for part in (self.mean, self.factors, self.residual))
+    def _take(self, inputs: Tensor, labels: Tensor, new: list[int]) -> None:
+        options = self._options
+        low, high = self.state["range"] or (math.inf, -math.inf)
+        self.state["range"] = (min(low, float(inputs.min())), max(high, float(inputs.max())))
+        self.state["shape"] = tuple(inputs.shape[1:])
+        for label in new:
+            self.state["classes"][label] = Statistics.of(
+                inputs[labels == label].flatten(1),
+                options.components,
+                self.state["classes"].get(label),
+                modes=options.modes,
+                stored_as=options.stored_as,
+                generator=self.generator,
+            )

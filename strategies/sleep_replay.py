@@ -4,11 +4,12 @@ References:
     Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742): the rule, for feed-forward networks.
     Kubo, Delanois & Bazhenov 2025 (arXiv 2508.14081): SRC for networks trained by equilibrium propagation. Its
     constants are not public; our choices for what the papers leave open are in the run's tags.
+    Tononi & Cirelli 2014 (Neuron 81:12): sleep as the time in which synapses are weakened and firing rates return.
 """
 
 import math
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Any, ClassVar, Literal
@@ -20,23 +21,35 @@ from torch.utils.data import DataLoader
 
 from clep import interrupts, metric_names
 from clep.equilibrium.stack import DenseStack, stack_of
-from clep.errors import ConfigError, InputWarning
+from clep.errors import ConfigError, InputWarning, SleepWarning
 from clep.progress import bar as progress_bar
 from clep.sleep import (
+    CalibratedSleep,
     CompiledSimulation,
+    Held,
     Spikes,
     SpikingParameters,
     Statistics,
     bernoulli_spikes,
+    branched,
     observe,
     patched,
     simulation,
 )
+from clep.sleep.calibration import DECAY, PIECE, PIECES
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy
 
 _STEPS_PER_UPDATE = 1000  # of the progress bar
 _BATCH = 500  # inputs at a time while the statistics are taken
+
+_PUBLISHED = (
+    *("steps", "steps_per_experience", "rate", "decay", "threshold", "increment", "decrement_ratio"),
+    *("gate_width", "gate", "bounds"),
+)
+_AUTO = ("keep", "depression")
+
+_NEVER, _ALWAYS = 0.0, 0.9  # spikes per neuron and step
 
 
 @dataclass(frozen=True)
@@ -44,13 +57,33 @@ class SleepReplayOptions(Spec):
     """The options of sleep replay.
 
     Raises:
-        ConfigError: for a value of the wrong type or out of range, or if neither a gate nor bounds limit the weights.
+        ConfigError: for a value of the wrong type or out of range, for an option of the other calibration, or if
+            neither a gate nor bounds limit the weights.
 
     Example:
-        >>> SleepReplayOptions(steps=500).threshold
+        >>> SleepReplayOptions(calibration="published", steps=500).threshold
         [0.077, 0.73]
     """
 
+    calibration: Literal["auto", "published"] = option(
+        "auto",
+        "`auto`: sleep finds its thresholds, its changes and its length itself, and needs no constants for a data set "
+        "or a network; or `published`, the form of Tadros 2022 with the constants from `steps` to `gate_width`, `gate` "
+        "and `bounds`, which are to be searched for each",
+    )
+    keep: float = option(
+        0.9,
+        "`auto`: sleep ends before the accuracy on samples of the experience just trained falls below this share of "
+        "what it was before; less means a longer sleep and more room for what is older. With n hidden layers it may "
+        "lose an n-th of that, since what each layer takes, the next one has to do without",
+        "(0, 1]",
+    )
+    depression: float = option(
+        0.01,
+        "`auto`: what a synapse loses per spike of its upper neuron if its lower one was silent, before the gate, in "
+        "standard deviations of the layer's weights at the first sleep",
+        "(0, inf)",
+    )
     steps: int = option(7000, "steps of the sleep after the first experience", "[0, inf)")
     steps_per_experience: int = option(
         0, "steps added for each later experience (Tadros 2022: 15 000 and 5 000)", "[0, inf)"
@@ -103,10 +136,10 @@ class SleepReplayOptions(Spec):
         "whether a synapse between two hidden or output neurons changes by the mean of the rules at its two ends, "
         "since its weight works in both directions. Synapses of the input learn only at one end",
     )
-    statistics: Literal["seen", "current"] = option(
-        "seen",
+    statistics: Literal["seen", "current"] | None = option(
+        None,
         "`seen`, mean and maxima over all experiences (Tadros 2022), or `current`, over the latest one: sleep then "
-        "knows earlier experiences only through the weights",
+        "knows earlier experiences only through the weights. null: `current` with `calibration=auto`, otherwise `seen`",
     )
     spikes: Literal["bernoulli", "poisson"] = option(
         "bernoulli",
@@ -130,6 +163,14 @@ class SleepReplayOptions(Spec):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        auto = self.calibration == "auto"
+        for name in _PUBLISHED if auto else _AUTO:
+            if getattr(self, name) != type(self).default(name):
+                other = "published" if auto else "auto"
+                raise ConfigError(
+                    f"{name}: it has no effect with calibration={self.calibration}; leave it out, or set "
+                    f"calibration={other}"
+                )
         if self.gate == "none" and self.bounds is None:
             raise ConfigError(
                 "gate: without a gate weights grow without limit; set `bounds`, e.g. to 3, or use gate=matlab."
@@ -138,24 +179,33 @@ class SleepReplayOptions(Spec):
 
 @takes(SleepReplayOptions)
 class SleepReplay(Strategy):
-    """After each experience, run the network as spiking neurons driven by the mean input of everything seen so far.
+    """After each experience, run the network as spiking neurons driven by a mean input, and change weights locally.
 
-    A sleeping neuron that fires strengthens its synapses from neurons that fired with it and weakens the others,
-    through a gate that hardly changes positive weights (see `clep.sleep`). Biases are frozen. Sleep knows the weights,
-    the mean input and one activity maximum per layer, but no sample of the past. In a network with convolutions, the
-    dense layers above them sleep, driven by the mean activity below; the convolutions are frozen.
+    By default sleep calibrates itself (`calibration=auto`). It is driven by the mean input of the experience just
+    trained. Thresholds follow the firing rate of each layer, and a hidden neuron that fires weakens its synapses from
+    silent neurons, through a gate that hardly changes positive weights (see `clep.sleep.calibration`). It ends when no
+    neuron fires any more, or when the accuracy on samples of the experience just trained has fallen to `keep`. Nothing
+    of the past is kept but the weights.
+
+    With `calibration=published` the mean input is that of everything seen so far. A neuron that fires strengthens its
+    synapses from neurons that fired with it and weakens the others, for a given number of steps. Sleep then knows the
+    weights, the mean input and one activity maximum per layer, but no sample of the past.
+
+    Biases are frozen. In a network with convolutions, the dense layers above them sleep, driven by the mean activity
+    below; the convolutions are frozen. A sleep in which a layer never fires, or fires all the time, or that takes more
+    than half of what was just learned, is warned of once.
 
     Options "per layer" take one value for all layers, two for the hidden layers and the output layer, or one each.
     Options without a source are this package's own. Each option is an attribute of the strategy.
 
     Raises:
-        ConfigError: for an unknown option or a value that does not fit, naming the option, or if neither a gate nor
-            bounds limit the weights.
+        ConfigError: for an unknown option or a value that does not fit, naming the option, for an option of the other
+            calibration, or if neither a gate nor bounds limit the weights.
 
     Example:
         >>> import clep
         >>> stream = clep.stream("digits", experiences=2, samples_per_experience=40)
-        >>> training = clep.Training(clep.Learner(clep.Network([64, 20, 10])), [SleepReplay(steps=100)])
+        >>> training = clep.Training(clep.Learner(clep.Network([64, 20, 10])), [SleepReplay()])
         >>> "sleep/firing_rate_layer_2" in training.run(stream).reports[0].numbers
         True
     """
@@ -163,6 +213,11 @@ class SleepReplay(Strategy):
     consolidates = True
     sleeps = True
     search_space: ClassVar = {
+        "keep": {"low": 0.7, "high": 0.99},
+        "depression": {"low": 0.002, "high": 0.05, "log": True},
+        "patch": {"low": 0.3, "high": 1.0},
+    }
+    published_space: ClassVar = {
         "steps": {"low": 2000, "high": 40000, "log": True},
         "rate": {"low": 0.1, "high": 1.0, "log": True},
         "decay": {"low": 0.9, "high": 0.995},
@@ -175,16 +230,28 @@ class SleepReplay(Strategy):
         "gate_width": {"low": 0.1, "high": 1.5, "log": True},
         "patch": {"low": 0.3, "high": 1.0},
     }
+    """What `clep tune` searches with `calibration=published`."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
         chosen = from_keywords(SleepReplayOptions, options)
         self.__dict__.update(chosen.plain())
         self.bounds = math.inf if chosen.bounds is None else chosen.bounds
+        self.statistics = chosen.statistics or ("current" if self.calibration == "auto" else "seen")
         self.experiences = 0
         self.inputs: Statistics | None = None
         self.weight_scales: list[float] = []
         """Standard deviation of each layer's weights at the first sleep, the unit of the rule's constants."""
+        self._told: set[str] = set()
+
+    @classmethod
+    def searched(cls, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """The constants of the published form if it is the one that is chosen.
+
+        Args:
+            options: the values that are set in the configuration.
+        """
+        return cls.published_space if options.get("calibration") == "published" else cls.search_space
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
         """Refuse models without a stack of dense layers, and values that do not fit it."""
@@ -216,11 +283,18 @@ class SleepReplay(Strategy):
         self.experiences += 1
         if self.experiences % self.every if self.every else not is_last(strategy.experience):
             return
-        if not self.weight_scales:
-            self.weight_scales = [max(float(weight.detach().std()), 1e-12) for weight in stack.weights]
         self._log_residual("before", stack, first)
-        stack.write(self._sleep(stack))
+        held = Held.of(strategy.experience.dataset, strategy.model, strategy.device)
+        if self.calibration == "auto":
+            self._calibrated_sleep(stack, held)
+        else:
+            stack.write(self._sleep(stack))
+        if held.accuracy() < 0.5 * held.before:
+            lower = "raise keep" if self.calibration == "auto" else "lower steps or increment, or set calibration=auto"
+            self._tell(f"sleep took more than half of what was just learned; {lower}")
         self._log_residual("after", stack, first)
+        if self.calibration == "auto" and self.statistics == "current":
+            self.inputs = None
 
     def _observe(self, strategy: Any, stack: DenseStack) -> Tensor:
         """Take the statistics; return the first batch of inputs, on the device of the model."""
@@ -228,12 +302,13 @@ class SleepReplay(Strategy):
         loader = DataLoader(strategy.experience.dataset.eval(), batch_size=_BATCH, generator=torch.Generator())
         batches = (images.to(strategy.device) for images, *_ in loader)
         first = next(batches)
-        self.inputs = observe(stack, chain([first], batches), self.inputs if self.statistics == "seen" else None)
+        before, signed = self.inputs if self.statistics == "seen" else None, self.calibration == "auto"
+        self.inputs = observe(stack, chain([first], batches), before, signed=signed)
         if self.inputs.low < 0.0:
             warnings.warn(
                 f"strategy.sleep_replay: inputs go down to {self.inputs.low:.3g}, and sleep needs rates: it takes the "
                 "lowest input as silence and the highest as rate 1. Its constants suit inputs in [0, 1]; use such "
-                "inputs (stream.standardize=false), or tune it before judging it",
+                "inputs (stream.standardize=false), set calibration=auto, or tune it before judging it",
                 InputWarning,
                 stacklevel=2,
             )
@@ -247,11 +322,9 @@ class SleepReplay(Strategy):
 
     @torch.no_grad()
     def _sleep(self, stack: DenseStack) -> list[Tensor]:
-        """The weights after a sleep that starts from those of the stack."""
-        weights = stack.weights
-        seed = int(torch.randint(2**62, (1,), generator=self.generator))
-        draws, shuffles = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
-        options = {"symmetric": self.symmetric, "shuffled": self.shuffled, "rng": shuffles}
+        """The weights after a published sleep that starts from those of the stack."""
+        weights, (draws, options) = stack.weights, self._draws()
+        self.weight_scales = self.weight_scales or [spread(weight) for weight in weights]
         asleep = simulation(weights, self._constants(self._decays(stack)), **options)
         steps = self.steps + (self.experiences - 1) * self.steps_per_experience
         with progress_bar(total=steps, desc="sleep", unit="step", delay=2) as bar:
@@ -264,17 +337,84 @@ class SleepReplay(Strategy):
                 bar.set_description("sleep", refresh=False)
                 bar.update(piece)
         slept = [torch.as_tensor(new, device=weights[0].device) for new in asleep.weights]
-        for layer, (weight, new) in enumerate(zip(weights, slept, strict=True), start=1):
-            self.log(
-                metric_names.SLEEP_FIRING_RATE.format(layer=layer), asleep.counts[layer - 1].mean() / max(1, steps)
-            )
-            self.log(metric_names.SLEEP_WEIGHT_CHANGE.format(layer=layer), float((new - weight).norm() / weight.norm()))
+        self._log_sleep([layer.name for layer in stack.layers], weights, slept, asleep.counts, steps)
         return slept
+
+    @torch.no_grad()
+    def _calibrated_sleep(self, stack: DenseStack, held: Held) -> None:
+        """Sleep as long as enough is kept of what the experience has just taught."""
+        assert self.inputs is not None
+        stack, masks = branched(stack)
+        start, (draws, options) = [weight.detach().clone() for weight in stack.weights], self._draws()
+        scales = self.weight_scales = self.weight_scales or [spread(weight) for weight in start]
+        signs = torch.where(self.inputs.mean.flatten() < 0.0, -1.0, 1.0).to(start[0])
+        asleep = CalibratedSleep(
+            [start[0] * signs, *start[1:]],  # an input below zero is one whose spikes count the other way round
+            scales,
+            self.inputs.maxima,
+            masks=masks,
+            depression=self.depression,
+            decays=self._decays(stack),
+            feedback=self.feedback,
+            inhibition=self.inhibition,
+            **options,
+        )
+        best, least = start, (1.0 - (1.0 - self.keep) / len(asleep.learning)) * held.before
+        with progress_bar(total=PIECES * PIECE, desc="sleep", unit="step", delay=2) as bar:
+            for new in asleep.run(lambda steps: self._input_spikes(steps, draws)):
+                bar.update(asleep.steps - bar.n)
+                lowest, *others = [torch.as_tensor(weight, device=start[0].device).clone() for weight in new]
+                slept = [lowest * signs, *others]
+                stack.write(slept)
+                if held.accuracy() < least:
+                    break
+                best = slept
+        stack.write(best)
+        self.log(metric_names.SLEEP_STEPS, asleep.steps)
+        self._log_sleep([layer.name for layer in stack.layers], start, best, asleep.counts, asleep.steps)
+
+    def _draws(self) -> tuple[np.random.Generator, dict[str, Any]]:
+        """The source of the input spikes, and the options of a simulation with its own source."""
+        seed = int(torch.randint(2**62, (1,), generator=self.generator))
+        draws, shuffles = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
+        return draws, {"symmetric": self.symmetric, "shuffled": self.shuffled, "rng": shuffles}
+
+    def _log_sleep(
+        self,
+        names: Sequence[str],
+        before: Sequence[Tensor],
+        after: Sequence[Tensor],
+        counts: Sequence[np.ndarray],
+        steps: int,
+    ) -> None:
+        """Log rates and changes, and say if a layer never fired, or all the time."""
+        for layer, (name, old, new) in enumerate(zip(names, before, after, strict=True), start=1):
+            rate = counts[layer - 1].mean() / max(1, steps)
+            self.log(metric_names.SLEEP_FIRING_RATE.format(layer=layer), rate)
+            self.log(metric_names.SLEEP_WEIGHT_CHANGE.format(layer=layer), float((new - old).norm() / old.norm()))
+            if steps and not _NEVER < rate < _ALWAYS:
+                self._tell_of_rate(name, steps, silent=rate <= _NEVER)
+
+    def _tell_of_rate(self, layer: str, steps: int, *, silent: bool) -> None:
+        how = "never fired" if silent else "fired nearly all the time"
+        if self.calibration == "published":
+            what = f"{'lower' if silent else 'raise'} threshold for it, or set calibration=auto"
+        else:
+            what = "its input from the mean image is too weak; set statistics=seen, or calibration=published"
+        self._tell(f"the layer `{layer}` {how} in {steps} steps of sleep; {what}")
+
+    def _tell(self, what: str) -> None:
+        """Warn, once for each beginning of a message."""
+        key = what.partition(" in ")[0]
+        if key not in self._told:
+            self._told.add(key)
+            warnings.warn(f"strategy.sleep_replay: {what}", SleepWarning, stacklevel=2)
 
     def _decays(self, stack: DenseStack) -> list[float | np.ndarray]:
         """Decay of each layer: one for all its neurons, or one each."""
         steps = [layer.time_step if self.membrane == "time_steps" else None for layer in stack.layers]
-        return [self.decay if dt is None else self.decay ** relative(dt) for dt in steps]
+        decay = DECAY if self.calibration == "auto" else self.decay
+        return [decay if dt is None else decay ** relative(dt) for dt in steps]
 
     def _constants(self, decays: Sequence[float | np.ndarray]) -> list[SpikingParameters]:
         """Constants of each layer in units of its weights and of its largest pre-activation."""
@@ -302,7 +442,10 @@ class SleepReplay(Strategy):
         """Spikes of the inputs, inside one random patch per step."""
         assert self.inputs is not None
         mean = self.inputs.mean
-        expected = (self.rate * mean.double()).clamp_min(0.0)
+        if self.calibration == "auto":  # the input with the largest mean fires in every step
+            expected = mean.double().abs() / max(float(mean.abs().max()), 1e-12)
+        else:
+            expected = (self.rate * mean.double()).clamp_min(0.0)
         probability = -torch.expm1(-expected) if self.spikes == "poisson" else expected.clamp_max(1.0)
         spikes = bernoulli_spikes(probability.flatten().numpy(), steps, rng)
         if self.patch < 1.0 and mean.dim() == 3:
@@ -310,10 +453,9 @@ class SleepReplay(Strategy):
         return spikes
 
     def memory(self) -> Memory:
-        """The statistics of the inputs and one unit per layer."""
-        if self.inputs is None:
-            return Memory()
-        return Memory(statistics_bytes=self.inputs.nbytes + 8 * len(self.weight_scales))
+        """The statistics of the inputs, if any are kept, and one unit per layer."""
+        kept = 0 if self.inputs is None else self.inputs.nbytes
+        return Memory(statistics_bytes=kept + 8 * len(self.weight_scales))
 
 
 def per_layer(name: str, values: Sequence[float], depth: int) -> list[float]:
@@ -335,6 +477,16 @@ def per_layer(name: str, values: Sequence[float], depth: int) -> list[float]:
     *fewer, most = sorted({1, 2, depth})
     allowed = f"{', '.join(map(str, fewer))} or {most}"
     raise ConfigError(f"{name}: expected {allowed} values for {depth} layers, got {len(values)}")
+
+
+def spread(weight: Tensor) -> float:
+    """Standard deviation of a layer's weights, above zero.
+
+    Example:
+        >>> spread(torch.tensor([[1.0, 3.0]])) == 2.0**0.5
+        True
+    """
+    return max(float(weight.detach().std()), 1e-12)
 
 
 def relative(time_steps: Tensor) -> np.ndarray:

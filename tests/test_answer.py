@@ -43,6 +43,15 @@ def test_a_cell_that_learned_nothing_never_wins_and_is_named():
     assert "Learned nothing (final accuracy not above chance): asleep." in found.notes
 
 
+def test_what_trains_no_network_is_not_ranked_but_told():
+    """It forgets little because it learns no features; the reader must know how good it is."""
+    ridge = Row("ridge", runs([0.0, 0.01, 0.0], accuracy=0.95, updates=0))
+    found = answer([ridge, SLEEP, NAIVE])
+    assert [cell.label for cell in found.cells] == ["sleep", "naive", "ridge"]
+    assert found.sentence.startswith("sleep forgets least")
+    assert found.notes == ["Final accuracy of what trains no network, and is not ranked: ridge 0.950; chance is 0.100."]
+
+
 def test_cells_that_cannot_forget_follow_those_that_can():
     found = answer([JOINT, NAIVE, SLEEP])
     assert [cell.label for cell in found.cells] == ["sleep", "naive", "joint"]

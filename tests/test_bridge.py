@@ -305,3 +305,37 @@ def test_data_that_a_plugin_transforms_go_through_avalanches_own_loader(stream):
 
     bridged(stream, [Darken()])
     assert Darken.seen == 0.0
+
+
+class Batches(pl.Callback):
+    """Counts the batches that Lightning's own loop goes through."""
+
+    def __init__(self):
+        self.seen = 0
+
+    def on_train_batch_end(self, *args):
+        self.seen += 1
+
+
+@pytest.mark.parametrize(
+    ("learner", "trainer"),
+    [({}, {}), ({"schedule": "cosine"}, {}), ({}, {"gradient_clip_val": 0.01}), ({"gradient": clep.CEP()}, {})],
+    ids=["plain", "schedule", "clipped", "C-EP"],
+)
+def test_lightnings_loop_and_clep_s_own_update_alike(learner, trainer, stream):
+    """Callbacks look at batches, so with one Lightning's loop runs; nothing else may differ."""
+    ends, counter = [], Batches()
+    for arguments in (trainer, trainer | {"callbacks": [counter]}):
+        own = {"momentum": 0.0, "loss": "mse"} | learner
+        model = clep.Learner(clep.Network([64, 8, 10], seed=3, free_steps=5, nudged_steps=3), lr=0.05, **own)
+        spy = Spy()
+        spy.adds_penalty = False  # it only looks, so that C-EP bears it
+        template = LightningTemplate(learner=model, plugins=[spy], epochs=EPOCHS, batch_size=BATCH, trainer=arguments)
+        template.samples = stream.samples
+        seed_globals(1)
+        for experience in stream.benchmark.train_stream:
+            template.train(experience, eval_streams=[])
+        ends.append((template.model, spy.events, template.optimizer.param_groups[0]["lr"]))
+    assert_same_weights(ends[0][0], ends[1][0])
+    assert ends[0][1:] == ends[1][1:]
+    assert counter.seen == EPOCHS * sum(len(e.samples.loader(BATCH)) for e in stream.train)

@@ -30,6 +30,7 @@ BUILT_IN = {name: frozenset() for name in NOTHING} | {
     "ewc": {PENALTY, OUTPUTS},
     "rwalk": {PENALTY, OUTPUTS},
     "si": {PENALTY, GRADIENTS},
+    "orthogonal": {GRADIENTS},
     "der": {OUTPUTS},
     "er_ace": {OUTPUTS},
     "lwf": {OUTPUTS},

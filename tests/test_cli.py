@@ -287,7 +287,7 @@ def test_the_help_of_compare_names_its_own_keys(capsys):
     main(["compare", "--help"])
     keys = capsys.readouterr().out.partition("keys to know:\n")[2].partition("\n\n")[0]
     named = [line.split()[0] for line in keys.splitlines() if not line.startswith("   ")]
-    assert named == ["cells", "grid", "seeds", "workers", "baseline", "columns"]
+    assert named == ["cells", "controls", "grid", "seeds", "workers", "baseline", "columns"]
 
 
 def test_the_help_of_clep_names_every_command_and_has_examples(capsys):
@@ -379,8 +379,8 @@ def test_show_prints_every_parameter_of_a_strategy_and_run_accepts_it(capsys, tm
 
 
 def test_what_the_command_line_says_of_a_strategy_goes_before_its_default(capsys, tmp_path):
-    _, values = shown(capsys, tmp_path, "strategies=[awake_rehearsal,sleep_replay]", "strategy.sleep_replay.steps=7")
-    assert values["strategy"]["sleep_replay"]["steps"] == 7
+    _, values = shown(capsys, tmp_path, "strategies=[awake_rehearsal,sleep_replay]", "strategy.sleep_replay.keep=0.7")
+    assert values["strategy"]["sleep_replay"]["keep"] == 0.7
     assert set(values["strategy"]["sleep_replay"]) == set(registry.defaults(registry.find("sleep_replay")))
     assert "fraction" in values["strategy"]["awake_rehearsal"]
 

@@ -54,7 +54,7 @@ def test_a_checkpoint_brings_it_back(tmp_path):
 
 def test_it_runs_by_name_sleeps_and_its_run_can_be_loaded():
     overrides = ["network=feedforward", "network.hidden=[24]", "strategies=sleep_replay", "learner.epochs=1"]
-    result = clep.run(None, [*overrides, "strategy.sleep_replay.steps=200", "stream.samples_per_experience=64"])
+    result = clep.run(None, [*overrides, "stream.samples_per_experience=64"])
     network = clep.load(result.run_id).network
     assert isinstance(network, Feedforward)
     assert [tuple(weight.shape) for weight in network.dense_stack().weights] == [(24, 64), (10, 24)]

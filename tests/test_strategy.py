@@ -122,7 +122,12 @@ def test_plain_avalanche_asks_before_anything_is_trained():
 
 
 def test_a_configuration_is_refused_before_a_stream_is_trained():
-    config = compose({"strategies": ["sleep_replay"], "strategy": {"sleep_replay": {"threshold": [0.1, 0.2, 0.3]}}})
+    config = compose(
+        {
+            "strategies": ["sleep_replay"],
+            "strategy": {"sleep_replay": {"calibration": "published", "threshold": [0.1, 0.2, 0.3]}},
+        }
+    )
     with pytest.raises(ConfigError, match=r"^strategy\.sleep_replay\.threshold: expected 1 or 2 values for 2 layers"):
         build_training(config, build_stream(config))
 

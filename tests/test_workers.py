@@ -36,6 +36,40 @@ def test_signals_never_reach_the_process_that_workers_come_from_and_reach_a_work
     assert done.stdout == "[('progress', 'begun'), ('done', True)] True\n", done.stderr
 
 
+IMPORTS = """
+import multiprocessing.forkserver, os, pathlib, signal, threading, time
+from clep import interrupts
+from clep.workers import run_jobs
+
+def interrupt():
+    while not pathlib.Path("importing").exists():
+        time.sleep(0.01)
+    os.kill(os.getpid(), signal.SIGINT)
+
+if __name__ == "__main__":
+    threading.Thread(target=interrupt).start()
+    with interrupts.listening():
+        try:
+            list(run_jobs(print, [0], workers=1, preload=["slow_to_import"]))
+        except KeyboardInterrupt:
+            server = int(pathlib.Path("importing").read_text())
+            print(os.path.exists(f"/proc/{server}"))
+"""
+
+
+def test_an_interrupt_while_the_process_that_workers_come_from_imports_ends_it(tmp_path):
+    """It would hold the terminal's streams, and write into temporary folders that are gone."""
+    (tmp_path / "slow_to_import.py").write_text(
+        "import os, pathlib, time\npathlib.Path('new').write_text(str(os.getpid()))\n"
+        "os.rename('new', 'importing')\ntime.sleep(600)"
+    )
+    (tmp_path / "jobs.py").write_text(IMPORTS)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "jobs.py"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120)
+    assert (done.stdout, done.stderr) == ("False\n", "")
+
+
 def doubled(job, tell):
     tell(job)
     if job == "bad":
@@ -59,7 +93,8 @@ def test_without_workers_ctrl_c_reaches_the_caller():
 
 UNGUARDED = """
 import clep
-config = {"cells": [["naive"]], "seeds": [0, 1], "learner": {"epochs": 1}, "stream": {"samples_per_experience": 16}}
+config = {"cells": [["naive"]], "controls": [], "seeds": [0, 1], "learner": {"epochs": 1}}
+config["stream"] = {"samples_per_experience": 16}
 clep.compare(config)
 """
 
@@ -79,7 +114,7 @@ def test_a_script_without_the_guard_is_told_what_to_write_and_runs_nothing_twice
 def test_a_comparison_without_workers_has_the_numbers_of_one_with_them(tmp_path):
     empty_store(tmp_path)
     small = ["stream.samples_per_experience=32", "network.hidden=[16]", "learner.epochs=2", "seeds=[0,1]"]
-    config = {"cells": [["naive"], ["awake_rehearsal", "sleep_replay"]]}
+    config = {"cells": [["naive"], ["awake_rehearsal", "sleep_replay"]], "controls": []}
     here, there = (clep.compare(config, small, workers=workers) for workers in (0, 2))
     assert [run.accuracy_matrix for run in here.runs] == [run.accuracy_matrix for run in there.runs]
     assert len(here.runs) == 4

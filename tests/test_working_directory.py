@@ -64,6 +64,6 @@ def test_workers_of_a_comparison_do_so_too(folder, name):
     if name == "python -m clep":
         (folder / "clep.py").unlink()
     small = ["stream.samples_per_experience=20", "learner.epochs=1", "network.hidden=[8]", "seeds=[0]"]
-    done = clep_in(folder, "compare", *small, "cells=[['my_module:Mine']]", name=name)
+    done = clep_in(folder, "compare", *small, "cells=[['my_module:Mine']]", "controls=none", name=name)
     assert not (folder / "RAN").exists()
     assert done.returncode == 0, done.stderr

@@ -20,6 +20,7 @@ _FIXED = {
     "seeds": "every cell runs with all `seeds`",
     "cells": "a cell has no cells",
     "grid": "a cell has no grid",
+    "controls": "it belongs to the whole comparison",
     "baseline": "it belongs to the whole comparison",
     "workers": "it belongs to the whole comparison",
     "tracking": "it belongs to the whole comparison",

@@ -2,7 +2,7 @@
 
 cells: [naive, [ewc, sleep_replay], awake_rehearsal+sleep_replay]    # sets of strategies
 cells:
-  - {label: fast sleep, strategies: [sleep_replay], set: [strategy.sleep_replay.steps=500]}
+  - {label: long sleep, strategies: [sleep_replay], set: [strategy.sleep_replay.keep=0.8]}
   - {set: [network=ep]}                                              # with the strategies of the configuration
 cells:                                                               # labels with their changes, as in a claim
   deep: {set: ["network.hidden=[256,256]"]}

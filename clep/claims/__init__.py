@@ -11,6 +11,7 @@ A claim is a YAML file (in `configs/claim/`, or your own):
     cells:
       naive: {set: [strategies=naive], published: 0.195}
       sleep: {set: [strategies=sleep_replay], published: 0.48, source: Tadros et al. 2022, at_least: 0.65}
+    controls: [joint, ridge]   # strategies that become cells of these names
     compare: [[sleep, naive]] # the first should be above the second
 
 A claim can also give a `grid` instead of some or all of its cells (see `clep.cells.grids`). Its comparisons then

@@ -16,8 +16,14 @@ from clep.config import Config, compose
 from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError, within
 
-_FIXED = ("seed", "seeds", "cells", "strategies", "tune")
-_ELSEWHERE = {"seed": "seeds", "seeds": "seeds", "cells": "cells", "tune": "clep tune"}  # a change has no effect
+_FIXED = ("seed", "seeds", "cells", "controls", "strategies", "tune")
+_ELSEWHERE = {
+    "seed": "seeds",
+    "seeds": "seeds",
+    "cells": "cells",
+    "controls": "controls",
+    "tune": "clep tune",
+}  # a change has no effect
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,7 @@ class Claim:
         given: the name or path that the user typed.
         grid: the axes of the grid; empty without one.
         columns: the columns that the claim adds to its table.
+        controls: strategies that become cells of their own, as `clep compare` has them.
 
     Example:
         >>> from clep.comparison import Cell
@@ -57,6 +64,7 @@ class Claim:
     given: str = ""
     grid: tuple[Axis, ...] = ()
     columns: tuple[Column, ...] = ()
+    controls: tuple[str, ...] = ()
 
     def composed(self, changes: Sequence[str] = (), *, small: bool = False) -> Iterator[tuple[Cell, Config]]:
         """The cells to run, each with its configuration.
@@ -133,6 +141,7 @@ def _claim(values: Any, name: str) -> Claim:
         raise ConfigError(f"cells: expected labels with the changes of their cells, got {shown(cells)}")
     repeats("cells", [str(label) for label in cells])
     written = [_cell(str(label), cell or {}) for label, cell in cells.items()]
+    written += [Cell(name, (f"strategies={name}",)) for name in given.get("controls", ())]
     claim = Claim(
         name=Path(name).stem,
         given=name,

@@ -15,7 +15,8 @@ from clep.comparison.ledger import Ledger
 from clep.config import to_dict
 from clep.results import Comparison, Result
 
-_OF_THE_WHOLE = "tracking", "cells", "grid", "baseline", "seeds", "workers", "tune"  # sections, not about one run
+# Sections and keys that are not about one run.
+_OF_THE_WHOLE = "tracking", "cells", "controls", "grid", "baseline", "seeds", "workers", "tune"
 _PAGE_WIDTH = 760  # pixels; MLflow's page shows pictures as they are, and a wider one pushes its right side away
 _CURVES = 21  # lines in a plot that can still be told apart
 _COURSES = metric_names.ACCURACY_SEEN, metric_names.FORGETTING_SINCE_TRAINING_AVERAGE

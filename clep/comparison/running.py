@@ -157,7 +157,7 @@ def _ended(
                     if not isinstance(told, Message):
                         if "run_id" in told:
                             run_ids[position] = told["run_id"]
-                            watch.started(position)
+                            watch.started(position, told.get("experiences"))
                         watch.reported(told)
                         continue
                     ended, message = [position], told

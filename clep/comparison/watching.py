@@ -29,13 +29,13 @@ class Watch:
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._names = [f"{job.cell} {job.config.seed}" for job in jobs]
-        self._experiences = sum(job.config.stream.experiences for job in jobs)
+        self._experiences = [job.config.stream.experiences for job in jobs]
         self._running: dict[int, None] = {}
         self._ended = 0
         self._lines = progress.Lines()
 
     def __enter__(self) -> Self:
-        self._bar = progress.bar(total=self._experiences, desc="starting", unit="exp")
+        self._bar = progress.bar(total=sum(self._experiences), desc="starting", unit="exp")
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -48,9 +48,17 @@ class Watch:
         more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
         return f"{self._ended}/{len(self._names)} runs: {', '.join(names[:_NAMED])}{more}".rstrip(": ")
 
-    def started(self, index: int) -> None:
-        """A job has begun."""
+    def started(self, index: int, experiences: int | None = None) -> None:
+        """A job has begun.
+
+        Args:
+            index: its number.
+            experiences: how many its stream has, if that is known: some scenarios decide it themselves.
+        """
         self._running[index] = None
+        if experiences is not None:
+            self._bar.total += experiences - self._experiences[index]
+            self._experiences[index] = experiences
         self._bar.set_description(self.status)
 
     def reported(self, report: dict[str, Any]) -> None:

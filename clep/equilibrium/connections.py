@@ -340,7 +340,12 @@ def uniform(shape: Sequence[int], bound: float, generator: torch.Generator) -> n
     """A parameter drawn from U(-bound, bound)."""
     # Drawn on the generator's device, then moved: the same weights on every default device.
     values = torch.empty(*shape, device=generator.device).uniform_(-bound, bound, generator=generator)
-    return nn.Parameter(values.to(torch.get_default_device()))
+    return nn.Parameter(values.to(default_device()))
+
+
+def default_device() -> torch.device:
+    """Where tensors are made; `torch.get_default_device` of torch 2.7 does not know of `with torch.device(...)`."""
+    return torch.empty(0).device
 
 
 def real_map(function: Callable[[Tensor], Tensor], z: Tensor) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clep.checks import one_of
+from clep.errors import DataError
 
 REDUCTIONS = ("mean", "sum", "none")
 
@@ -58,8 +59,17 @@ class Cost(nn.Module, ABC):
 
     @staticmethod
     def target(output: Tensor, labels: Tensor) -> Tensor:
-        """One-hot `labels`, (B, K), in the dtype of `output`."""
-        return functional.one_hot(labels, output.shape[1]).to(output.dtype)
+        """One-hot `labels`, (B, K), in the dtype of `output`.
+
+        Raises:
+            DataError: for a label without an output.
+        """
+        try:
+            return torch.zeros_like(output).scatter_(1, labels.unsqueeze(1), 1.0)
+        except RuntimeError as error:
+            found = f"{int(labels.min())} to {int(labels.max())}"
+            text = f"labels: expected classes 0 to {output.shape[1] - 1}, one for each output, got {found}"
+            raise DataError(f"{text}; look at the data, or at a strategy that rehearses") from error
 
 
 class SquaredError(Cost):

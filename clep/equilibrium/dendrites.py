@@ -18,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clep.equilibrium.connections import Connection, Ends, Route, Wiring, uniform
+from clep.equilibrium.connections import Connection, Ends, Route, Wiring, default_device, uniform
 from clep.equilibrium.products import times_transposed
-from clep.equilibrium.stack import DenseLayer
+from clep.equilibrium.stack import Branches, DenseLayer
 from clep.specs.layers import Dendrites, Shape
 
 
@@ -117,8 +117,11 @@ class Dendritic(Connection):
 
     @torch.no_grad()
     def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
-        """The mean over the branches of each unit, (n_above, n_below); masked synapses count as zero."""
-        return DenseLayer(name, self._basal().mean(0), time_step, self._write_mean)
+        """The mean over the branches of each unit, (n_above, n_below), and the branches; masked synapses are zero."""
+        assert self.mask is not None  # only copies have None, see `prepared`
+        weight = self._basal()
+        branches = Branches(weight, self.mask, self.weight.copy_)
+        return DenseLayer(name, weight.mean(0), time_step, self._write_mean, branches)
 
     @torch.no_grad()
     def _write_mean(self, new: Tensor) -> None:
@@ -142,7 +145,7 @@ class Dendritic(Connection):
 def random_mask(shape: tuple[int, ...], density: float, generator: torch.Generator) -> Tensor:
     """1 for `max(1, round(density * n))` entries, drawn without replacement, of each row of n; 0 elsewhere."""
     order = torch.rand(*shape, device=generator.device, generator=generator).argsort(-1)
-    return (order < kept(shape[-1], density)).to(torch.get_default_dtype()).to(torch.get_default_device())
+    return (order < kept(shape[-1], density)).to(default_device(), torch.get_default_dtype())
 
 
 def kept(inputs: int, density: float) -> int:

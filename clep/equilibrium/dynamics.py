@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from clep.equilibrium.connections import Connection, Route
-from clep.equilibrium.motions import Motion, Nudge
+from clep.equilibrium.flat import FlatSteps, suits
+from clep.equilibrium.motions import Motion, Nudge, Prototypical
 from clep.specs.network import Order
 
 Watch = Callable[[Sequence[Tensor]], None]
@@ -104,39 +105,34 @@ class Dynamics:
             clamped: the last layer keeps its state.
             watch: called with the states after each step; the next steps overwrite their memory.
         """
-        motion, steps, tolerance = self.motion, stop.steps, stop.tolerance
-        groups = self._groups(len(states) - clamped)
-        targets: list[Tensor] = [torch.empty_like(state) for state in states]
-        send, mean = motion.sender(drive.device), _TailMean(self.averaged, steps)
-        sent = [send(layer, states) for layer in range(len(states))]
-        routes = self._first_routes(sent, groups)
+        steps, tolerance = stop.steps, stop.tolerance
+        stepping, mean = self._stepping(drive, states, steps, nudge, clamped), _TailMean(self.averaged, steps)
         free = nudge is None and not clamped
         residual = halfway = torch.full((), 0.0 if free else torch.nan, device=drive.device)
         for step in range(1, steps + 1):
             middle = step == max(1, steps // 2)
             look = free and (middle or step == steps or (tolerance > 0.0 and step % _LOOK_EVERY == 0))
-            residuals = []
-            for group in groups:
-                for layer in group:
-                    targets[layer] = self._target(layer, drive, states, sent, nudge, routes, targets[layer])
-                if look:
-                    residuals += [motion.residual(motion.distance(states[layer], targets[layer])) for layer in group]
-                for layer in group:
-                    dt = self.time_steps[layer]
-                    if dt is None and motion.jumps:
-                        states[layer], targets[layer] = targets[layer], states[layer]
-                    else:
-                        motion.move(states[layer], targets[layer], 1.0 if dt is None else dt, out=states[layer])
-                    sent[layer] = send(layer, states)
-            mean.add(step, states)
+            residuals = stepping.take(look)
+            mean.add(step, stepping.states)
             if watch is not None:
-                watch(states)
-            if look and residuals:
-                residual = torch.stack(residuals).amax(0)
+                watch(stepping.states)
+            if residuals:
+                residual = residuals[0] if len(residuals) == 1 else torch.stack(residuals).amax(0)
                 halfway = residual if middle else halfway
                 if tolerance > 0.0 and residual < tolerance:  # without one, no wait for the device
-                    return Relaxation(states, residual, halfway, step)
-        return Relaxation(mean.of(states), residual, halfway, steps, send.spikes)
+                    return Relaxation(stepping.states, residual, halfway, step)
+        return Relaxation(mean.of(stepping.states), residual, halfway, steps, stepping.spikes)
+
+    def _stepping(
+        self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None, clamped: bool
+    ) -> "_Steps | FlatSteps":
+        """What takes the steps of a relaxation: the quickest that can."""
+        groups = self._groups(len(states) - clamped)
+        alone = not self.inhibition and self.averaged == 1  # nothing acts on the layers but their links
+        if alone and suits(self.links, self.motion, self.time_steps, drive, states, steps):
+            assert isinstance(self.motion, Prototypical)
+            return FlatSteps(self.links, self.motion, self.time_steps, groups, drive, states, nudge)
+        return _Steps(self, drive, states, groups, nudge)
 
     def unroll(self, drive: Tensor, states: Sequence[Tensor], steps: int) -> list[Tensor]:
         """The same free steps, differentiable and in new tensors: for backpropagation through time."""
@@ -144,10 +140,10 @@ class Dynamics:
         groups = self._groups(len(states))
         send, mean = motion.sender(drive.device), _TailMean(self.averaged, steps)
         sent = [send(layer, states) for layer in range(len(states))]
-        routes = self._first_routes(sent, groups)
+        routes = self.first_routes(sent, groups)
         for step in range(1, steps + 1):
             for group in groups:
-                targets = {layer: self._target(layer, drive, states, sent, None, routes) for layer in group}
+                targets = {layer: self.target(layer, drive, states, sent, None, routes) for layer in group}
                 for layer, target in targets.items():
                     dt = self.time_steps[layer]
                     jump = dt is None and motion.jumps
@@ -166,7 +162,7 @@ class Dynamics:
             return (range(layers)[::-1],)
         return range(0, layers, 2)[::-1], range(1, layers, 2)[::-1]
 
-    def _first_routes(self, sent: Sequence[Tensor], groups: Sequence[range]) -> dict[Link, Route]:
+    def first_routes(self, sent: Sequence[Tensor], groups: Sequence[range]) -> dict[Link, Route]:
         """Routes of the links into layers that move after the layers below them; the others follow during the step."""
         if len(groups) == 1 and len(groups[0]) == len(sent):
             return {}
@@ -174,7 +170,7 @@ class Dynamics:
         into = [link for link in self.links if link.above - 1 in late]
         return {link: link.connection.up(sent[link.below - 1])[1] for link in into if link.connection.routes}
 
-    def _target(
+    def target(
         self,
         layer: int,
         drive: Tensor,
@@ -201,6 +197,52 @@ class Dynamics:
             mean = sent[layer].flatten(1).mean(1)
             total = total.sub_(mean.view(-1, *[1] * (total.dim() - 1)), alpha=self.inhibition)
         return self.motion.target(layer, total, states, nudge)
+
+
+class _Steps:
+    """Steps of any layers, one layer after another.
+
+    Args:
+        dynamics: the layers.
+        drive: W_1 x + b_1, (B, ...).
+        states: of all layers above the input, (B, ...) each; **overwritten**.
+        groups: the layers that move, in groups that move one after another.
+        nudge: acts on the last layer.
+    """
+
+    def __init__(
+        self, dynamics: Dynamics, drive: Tensor, states: list[Tensor], groups: Sequence[range], nudge: Nudge | None
+    ) -> None:
+        self._dynamics, self._drive, self.states, self._groups, self._nudge = dynamics, drive, states, groups, nudge
+        self._targets = [torch.empty_like(state) for state in states]
+        self._send = dynamics.motion.sender(drive.device)
+        self._sent = [self._send(layer, states) for layer in range(len(states))]
+        self._routes = dynamics.first_routes(self._sent, groups)
+
+    @property
+    def spikes(self) -> Tensor | None:
+        """Number of spikes that each spiking layer has sent, lowest first; None if all signals are graded."""
+        return self._send.spikes
+
+    def take(self, look: bool) -> list[Tensor]:
+        """Take a step; the residual of each layer if asked for, () tensors."""
+        dynamics, states, targets, sent = self._dynamics, self.states, self._targets, self._sent
+        motion, residuals = dynamics.motion, []
+        for group in self._groups:
+            for layer in group:
+                targets[layer] = dynamics.target(
+                    layer, self._drive, states, sent, self._nudge, self._routes, targets[layer]
+                )
+            if look:
+                residuals += [motion.residual(motion.distance(states[layer], targets[layer])) for layer in group]
+            for layer in group:
+                dt = dynamics.time_steps[layer]
+                if dt is None and motion.jumps:
+                    states[layer], targets[layer] = targets[layer], states[layer]
+                else:
+                    motion.move(states[layer], targets[layer], 1.0 if dt is None else dt, out=states[layer])
+                sent[layer] = self._send(layer, states)
+        return residuals
 
 
 class _TailMean:

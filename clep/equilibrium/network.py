@@ -197,7 +197,8 @@ class Network(nn.Module):
         links, dtype, spec = self.links, self.relaxation_dtype, self.spec
         time_steps: list[Tensor | None] = list(self.time_steps)
         # A trace cannot branch on the values of a buffer; a step of 1 has the same result either way.
-        if not torch.compiler.is_compiling() and all(bool((dt == 1.0).all()) for dt in self.time_steps):
+        may_jump = spec.time_step.mean == 1.0 and not torch.compiler.is_compiling()
+        if may_jump and all(bool((dt == 1.0).all()) for dt in self.time_steps):
             time_steps = [None] * self.depth
         dynamics = Dynamics(
             links=[link._replace(connection=link.connection.prepared(dtype)) for link in links[1:]],

@@ -2,17 +2,21 @@
 
 import cmath
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
+import torch
 from torch import Tensor
 
 from clep.equilibrium.adaptation import Adaptation
+from clep.equilibrium.bernoulli import Bernoulli
 from clep.equilibrium.body import FreePhase
 from clep.equilibrium.dynamics import Dynamics, Stop
 from clep.equilibrium.motions import Nudge
 from clep.specs.gradients import Nudging
+
+_SMALL = 2**17  # entries of the states of both phases: beyond that, the arithmetic costs more than the calls
 
 
 class Term(NamedTuple):
@@ -31,7 +35,13 @@ class Phase(NamedTuple):
 
 
 def nudged_terms(
-    free: FreePhase, force: Nudge, nudging: Nudging, *, outside: bool = False, adaptation: Adaptation | None = None
+    free: FreePhase,
+    force: Nudge,
+    nudging: Nudging,
+    *,
+    twice: Callable[[], Nudge] | None = None,
+    outside: bool = False,
+    adaptation: Adaptation | None = None,
 ) -> tuple[list[Term], list[Term]]:
     """Run the nudged phases; the sum of the terms estimates d/dbeta dPhi/dtheta at beta = 0.
 
@@ -39,6 +49,8 @@ def nudged_terms(
         free: where the nudged phases start.
         force: -dC/ds of the last state, (B, ...) -> (B, ...); multiplied by beta.
         nudging: the arrangement of the phases.
+        twice: makes the force on two copies of the batch, one below the other, (2 B, ...) -> (2 B, ...); with it, both
+            centered phases may run as one of twice the size.
         outside: whether the nudge acts outside the activation.
         adaptation: extra steps after the nudged ones.
 
@@ -68,7 +80,9 @@ def nudged_terms(
         ]
         return [Term(1.0 / (n * beta), states[0], opposite), *around]
 
-    if nudging.phases == "centered":
+    if nudging.phases == "centered" and nudging.start == "free" and twice is not None and _pays_together(free):
+        points = _both(free, nudged(free.body.dynamics, outside), beta, twice(), adaptation)
+    elif nudging.phases == "centered":
         first = relaxed(beta)
         mirror = [2.0 * s - state for s, state in zip(free.states, first.plain, strict=True)]
         points = [first, relaxed(-beta, mirror if nudging.start == "mirrored" else free.states)]
@@ -77,6 +91,31 @@ def nudged_terms(
     else:
         points = [relaxed(beta)]
     return terms(0, points), terms(1, points)
+
+
+def _pays_together(free: FreePhase) -> bool:
+    """Whether two phases cost less as one of twice the batch: the calls of small ones do, their arithmetic does not.
+
+    Spikes are drawn for a batch, so spiking neurons keep phases of their own.
+    """
+    small = 2 * sum(state.numel() for state in free.states) <= _SMALL
+    return small and not isinstance(free.body.dynamics.motion, Bernoulli)
+
+
+def _both(free: FreePhase, dynamics: Dynamics, beta: float, force: Nudge, adaptation: Adaptation | None) -> list[Phase]:
+    """The phases of beta and -beta, as one of twice the batch."""
+    n = len(free.x)
+    two = replace(free, drive=_two(free.drive), states=tuple(_two(state) for state in free.states))
+    betas = free.x.new_full((2 * n, *[1] * (free.output.dim() - 1)), beta)
+    betas[n:] = -beta
+    states = [state.to(free.body.dtype, copy=adaptation is not None) for state in two.states]
+    phase = second_phase(two, dynamics, states, lambda state: betas * force(state), adaptation=adaptation)
+    up, down = ([[state[half] for state in end] for end in phase] for half in (slice(n), slice(n, None)))
+    return [Phase(*up), Phase(*down)]
+
+
+def _two(tensor: Tensor) -> Tensor:
+    return torch.cat([tensor, tensor])
 
 
 def signed_beta(free: FreePhase, nudging: Nudging) -> float:

@@ -15,7 +15,7 @@ def times_transposed(a: Tensor, b: Tensor, base: Tensor | None = None, *, out: T
     Outside autograd and traces, large products in single precision on a CPU go to oneDNN: torch's BLAS is about twice
     as slow on AMD processors. oneDNN returns a new tensor.
     """
-    if not torch.compiler.is_compiling() and _suits_onednn(a, b) and _has_onednn():
+    if not torch.compiler.is_compiling() and suits_onednn(a, b) and _has_onednn():
         product: Tensor
         if base is None or base.dim() == 1:
             product = torch.ops.mkldnn._linear_pointwise(a, b, base, "none", [], "")
@@ -25,10 +25,12 @@ def times_transposed(a: Tensor, b: Tensor, base: Tensor | None = None, *, out: T
     return torch.mm(a, b.T, out=out) if base is None else torch.addmm(base, a, b.T, out=out)
 
 
-def _suits_onednn(a: Tensor, b: Tensor) -> bool:
-    large = len(a) * b.numel() >= _WORTH and b.shape[1] >= _INNER
+def suits_onednn(a: Tensor, b: Tensor) -> bool:
+    """Whether `times_transposed` takes oneDNN's kernel for a product, if this build of torch has it."""
+    if a.shape[0] * b.numel() < _WORTH or b.shape[1] < _INNER:
+        return False
     plain = a.dtype == b.dtype == torch.float32 and a.device.type == b.device.type == "cpu"
-    return large and plain and not torch.is_grad_enabled()
+    return plain and not torch.is_grad_enabled()
 
 
 @functools.cache

@@ -18,6 +18,21 @@ from clep.renames import announce
 
 
 @dataclass(frozen=True)
+class Branches:
+    """The branches on which the inputs of a layer's units arrive.
+
+    Args:
+        weight: (B, n_l, n_{l-1}), masked.
+        mask: 1 where there is a synapse and 0 elsewhere, shaped as `weight`.
+        write: takes new weights (B, n_l, n_{l-1}) and changes the model to match.
+    """
+
+    weight: Tensor
+    mask: Tensor
+    write: Callable[[Tensor], Any]
+
+
+@dataclass(frozen=True)
 class DenseLayer:
     """One layer of a stack.
 
@@ -27,12 +42,14 @@ class DenseLayer:
         time_step: dt of each unit, (n_l,); None for units without dynamics.
         write: takes a new weight (n_l, n_{l-1}) and changes the model to match, as far as possible; by default the new
             weight is copied into `weight`.
+        branches: of which `weight` is the mean, for units that have them.
     """
 
     name: str
     weight: Tensor
     time_step: Tensor | None = None
     write: Callable[[Tensor], Any] | None = None
+    branches: Branches | None = None
 
 
 @dataclass(frozen=True)

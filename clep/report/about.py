@@ -1,5 +1,6 @@
 """What a page says beside numbers: where they come from, and the commands that give them again."""
 
+import dataclasses
 import json
 import platform
 import shlex
@@ -10,11 +11,12 @@ from importlib import metadata
 from typing import Any
 
 from clep import distribution, tracking
+from clep.cells import without_controls
 from clep.config import Config, compose, public, to_dict, to_yaml
 
 _PACKAGES = (distribution.NAME, "torch", "numpy", "pytorch-lightning", "avalanche-lib", "mlflow", "scipy")
 _OF_THE_MACHINE = {"data", "tracking", "workers"}  # sections and keys that change no number
-_OF_OTHERS = {"clep run": {"cells", "seeds", "tune"}, "clep compare": {"strategies", "seed", "tune"}}
+_OF_OTHERS = {"clep run": {"cells", "controls", "seeds", "tune"}, "clep compare": {"strategies", "seed", "tune"}}
 _MORE_SEEDS = 3
 
 
@@ -92,10 +94,11 @@ def command(words: str, config: Config) -> str:
 
     Example:
         >>> from clep.config import compose
-        >>> print(command("clep run", compose(None, ["strategies=sleep_replay", "strategy.sleep_replay.steps=20"])))
-        clep run 'strategies=["sleep_replay"]' strategy.sleep_replay.steps=20
+        >>> print(command("clep run", compose(None, ["strategies=sleep_replay", "strategy.sleep_replay.every=2"])))
+        clep run 'strategies=["sleep_replay"]' strategy.sleep_replay.every=2
     """
     left_out = _OF_THE_MACHINE | _OF_OTHERS[words]
+    config = dataclasses.replace(config, cells=without_controls(config))
     given = {key: value for key, value in to_dict(config).items() if key not in left_out}
     return shlex.join([*words.split(), *_changes(given, _defaults())])
 

@@ -47,6 +47,10 @@ _KNOWN = (
     "rwalk",
     "mir",
     "gdumb",
+    "class_means",
+    "slda",
+    "ridge",
+    "dreams",
 )
 """Cells that look the same in every comparison."""
 

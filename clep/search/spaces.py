@@ -16,6 +16,7 @@ from clep.checks import one_of
 from clep.config import Config, builtin, find, parts_of, replace
 from clep.errors import ConfigError, UnusedWarning, within
 from clep.schema import NOT_OF_A_RESULT, unused
+from clep.strategy import Strategy
 
 Space = Mapping[str, Mapping[str, Any]]
 _RANGE_KEYS = ("low", "high", "log", "choices")
@@ -29,7 +30,8 @@ def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
     """
     space: dict[str, Mapping[str, Any]] = {}
     for name in config.strategies:
-        space |= {f"strategy.{name}.{key}": value for key, value in declared(name).items()}
+        options = config.strategy.get(name, {})
+        space |= {f"strategy.{name}.{key}": value for key, value in declared(name, options).items()}
     space |= config.tune.space
     for key, value in list(space.items()):
         if value is None:
@@ -46,9 +48,15 @@ def space_of(config: Config) -> dict[str, Mapping[str, Any]]:
     return space
 
 
-def declared(name: str) -> Space:
-    """The space that a strategy declares: its `search_space`; for foreign plugins, a file in configs/search/."""
-    own = getattr(registry.find(name), "search_space", None)
+def declared(name: str, options: Mapping[str, Any] | None = None) -> Space:
+    """The space that a strategy declares: its `search_space`; for foreign plugins, a file in configs/search/.
+
+    Args:
+        name: of the strategy.
+        options: its values in the configuration, for a strategy whose space depends on them (`Strategy.searched`).
+    """
+    cls = registry.find(name)
+    own = cls.searched(options or {}) if issubclass(cls, Strategy) else getattr(cls, "search_space", None)
     if own is not None:
         return own
     if name in builtin("search"):

@@ -7,19 +7,25 @@ arrays, not on networks; all that it may know about the data is in `statistics`.
 Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742), the SRC algorithm.
 """
 
+from clep.sleep.branches import branched
+from clep.sleep.calibration import CalibratedSleep
+from clep.sleep.held import Held
 from clep.sleep.rule import SpikingParameters
 from clep.sleep.simulation import CompiledSimulation, Simulation, TorchSimulation, simulation
 from clep.sleep.spikes import Spikes, bernoulli_spikes, patched
 from clep.sleep.statistics import Statistics, observe
 
 __all__ = [
+    "CalibratedSleep",
     "CompiledSimulation",
+    "Held",
     "Simulation",
     "Spikes",
     "SpikingParameters",
     "Statistics",
     "TorchSimulation",
     "bernoulli_spikes",
+    "branched",
     "observe",
     "patched",
     "simulation",

@@ -49,6 +49,9 @@ class Simulation(Protocol):
     def run(self, spikes: Spikes) -> None:
         """Simulate `len(spikes)` more steps."""
 
+    def set(self, parameters: Sequence[SpikingParameters]) -> None:
+        """Go on with other constants; decays stay as they are."""
+
 
 class CompiledSimulation:
     """`Simulation` by compiled loops over spikes.
@@ -89,7 +92,10 @@ class CompiledSimulation:
         self._order = np.concatenate([np.arange(n) for n in self.sizes])
         decays = [np.broadcast_to(p.decay, n) for p, n in zip(parameters, self.sizes[1:], strict=True)]
         self._decay = np.concatenate([np.ones(self.sizes[0]), *decays]).astype(dtype)
-        self._neuron = np.array(neuron_constants(parameters), dtype)
+        self.set(parameters)
+
+    def set(self, parameters: Sequence[SpikingParameters]) -> None:
+        self._neuron = np.array(neuron_constants(parameters), self._weights.dtype)
         self._synapse = np.array([synapse_constants(p) for p in parameters])
 
     @property
@@ -155,7 +161,7 @@ class TorchSimulation:
         shuffled: bool = False,
         rng: np.random.Generator | None = None,
     ) -> None:
-        self.parameters, self._neuron = list(parameters), neuron_constants(parameters)
+        self.set(parameters)
         self.symmetric, self.shuffled = symmetric, shuffled
         self.rng = rng or np.random.default_rng(0)
         self._weights = [w.T.contiguous().clone() for w in weights]
@@ -164,6 +170,9 @@ class TorchSimulation:
         self._decay = [v.new_tensor(p.decay) for p, v in zip(parameters, self.potentials, strict=True)]
         self._counts = [torch.zeros_like(v, dtype=torch.int64) for v in self.potentials]
         self._fired = [torch.empty(0, dtype=torch.int64, device=w.device) for w in weights]
+
+    def set(self, parameters: Sequence[SpikingParameters]) -> None:
+        self.parameters, self._neuron = list(parameters), neuron_constants(parameters)
 
     @property
     def weights(self) -> list[Tensor]:

@@ -40,13 +40,16 @@ class Statistics:
 
 
 @torch.no_grad()
-def observe(stack: DenseStack, batches: Iterable[Tensor], before: Statistics | None = None) -> Statistics:
+def observe(
+    stack: DenseStack, batches: Iterable[Tensor], before: Statistics | None = None, *, signed: bool = False
+) -> Statistics:
     """Take the statistics of batches of inputs, on top of earlier statistics if given.
 
     Args:
         stack: the layers as they are now.
         batches: inputs (B, ...), on the device of the layers.
         before: statistics of earlier inputs; every sample has the same weight.
+        signed: whether negative inputs stay what they are.
 
     Example:
         >>> import torch
@@ -63,7 +66,7 @@ def observe(stack: DenseStack, batches: Iterable[Tensor], before: Statistics | N
     for x in batches:
         below = list(stack.presynaptic(x))
         pictures = _as_pictures(below[0], x)
-        if before is None and count == 0 and float(pictures.min()) < 0.0:
+        if not signed and before is None and count == 0 and float(pictures.min()) < 0.0:
             low, high = float(pictures.min()), float(pictures.max())
         if low < 0.0:
             pictures, below[0] = ((part - low) / max(high - low, 1e-12) for part in (pictures, below[0]))

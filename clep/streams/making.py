@@ -55,6 +55,7 @@ def stream(
     check("seed", seed, int)
     how: dict[str, Any] = {"layout": spec.layout, "scale": spec.scale, "standardize": spec.standardize}
     where: dict[str, Any] = {"root": root, "download": download, "path": spec.path}
+    check_scenario(spec)
     whole = datasets.load(name, **where, options=spec.dataset_options, **how)
     labels = [] if spec.classes is None else sorted(labels_of("classes", spec.classes, whole))
     data = whole.of_classes(labels) if labels else whole
@@ -99,16 +100,33 @@ def scenario(name: str) -> Callable[..., Any]:
     return found  # type: ignore[no-any-return]
 
 
-def _made(data: datasets.Dataset, order: list[int], seed: int, spec: StreamSpec) -> Stream:
-    """What the scenario makes of a data set."""
+def check_scenario(spec: StreamSpec) -> None:
+    """Refuse settings that the scenario does not take, before any data are there.
+
+    Raises:
+        ConfigError: naming the key.
+
+    Example:
+        >>> from clep.specs.stream import StreamSpec
+        >>> check_scenario(StreamSpec(scenario="permuted", sizes=[5, 5]))
+        Traceback (most recent call last):
+            ...
+        clep.errors.ConfigError: sizes: the scenario `permuted` takes no `sizes`; drop it
+    """
     function = scenario(spec.scenario)
     takes = inspect.signature(function).parameters
-    passed = {"seed": seed, "experiences": spec.experiences, "class_order": order, "sizes": spec.sizes}
     for key in SHARED:
         if key not in takes and getattr(spec, key) != StreamSpec.default(key):
             raise ConfigError(f"{key}: the scenario `{spec.scenario}` takes no `{key}`; drop it")
     with within("scenario_options"):
         parameters.check_arguments(function, spec.scenario_options, given=GIVEN)
+
+
+def _made(data: datasets.Dataset, order: list[int], seed: int, spec: StreamSpec) -> Stream:
+    """What the scenario makes of a data set."""
+    function = scenario(spec.scenario)
+    takes = inspect.signature(function).parameters
+    passed = {"seed": seed, "experiences": spec.experiences, "class_order": order, "sizes": spec.sizes}
     try:
         found = function(data, **{k: v for k, v in passed.items() if k in takes}, **spec.scenario_options)
     except (ClepError, MemoryError):

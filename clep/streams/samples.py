@@ -114,7 +114,8 @@ class _Rows(Sequence[list[Tensor]]):
 
     def joined(self) -> list[Tensor]:
         """The whole batch."""
-        return [tensor[self._rows] for tensor in self._tensors]
+        rows = torch.tensor(self._rows)  # once for all, and not a list for each
+        return [tensor.index_select(0, rows.to(tensor.device)) for tensor in self._tensors]
 
 
 def _joined(rows: Any) -> list[Tensor]:

@@ -52,7 +52,7 @@ def check_resume(subject: Subject, where: str) -> None:
             raise NotApplicable(f"no checkpoint {where} an experience can hold it: {reason}")
         raise CheckFailed(f"no checkpoint can hold it: {reason}; say what to keep by `state_dict`")
     if (last := max((done for kind, done in whole.snapshots if kind == where), default=None)) is None:
-        raise NotApplicable("it learns the whole stream in one experience")
+        raise NotApplicable("it learns the whole stream in one experience, or trains no network")
     within = whole.snapshots[where, last] if where == "within" else None
     saved = Saved(whole.snapshots.get(("after", last)), within)
     resumed = train(lambda: [subject.made()], subject.rule, digits(), saved=saved)

@@ -35,7 +35,7 @@ def composed(config):
         (None, [], ["network=bptt", "learner.lr=1e-5"]),  # a network that brings settings of the learner
         (None, ["network.time_step.mean=0.7"], ["network=ep"]),  # typed beats the file, whoever names the file
         ("mnist", ["network=ep", "learner.batch_size=7"], ["network=hts_ep"]),
-        ("mnist", [], ["stream=kmnist", "strategies=[ewc,sleep_replay]", "strategy.sleep_replay.steps=7"]),
+        ("mnist", [], ["stream=kmnist", "strategies=[ewc,sleep_replay]", "strategy.sleep_replay.keep=0.7"]),
         (None, ["strategies=si"], ["learner.gradient=cost", "learner.nudge=outside"]),
         (
             {},

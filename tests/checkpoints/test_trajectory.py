@@ -24,11 +24,12 @@ STRATEGIES = {
     "naive": [],
     "awake_rehearsal": ["strategy.awake_rehearsal.memory_size=20"],
     "awake_rehearsal, a share": ["strategies=awake_rehearsal", "strategy.awake_rehearsal.fraction=0.2"],
-    "sleep_replay": ["strategy.sleep_replay.steps=200"],
+    "sleep_replay": ["strategy.sleep_replay.calibration=published", "strategy.sleep_replay.steps=200"],
     "neuronal_adaptation": [],
     "der": ["strategy.der.mem_size=30"],
     "er_ace": ["strategy.er_ace.mem_size=30"],
     "gem": [],
+    "orthogonal": [],
     "ewc": ["strategy.ewc.ewc_lambda=1.0"],
     "si": [],
     "lwf": ["strategy.lwf.alpha=1.0", "strategy.lwf.temperature=2.0"],
@@ -38,7 +39,7 @@ STRATEGIES = {
     "mir": ["strategy.mir.mem_size=40", "strategy.mir.batch_size_mem=8"],
     "gdumb": ["strategy.gdumb.mem_size=20"],
     "tests.checkpoints.test_strategy_state:Remembers": [],
-    "[awake_rehearsal,sleep_replay,ewc]": ["strategy.ewc.ewc_lambda=1.0", "strategy.sleep_replay.steps=200"],
+    "[awake_rehearsal,sleep_replay,ewc]": ["strategy.ewc.ewc_lambda=1.0"],
     "[der,agem]": ["strategy.der.mem_size=30", "strategy.agem.patterns_per_experience=10"],
 }
 LEARNERS = {

@@ -234,7 +234,7 @@ def test_a_comparison_that_means_two_axes_is_refused(tmp_path):
 def test_every_built_in_claim_composes(name):
     """A misspelt key in one of many cells would show after hours."""
     read = claims.read(config.find("claim", name), name)
-    for small in (False, True):
-        cells = list(read.composed(small=small))
-        assert [cell for cell, _ in cells] == [cell for cell in read.cells if not cell.note]
+    cells = list(read.composed())
+    assert [cell for cell, _ in cells] == [cell for cell in read.cells if not cell.note]
+    next(read.composed(small=True))  # its changes are those of every cell
     assert read.claim

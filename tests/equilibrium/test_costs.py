@@ -5,7 +5,7 @@ import torch
 from torch.testing import assert_close
 
 from clep.equilibrium import SquaredError
-from clep.errors import ConfigError
+from clep.errors import ConfigError, DataError
 
 
 def test_reductions_of_the_squared_error():
@@ -14,6 +14,11 @@ def test_reductions_of_the_squared_error():
     assert_close(SquaredError("none")(output, labels), torch.tensor([0.125, 0.5]))
     assert_close(SquaredError("sum")(output, labels), torch.tensor(0.625))
     assert_close(SquaredError()(output, labels), torch.tensor(0.3125))
+
+
+def test_a_label_without_an_output_is_named():
+    with pytest.raises(DataError, match=r"^labels: expected classes 0 to 2, one for each output, got 1 to 7; look at"):
+        SquaredError()(torch.zeros(2, 3), torch.tensor([1, 7]))
 
 
 def test_an_unknown_reduction_is_refused():

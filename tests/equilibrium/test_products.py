@@ -22,13 +22,13 @@ BATCH, BELOW, ABOVE = 128, 96, 100  # large enough for them: 128 x 96 x 100 mult
 @pytest.fixture
 def fast(monkeypatch):
     """Counts the products that go to oneDNN."""
-    taken, decide = [], products._suits_onednn
+    taken, decide = [], products.suits_onednn
 
     def counting(a, b):
         taken.append(decide(a, b))
         return taken[-1]
 
-    monkeypatch.setattr(products, "_suits_onednn", counting)
+    monkeypatch.setattr(products, "suits_onednn", counting)
     return taken
 
 
@@ -87,12 +87,12 @@ def test_only_large_products_in_single_precision_outside_autograd_are_fast_ones(
     """In float64, in which oracles compare, they would round to float32; and autograd cannot follow them."""
     a, b = torch.randn(BATCH, BELOW), torch.randn(ABOVE, BELOW)
     with torch.no_grad():
-        assert products._suits_onednn(a, b)
-        assert not products._suits_onednn(a.double(), b.double())
-        assert not products._suits_onednn(a.bfloat16(), b.bfloat16())
-        assert not products._suits_onednn(a[:2], b)
+        assert products.suits_onednn(a, b)
+        assert not products.suits_onednn(a.double(), b.double())
+        assert not products.suits_onednn(a.bfloat16(), b.bfloat16())
+        assert not products.suits_onednn(a[:2], b)
         assert_close(products.times_transposed(a.double(), b.double()), a.double() @ b.double().T)
-    assert not products._suits_onednn(a, b)
+    assert not products.suits_onednn(a, b)
     leaf = b.clone().requires_grad_()
     (gradient,) = torch.autograd.grad(products.times_transposed(a, leaf).sum(), leaf)
     assert_close(gradient, a.sum(0).expand_as(b))

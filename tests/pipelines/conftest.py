@@ -11,11 +11,12 @@ SMALL = {
     "stream": {"samples_per_experience": 64},
     "network": {"hidden": [32]},
     "learner": {"epochs": 1, "lr": 0.05},
-    "strategy": {"sleep_replay": {"steps": 200}},
+    "strategy": {"sleep_replay": {"calibration": "published", "steps": 200}},
+    "controls": [],
 }
 
 WORDS = [
-    f"{section}.{key}={value}" for section in SMALL if section != "strategy" for key, value in SMALL[section].items()
+    f"{section}.{key}={value}" for section in ("stream", "network", "learner") for key, value in SMALL[section].items()
 ]
 """The same on the command line, without the settings of a strategy, which must be chosen."""
 

@@ -4,6 +4,7 @@ import json
 
 import mlflow
 import pytest
+import yaml
 from clep.pipelines import compare as comparing
 
 import clep
@@ -53,6 +54,16 @@ def test_cells_equal_their_runs_alone_and_the_table_their_means(small):
     assert {run.info.run_name for run in found} == {f"{cell} seed {seed}" for [cell] in CELLS for seed in (0, 1)}
     assert len({run.data.tags["clep.cell"] for run in found}) == 3
     assert all(comparison.parent_run_id in run.data.tags["mlflow.note.content"] for run in found)
+
+
+@pytest.mark.usefixtures("without_page")
+def test_controls_are_run_beside_the_cells_and_kept_with_them(small):
+    config = small | {"cells": [["naive"]], "controls": ["naive", "class_means"], "seeds": [0], "workers": 0}
+    comparison = clep.compare(config)
+    assert [run.label for run in comparison.runs] == ["naive", "class_means"]
+    assert [run.updates == 0 for run in comparison.runs] == [False, True]
+    stored = artifact(comparison.tracking_uri, comparison.parent_run_id, "config.yaml")
+    assert yaml.safe_load(stored)["cells"] == [["naive"], ["class_means"]]
 
 
 @pytest.mark.usefixtures("without_page")

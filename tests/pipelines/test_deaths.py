@@ -50,7 +50,16 @@ class Comparison:
         (folder / "waits.py").write_text(WAITS)
         self.folder, self.uri = folder, f"sqlite:///{folder}/mlflow.db"
         self.place = Path(tempfile.mkdtemp(dir="/tmp"))
-        words = [sys.executable, "-m", "clep", "compare", f"cells=[[naive],['{cell}']]", "seeds=[0]", "workers=1"]
+        words = [
+            sys.executable,
+            "-m",
+            "clep",
+            "compare",
+            f"cells=[[naive],['{cell}']]",
+            "seeds=[0]",
+            "workers=1",
+            "controls=none",
+        ]
         self.process = subprocess.Popen(
             [*words, *WORDS, f"tracking.uri={self.uri}"],
             stderr=subprocess.PIPE,
@@ -175,7 +184,7 @@ def test_after_a_death_what_is_missing_is_run_and_nothing_else(started, victim, 
 def test_a_comparison_whose_parent_is_killed_again_and_again_finishes_every_cell_once(tmp_path):
     uri, generator = empty_store(tmp_path), random.Random(1)
     command = [sys.executable, "-m", "clep", "compare"]
-    words = ["cells=[[naive],[sleep_replay],[joint]]", "seeds=[0,1]", "workers=2", *WORDS]
+    words = ["cells=[[naive],[sleep_replay],[joint]]", "controls=none", "seeds=[0,1]", "workers=2", *WORDS]
     parent, seen = "", 0
     for _ in range(_KILLS):
         given = ["--resume", parent] if parent else words

@@ -17,7 +17,10 @@ import pytest
 from tests.pipelines.conftest import WORDS
 
 _MOMENTS = 24
-COMMANDS = {"run": ["run"], "compare": ["compare", "cells=[[naive],[joint]]", "seeds=[0,1]", "workers=2"]}
+COMMANDS = {
+    "run": ["run"],
+    "compare": ["compare", "cells=[[naive],[joint]]", "controls=none", "seeds=[0,1]", "workers=2"],
+}
 _SIGNALS = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGHUP: 129, signal.SIGUSR1: 75}
 _STARTING = 0.4  # seconds, for Python itself and the first modules
 _AT_MOST = 10  # seconds to the end; five on an idle machine, and longer where a whole command takes long, too

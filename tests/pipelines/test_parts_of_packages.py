@@ -257,7 +257,7 @@ def test_options_of_a_network_are_searched(dreams, store):
 @pytest.mark.slow
 def test_workers_compare_them(dreams, store):
     cells = [{"set": [f"network={name}"]} for name in NETWORKS] + [{"set": PARTS["neuron"], "label": "leaky"}]
-    comparison = clep.compare({"cells": cells, "seeds": [0, 1], "workers": 2}, [*TINY, *store])
+    comparison = clep.compare({"cells": cells, "controls": [], "seeds": [0, 1], "workers": 2}, [*TINY, *store])
     assert not comparison.failures
     assert {run.label for run in comparison.runs} == {*NETWORKS, "leaky"}
     alone = clep.run(None, [*TINY, *store, "network=dream_attention", "seed=1"])

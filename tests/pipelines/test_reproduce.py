@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 
 import mlflow
 import pytest
@@ -17,7 +18,7 @@ small: [stream.samples_per_experience=20]
 seeds: [0, 1, 2]
 cells:
   naive: {set: [strategies=naive]}
-  sleep: {set: [strategies=sleep_replay, strategy.sleep_replay.steps=100]}
+  sleep: {set: [strategies=sleep_replay, strategy.sleep_replay.calibration=published, strategy.sleep_replay.steps=100]}
 compare: [[sleep, naive]]
 """
 
@@ -58,6 +59,11 @@ def test_a_claim_is_run_written_and_found_again(claim, tmp_path, capsys):
     assert {run.info.run_id for run in runs(tmp_path)} == first
     assert (tmp_path / "again" / "mine_small.md").read_text() == table
     (tmp_path / "mine.yaml").write_text(CLAIM.replace("steps=100", "steps=50"))
+    assert cli.main(["reproduce", claim, "--small", "--output", "far", "--stored"]) == 0
+    so_far = (tmp_path / "far" / "mine_small.md").read_text()
+    assert "2 of 4 runs have been made so far." in so_far
+    assert "| sleep | - | not run |" in so_far
+    assert {run.info.run_id for run in runs(tmp_path)} == first
     assert cli.main(["reproduce", claim, "--small", "--output", "out"]) == 0
     assert len(runs(tmp_path)) == 6
 
@@ -105,6 +111,38 @@ def test_a_cell_that_cannot_be_trained_is_refused_before_anything_is(claim, tmp_
     (tmp_path / "mine.yaml").write_text(CLAIM.replace("steps=100", "steps=-1"))
     assert cli.main(["reproduce", claim, "--small", f"tracking.uri=sqlite:///{tmp_path}/new.db"]) == 2
     assert not (tmp_path / "new.db").exists()
+
+
+STOPS = """
+import pathlib, clep
+
+class Stops(clep.Strategy):
+    def after_training_exp(self, strategy, **kwargs):
+        if not pathlib.Path("go").exists():
+            raise KeyboardInterrupt
+"""
+
+
+def test_an_interrupted_claim_shows_what_has_finished_and_goes_on(tmp_path, capsys):
+    (tmp_path / "stops.py").write_text(STOPS)
+    (tmp_path / "mine.yaml").write_text(
+        CLAIM.replace("strategies=sleep_replay, ", '"strategies=stops:Stops"').replace(
+            "strategy.sleep_replay.steps=100", ""
+        )
+    )
+    command = ["reproduce", "mine.yaml", "--small", "--output", "out", "workers=0"]
+    assert cli.main(command) == 130
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert re.search(r"^naive +-?\d", err, re.MULTILINE)
+    assert err.endswith("; go on with: clep reproduce mine.yaml --small\n")
+    assert not list((tmp_path / "out").glob("*"))
+    first = {run.data.tags["cell"]: run.info.status for run in runs(tmp_path)}
+    assert first == {"naive": "FINISHED", "sleep": "KILLED"}
+    (tmp_path / "go").touch()
+    assert cli.main(command) == 0
+    finished = [run.data.tags["cell"] for run in runs(tmp_path) if run.info.status == "FINISHED"]
+    assert sorted(finished) == ["naive", "naive", "sleep", "sleep"]
 
 
 @pytest.mark.parametrize("change", ["seeds=[0]", "seed=3", "strategies=joint", "tune.trials=3"])

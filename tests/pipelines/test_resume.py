@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import time
@@ -19,7 +20,7 @@ from clep.config import compose
 from clep.errors import ConfigError
 from clep.tracking.reading import points_of
 from clep.tracking.store import client_of
-from tests.pipelines.conftest import SMALL
+from tests.pipelines.conftest import SMALL, WORDS
 
 LONGER = SMALL | {
     "strategies": ["awake_rehearsal", "sleep_replay"],
@@ -252,3 +253,30 @@ def test_five_kills_at_random_moments_change_nothing(uri):
 def test_fifty_kills_at_random_moments_change_nothing(uri):
     killed_again_and_again(uri, 50, random.Random(2), 2.5)
     assert_all_alike(uri)
+
+
+STOPS = """
+import pathlib, clep
+
+class Stops(clep.Strategy):
+    def after_training_exp(self, strategy, **kwargs):
+        if strategy.clock.train_exp_counter == 1 and not pathlib.Path("go").exists():
+            raise KeyboardInterrupt
+"""
+
+
+def test_without_an_id_the_comparison_of_the_stopped_run_goes_on(small, tmp_path, monkeypatch, capsys, without_page):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "stops.py").write_text(STOPS)
+    uri = small["tracking"]["uri"]
+    words = [*WORDS, "cells=[[naive],['stops:Stops'],[joint]]", "seeds=[0]", "workers=0", f"tracking.uri={uri}"]
+    assert main(["compare", *words]) == 130
+    begun = {run.tags.get("cell", "parent"): run.run_id for run in tracking.runs_of(uri)}
+    (tmp_path / "go").touch()
+    assert main(["resume", f"tracking.uri={uri}"]) == 0
+    out, err = capsys.readouterr()
+    assert f"comparison {begun['parent']}, which goes on" in err
+    assert re.findall(r"^(joint|naive|stops:Stops) ", out, re.MULTILINE) == ["joint", "naive", "stops:Stops"]
+    ended = {run.tags.get("cell", "parent"): run for run in tracking.runs_of(uri) if run.status == "FINISHED"}
+    assert set(ended) == {"parent", "naive", "stops:Stops", "joint"}
+    assert {name: ended[name].run_id for name in begun} == begun  # none is run a second time

@@ -36,8 +36,13 @@ def weights(config, *further):
 @pytest.mark.parametrize(
     "changes",
     [
-        ["strategies=[sleep_replay]", "strategy.sleep_replay.steps=100"],
-        ["strategies=[awake_rehearsal,sleep_replay]", "strategy.sleep_replay.steps=100", "learner.gradient=cost"],
+        ["strategies=[sleep_replay]", "strategy.sleep_replay.calibration=published", "strategy.sleep_replay.steps=100"],
+        [
+            "strategies=[awake_rehearsal,sleep_replay]",
+            "strategy.sleep_replay.calibration=published",
+            "strategy.sleep_replay.steps=100",
+            "learner.gradient=cost",
+        ],
         ["strategies=[ewc]"],
         ["strategies=[der]", "learner.loss=cross_entropy"],
         ["network.channels=[4]", "network.hidden=[]", "strategies=[awake_rehearsal]"],

@@ -70,9 +70,17 @@ def test_the_score_is_the_final_accuracy_on_validation_samples_of_the_training_d
 
 def test_an_entry_of_a_list_is_searched_and_recorded(tmp_path):
     key = "strategy.sleep_replay.threshold[1]"
-    few = ["strategies=sleep_replay", "strategy.sleep_replay.steps=20", "tune.trials=2", "tune.seeds=[100]"]
+    few = [
+        "strategies=sleep_replay",
+        "strategy.sleep_replay.calibration=published",
+        "strategy.sleep_replay.steps=20",
+        "tune.trials=2",
+        "tune.seeds=[100]",
+    ]
     space = "tune.space={'" + key + "': {low: 0.5, high: 0.9}}"
-    declared = [f"strategy.sleep_replay.{name}" for name in search.declared("sleep_replay")]
+    declared = [
+        f"strategy.sleep_replay.{name}" for name in search.declared("sleep_replay", {"calibration": "published"})
+    ]
     others = [name for name in declared if name != key]
     config = compose({}, [*SMALL[:3], *few, space])
     config = replace(config, tune={"space": dict.fromkeys(others)})

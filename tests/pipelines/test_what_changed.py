@@ -95,7 +95,7 @@ def test_a_claim_is_run_again_after_a_change_of_its_data_or_of_its_plug_in(exper
 
 def test_a_comparison_that_is_added_to_is_trained_again_where_its_data_changed(experiment):
     save(first_class=0)
-    first = clep.compare(None, [*OWN, "cells=[[naive]]", "seeds=[0]"])
+    first = clep.compare(None, [*OWN, "cells=[[naive]]", "controls=none", "seeds=[0]"])
     save(first_class=1)
     with pytest.warns(StaleWarning, match=r"^data changed: a\.npz, .*; 1 run will be trained again$"):
         second = clep.compare(None, ["cells=[[joint]]"], into=first.parent_run_id)

@@ -116,7 +116,7 @@ def test_wheels_of_clep_and_of_every_package_work_in_an_environment_of_their_own
     inside = home / "bin" / "python"
     assert str(site) in python(inside, "-c", "import clep; print(clep.__file__)", cwd=outside)
     names = "stream=packed_dataset network=packed_network cells=[naive,packed_strategy] seeds=[0,1] workers=1"
-    small = "learner.epochs=1 stream.experiences=2 stream.samples_per_experience=40"
+    small = "controls=none learner.epochs=1 stream.experiences=2 stream.samples_per_experience=40"
     printed = python(inside, "-m", "clep", "compare", *names.split(), *small.split(), "--json", cwd=outside)
     compared = json.loads(printed)
     assert [row["label"] for row in compared["table"]] == ["naive", "packed_strategy"]

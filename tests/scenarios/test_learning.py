@@ -37,7 +37,7 @@ def training(*strategies, lr=0.01, epochs=1):
 @pytest.mark.parametrize("scenario", SHAPES)
 def test_rehearsal_and_sleep_learn_it_and_a_stopped_run_goes_on_to_the_bit(scenario, tmp_path):
     def make():
-        return training(AwakeRehearsal(memory_size=8), SleepReplay(steps=20))
+        return training(AwakeRehearsal(memory_size=8), SleepReplay())
 
     first, path = make(), tmp_path / "first.ckpt"
     whole = first.run(stream(scenario), lambda report, so_far: report.index == 0 and first.save(path))

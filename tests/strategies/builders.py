@@ -1,6 +1,7 @@
-"""What the tests of sleep share: a network, its weights, and whether they changed."""
+"""What the tests of sleep share: a network, its weights, whether they changed, and the published form of sleep."""
 
 import torch
+from clep.strategies.sleep_replay import SleepReplay
 
 import clep
 
@@ -15,3 +16,7 @@ def weights_of(model):
 
 def unchanged(model, before):
     return all(torch.equal(value, before[name]) for name, value in model.named_parameters())
+
+
+def published(**options):
+    return SleepReplay(calibration="published", **options)

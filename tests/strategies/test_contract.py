@@ -21,11 +21,12 @@ ARGUMENTS = {
     "gem": {"patterns_per_experience": 6},
     "mir": {"mem_size": 10, "batch_size_mem": 4},
     "replay": {"mem_size": 15},
+    "ridge": {"features": 12},
     "rwalk": {"delta_t": 3},
-    "sleep_replay": {"steps": 150},
 }
 STORED = {"agem": 21, "awake_rehearsal": 13, "der": 10, "er_ace": 10, "gdumb": 10, "gem": 18, "mir": 10, "replay": 15}
-KEEPS_STATISTICS = {"agem", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "rwalk", "si", "sleep_replay"}
+KEEPS_STATISTICS = {"agem", "class_means", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "orthogonal", "ridge"}
+KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay"}
 SAMPLE_BYTES = 64 * 4 + 8
 # What differs most between strategies, for the price of two or three runs each.
 ALWAYS = {"training", "parameters", "seeds", "draws[before]", "second_run", "memory", "logs", "avalanche"}

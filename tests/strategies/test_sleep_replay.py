@@ -16,7 +16,7 @@ from clep.registry import build
 from clep.sleep import CompiledSimulation, SpikingParameters, bernoulli_spikes
 from clep.strategy import Strategy
 from clep.streams import Samples
-from tests.strategies.builders import awake, unchanged, weights_of
+from tests.strategies.builders import awake, published, unchanged, weights_of
 
 # what a sleep does
 
@@ -28,7 +28,7 @@ def test_two_sleeps_equal_the_rule_run_by_hand(bias, feedback, digits, finish):
     Constants in the wrong unit would still fire and still change weights; only results would be worse.
     """
     network, twin = awake(bias), awake(bias)
-    plugin = SleepReplay(steps=1300, steps_per_experience=200, rate=0.5, feedback=feedback)
+    plugin = published(steps=1300, steps_per_experience=200, rate=0.5, feedback=feedback)
     plugin.seed_with(5)
     draws = torch.Generator().manual_seed(5)
     weights = [c.weight.detach().numpy() for c in twin.connections]  # changed in place
@@ -68,7 +68,7 @@ def test_rates_and_weight_changes_are_logged_as_seen_from_outside(digits, finish
     before = weights_of(network)
     x = digits.train[0].samples.x
     expected = {"sleep/residual_before": float(network.free_phase(x).residual)}
-    logged = finish(SleepReplay(steps=400), network, digits.benchmark.train_stream[0]).take_log()
+    logged = finish(published(steps=400), network, digits.benchmark.train_stream[0]).take_log()
     assert len(watch) == 400
     expected["sleep/residual_after"] = float(network.free_phase(x).residual)
     assert expected["sleep/residual_after"] != expected["sleep/residual_before"]
@@ -95,7 +95,7 @@ def test_without_increments_or_steps_no_weight_changes_by_a_bit(still, digits, f
     """The control of every claim about sleep: all that changes weights is the rule."""
     network = awake()
     before = weights_of(network)
-    logged = finish(SleepReplay(**({"steps": 300} | still)), network, digits.benchmark.train_stream[0]).take_log()
+    logged = finish(published(**({"steps": 300} | still)), network, digits.benchmark.train_stream[0]).take_log()
     assert unchanged(network, before)
     assert logged["sleep/weight_change_layer_1"] == logged["sleep/weight_change_layer_2"] == 0.0
     assert (logged["sleep/firing_rate_layer_1"] > 0) is ("steps" not in still)
@@ -107,7 +107,7 @@ def test_increments_act_in_their_own_layer_only(digits, finish):
         before = weights_of(network)
         increment = [0.0, 0.0]
         increment[layer] = 0.05
-        finish(SleepReplay(steps=400, increment=increment), network, digits.benchmark.train_stream[0])
+        finish(published(steps=400, increment=increment), network, digits.benchmark.train_stream[0])
         changed = [not torch.equal(value, before[name]) for name, value in network.named_parameters()]
         assert changed == [layer == 0, layer == 1]
 
@@ -116,7 +116,7 @@ def test_biases_are_left_alone(digits, finish, mlp):
     for model in (awake(bias=True), mlp(64, 20, 10)):
         nn.init.normal_(dict(model.named_parameters())[next(n for n, _ in model.named_parameters() if "bias" in n)])
         before = weights_of(model)
-        finish(SleepReplay(steps=400), model, digits.benchmark.train_stream[0])
+        finish(published(steps=400), model, digits.benchmark.train_stream[0])
         for name, value in model.named_parameters():
             assert torch.equal(value, before[name]) is name.endswith("bias"), name
 
@@ -125,13 +125,13 @@ def test_feedback_makes_a_difference(digits, finish):
     results = []
     for feedback in (0.0, 2.0):
         network = awake()
-        finish(SleepReplay(steps=400, feedback=feedback), network, digits.benchmark.train_stream[0])
+        finish(published(steps=400, feedback=feedback), network, digits.benchmark.train_stream[0])
         results.append(weights_of(network))
     assert not torch.equal(results[0]["connections.0.weight"], results[1]["connections.0.weight"])
 
 
 def test_later_sleeps_are_longer_by_steps_per_experience(digits, finish, watch):
-    plugin, network = SleepReplay(steps=30, steps_per_experience=11), awake()
+    plugin, network = published(steps=30, steps_per_experience=11), awake()
     lengths = []
     for experience in digits.benchmark.train_stream:
         finish(plugin, network, experience)
@@ -143,7 +143,7 @@ def test_without_decrements_no_weight_falls(digits, finish):
     """The other half of the rule alone; and no weight changes where no lower neuron fired."""
     network = awake()
     before = weights_of(network)
-    finish(SleepReplay(steps=400, decrement_ratio=[0.0]), network, digits.benchmark.train_stream[0])
+    finish(published(steps=400, decrement_ratio=[0.0]), network, digits.benchmark.train_stream[0])
     for name, after in weights_of(network).items():
         assert (after >= before[name]).all()
         assert (after > before[name]).any()
@@ -153,7 +153,7 @@ def test_without_decrements_no_weight_falls(digits, finish):
 def test_same_seed_same_weights(symmetric, digits, finish):
     results = []
     for seed in (3, 3, 4):
-        network, plugin = awake(), SleepReplay(steps=1500, symmetric=symmetric, shuffled=True, patch=0.5)
+        network, plugin = awake(), published(steps=1500, symmetric=symmetric, shuffled=True, patch=0.5)
         plugin.seed_with(seed)
         finish(plugin, network, digits.benchmark.train_stream[0])
         results.append(weights_of(network)["connections.0.weight"])
@@ -184,7 +184,7 @@ def test_the_progress_bar_counts_steps_and_says_why_the_first_ones_take_long(com
 
     monkeypatch.setattr(sleep_replay, "progress_bar", Bar)
     monkeypatch.setattr(CompiledSimulation, "is_compiled", lambda asleep: compiled)
-    finish(SleepReplay(steps=2300), awake(), digits.benchmark.train_stream[0])
+    finish(published(steps=2300), awake(), digits.benchmark.train_stream[0])
     assert steps == [1000, 1000, 300]
     assert any("compiling" in text for text, before in said if before == 0) is not compiled
     assert said[-1] == ("sleep", 2)
@@ -201,7 +201,7 @@ def slept(plugin, stream):
 
 @pytest.mark.parametrize(("every", "expected"), [(1, [0, 1, 2]), (2, [1]), (3, [2]), (4, []), (0, [2])])
 def test_it_sleeps_after_every_so_many_experiences_or_after_the_last(every, expected, digits):
-    plugin = SleepReplay(steps=5, every=every)
+    plugin = published(steps=5, every=every)
     when, logs = slept(plugin, digits)
     assert when == expected
     assert all(("sleep/residual_before" in log) is (i in expected) for i, log in enumerate(logs))
@@ -209,12 +209,12 @@ def test_it_sleeps_after_every_so_many_experiences_or_after_the_last(every, expe
 
 
 def test_the_length_of_a_sleep_follows_the_experiences_not_the_sleeps(digits, watch):
-    slept(SleepReplay(steps=30, steps_per_experience=11, every=2), digits)
+    slept(published(steps=30, steps_per_experience=11, every=2), digits)
     assert len(watch) == 41
 
 
 def test_the_last_experience_is_known_in_plain_avalanche_too(digits, finish):
-    plugin, network = SleepReplay(steps=50, every=0), awake()
+    plugin, network = published(steps=50, every=0), awake()
     logs = [finish(plugin, network, e.train()).take_log() for e in digits.benchmark.train_stream]
     assert [bool(log) for log in logs] == [False, False, True]
 
@@ -223,8 +223,8 @@ def test_a_stream_without_an_end_is_refused_before_anything_is_trained(digits):
     (first, *_) = digits.benchmark.train_stream
     strategy = SimpleNamespace(model=awake(), experience=SimpleNamespace(dataset=first.dataset))
     with pytest.raises(ConfigError, match=r"^strategy\.sleep_replay\.every: 0 sleeps after the last experience"):
-        SleepReplay(every=0).before_training_exp(strategy)
-    SleepReplay(every=2).before_training_exp(strategy)
+        published(every=0).before_training_exp(strategy)
+    published(every=2).before_training_exp(strategy)
 
 
 # what it must not touch
@@ -232,7 +232,7 @@ def test_a_stream_without_an_end_is_refused_before_anything_is_trained(digits):
 
 def test_it_draws_from_its_own_generator_alone(digits, finish):
     def slept(seed):
-        network, plugin = awake(), SleepReplay(steps=200)
+        network, plugin = awake(), published(steps=200)
         plugin.seed_with(seed)
         state = torch.get_rng_state()
         finish(plugin, network, digits.benchmark.train_stream[0])
@@ -255,7 +255,7 @@ def test_it_changes_no_batch_of_the_first_experience(digits):
                 self.weights = weights_of(strategy.model)
 
     snapshots = []
-    for plugins in ([], [SleepReplay(steps=200)]):
+    for plugins in ([], [published(steps=200)]):
         probe = Before()
         seen = []
         training = clep.Training(clep.Learner(awake(), lr=0.1), [probe, *plugins], epochs=2)
@@ -275,7 +275,9 @@ def test_it_sees_no_evaluation_data(digits):
     for samples in (parts, permuted, replaced):
         test = tuple(dataclasses.replace(e, samples=s) for e, s in zip(digits.test, samples, strict=True))
         stream = dataclasses.replace(digits, test=test)
-        plugins = build(["awake_rehearsal", "sleep_replay"], {"sleep_replay": {"steps": 300}}, seed=0)
+        plugins = build(
+            ["awake_rehearsal", "sleep_replay"], {"sleep_replay": {"calibration": "published", "steps": 300}}, seed=0
+        )
         training = clep.Training(clep.Learner(awake(), lr=0.1), plugins, epochs=2)
         result = training.run(stream)
         results.append((weights_of(training.template.model), result.matrix))
@@ -291,7 +293,9 @@ def test_sleeping_keeps_what_naive_training_forgets():
     for names in (["naive"], ["sleep_replay"]):
         network = clep.Network([64, 128, 10], bias=False, free_steps=12, time_step=clep.TimeStep(mean=0.6))
         learner = clep.Learner(network, lr=0.011, momentum=0.9)
-        training = clep.Training(learner, build(names, {"sleep_replay": {"steps": 3000}}), epochs=5)
+        training = clep.Training(
+            learner, build(names, {"sleep_replay": {"calibration": "published", "steps": 3000}}), epochs=5
+        )
         result = training.run(stream)
         accuracy.append(result.matrix[-1].mean())
     assert accuracy[1] > accuracy[0] + 0.2

@@ -12,12 +12,12 @@ import clep
 from clep.equilibrium import Backpropagation, ConvLayer
 from clep.equilibrium.stack import DenseLayer, DenseStack
 from clep.errors import ConfigError
-from tests.strategies.builders import unchanged, weights_of
+from tests.strategies.builders import published, unchanged, weights_of
 
 
 def test_it_works_on_a_stack_of_linear_layers(digits, finish, mlp):
     """Three layers with ReLU between them; maxima as a plain forward without biases finds them."""
-    model, plugin = mlp(64, 15, 12, 10, bias=False), SleepReplay(steps=300)
+    model, plugin = mlp(64, 15, 12, 10, bias=False), published(steps=300)
     inputs, pre_activations = digits.train[0].samples.x, []
     hooks = [
         module.register_forward_hook(lambda *a: pre_activations.append(float(a[2].max())))
@@ -44,7 +44,7 @@ def test_dense_layers_sleep_above_convolutions_that_are_frozen(digits, finish, w
     """Its input is the mean activity below the first dense layer, 3 x 4 x 4 values, never masked by a patch."""
     network = convolutional()
     before = weights_of(network)
-    plugin = SleepReplay(steps=600, increment=[0.01], patch=0.3)
+    plugin = published(steps=600, increment=[0.01], patch=0.3)
     x = digits.train[0].samples.x
     states = network.free_phase(x).states
     rates = 0.45 * states[0].flatten(1).mean(0)
@@ -62,7 +62,7 @@ def test_dense_layers_sleep_above_convolutions_that_are_frozen(digits, finish, w
 def test_a_linear_read_out_is_the_top_layer(digits, finish):
     network = clep.Network([64, 20, 10], bias=False, seed=1, readout="linear")
     before = weights_of(network)
-    plugin = SleepReplay(steps=600, increment=[0.01])
+    plugin = published(steps=600, increment=[0.01])
     x = digits.train[0].samples.x
     maxima = [float(network.body().drive(x.flatten(1)).detach().max()), float(network(x).detach().max())]
     finish(plugin, network, digits.benchmark.train_stream[0])
@@ -75,13 +75,13 @@ def test_a_network_trained_by_backpropagation_sleeps_alike(digits, finish):
     results = []
     for gradient in (None, Backpropagation()):
         network = clep.Network([64, 20, 10], seed=1, gradient=gradient)
-        finish(SleepReplay(steps=300), network, digits.benchmark.train_stream[0])
+        finish(published(steps=300), network, digits.benchmark.train_stream[0])
         results.append(weights_of(network))
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
 
 
 def test_a_model_without_a_free_phase_has_no_residual(digits, finish, mlp):
-    logged = finish(SleepReplay(steps=5), mlp(64, 20, 10), digits.benchmark.train_stream[0]).take_log()
+    logged = finish(published(steps=5), mlp(64, 20, 10), digits.benchmark.train_stream[0]).take_log()
     assert not [name for name in logged if "residual" in name]
 
 
@@ -91,7 +91,7 @@ def test_residual_links_are_refused_with_the_reason_before_anything_is_trained(d
     message = r"^network\.residual_links: consolidation works on a stack of dense layers.*; set it to 0\.$"
     assert [re.match(message, text) is not None for text in SleepReplay().refuses(clep.Learner(network))] == [True]
     with pytest.raises(ConfigError, match=message):
-        clep.Training(clep.Learner(network), [SleepReplay(steps=5)], epochs=1).run(digits)
+        clep.Training(clep.Learner(network), [published(steps=5)], epochs=1).run(digits)
     assert unchanged(network, before)
 
 
@@ -110,7 +110,7 @@ def test_a_model_can_name_its_layers_itself(digits, finish):
 
     model = Own()
     before = weights_of(model)
-    finish(SleepReplay(steps=300), model, digits.benchmark.train_stream[0])
+    finish(published(steps=300), model, digits.benchmark.train_stream[0])
     changed = {name for name, value in model.named_parameters() if not torch.equal(value, before[name])}
     assert {"lower.weight"} <= changed <= {"lower.weight", "upper.weight"}
 
@@ -139,5 +139,5 @@ def test_a_model_without_a_stack_of_layers_is_refused_before_it_is_trained(model
     with pytest.raises(
         ConfigError, match=r"^network: no stack .* in (Sequential|Branches); give it a method `dense_stack\(\)`"
     ):
-        clep.Training(clep.Learner(model), [SleepReplay(steps=5)], epochs=1).run(digits)
+        clep.Training(clep.Learner(model), [published(steps=5)], epochs=1).run(digits)
     assert unchanged(model, before)

@@ -14,13 +14,13 @@ from clep.errors import ConfigError
 from clep.feedforward import Feedforward
 from clep.registry import build
 from clep.sleep import TorchSimulation
-from tests.strategies.builders import awake, unchanged, weights_of
+from tests.strategies.builders import awake, published, unchanged, weights_of
 
 
 def test_the_gate_and_the_bounds_reach_the_rule_in_units_of_the_weights(seen, digits, finish):
     spread = [float(c.weight.detach().std()) for c in awake().connections]
     for options in ({}, {"gate": "none", "bounds": 3.0}, {"bounds": 3.0, "symmetric": True, "shuffled": True}):
-        finish(SleepReplay(steps=1, **options), awake(), digits.benchmark.train_stream[0])
+        finish(published(steps=1, **options), awake(), digits.benchmark.train_stream[0])
     assert [p.gate_width for p in seen[0][0]] == pytest.approx([0.2 * s for s in spread])
     assert [p.gate_width for p in seen[1][0]] == [np.inf, np.inf]
     assert [p.bound for p in seen[0][0]] == [np.inf, np.inf]
@@ -31,15 +31,15 @@ def test_the_gate_and_the_bounds_reach_the_rule_in_units_of_the_weights(seen, di
 def test_no_gate_without_bounds():
     """Its weights would overflow in the middle of a run."""
     with pytest.raises(ConfigError, match=r"^strategy\.sleep_replay\.gate: .*set `bounds`"):
-        build(["sleep_replay"], {"sleep_replay": {"gate": "none"}})
-    build(["sleep_replay"], {"sleep_replay": {"gate": "none", "bounds": 2.0}})
+        build(["sleep_replay"], {"sleep_replay": {"calibration": "published", "gate": "none"}})
+    build(["sleep_replay"], {"sleep_replay": {"calibration": "published", "gate": "none", "bounds": 2.0}})
 
 
 def test_bounds_hold_and_are_reached(digits, finish):
     network = awake()
     spread = [float(c.weight.detach().std()) for c in network.connections]
     before = weights_of(network)
-    plugin = SleepReplay(steps=3000, gate="none", bounds=2.5, increment=[0.5], decrement_ratio=[0.1])
+    plugin = published(steps=3000, gate="none", bounds=2.5, increment=[0.5], decrement_ratio=[0.1])
     finish(plugin, network, digits.benchmark.train_stream[0])
     for connection, s, old in zip(network.connections, spread, before.values(), strict=True):
         changed = connection.weight.detach()[connection.weight.detach() != old]
@@ -51,7 +51,7 @@ def test_the_symmetric_rule_concerns_synapses_between_neurons_that_both_learn(di
     results = []
     for symmetric in (False, True):
         network = awake()
-        finish(SleepReplay(steps=400, symmetric=symmetric), network, digits.benchmark.train_stream[0])
+        finish(published(steps=400, symmetric=symmetric), network, digits.benchmark.train_stream[0])
         results.append(weights_of(network))
     assert torch.equal(results[0]["connections.0.weight"], results[1]["connections.0.weight"])
     assert not torch.equal(results[0]["connections.1.weight"], results[1]["connections.1.weight"])
@@ -61,7 +61,7 @@ def test_shuffled_sleep_drives_the_network_as_ever_until_weights_differ(digits, 
     """The same input spikes; the same spikes of the first layer up to and with its first one; then other weights."""
     networks = awake(), awake()
     for network, shuffled in zip(networks, (False, True), strict=True):
-        finish(SleepReplay(steps=400, shuffled=shuffled), network, digits.benchmark.train_stream[0])
+        finish(published(steps=400, shuffled=shuffled), network, digits.benchmark.train_stream[0])
     plain, control = watch[:400], watch[400:]
     first = next(step for step, (_, layers) in enumerate(plain) if layers[0].any())
     for step, (ours, theirs) in enumerate(zip(plain, control, strict=True)):
@@ -73,7 +73,7 @@ def test_shuffled_sleep_drives_the_network_as_ever_until_weights_differ(digits, 
 def test_a_membrane_of_time_steps_leaks_as_fast_as_its_neuron_moves_and_on_the_mean_as_any(seen, digits, finish):
     """-log decay_i proportional to dt_i, with mean -log decay in every layer; a read-out has no dt."""
     network = clep.Network([64, 20, 15, 10], bias=False, seed=1, readout="linear")
-    finish(SleepReplay(steps=300, decay=0.9, membrane="time_steps"), network, digits.benchmark.train_stream[0])
+    finish(published(steps=300, decay=0.9, membrane="time_steps"), network, digits.benchmark.train_stream[0])
     *hidden, top = [p.decay for p in seen[0][0]]
     assert top == 0.9
     for decay, dt in zip(hidden, network.time_steps, strict=True):
@@ -85,7 +85,7 @@ def test_a_membrane_of_time_steps_leaks_as_fast_as_its_neuron_moves_and_on_the_m
 
 def test_above_convolutions_the_time_steps_are_those_of_the_layers_that_sleep(seen, digits, finish):
     network = clep.Network([(1, 8, 8), ConvLayer(3, kernel=3), 12, 10], bias=False)
-    finish(SleepReplay(steps=5, membrane="time_steps"), network, digits.benchmark.train_stream[0])
+    finish(published(steps=5, membrane="time_steps"), network, digits.benchmark.train_stream[0])
     assert [len(p.decay) for p in seen[0][0]] == [12, 10]
 
 
@@ -94,7 +94,7 @@ def test_with_equal_time_steps_a_membrane_of_time_steps_is_the_uniform_one_to_th
     step, results = clep.TimeStep("scalar", mean), []
     for membrane in ("uniform", "time_steps"):
         network = clep.Network([64, 20, 10], bias=False, seed=1, time_step=step)
-        finish(SleepReplay(steps=400, membrane=membrane), network, digits.benchmark.train_stream[0])
+        finish(published(steps=400, membrane=membrane), network, digits.benchmark.train_stream[0])
         results.append(weights_of(network))
     assert all(torch.equal(value, results[1][name]) for name, value in results[0].items())
 
@@ -103,7 +103,7 @@ def test_a_membrane_of_time_steps_changes_a_network_that_has_them(digits, finish
     results = []
     for membrane in ("uniform", "time_steps"):
         network = awake()
-        finish(SleepReplay(steps=400, membrane=membrane), network, digits.benchmark.train_stream[0])
+        finish(published(steps=400, membrane=membrane), network, digits.benchmark.train_stream[0])
         results.append(weights_of(network)["connections.0.weight"])
     assert not torch.equal(*results)
 
@@ -112,14 +112,14 @@ def test_a_membrane_of_time_steps_is_refused_where_there_are_none_before_it_is_t
     for model in (mlp(64, 20, 10), Feedforward([64, 20, 10])):
         before = weights_of(model)
         with pytest.raises(ConfigError, match=r"^strategy\.sleep_replay\.membrane: .* has none; use membrane=uniform"):
-            clep.Training(clep.Learner(model), [SleepReplay(steps=5, membrane="time_steps")], epochs=1).run(digits)
+            clep.Training(clep.Learner(model), [published(steps=5, membrane="time_steps")], epochs=1).run(digits)
         assert unchanged(model, before)
 
 
 def test_inhibition_reaches_every_layer_and_changes_who_fires(seen, digits, finish):
     rates = []
     for inhibition in (0.0, 0.5, 1.0):
-        plugin = SleepReplay(steps=400, increment=[0.0], inhibition=inhibition)
+        plugin = published(steps=400, increment=[0.0], inhibition=inhibition)
         rates.append(finish(plugin, awake(), digits.benchmark.train_stream[0]).take_log())
         assert [p.inhibition for p in seen[-1][0]] == [inhibition, inhibition]
     assert len({rate["sleep/firing_rate_layer_1"] for rate in rates}) == 3
@@ -132,7 +132,7 @@ def test_the_torch_path_gives_the_same_weights(monkeypatch, digits, finish):
         monkeypatch.setattr(sleep_replay, "simulation", simulate)
         network = awake()
         options = {"symmetric": True, "shuffled": True, "inhibition": 0.2, "membrane": "time_steps"}
-        plugin = SleepReplay(steps=1100, feedback=0.2, **options)
+        plugin = published(steps=1100, feedback=0.2, **options)
         finish(plugin, network, digits.benchmark.train_stream[0])
         results.append((weights_of(network), plugin.take_log()))
     for name, value in results[0][0].items():
@@ -158,7 +158,7 @@ def test_another_number_of_values_is_refused_before_anything_is_trained(name, va
     before = weights_of(network)
     message = rf"^strategy\.sleep_replay\.{name}: expected 1 or 2 values for 2 layers, got {len(values)}$"
     with pytest.raises(ConfigError, match=message):
-        clep.Training(clep.Learner(network), [SleepReplay(steps=5, **{name: values})]).run(digits)
+        clep.Training(clep.Learner(network), [published(steps=5, **{name: values})]).run(digits)
     assert unchanged(network, before)
 
 
@@ -189,7 +189,7 @@ def test_a_value_that_does_not_fit_is_refused_by_its_key_in_python_too(key, valu
     with pytest.raises(ConfigError, match=rf"^strategy\.sleep_replay\.{text}"):
         build(["sleep_replay"], {"sleep_replay": {key: value}})
     with pytest.raises(ConfigError, match=rf"^{text}"):
-        SleepReplay(**{key: value})
+        published(**{key: value})
 
 
 @pytest.mark.parametrize(
@@ -203,13 +203,13 @@ def test_a_value_that_does_not_fit_is_refused_by_its_key_in_python_too(key, valu
 )
 def test_an_unknown_option_or_choice_is_refused_with_the_nearest(option, text):
     with pytest.raises(ConfigError, match=rf"^{re.escape(text)}"):
-        SleepReplay(**option)
+        published(**option)
 
 
 def test_every_option_is_an_attribute():
-    options = SleepReplayOptions(steps=5, threshold=[0.2], membrane="time_steps")
-    plugin = SleepReplay(steps=5, threshold=(0.2,), membrane="time_steps")
+    options = SleepReplayOptions(calibration="published", steps=5, threshold=[0.2], membrane="time_steps")
+    plugin = published(steps=5, threshold=(0.2,), membrane="time_steps")
     plain = {name: getattr(plugin, name) for name in SleepReplayOptions.names()}
-    assert plain == options.plain() | {"bounds": np.inf}
+    assert plain == options.plain() | {"bounds": np.inf, "statistics": "seen"}
     plugin.threshold.append(1.0)
     assert SleepReplay().threshold == SleepReplayOptions.default("threshold")

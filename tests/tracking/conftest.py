@@ -32,4 +32,5 @@ def small():
         "stream": {"samples_per_experience": 64},
         "network": {"hidden": [32]},
         "learner": {"epochs": 1, "lr": 0.05},
+        "controls": [],
     }

@@ -145,7 +145,7 @@ def test_a_disk_that_is_full_when_a_run_begins_is_named_and_the_next_command_run
 
 
 def test_a_comparison_whose_disk_fills_up_prints_its_table_and_is_made_whole(disk, tmp_path):
-    words = ["compare", *WORDS, "cells=[['fills:Fills'],[naive]]", "seeds=[0]", "workers=1"]
+    words = ["compare", *WORDS, "cells=[['fills:Fills'],[naive]]", "controls=none", "seeds=[0]", "workers=1"]
     undisturbed = disk.clep(*words, f"tracking.uri=sqlite:///{tmp_path}/elsewhere.db")
     assert undisturbed.returncode == 0, undisturbed.stderr
     assert disk.clep(*RUN, "seed=1").returncode == 0  # makes the store

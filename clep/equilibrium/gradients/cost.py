@@ -1,6 +1,6 @@
 """Cost nudging, as in the papers: a cost nudges along the whole phase."""
 
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, replace
 from typing import ClassVar
 
 import torch
@@ -57,9 +57,13 @@ class CostNudging(Gradient, CostOptions):
         """
         free, force = phase_of(prediction), self.force(prediction, y, criterion)
 
+        def twice() -> Nudge:
+            output = prediction.output.detach()
+            return self.force(replace(prediction, output=torch.cat([output, output])), torch.cat([y, y]), criterion)
+
         def gradients() -> list[Tensor]:
             outside = self.nudge == "outside"
-            return nudged_gradient(free, force, self, outside=outside, adaptation=self.adaptation)[1]
+            return nudged_gradient(free, force, self, twice=twice, outside=outside, adaptation=self.adaptation)[1]
 
         return criterion(prediction.output, y) + delivered(free, gradients)
 

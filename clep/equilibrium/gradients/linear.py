@@ -12,7 +12,7 @@ from clep.equilibrium.body import FreePhase, Relaxing
 from clep.equilibrium.dynamics import full_precision
 from clep.equilibrium.gradients.base import Criterion, Gradient, Prediction
 from clep.equilibrium.gradients.nudging import nudged_gradient
-from clep.equilibrium.motions import max_abs
+from clep.equilibrium.motions import Nudge, max_abs
 from clep.specs.gradients import Nudging
 
 
@@ -75,10 +75,15 @@ class _Equilibrium(torch.autograd.Function):
         with full_precision(x):
             on_input, on_parameters = nudged_gradient(
                 FreePhase(x, drive, states, *ctx.ended),
-                lambda output: force,
+                _constant(force),
                 gradient,
+                twice=lambda: _constant(torch.cat([force, force])),
                 adaptation=gradient.adaptation,
                 wants_input=ctx.needs_input_grad[2],
             )
         on_input = None if on_input is None else on_input * scale
         return None, None, on_input, *(g.mul_(scale) for g in on_parameters)
+
+
+def _constant(force: Tensor) -> Nudge:
+    return lambda output: force

@@ -1,6 +1,6 @@
 """Nudged phases and their contrast: what linear and cost nudging share."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
@@ -17,6 +17,7 @@ def nudged_gradient(
     force: Nudge,
     nudging: Nudging,
     *,
+    twice: Callable[[], Nudge] | None = None,
     outside: bool = False,
     adaptation: Adaptation | None = None,
     wants_input: bool = False,
@@ -31,6 +32,7 @@ def nudged_gradient(
         free: where the nudged phases start.
         force: -dC/ds of the last state, (B, ...) -> (B, ...); multiplied by beta.
         nudging: the arrangement of the phases and the learning rule.
+        twice: makes the force on two copies of the batch, one below the other; see `nudged_terms`.
         outside: whether the nudge acts outside the activation.
         adaptation: extra steps after the nudged ones.
         wants_input: whether to return the gradient for the input too.
@@ -38,7 +40,7 @@ def nudged_gradient(
     Returns:
         The gradient for the input (B, ...) or None, and for each parameter of the connections, summed over the batch.
     """
-    plain, adapted = nudged_terms(free, force, nudging, outside=outside, adaptation=adaptation)
+    plain, adapted = nudged_terms(free, force, nudging, twice=twice, outside=outside, adaptation=adaptation)
     on_parameters, rescaling = adapted_contrast(free, plain, adapted, nudging.rule, adaptation)
     on_input = None
     if wants_input:

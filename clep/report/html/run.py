@@ -96,6 +96,9 @@ def _courses(run: Run) -> list[dict[str, Any]]:
     colour = styles([run["label"]])[run["label"]].colour
     sizes, at = run.get("sizes") or [1] * after.shape[1], run.get("learned_at") or ()
     seen = [("after consolidation", _seen(after, sizes, at), colour, False)]
+    of_means = [np.nan if value is None else float(value) for value in run.get("accuracy_of_means") or []]
+    if len(of_means) == len(after):
+        seen.append(("by class means of hidden states", of_means, PALE_INK, False))
     since = [metrics.forgetting(after, i, at) for i in range(len(after))]
     forgotten = [("since consolidation", since, PALE_INK, True)]
     if before.size:

@@ -1,0 +1,283 @@
+"""Orthogonal weight modification (OWM): learn only along inputs of a layer that earlier experiences did not use.
+
+Reference: Zeng, Chen, Cui & Yu 2019 (Nat. Mach. Intell. 1:364; arXiv 1810.01256). They project the gradient, with one
+rank-one step per batch for the batch's mean input. Here the sums are over all samples of an experience, and what is
+projected is the whole update: momentum, weight decay and Adam would lead back to where the gradient must not go. What
+the projection lets through adds up over many updates; theirs becomes tighter with each, and here a pull ends the drift.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from clep.equilibrium.stack import DenseStack, stack_of
+from clep.errors import ConfigError
+from clep.specs.options import Spec, from_keywords, option, takes
+from clep.strategy import Memory, Strategy
+
+_BATCH = 500
+_Sums = dict[str, list[Tensor]]
+
+
+@dataclass(frozen=True)
+class OrthogonalOptions(Spec):
+    """The options of orthogonal weight modification.
+
+    Example:
+        >>> OrthogonalOptions().alpha
+        [1.0]
+    """
+
+    alpha: list[float] = option(
+        [1.0],
+        "how far the inputs of a layer may still be used, in units of the mean square of its inputs: towards 0 nothing "
+        "that an earlier experience used is changed any more, and little can be learned. One value for all layers, two "
+        "for those below the output and the output, or one each",
+        "(0, inf)",
+    )
+    pull: float = option(
+        1.0,
+        "strength of the pull towards the weights at the end of the experience before, along inputs used until then; "
+        "at 1, each earlier experience counts as much as the present one. 0 for the projection alone",
+        "[0, inf)",
+    )
+    feedback: bool = option(
+        False,
+        "whether to protect as well what the states of earlier experiences send down, by projecting on the other side: "
+        "weights that serve both ways (tied feedback), or those that serve the way down (untied)",
+    )
+
+
+@takes(OrthogonalOptions)
+class Orthogonal(Strategy):
+    """Replace each update dW of a layer by dW P, with P = (C / (alpha m) + I)^-1.
+
+    C is the sum over earlier experiences of the mean of r r^T, where r are the signals below the layer at the end of an
+    experience (the states of a free phase), with a 1 appended for the bias. m is the mean square of r. P passes a
+    direction that no earlier experience used, and shrinks one whose mean square is v to alpha m / (alpha m + v). Both
+    factors are local to a layer: C is a sum of products of signals at its lower end.
+
+    P only slows down what it shrinks. `pull` adds (W - W0) C to the gradient, where W0 are the weights at the end of
+    the experience before: the gradient of half the squared change of the drive for all earlier inputs. For a linear
+    layer with squared error, the two together converge to what learning everything at once would have found, with P as
+    the metric of the descent (recursive least squares). C-EP has no such gradient, and needs pull=0.
+
+    In a feed-forward network this leaves the drive of every layer by earlier inputs as it was, and so the outputs. In
+    an equilibrium network a weight also carries signals down. With tied feedback, h receives W^T s: an update dW P
+    still leaves the drive W h of the layer above alone, but it moves the state h below by dW^T s, and with it
+    everything else. `feedback` multiplies from the other side, too: dW becomes Q dW P, with Q made of the states s
+    above as P is of those below. The fixed points of earlier inputs then stay where they are. The price is plasticity,
+    since s is nearly one-hot: what one class taught its own output can hardly be changed any more.
+
+    Raises:
+        ConfigError: for an unknown option or a value out of range.
+
+    Example:
+        >>> Orthogonal(alpha=[0.5]).memory()
+        Memory(exemplars=0, exemplar_bytes=0, statistics_bytes=0)
+    """
+
+    uses_gradients = True  # for the pull; the projection acts when the weights have moved
+    search_space: ClassVar = {
+        "alpha[0]": {"low": 0.03, "high": 30.0, "log": True},
+        "pull": {"low": 0.1, "high": 10.0, "log": True},
+    }
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__()
+        self._options = from_keywords(OrthogonalOptions, options)
+        self.uses_gradients = self._options.pull > 0.0  # type: ignore[misc] # what it does depends on its options
+        self._layers: list[_Layer] = []
+        self._projectors: _Sums = {}
+        self._before: list[list[Tensor]] = []
+
+    def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
+        """Refuse models with parameters that would change unprotected, and values that do not fit the layers."""
+        network = learner.network
+        try:
+            layers = layers_of(network, stack_of(network))
+        except ConfigError as error:
+            yield str(error)
+            return
+        known = {id(parameter) for layer in layers for parameter in layer.parameters}
+        for name, parameter in network.named_parameters():
+            if parameter.requires_grad and id(parameter) not in known:
+                yield (
+                    f"strategies: orthogonal protects the weights of dense layers, and `{name}` of "
+                    f"{type(network).__name__} would change unprotected; use dense layers, or leave it out."
+                )
+                return
+        try:
+            _per_layer(self._options.alpha, len(layers))
+        except ConfigError as error:
+            yield f"strategy.orthogonal.{error}"
+        if self._options.feedback and not any(layer.feeds_back for layer in layers):
+            yield (
+                f"strategy.orthogonal.feedback: {type(network).__name__} has no feedback from a layer above the "
+                "first to one that moves; set it to false."
+            )
+
+    def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Find the parameters of each layer, and invert the sums; the first experience learns freely."""
+        if not (n := self.state.get("experiences", 0)):
+            return
+        self._layers = layers_of(strategy.model, stack_of(strategy.model))
+        alpha = _per_layer(self._options.alpha, len(self._layers))
+        self._projectors = {
+            side: [projector(c, n, a) for c, a in zip(self.state[side], alpha, strict=True)] for side in self._sides
+        }
+        for index, p in enumerate(self._projectors["below"]):
+            self.log(f"orthogonal/free/{index + 1}", float(p.diagonal().mean()))
+
+    @torch.no_grad()
+    def before_update(self, strategy: Any, **kwargs: Any) -> None:
+        """Remember the weights, and pull them back."""
+        self._before = [[parameter.clone() for parameter in layer.parameters] for layer in self._layers]
+        if self._options.pull and self._layers:
+            for layer, anchor, c in zip(self._layers, self.state["anchors"], self.state["below"], strict=True):
+                layer.add_gradient(self._options.pull * (layer.joined() - anchor) @ c)
+
+    @torch.no_grad()
+    def after_update(self, strategy: Any, **kwargs: Any) -> None:
+        """Project the change."""
+        for index, (layer, before) in enumerate(zip(self._layers, self._before, strict=True)):
+            above = self._projectors["above"][index] if self._options.feedback and layer.feeds_back else None
+            layer.project(before, self._projectors["below"][index], above)
+
+    @torch.no_grad()
+    def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
+        """Add the signals of the experience just trained."""
+        self._layers, self._before, self._projectors = [], [], {}
+        stack = stack_of(strategy.model)
+        layers = layers_of(strategy.model, stack)
+        found = signals(strategy, stack, [layer.bias is not None for layer in layers])
+        self.state["experiences"] = self.state.get("experiences", 0) + 1
+        for side in self._sides:
+            old = self.state.get(side)
+            self.state[side] = found[side] if old is None else [a + b for a, b in zip(old, found[side], strict=True)]
+        if self._options.pull:
+            self.state["anchors"] = [layer.joined().clone() for layer in layers]
+
+    def memory(self) -> Memory:
+        """The sums, and the weights to pull to; the projectors are made of the sums."""
+        kept = [tensor for name in ("below", "above", "anchors") for tensor in self.state.get(name, [])]
+        return Memory(statistics_bytes=sum(tensor.nbytes for tensor in kept))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but what each experience and each update begin with anew."""
+        anew = ("_layers", "_before", "_projectors")
+        return {name: value for name, value in vars(self).items() if name not in anew}
+
+    @property
+    def _sides(self) -> tuple[str, ...]:
+        """The ends of a layer whose signals are kept."""
+        return ("below", "above") if self._options.feedback else ("below",)
+
+
+@dataclass
+class _Layer:
+    """The parameters of a dense layer: weight (n, m), bias (n,) or None, untied feedback (n, m) or None."""
+
+    weight: Tensor
+    bias: Tensor | None
+    down: Tensor | None
+    feeds_back: bool
+
+    @property
+    def parameters(self) -> list[Tensor]:
+        return [parameter for parameter in (self.weight, self.bias, self.down) if parameter is not None]
+
+    def joined(self) -> Tensor:
+        """Weight and bias in one matrix, (n, m) or (n, m + 1)."""
+        return _joined(self.weight.detach(), None if self.bias is None else self.bias.detach())
+
+    def add_gradient(self, gradient: Tensor) -> None:
+        """Add to the gradients of weight and bias, (n, m) or (n, m + 1)."""
+        for parameter, part in ((self.weight, gradient[:, : self.weight.shape[1]]), (self.bias, gradient[:, -1])):
+            if parameter is not None and parameter.grad is not None:
+                parameter.grad += part
+
+    def project(self, before: Sequence[Tensor], below: Tensor, above: Tensor | None) -> None:
+        """Keep of the change since `before` what P below and, for feedback, Q above leave."""
+        change = (self.joined() - _joined(before[0], None if self.bias is None else before[1])) @ below
+        if above is not None and self.down is None:
+            change = above @ change
+        self.weight.copy_(before[0] + change[:, : self.weight.shape[1]])
+        if self.bias is not None:
+            self.bias.copy_(before[1] + change[:, -1])
+        if above is not None and self.down is not None:
+            self.down.copy_(before[-1] + above @ (self.down - before[-1]))
+
+
+def _joined(weight: Tensor, bias: Tensor | None) -> Tensor:
+    return weight if bias is None else torch.cat([weight, bias[:, None]], 1)
+
+
+def layers_of(model: nn.Module, stack: DenseStack) -> list[_Layer]:
+    """The parameters behind each layer of a stack.
+
+    Raises:
+        ConfigError: for a layer whose weight is not a parameter, such as that of dendrites.
+    """
+    owners = {id(module._parameters.get("weight")): module for module in model.modules()}
+    layers: list[_Layer] = []
+    for index, layer in enumerate(stack.layers):
+        owner: Any = owners.get(id(layer.weight))
+        if owner is None:
+            raise ConfigError(
+                f"strategies: orthogonal needs the weights of each layer in one matrix, and those of {layer.name} are "
+                "computed from other parameters; use dense layers, or leave it out."
+            )
+        down = getattr(owner, "feedback", None)
+        relaxes = index > 0 and hasattr(owner, "add_down")  # the input is given, and a read-out sends nothing down
+        layers.append(_Layer(layer.weight, owner.bias, down, relaxes))
+    return layers
+
+
+def signals(strategy: Any, stack: DenseStack, biased: Sequence[bool]) -> _Sums:
+    """Means of r r^T over the experience, for the signals below and above each layer; float32.
+
+    Args:
+        strategy: the training template, with the experience just trained.
+        stack: the layers.
+        biased: for each layer, whether a 1 is appended to the signals below it.
+    """
+    x = torch.stack([sample[0] for sample in strategy.experience.dataset])
+    sums: _Sums = {}
+    for batch in x.to(strategy.device).split(_BATCH):
+        states = stack.presynaptic(batch)
+        above = [*states[1:], strategy.model(batch)]
+        below = [torch.cat([s, s.new_ones(len(s), 1)], 1) if b else s for s, b in zip(states, biased, strict=True)]
+        for side, of_side in (("below", below), ("above", above)):
+            products = [s.double().T @ s.double() / len(x) for s in of_side]
+            sums[side] = [a + b for a, b in zip(sums[side], products, strict=True)] if side in sums else products
+    return {side: [c.to(x.dtype) for c in of_side] for side, of_side in sums.items()}
+
+
+def projector(c: Tensor, experiences: int, alpha: float) -> Tensor:
+    """P = (C / (alpha m) + I)^-1, (n, n), for C (n, n) summed over experiences, with m the mean of its diagonal in one.
+
+    Example:
+        >>> import torch
+        >>> projector(torch.diag(torch.tensor([3.0, 1.0])), 1, 0.5)
+        tensor([[0.2500, 0.0000],
+                [0.0000, 0.5000]])
+    """
+    exact = c.double()
+    unit = alpha * float(exact.diagonal().mean()) / experiences
+    eye = torch.eye(len(exact), dtype=exact.dtype, device=exact.device)
+    return torch.linalg.inv(exact / unit + eye).to(c.dtype) if unit > 0.0 else eye.to(c.dtype)
+
+
+def _per_layer(alpha: Sequence[float], depth: int) -> list[float]:
+    """One value for all layers, two for those below the output and the output, or one each."""
+    if len(alpha) == 2 and depth > 2:
+        return [alpha[0]] * (depth - 1) + [alpha[1]]
+    if len(alpha) in (1, depth):
+        return list(alpha) * depth if len(alpha) == 1 else list(alpha)
+    *fewer, most = sorted({1, 2, depth})
+    allowed = f"{', '.join(map(str, fewer))} or {most}"
+    raise ConfigError(f"alpha: expected {allowed} values for {depth} layers, got {len(alpha)}")
