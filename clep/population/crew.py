@@ -104,6 +104,7 @@ class Crew:
         seats: one for each job.
 
     Example:
+        >>> from clep.population.crew import Seat
         >>> [outcome.value for outcome in Crew([lambda seat: 1, lambda seat: 2], [Seat(), Seat()]).run()]
         [1, 2]
     """

@@ -66,6 +66,7 @@ def chunked(loader: Loader, batch_size: int) -> Iterator[list[Tensor]]:
 
     Example:
         >>> import torch
+        >>> from clep.streams import Samples
         >>> loader = Samples(torch.rand(5, 64), torch.arange(5)).loader(2, shuffle=False)
         >>> [y.tolist() for x, y, t in chunked(loader, 2)]
         [[0, 1], [2, 3], [4]]
