@@ -101,8 +101,9 @@ class CellAnswer:
 
     @property
     def remark(self) -> str:
-        """What to know before using its numbers: that it learned nothing, or that runs are missing; else empty."""
-        return ", ".join(filter(None, ("learned nothing" if self.learned_nothing else "", self.row.remark)))
+        """What to know before using its numbers: it trains no network, learned nothing, or lacks runs; else empty."""
+        told = ("" if self.trains else "trains no network", "learned nothing" if self.learned_nothing else "")
+        return ", ".join(filter(None, (*told, self.row.remark)))
 
     def to_json(self) -> dict[str, Any]:
         """Plain containers."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from clep import config, interrupts, named_parts, parts, temporary
-from clep.bench.cases import POPULATIONS, SLEEPS, UPDATES
+from clep.bench.cases import PIPELINES, POPULATIONS, SLEEPS, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
@@ -583,15 +583,17 @@ COMMANDS = (
     ),
     Command(
         name="bench",
-        help="Time whole updates against an autograd baseline, or a sleep against a loop in torch.",
+        help="Time whole updates against an autograd baseline, a sleep against a loop in torch, or a stream against a "
+        "bare loop.",
         prints="Prints images per second of both sides, their ratio, and the share of an update that its matrix "
-        "products take on this machine.",
+        "products take on this machine; of a stream, the CPU time of an update by all sides.",
         usage="[CASE ...]",
         examples={
             "clep bench": "all updates, on one thread",
             "clep bench mlp1 --threads 2 --json": "one update on two threads, as JSON",
             "clep bench sleep": "a sleep",
             "clep bench population": "1, 8 and 32 trainings in one pass, and one after another",
+            "clep bench pipeline": "a stream, beside a bare loop and plain Avalanche",
         },
         arguments=(
             Argument(
@@ -599,8 +601,8 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": f"{', '.join((*UPDATES, *SLEEPS, *POPULATIONS))} (default: all but "
-                    f"{', '.join((*SLEEPS, *POPULATIONS))})",
+                    "help": f"{', '.join((*UPDATES, *SLEEPS, *PIPELINES, *POPULATIONS))} "
+                    f"(default: {', '.join(UPDATES)})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),

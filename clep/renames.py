@@ -204,7 +204,7 @@ def with_new_keys(values: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(strategies, dict) and isinstance(sleep, Mapping) and sleep.get("statistics") == "poisson":
         strategies["sleep_replay"] = {**sleep, "statistics": "seen", "spikes": "poisson"}
         announce("strategy.sleep_replay.statistics=poisson", "strategy.sleep_replay.spikes=poisson")
-    if isinstance(strategies, dict) and isinstance(sleep, Mapping) and _ALL_OF_SLEEP <= sleep.keys():
+    if isinstance(strategies, dict) and isinstance(sleep, Mapping) and sleep.keys() >= _ALL_OF_SLEEP:
         # Stored with all of its parameters, before sleep could calibrate itself.
         strategies["sleep_replay"] = {"calibration": "published", **strategies["sleep_replay"]}
     return new

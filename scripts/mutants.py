@@ -152,10 +152,24 @@ MUTANTS = (
     ),
     Mutant(
         "clep/evaluation.py",
-        "hits += int((model(x.to(device)).argmax(1) == y.to(device)).sum())",
-        "hits += int((y.unique()[model(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).sum())",
+        "hits += int((score(x.to(device)).argmax(1) == y.to(device)).sum())",
+        "hits += int((y.unique()[score(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).sum())",
         ("tests/test_training.py::test_evaluation_counts_every_sample_and_masks_no_output",),
         "Only the outputs of the experience's own classes compete: task labels leak into the score.",
+    ),
+    Mutant(
+        "strategies/slda.py",
+        "scatter += n * m / (n + m) * torch.outer(apart, apart)",
+        "scatter += torch.outer(apart, apart)",
+        ("tests/strategies/test_read_outs.py::test_samples_in_any_parts_and_order_give_the_same_read_out",),
+        "The distance between two parts of a class counts once, however many samples are behind it.",
+    ),
+    Mutant(
+        "clep/measuring.py",
+        "of_means = self._accuracy_of_means(strategy)",
+        "of_means = self._accuracy_of_means(strategy) | {metric_names.ACCURACY_SEEN_BY_MEANS: float(after[0])}",
+        ("tests/test_separability.py::test_it_is_logged_beside_the_accuracy_and_knows_only_the_classes_seen_so_far",),
+        "What hidden states tell apart is reported as the accuracy of the outputs on the first experience.",
     ),
     Mutant(
         "clep/measuring.py",

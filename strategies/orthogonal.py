@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
+from clep.dense_parameters import DenseParameters, joined, parameters_of
 from clep.equilibrium.stack import DenseStack, stack_of
 from clep.errors import ConfigError
 from clep.specs.options import Spec, from_keywords, option, takes
@@ -90,7 +91,7 @@ class Orthogonal(Strategy):
         super().__init__()
         self._options = from_keywords(OrthogonalOptions, options)
         self.uses_gradients = self._options.pull > 0.0  # type: ignore[misc] # what it does depends on its options
-        self._layers: list[_Layer] = []
+        self._layers: list[DenseParameters] = []
         self._projectors: _Sums = {}
         self._before: list[list[Tensor]] = []
 
@@ -98,23 +99,15 @@ class Orthogonal(Strategy):
         """Refuse models with parameters that would change unprotected, and values that do not fit the layers."""
         network = learner.network
         try:
-            layers = layers_of(network, stack_of(network))
+            layers = parameters_of(network, stack_of(network), "orthogonal")
         except ConfigError as error:
             yield str(error)
             return
-        known = {id(parameter) for layer in layers for parameter in layer.parameters}
-        for name, parameter in network.named_parameters():
-            if parameter.requires_grad and id(parameter) not in known:
-                yield (
-                    f"strategies: orthogonal protects the weights of dense layers, and `{name}` of "
-                    f"{type(network).__name__} would change unprotected; use dense layers, or leave it out."
-                )
-                return
         try:
             _per_layer(self._options.alpha, len(layers))
         except ConfigError as error:
             yield f"strategy.orthogonal.{error}"
-        if self._options.feedback and not any(layer.feeds_back for layer in layers):
+        if self._options.feedback and not any(layer.feedback for layer in layers):
             yield (
                 f"strategy.orthogonal.feedback: {type(network).__name__} has no feedback from a layer above the "
                 "first to one that moves; set it to false."
@@ -124,7 +117,7 @@ class Orthogonal(Strategy):
         """Find the parameters of each layer, and invert the sums; the first experience learns freely."""
         if not (n := self.state.get("experiences", 0)):
             return
-        self._layers = layers_of(strategy.model, stack_of(strategy.model))
+        self._layers = parameters_of(strategy.model, stack_of(strategy.model), "orthogonal")
         alpha = _per_layer(self._options.alpha, len(self._layers))
         self._projectors = {
             side: [projector(c, n, a) for c, a in zip(self.state[side], alpha, strict=True)] for side in self._sides
@@ -135,24 +128,27 @@ class Orthogonal(Strategy):
     @torch.no_grad()
     def before_update(self, strategy: Any, **kwargs: Any) -> None:
         """Remember the weights, and pull them back."""
-        self._before = [[parameter.clone() for parameter in layer.parameters] for layer in self._layers]
+        self._before = [[parameter.clone() for parameter in layer.all] for layer in self._layers]
         if self._options.pull and self._layers:
             for layer, anchor, c in zip(self._layers, self.state["anchors"], self.state["below"], strict=True):
-                layer.add_gradient(self._options.pull * (layer.joined() - anchor) @ c)
+                pull = self._options.pull * (layer.joined() - anchor) @ c
+                for parameter, part in ((layer.weight, pull[:, : layer.weight.shape[1]]), (layer.bias, pull[:, -1])):
+                    if parameter is not None and parameter.grad is not None:
+                        parameter.grad += part
 
     @torch.no_grad()
     def after_update(self, strategy: Any, **kwargs: Any) -> None:
         """Project the change."""
         for index, (layer, before) in enumerate(zip(self._layers, self._before, strict=True)):
-            above = self._projectors["above"][index] if self._options.feedback and layer.feeds_back else None
-            layer.project(before, self._projectors["below"][index], above)
+            above = self._projectors["above"][index] if self._options.feedback and layer.feedback else None
+            project(layer, before, self._projectors["below"][index], above)
 
     @torch.no_grad()
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Add the signals of the experience just trained."""
         self._layers, self._before, self._projectors = [], [], {}
         stack = stack_of(strategy.model)
-        layers = layers_of(strategy.model, stack)
+        layers = parameters_of(strategy.model, stack, "orthogonal")
         found = signals(strategy, stack, [layer.bias is not None for layer in layers])
         self.state["experiences"] = self.state.get("experiences", 0) + 1
         for side in self._sides:
@@ -177,64 +173,23 @@ class Orthogonal(Strategy):
         return ("below", "above") if self._options.feedback else ("below",)
 
 
-@dataclass
-class _Layer:
-    """The parameters of a dense layer: weight (n, m), bias (n,) or None, untied feedback (n, m) or None."""
+def project(layer: DenseParameters, before: Sequence[Tensor], below: Tensor, above: Tensor | None) -> None:
+    """Keep of the change since `before` what P below and, for feedback, Q above leave.
 
-    weight: Tensor
-    bias: Tensor | None
-    down: Tensor | None
-    feeds_back: bool
-
-    @property
-    def parameters(self) -> list[Tensor]:
-        return [parameter for parameter in (self.weight, self.bias, self.down) if parameter is not None]
-
-    def joined(self) -> Tensor:
-        """Weight and bias in one matrix, (n, m) or (n, m + 1)."""
-        return _joined(self.weight.detach(), None if self.bias is None else self.bias.detach())
-
-    def add_gradient(self, gradient: Tensor) -> None:
-        """Add to the gradients of weight and bias, (n, m) or (n, m + 1)."""
-        for parameter, part in ((self.weight, gradient[:, : self.weight.shape[1]]), (self.bias, gradient[:, -1])):
-            if parameter is not None and parameter.grad is not None:
-                parameter.grad += part
-
-    def project(self, before: Sequence[Tensor], below: Tensor, above: Tensor | None) -> None:
-        """Keep of the change since `before` what P below and, for feedback, Q above leave."""
-        change = (self.joined() - _joined(before[0], None if self.bias is None else before[1])) @ below
-        if above is not None and self.down is None:
-            change = above @ change
-        self.weight.copy_(before[0] + change[:, : self.weight.shape[1]])
-        if self.bias is not None:
-            self.bias.copy_(before[1] + change[:, -1])
-        if above is not None and self.down is not None:
-            self.down.copy_(before[-1] + above @ (self.down - before[-1]))
-
-
-def _joined(weight: Tensor, bias: Tensor | None) -> Tensor:
-    return weight if bias is None else torch.cat([weight, bias[:, None]], 1)
-
-
-def layers_of(model: nn.Module, stack: DenseStack) -> list[_Layer]:
-    """The parameters behind each layer of a stack.
-
-    Raises:
-        ConfigError: for a layer whose weight is not a parameter, such as that of dendrites.
+    Args:
+        layer: the parameters as they are now.
+        before: what they were, in the order of `layer.all`.
+        below: P, (m, m), or (m + 1, m + 1) with a bias.
+        above: Q, (n, n); None where the way down is not protected.
     """
-    owners = {id(module._parameters.get("weight")): module for module in model.modules()}
-    layers: list[_Layer] = []
-    for index, layer in enumerate(stack.layers):
-        owner: Any = owners.get(id(layer.weight))
-        if owner is None:
-            raise ConfigError(
-                f"strategies: orthogonal needs the weights of each layer in one matrix, and those of {layer.name} are "
-                "computed from other parameters; use dense layers, or leave it out."
-            )
-        down = getattr(owner, "feedback", None)
-        relaxes = index > 0 and hasattr(owner, "add_down")  # the input is given, and a read-out sends nothing down
-        layers.append(_Layer(layer.weight, owner.bias, down, relaxes))
-    return layers
+    change = (layer.joined() - joined(before[0], None if layer.bias is None else before[1])) @ below
+    if above is not None and layer.down is None:
+        change = above @ change
+    layer.weight.copy_(before[0] + change[:, : layer.weight.shape[1]])
+    if layer.bias is not None:
+        layer.bias.copy_(before[1] + change[:, -1])
+    if above is not None and layer.down is not None:
+        layer.down.copy_(before[-1] + above @ (layer.down - before[-1]))
 
 
 def signals(strategy: Any, stack: DenseStack, biased: Sequence[bool]) -> _Sums:

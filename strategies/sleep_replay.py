@@ -212,12 +212,12 @@ class SleepReplay(Strategy):
 
     consolidates = True
     sleeps = True
-    search_space: ClassVar = {
+    search_space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "keep": {"low": 0.7, "high": 0.99},
         "depression": {"low": 0.002, "high": 0.05, "log": True},
         "patch": {"low": 0.3, "high": 1.0},
     }
-    published_space: ClassVar = {
+    published_space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
         "steps": {"low": 2000, "high": 40000, "log": True},
         "rate": {"low": 0.1, "high": 1.0, "log": True},
         "decay": {"low": 0.9, "high": 0.995},
@@ -346,11 +346,12 @@ class SleepReplay(Strategy):
         assert self.inputs is not None
         stack, masks = branched(stack)
         start, (draws, options) = [weight.detach().clone() for weight in stack.weights], self._draws()
-        scales = self.weight_scales = self.weight_scales or [spread(weight) for weight in start]
         signs = torch.where(self.inputs.mean.flatten() < 0.0, -1.0, 1.0).to(start[0])
+        signed = [start[0] * signs, *start[1:]]  # an input below zero is one whose spikes count the other way round
+        self.weight_scales = self.weight_scales or [spread(weight) for weight in signed]
         asleep = CalibratedSleep(
-            [start[0] * signs, *start[1:]],  # an input below zero is one whose spikes count the other way round
-            scales,
+            signed,
+            self.weight_scales,
             self.inputs.maxima,
             masks=masks,
             depression=self.depression,

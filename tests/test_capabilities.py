@@ -33,6 +33,7 @@ BUILT_IN = {name: frozenset() for name in NOTHING} | {
     "orthogonal": {GRADIENTS},
     "der": {OUTPUTS},
     "er_ace": {OUTPUTS},
+    "resting_rehearsal": {OUTPUTS},
     "lwf": {OUTPUTS},
     "gem": {GRADIENTS, OUTPUTS},
     "agem": {GRADIENTS, OUTPUTS},

@@ -34,7 +34,7 @@ ORDER = [
     {"config", "tables", "frames"},
     {"catalogue", "chosen", "docstrings", "scaffold"},
     {"equilibrium"},
-    {"diagnostics", "feedforward", "networks", "sleep"},
+    {"dense_parameters", "diagnostics", "feedforward", "networks", "sleep"},
     {"update", "foreign", "named_parts"},
     {"learner", "streams"},
     {"scenarios"},

@@ -72,7 +72,7 @@ def test_an_unknown_strategy_is_named_with_the_nearest(capsys):
 REFUSED = {
     "strategies=[gem] learner.gradient=cost": "learner.gradient: CostNudging cannot be used with GEM",
     "strategies=[naive,ewc]": "strategies: `naive` stands alone, got naive+ewc",
-    "strategies=[sleep_replay] strategy.sleep_replay.calibration=published strategy.sleep_replay.threshold=[1,2,3]": "strategy.sleep_replay.threshold: expected 1",
+    "strategies=[sleep_replay] strategy.sleep_replay.steps=30": "strategy.sleep_replay.steps: it has no effect with",
     "strategies=[der] strategy.der.mem_size=3": "strategy.der.mem_size: 3 samples never fill a batch",
     "strategies=[ewc] strategy.ewc.ewc_lambda=-1": "strategy.ewc.ewc_lambda: expected a number of at least 0",
     "network.channels=[4] network.kernel=20": "network",

@@ -57,6 +57,19 @@ class PopulationCase:
     nudged_steps: int = 6
 
 
+@dataclass(frozen=True)
+class PipelineCase:
+    """The digits as a stream, learned by an equilibrium network and by an ordinary one of the same sizes."""
+
+    sizes: tuple[int, ...] = (64, 256, 10)
+    experiences: int = 5
+    epochs: int = 5
+    batch: int = 32
+    free_steps: int = 20
+    nudged_steps: int = 6
+    rounds: int = 9
+
+
 _CONV4 = tuple(ConvLayer(channels, kernel=3, padding=1) for channels in (32, 64, 128, 128))
 
 UPDATES = {
@@ -72,3 +85,6 @@ SLEEPS = {"sleep": SleepCase()}
 
 POPULATIONS = {"population": PopulationCase()}
 """Trainings in one pass, timed by `clep.bench.population`."""
+
+PIPELINES = {"pipeline": PipelineCase()}
+"""Streams, timed by `clep.bench.pipeline`."""

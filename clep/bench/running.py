@@ -11,11 +11,14 @@ import torch
 
 from clep import progress
 from clep.bench import cases as known
-from clep.bench import population, sleep, updates
+from clep.bench import pipeline, population, sleep, updates
+from clep.bench.pipeline import PipelineTiming
 from clep.bench.population import PopulationTiming
 from clep.bench.sleep import SleepTiming
 from clep.bench.updates import Timing
 from clep.checks import check, one_of
+
+AnyTiming = Timing | SleepTiming | PipelineTiming | PopulationTiming
 
 
 @dataclass(frozen=True)
@@ -23,37 +26,40 @@ class Timings:
     """The result of `bench`.
 
     Attributes:
-        timings: one per update, synchronous and asynchronous, one per sleep, and one per size of a population.
+        timings: two per update, synchronous and asynchronous, one per sleep, and two per stream, one for each network,
+            and one per size of a population.
     """
 
-    timings: tuple[Timing | SleepTiming | PopulationTiming, ...]
+    timings: tuple[AnyTiming, ...]
 
     def to_json(self) -> list[dict[str, Any]]:
         """Plain containers."""
         return [asdict(timing) for timing in self.timings]
 
     def to_text(self) -> str:
-        """Updates as a table, sleeps and populations in words."""
+        """Updates and streams as tables, sleeps and populations in words."""
         table = [timing for timing in self.timings if isinstance(timing, Timing)]
         words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
+        streams = [timing for timing in self.timings if isinstance(timing, PipelineTiming)]
         words += [
             population.format_population(timing) for timing in self.timings if isinstance(timing, PopulationTiming)
         ]
-        return "\n".join([updates.format_updates(table), *words] if table else words)
+        texts = [updates.format_updates(table)] if table else []
+        return "\n".join([*texts, *words, *([pipeline.format_pipelines(streams)] if streams else [])])
 
 
 def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
     """Time the cases; updates both synchronous and asynchronous.
 
     Args:
-        cases: keys of `UPDATES`, `SLEEPS` or `POPULATIONS` in `clep.bench.cases`; all updates if empty.
+        cases: keys of `UPDATES`, `SLEEPS`, `PIPELINES` or `POPULATIONS` in `clep.bench.cases`; all updates if empty.
         threads: number of torch's threads.
 
     Raises:
         ConfigError: for an unknown case, or fewer than 1 thread.
     """
     for name in cases:
-        one_of("cases", name, [*known.UPDATES, *known.SLEEPS, *known.POPULATIONS], "case")
+        one_of("cases", name, [*known.UPDATES, *known.SLEEPS, *known.PIPELINES, *known.POPULATIONS], "case")
     check("threads", threads, int, "[1, inf)")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -65,9 +71,11 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1) -> Timings:
         torch.set_num_threads(before)
 
 
-def _timings(name: str) -> Iterator[Timing | SleepTiming | PopulationTiming]:
+def _timings(name: str) -> Iterator[AnyTiming]:
     if name in known.UPDATES:
         yield from updates.time_updates(name)
+    elif name in known.PIPELINES:
+        yield from pipeline.time_pipeline(name)
     elif name in known.SLEEPS:
         yield sleep.time_sleep(name)
     else:

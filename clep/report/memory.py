@@ -29,7 +29,7 @@ def memory_figure(rows: Runs, axes: Sequence[str] = ()) -> Figure | None:
         rows: cells as `clep.claims.as_json` gives them; without the column `BYTES` there is no figure.
         axes: of a grid, which this figure does not look at.
     """
-    shown = [row for row in rows if row["by_seed"] and row["columns"].get(BYTES) is not None]
+    shown = [row for row in rows if row["by_seed"] and row.get("columns", {}).get(BYTES) is not None]
     if not shown:
         return None
     joint = [row for row in shown if _family(row["label"]).startswith("joint")]

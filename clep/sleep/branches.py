@@ -1,4 +1,4 @@
-"""Units with branches as layers of branches: in a rectified branch an input acts on its own, so each sleeps by itself."""
+"""Units with branches as layers of branches: each branch is rectified by itself, so each sleeps by itself."""
 
 from collections.abc import Callable
 from dataclasses import replace

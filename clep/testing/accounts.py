@@ -56,7 +56,7 @@ def check_parameters(subject: Subject) -> None:
 
 
 def check_training(subject: Subject) -> None:
-    """It learns three experiences: all weights and metrics are finite, time steps stay, and clep has nothing to say of it.
+    """It learns three experiences: weights and metrics are finite, time steps stay, and clep has nothing to say of it.
 
     Args:
         subject: the strategy.

@@ -41,8 +41,8 @@ class Subject:
         parameters: parameters of the strategy; those left out have their defaults.
 
     Example:
-        >>> Subject("sleep_replay", steps=50).made().steps
-        50
+        >>> Subject("sleep_replay", keep=0.8).made().keep
+        0.8
     """
 
     def __init__(self, strategy: str | type[BasePlugin], /, **parameters: Any) -> None:

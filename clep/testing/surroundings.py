@@ -21,7 +21,7 @@ from clep.testing.subject import CheckFailed, NotApplicable, Subject
 
 PARTNERS: dict[str, dict[str, Any]] = {
     "awake_rehearsal": {"memory_size": 12},
-    "sleep_replay": {"steps": 50},
+    "sleep_replay": {},
     "neuronal_adaptation": {},
     "ewc": {"ewc_lambda": 1.0},
 }

@@ -30,6 +30,7 @@ STRATEGIES = {
     "er_ace": ["strategy.er_ace.mem_size=30"],
     "gem": [],
     "orthogonal": [],
+    "resting_rehearsal": ["strategy.resting_rehearsal.memory_size=20"],
     "ewc": ["strategy.ewc.ewc_lambda=1.0"],
     "si": [],
     "lwf": ["strategy.lwf.alpha=1.0", "strategy.lwf.temperature=2.0"],

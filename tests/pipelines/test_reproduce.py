@@ -127,7 +127,7 @@ def test_an_interrupted_claim_shows_what_has_finished_and_goes_on(tmp_path, caps
     (tmp_path / "stops.py").write_text(STOPS)
     (tmp_path / "mine.yaml").write_text(
         CLAIM.replace("strategies=sleep_replay, ", '"strategies=stops:Stops"').replace(
-            "strategy.sleep_replay.steps=100", ""
+            "strategy.sleep_replay.calibration=published, strategy.sleep_replay.steps=100", ""
         )
     )
     command = ["reproduce", "mine.yaml", "--small", "--output", "out", "workers=0"]

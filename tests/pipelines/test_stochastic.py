@@ -36,11 +36,9 @@ def weights(config, *further):
 @pytest.mark.parametrize(
     "changes",
     [
-        ["strategies=[sleep_replay]", "strategy.sleep_replay.calibration=published", "strategy.sleep_replay.steps=100"],
+        ["strategies=[sleep_replay]"],
         [
             "strategies=[awake_rehearsal,sleep_replay]",
-            "strategy.sleep_replay.calibration=published",
-            "strategy.sleep_replay.steps=100",
             "learner.gradient=cost",
         ],
         ["strategies=[ewc]"],

@@ -21,12 +21,24 @@ ARGUMENTS = {
     "gem": {"patterns_per_experience": 6},
     "mir": {"mem_size": 10, "batch_size_mem": 4},
     "replay": {"mem_size": 15},
+    "resting_rehearsal": {"memory_size": 11},
     "ridge": {"features": 12},
     "rwalk": {"delta_t": 3},
+    "top_down_dreams": {"steps": 3},
 }
-STORED = {"agem": 21, "awake_rehearsal": 13, "der": 10, "er_ace": 10, "gdumb": 10, "gem": 18, "mir": 10, "replay": 15}
+STORED = {
+    "agem": 21,
+    "awake_rehearsal": 13,
+    "der": 10,
+    "er_ace": 10,
+    "gdumb": 10,
+    "gem": 18,
+    "mir": 10,
+    "replay": 15,
+    "resting_rehearsal": 11,
+}
 KEEPS_STATISTICS = {"agem", "class_means", "der", "dreams", "ewc", "gdumb", "gem", "lwf", "orthogonal", "ridge"}
-KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay"}
+KEEPS_STATISTICS |= {"rwalk", "si", "slda", "sleep_replay", "top_down_dreams"}
 SAMPLE_BYTES = 64 * 4 + 8
 # What differs most between strategies, for the price of two or three runs each.
 ALWAYS = {"training", "parameters", "seeds", "draws[before]", "second_run", "memory", "logs", "avalanche"}

@@ -12,6 +12,7 @@ from sklearn.linear_model import Ridge as Regression
 from sklearn.neighbors import NearestCentroid
 
 import clep
+from clep.class_sums import ClassSums
 from clep.diagnostics.hidden import hidden_states
 from clep.errors import ConfigError, StrategyError, UnusedWarning
 from clep.evaluation import evaluated
@@ -81,6 +82,27 @@ def test_ridge_is_the_regression_on_all_samples(stream, seen, tested):
     np.testing.assert_allclose(strategy.state["weights"].numpy(), known.coef_, atol=1e-3)
     expected = known.predict(strategy.featured(tested[0].flatten(1)).numpy()).argmax(1)
     assert (predictions(training, strategy, tested[0]) == expected).mean() > 0.99
+
+
+@pytest.mark.parametrize("make", [SLDA, lambda: Ridge(features=20, seed=0)])
+def test_samples_in_any_parts_and_order_give_the_same_read_out(seen, tested, make):
+    """A class may come again in a later experience, and there may be gaps between the labels seen so far."""
+    x, y = seen
+    whole, parts = make(), make()
+    whole.add(x, y)
+    for rows in (y == 7, (y < 5).nonzero().flatten()[::2], (y < 5).nonzero().flatten()[1::2], (y > 4) & (y != 7)):
+        parts.add(x[rows], y[rows])
+    np.testing.assert_allclose(parts.state["weights"], whole.state["weights"], rtol=1e-2, atol=2e-3)
+    inputs = tested[0].flatten(1)
+    assert (parts.read_out(None, inputs).argmax(1) == whole.read_out(None, inputs).argmax(1)).all()
+
+
+def test_means_of_a_class_that_comes_again_are_those_of_all_its_samples(seen):
+    x, y = seen
+    whole = ClassSums.none(64).plus(x, y)
+    parts = ClassSums.none(64).plus(x[::3], y[::3]).plus(x[1::3], y[1::3]).plus(x[2::3], y[2::3])
+    assert torch.equal(whole.counts, parts.counts)
+    np.testing.assert_allclose(parts.means, whole.means, atol=1e-6)
 
 
 def test_a_covariance_that_would_not_fit_is_refused():

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 from clep.strategies.awake_rehearsal import AwakeRehearsal
-from clep.strategies.sleep_replay import SleepReplay
 
 import clep
 from clep.strategy import Memory

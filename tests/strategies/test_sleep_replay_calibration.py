@@ -1,0 +1,189 @@
+"""Sleep that calibrates itself, as a strategy: what ends it, what it keeps, what it warns of and what it refuses."""
+
+import warnings
+from types import SimpleNamespace
+
+import pytest
+import torch
+from clep.strategies.sleep_replay import SleepReplay
+
+import clep
+from clep.errors import ConfigError, InputWarning, SleepWarning
+from clep.renames import with_new_keys
+from clep.sleep import Held
+from clep.strategy import Memory
+from tests.strategies.builders import awake, published, unchanged, weights_of
+
+
+@pytest.fixture(scope="module")
+def learned(digits):
+    """The weights of a network that knows the last of three experiences."""
+    network = awake()
+    clep.Training(clep.Learner(network, lr=0.05, momentum=0.9), epochs=6).run(digits)
+    return {name: value.clone() for name, value in network.state_dict().items()}
+
+
+@pytest.fixture
+def expert(learned):
+    network = awake()
+    network.load_state_dict(learned)
+    return network
+
+
+def last_of(stream):
+    return stream.benchmark.train_stream[-1]
+
+
+def held(stream, network):
+    return Held.of(last_of(stream).dataset, network, torch.device("cpu"))
+
+
+# what ends it
+
+
+def test_it_takes_what_it_may_and_no_more(learned, digits, finish):
+    """The share is checked from outside; without the check, sleep would take nearly everything here."""
+    changes = []
+    for keep in (0.95, 0.7, 0.1):
+        network = awake()
+        network.load_state_dict(learned)
+        before = held(digits, network)
+        assert before.before > 0.7
+        log = finish(SleepReplay(keep=keep, depression=0.05), network, last_of(digits)).take_log()
+        assert before.accuracy() >= keep * before.before
+        changes.append(log["sleep/weight_change_layer_1"])
+    assert 0.0 < changes[0] < changes[1] < changes[2]
+
+
+def test_only_hidden_neurons_learn_and_only_downwards(expert, learned, digits, finish):
+    finish(SleepReplay(keep=0.5), expert, last_of(digits))
+    lower, upper = (connection.weight.detach() for connection in expert.connections)
+    assert torch.equal(upper, learned["connections.1.weight"])
+    assert (lower <= learned["connections.0.weight"]).all()
+    assert (lower < learned["connections.0.weight"]).any()
+
+
+def test_with_several_hidden_layers_they_share_what_sleep_may_take(digits, finish, monkeypatch):
+    """keep 0.8 with two hidden layers: 10 % may go. Looks at the weights fall by 1 %, from 1 on."""
+    falling = iter([1.0 - 0.01 * look for look in range(100)])
+    monkeypatch.setattr(Held, "accuracy", lambda self: next(falling))
+    network = awake(sizes=(64, 20, 20, 10))
+    finish(SleepReplay(keep=0.8), network, last_of(digits))
+    assert next(falling) == pytest.approx(1.0 - 0.01 * (1 + 10 + 1 + 1))  # before, 11 looks, after
+
+
+# what it knows
+
+
+def test_it_keeps_nothing_of_the_past_but_the_unit_of_each_layer(expert, digits, finish):
+    plugin = finish(SleepReplay(), expert, last_of(digits))
+    assert plugin.inputs is None
+    assert plugin.memory() == Memory(statistics_bytes=2 * 8)
+    kept = finish(SleepReplay(statistics="seen"), expert, last_of(digits))
+    assert kept.inputs.count == 40
+
+
+def test_inputs_below_zero_act_as_inputs_of_the_other_sign(learned, one_experience, digits, finish):
+    """Flip the sign of half of the inputs and of their weights: the same network, so the same sleep."""
+    x = last_of(digits).dataset
+    pictures = torch.stack([sample[0] for sample in x]).flatten(1)
+    used = pictures.mean(0) > 0.0  # an input that is always zero has no sign
+    signs = torch.where(used & (torch.arange(64) % 2 == 0), -1.0, 1.0)
+    results = []
+    for flip in (torch.ones(64), signs):
+        network = awake()
+        network.load_state_dict(learned)
+        with torch.no_grad():
+            network.connections[0].weight.mul_(flip)
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", InputWarning)
+            plugin = SleepReplay(keep=0.5)
+            plugin.seed_with(1)
+            finish(plugin, network, one_experience(pictures * flip))
+        results.append(network.connections[0].weight.detach() * flip)
+    assert not torch.equal(results[0], learned["connections.0.weight"])
+    torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-6)
+
+
+def test_what_it_asks_about_itself_covers_sorted_classes_draws_nothing_and_leaves_the_mode():
+    y = torch.arange(1000) // 100
+    data = torch.utils.data.TensorDataset(torch.eye(10)[y], y)
+    data.eval = lambda: data
+    model = torch.nn.Sequential(torch.nn.Dropout(0.5), torch.nn.Identity()).train()
+    model[1].eval()
+    state = torch.get_rng_state()
+    asked = Held.of(data, model, torch.device("cpu"))
+    assert asked.before == 1.0
+    assert sorted(set(asked.y.tolist())) == list(range(10))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert [part.training for part in model.modules()] == [True, True, False]
+
+
+# what it warns of
+
+
+def test_a_layer_that_never_fires_is_named_once(digits, finish):
+    network, plugin = awake(), published(steps=50, threshold=[1e-3, 1e6])
+    with pytest.warns(SleepWarning, match=r"`connections\.1` never fired in 50 steps.*lower threshold for it") as told:
+        finish(finish(plugin, network, last_of(digits)), network, last_of(digits))
+    assert len(told) == 1
+
+
+def test_a_layer_that_always_fires_is_named(digits, finish):
+    plugin = published(steps=50, rate=1e6, threshold=[1e-9, 1e6], increment=[0.0], decrement_ratio=[0.0])
+    network = awake()
+    with torch.no_grad():
+        network.connections[0].weight.abs_()
+    with pytest.warns(SleepWarning, match=r"`connections\.0` fired nearly all the time in 50 steps.*raise threshold"):
+        finish(plugin, network, last_of(digits))
+
+
+def test_a_sleep_that_takes_more_than_half_of_what_was_just_learned_says_so(expert, digits, finish):
+    with pytest.warns(SleepWarning, match="more than half of what was just learned; .*set calibration=auto"):
+        finish(published(threshold=[1e-3, 1e-3], increment=[1.0]), expert, last_of(digits))
+
+
+def test_a_usual_sleep_warns_of_nothing(expert, digits, finish):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", SleepWarning)
+        finish(SleepReplay(), expert, last_of(digits))
+
+
+# what it refuses
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"steps": 30}, "steps"),
+        ({"threshold": [0.1]}, "threshold"),
+        ({"gate": "none", "bounds": 2.0}, "gate"),
+        ({"calibration": "published", "keep": 0.5}, "keep"),
+        ({"calibration": "published", "depression": 0.5}, "depression"),
+    ],
+)
+def test_an_option_of_the_other_calibration_is_refused_rather_than_ignored(given, name):
+    with pytest.raises(ConfigError, match=rf"^{name}: it has no effect with calibration=.*, or set calibration="):
+        SleepReplay(**given)
+
+
+def test_parameters_stored_before_there_was_a_calibration_are_those_of_the_published_form():
+    stored = SimpleNamespace(**vars(published(steps=30)))
+    names = ["steps", "rate", "decay", "threshold", "increment", "decrement_ratio", "gate_width", "gate"]
+    values = {name: getattr(stored, name) for name in names} | {"bounds": None}
+    read = with_new_keys({"strategy": {"sleep_replay": values}})["strategy"]["sleep_replay"]
+    assert read == values | {"calibration": "published"}
+    chosen = {"strategy": {"sleep_replay": {"keep": 0.5}}}
+    assert with_new_keys(chosen) == chosen
+
+
+def test_the_search_is_over_the_constants_of_the_chosen_form():
+    assert "keep" in SleepReplay.searched({})
+    assert "keep" not in SleepReplay.searched({"calibration": "published"})
+    assert "steps" in SleepReplay.searched({"calibration": "published"})
+
+
+def test_without_a_depression_worth_the_name_no_weight_changes(expert, digits, finish):
+    before = weights_of(expert)
+    finish(SleepReplay(depression=1e-30), expert, last_of(digits))
+    assert unchanged(expert, before)
