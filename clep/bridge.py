@@ -60,6 +60,7 @@ class LightningTemplate(SupervisedTemplate):
         share: that of this process's samples in the present batch.
         first_epoch: where the next experience begins; it is 0 again afterwards.
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
+        fit: trains on the batches of an experience in Lightning's place, as in a population; None for Lightning.
 
     Raises:
         ConfigError: if a plugin does what the learner's gradient estimate does not support, or for an argument of the
@@ -124,6 +125,7 @@ class LightningTemplate(SupervisedTemplate):
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
         self.on_epoch: Callable[[int, Any], None] = _nothing
+        self.fit: Callable[[LightningTemplate], None] | None = None
 
     def _check_plugin_compatibility(self) -> None:
         """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
@@ -197,6 +199,15 @@ class LightningTemplate(SupervisedTemplate):
         if not all(getattr(plugin, "trains", True) for plugin in self.plugins):
             return
         self._watch.begin()
+        if self.fit is not None:
+            self.fit(self)
+        else:
+            self._fit()
+        self._stop_training, self.first_epoch = False, 0
+        self._back_to_device()
+
+    def _fit(self) -> None:
+        """Train on the experience by Lightning."""
         fit: _Fit = _OwnLoop(self) if self._needs_no_loop() else _Fit(self)
         if self.ranks.count > 1 and not (self._in_slices and self.dataloader is self.made_loader):
             raise ConfigError(
@@ -218,8 +229,6 @@ class LightningTemplate(SupervisedTemplate):
             finally:
                 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
                     signal.signal(signal.SIGINT, interrupt)
-        self._stop_training, self.first_epoch = False, 0
-        self._back_to_device()
 
     def _needs_no_loop(self) -> bool:
         """Whether no argument of the trainer asks for Lightning's own loop over the batches."""

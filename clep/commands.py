@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from clep import config, interrupts, named_parts, parts, temporary
-from clep.bench.cases import PIPELINES, SCALINGS, SLEEPS, UPDATES
+from clep.bench.cases import EVERY, UPDATES
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
@@ -612,6 +612,7 @@ COMMANDS = (
             "clep bench": "all updates, on one thread",
             "clep bench mlp1 --threads 2 --json": "one update on two threads, as JSON",
             "clep bench sleep": "a sleep",
+            "clep bench population": "1, 8 and 32 trainings in one pass, and one after another",
             "clep bench pipeline": "a stream, beside a bare loop and plain Avalanche",
             "clep bench scaling --figure scaling.png": "how cost grows, with a plot (some minutes)",
             "clep bench scaling:width": "one axis of it",
@@ -622,7 +623,7 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": f"{', '.join((*UPDATES, *SLEEPS, *PIPELINES, *SCALINGS))} (default: {', '.join(UPDATES)})",
+                    "help": f"{', '.join(EVERY)} (default: {', '.join(UPDATES)})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),

@@ -1,7 +1,6 @@
 """What an experience reports: a plug-in that measures while a stream is learned."""
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -11,7 +10,7 @@ import torch
 from avalanche.core import BasePlugin
 from torch import Tensor
 
-from clep import metric_names
+from clep import clock, metric_names
 from clep.errors import ConfigError
 from clep.evaluation import evaluated
 from clep.learner import Learner, accuracy
@@ -118,18 +117,18 @@ class Measuring(Strategy):
 
     def state_dict(self) -> dict[str, Any]:
         """The updates so far, and what was noted in this experience, with times as seconds ago."""
-        return {"updates": self._updates, "notes": self._notes.shifted(-time.perf_counter())}
+        return {"updates": self._updates, "notes": self._notes.shifted(-clock.now())}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on with what was noted."""
         if "updates" in state:
             self._updates = state["updates"]
         if "notes" in state:
-            self._notes = state["notes"].shifted(time.perf_counter())
+            self._notes = state["notes"].shifted(clock.now())
 
     def before_training(self, strategy: Any, **kwargs: Any) -> None:
         """Start the clock of the experience."""
-        self._notes = _Notes(time.perf_counter())
+        self._notes = _Notes(clock.now())
 
     def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
         """Note loss and accuracy of the batch, without waiting for the device."""
@@ -145,23 +144,23 @@ class Measuring(Strategy):
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""
         self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs), getattr(strategy, "ranks", ALONE))
         if self.each_epoch:
-            start = time.perf_counter()
+            start = clock.now()
             self._notes.epochs.append(self._evaluate(strategy))
-            self._notes.evaluating += time.perf_counter() - start
+            self._notes.evaluating += clock.now() - start
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Measure the accuracies before the other strategies consolidate, if any does."""
-        self._notes.trained = time.perf_counter()
+        self._notes.trained = clock.now()
         if self._any("consolidates"):
             self._notes.before = self._evaluate(strategy)
-        self._notes.measured = time.perf_counter()
+        self._notes.measured = clock.now()
 
     def after_training(self, strategy: Any, **kwargs: Any) -> None:
         """Measure the accuracies after consolidation and write the report."""
-        notes, consolidated = self._notes, time.perf_counter()
+        notes, consolidated = self._notes, clock.now()
         after = self._evaluate(strategy)
         of_means = self._accuracy_of_means(strategy)
-        end = time.perf_counter()
+        end = clock.now()
         self.report = ExperienceReport(
             index=strategy.experience.current_experience,
             before=after if notes.before is None else notes.before,

@@ -4,6 +4,7 @@ import hashlib
 import random
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 
 import numpy as np
 import torch
@@ -65,7 +66,7 @@ def isolated(seed: int) -> Iterator[None]:
         random.setstate(states[2])
 
 
-_within = False  # whether `reproducible` holds at present
+_within: ContextVar[bool] = ContextVar("within", default=False)  # whether `reproducible` holds at present
 
 
 def seeded(seed: int) -> AbstractContextManager[None]:
@@ -82,7 +83,7 @@ def seeded(seed: int) -> AbstractContextManager[None]:
         ...     torch.equal(torch.rand(1), first)
         True
     """
-    return nullcontext() if _within else reproducible(seed, torch.get_num_threads())
+    return nullcontext() if _within.get() else reproducible(seed, torch.get_num_threads())
 
 
 @contextmanager
@@ -93,14 +94,12 @@ def reproducible(seed: int, threads: int) -> Iterator[None]:
         seed: the seed of the run.
         threads: number of threads of torch; sums depend on it.
     """
-    global _within
-    before, within = torch.get_num_threads(), _within
+    before, token = torch.get_num_threads(), _within.set(True)
     torch.set_num_threads(threads)
-    _within = True
     try:
         with isolated(seed):
             seed_globals(seed)
             yield
     finally:
-        _within = within
+        _within.reset(token)
         torch.set_num_threads(before)

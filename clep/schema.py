@@ -36,7 +36,20 @@ CONTROLS = ("naive", "joint", "class_means", "slda", "ridge")
 
 
 NOT_OF_A_RESULT = frozenset(
-    {"data", "tracking", "workers", "engine", "seeds", "cells", "controls", "grid", "baseline", "tune", "checkpoint"}
+    {
+        "data",
+        "tracking",
+        "workers",
+        "engine",
+        "population",
+        "seeds",
+        "cells",
+        "controls",
+        "grid",
+        "baseline",
+        "tune",
+        "checkpoint",
+    }
     | {"metrics", "metric", "columns"}
 )
 """Keys that no result of a run depends on."""
@@ -170,6 +183,11 @@ class Config(Spec):
         2, "number of processes that run cells or trials in parallel; 0 runs them in this one, one by one", "[0, inf)"
     )
     engine: EngineSection = option(EngineSection(), "what runs cells and trials")
+    population: Literal["auto", "off"] = option(
+        "off",
+        "`auto`: `clep compare` trains runs of one architecture in one pass, as one batched network; faster, and equal "
+        "to runs of their own up to rounding. Cells that cannot join run alone, and are named",
+    )
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 
 
@@ -190,11 +208,16 @@ def construct(kind: type[T], values: Mapping[str, Any], path: str = "") -> T:
         if isinstance(hint, type) and dataclasses.is_dataclass(hint) and isinstance(value, Mapping):
             made[name] = construct(hint, value, f"{path}.{name}".lstrip("."))
         else:
-            made[name] = _as_floats(value, hint)
+            made[name] = _as_meant(_as_floats(value, hint), hint)
     if not path:
         return kind(**made)
     with within(path):
         return kind(**made)
+
+
+def _as_meant(value: Any, kind: Any) -> Any:
+    """The word `off` where it is one of the values: YAML reads it as false."""
+    return "off" if value is False and "off" in get_args(kind) else value
 
 
 def _as_floats(value: Any, kind: Any) -> Any:
@@ -229,7 +252,7 @@ def misfits(value: Any, kind: Any = Config, key: str = "") -> Iterator[tuple[str
     elif get_origin(kind) is list and isinstance(value, list):
         for i, entry in enumerate(value):
             yield from misfits(entry, get_args(kind)[0], f"{key}[{i}]")
-    elif not _holds_interpolation(value) and (found := problem(value, kind)) is not None:
+    elif not _holds_interpolation(value) and (found := problem(_as_meant(value, kind), kind)) is not None:
         yield key, found
 
 

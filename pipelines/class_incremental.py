@@ -5,12 +5,14 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from clep import computed, interrupts, unfinished
+from clep import clock, computed, interrupts, unfinished
 from clep.build import build_stream, build_training, resolved
 from clep.checkpoints import Saved
 from clep.config import Config
 from clep.identity import TAG
 from clep.measuring import ExperienceReport
+from clep.population.crew import Seat
+from clep.population.training import take_seat
 from clep.randomness import reproducible
 from clep.ranks import Ranks, connected
 from clep.recording import record_experience, record_result, recorded
@@ -30,6 +32,7 @@ def run(
     name: str = "",
     on_progress: Tell | None = None,
     start: Start | None = None,
+    seat: Seat | None = None,
 ) -> Result:
     """Run the pipeline of a configuration.
 
@@ -42,6 +45,7 @@ def run(
         on_progress: called with `{"run_id": ..., "experiences": n}` at the start and `{"experience": i}` after each
             experience.
         start: where to begin; None for the beginning.
+        seat: its place among runs that train in one pass; None to train alone.
 
     Raises:
         ConfigError, DataError: before anything is trained.
@@ -50,7 +54,9 @@ def run(
     """
     try:
         start = start or Start()
-        return _run(config, parent_run_id, experiment_id, tags, name, on_progress or (lambda message: None), start)
+        return _run(
+            config, parent_run_id, experiment_id, tags, name, on_progress or (lambda message: None), start, seat
+        )
     finally:
         # Lightning's trainer and its module refer to each other, so the data of a run stay in memory until the
         # garbage collector runs. It counts objects, not bytes: ten runs in one process held ten copies of MNIST.
@@ -65,13 +71,16 @@ def _run(
     name: str,
     tell: Tell,
     start: Start,
+    seat: Seat | None,
 ) -> Result:
-    began = time.perf_counter()
+    began = clock.now()
     with reproducible(config.seed, config.threads):
         config = resolved(config)
         computed.check(config.metrics, config.metric)
         stream = build_stream(config)
         training = build_training(config, stream)
+        if seat is not None:
+            take_seat(training, seat)
         with recorded(
             config,
             stream,
@@ -110,7 +119,7 @@ def _run(
                         start.saved, stream, on_experience, checkpoints=checkpoints, optimizer=optimizer
                     )
                 earlier = sum(sum(report.seconds.values()) for report in trained.reports[: trained.restored])
-                seconds = earlier + time.perf_counter() - began
+                seconds = earlier + clock.now() - began
                 result = record_result(record, config, stream, training, trained, seconds)
                 interrupts.check()
         if not record.lost or folder.record() is None:  # otherwise it goes on once there is space, and is stored whole

@@ -21,7 +21,7 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
+    {"clock", "distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
     {"checks", "destinations", "documents", "randomness", "ranks", "metric_names", "metrics", "statistics"},
     {"imports", "parts", "renames"},
     {"sources"},
@@ -47,6 +47,7 @@ ORDER = [
     {"measuring"},
     {"checkpoints"},
     {"training"},
+    {"population"},
     {"tracking"},
     {"build"},
     {"report", "results"},

@@ -58,6 +58,25 @@ class Axis:
 
 
 @dataclass(frozen=True)
+class PopulationCase:
+    """Trainings on class-incremental digits, in one pass and one after another.
+
+    Attributes:
+        sizes: layers from input to output.
+        counts: numbers of trainings in one pass.
+        alone: so many of them, at most, are timed one after another.
+    """
+
+    sizes: tuple[int, ...] = (64, 256, 10)
+    counts: tuple[int, ...] = (1, 8, 32)
+    alone: int = 2
+    batch: int = 32
+    epochs: int = 10
+    free_steps: int = 20
+    nudged_steps: int = 6
+
+
+@dataclass(frozen=True)
 class PipelineCase:
     """The digits as a stream, learned by an equilibrium network and by an ordinary one of the same sizes."""
 
@@ -83,6 +102,9 @@ UPDATES = {
 SLEEPS = {"sleep": SleepCase()}
 """Sleeps, timed by `clep.bench.sleep`."""
 
+POPULATIONS = {"population": PopulationCase()}
+"""Trainings in one pass, timed by `clep.bench.population`."""
+
 PIPELINES = {"pipeline": PipelineCase()}
 """Streams, timed by `clep.bench.pipeline`."""
 
@@ -100,3 +122,6 @@ AXES = {axis.name: axis for axis in _AXES}
 
 SCALINGS = {"scaling": tuple(AXES)} | {f"scaling:{name}": (name,) for name in AXES}
 """Cases of growth: all axes, or one."""
+
+EVERY = (*UPDATES, *SLEEPS, *PIPELINES, *POPULATIONS, *SCALINGS)
+"""The names of all cases."""

@@ -12,14 +12,15 @@ import torch
 
 from clep import progress
 from clep.bench import cases as known
-from clep.bench import pipeline, scaling, sleep, updates
+from clep.bench import pipeline, population, scaling, sleep, updates
 from clep.bench.pipeline import PipelineTiming
+from clep.bench.population import PopulationTiming
 from clep.bench.scaling import Growth
 from clep.bench.sleep import SleepTiming
 from clep.bench.updates import Timing
 from clep.checks import check, one_of
 
-AnyTiming = Timing | SleepTiming | PipelineTiming | Growth
+AnyTiming = Timing | SleepTiming | PipelineTiming | PopulationTiming | Growth
 
 
 @dataclass(frozen=True)
@@ -27,8 +28,8 @@ class Timings:
     """The result of `bench`.
 
     Attributes:
-        timings: two per update, synchronous and asynchronous, one per sleep, two per stream, one for each network, and
-            one per axis of growth.
+        timings: two per update, synchronous and asynchronous, one per sleep, two per stream, one for each network, one
+            per size of a population, and one per axis of growth.
     """
 
     timings: tuple[AnyTiming, ...]
@@ -38,11 +39,14 @@ class Timings:
         return [asdict(timing) for timing in self.timings]
 
     def to_text(self) -> str:
-        """Updates, streams and growth as tables, sleeps in words."""
+        """Updates, streams and growth as tables, sleeps and populations in words."""
         table = [timing for timing in self.timings if isinstance(timing, Timing)]
         words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
         streams = [timing for timing in self.timings if isinstance(timing, PipelineTiming)]
         growths = [timing for timing in self.timings if isinstance(timing, Growth)]
+        words += [
+            population.format_population(timing) for timing in self.timings if isinstance(timing, PopulationTiming)
+        ]
         texts = [updates.format_updates(table)] if table else []
         more = [pipeline.format_pipelines(streams)] if streams else []
         return "\n".join([*texts, *words, *more, *([scaling.format_scaling(growths)] if growths else [])])
@@ -52,7 +56,8 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1, figure: str | Path | N
     """Time the cases; updates both synchronous and asynchronous.
 
     Args:
-        cases: keys of `UPDATES`, `SLEEPS`, `PIPELINES` or `SCALINGS` in `clep.bench.cases`; all updates if empty.
+        cases: keys of `UPDATES`, `SLEEPS`, `PIPELINES`, `POPULATIONS` or `SCALINGS` in `clep.bench.cases`; all updates
+            if empty.
         threads: number of torch's threads.
         figure: file of a plot of the growth that was measured, PNG; None for none.
 
@@ -60,7 +65,7 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1, figure: str | Path | N
         ConfigError: for an unknown case, or fewer than 1 thread.
     """
     for name in cases:
-        one_of("cases", name, [*known.UPDATES, *known.SLEEPS, *known.PIPELINES, *known.SCALINGS], "case")
+        one_of("cases", name, known.EVERY, "case")
     check("threads", threads, int, "[1, inf)")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -82,5 +87,7 @@ def _timings(name: str) -> Iterator[AnyTiming]:
         yield from pipeline.time_pipeline(name)
     elif name in known.SCALINGS:
         yield from map(scaling.time_scaling, [known.AXES[axis] for axis in known.SCALINGS[name]])
-    else:
+    elif name in known.SLEEPS:
         yield sleep.time_sleep(name)
+    else:
+        yield from population.time_populations(name)

@@ -13,13 +13,17 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
+import torch
+
 from clep import interrupts, run_names, tracking, unfinished
 from clep.comparison.cells import Job, varying
+from clep.comparison.crews import TAG, together
 from clep.comparison.ledger import Ledger
 from clep.comparison.watching import Watch
 from clep.config import Config
 from clep.errors import ConfigError, StaleWarning
 from clep.on_ray import engine
+from clep.population.crew import Crew, Seat
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.schema import EngineSection
@@ -115,9 +119,11 @@ def run_missing(
         )
         for i in missing
     ]
+    groups = together([jobs[i] for i in missing], workers)
+    arguments = [_in_company(task, len(group)) for task, group in _placed(arguments, groups)]
     try:
         with Watch([jobs[i] for i in missing]) as watch, _engine(section, workers, arguments) as run:
-            for position, result in _ended(arguments, run, ledger.uri, watch):
+            for position, result in _ended(arguments, groups, run, ledger.uri, watch):
                 results[missing[position]] = result
     except KeyboardInterrupt:
         raise Interrupted(_in_order(jobs, results)) from None
@@ -136,25 +142,49 @@ def _in_order(jobs: Sequence[Job], results: Mapping[int, Result]) -> list[Result
     return [replace(results[index], cell=job.cell) for index, job in enumerate(jobs) if index in results]
 
 
-def _ended(arguments: Sequence[Task], run: Jobs, uri: str, watch: Watch) -> Iterator[tuple[int, Result]]:
-    """Yield the position and the result of each job as it ends."""
+def _ended(
+    arguments: Sequence[Task], groups: Sequence[Sequence[int]], run: Jobs, uri: str, watch: Watch
+) -> Iterator[tuple[int, Result]]:
+    """Yield the position and the result of each job as it ends.
+
+    Args:
+        arguments: the work of each job.
+        groups: positions of those that one process does.
+        run: what runs the groups.
+        uri: the store.
+        watch: tells what happens.
+    """
     run_ids: dict[int, str] = {}
+    running = {number: list(group) for number, group in enumerate(groups)}
     preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]
-    messages = run(_run, arguments, preload=preload)
+    works = [[arguments[position] for position in group] for group in groups]
+    messages = run(_run_group, works, preload=preload)
     try:
         with closing(messages):
             for message in messages:
+                group = running[message.job]
                 if message.kind == "progress":
-                    if "run_id" in message.value:
-                        run_ids[message.job] = message.value["run_id"]
-                        watch.started(message.job, message.value.get("experiences"))
-                    watch.reported(message.value)
+                    member, told = message.value
+                    position = groups[message.job][member]
+                    if not isinstance(told, Message):
+                        if "run_id" in told:
+                            run_ids[position] = told["run_id"]
+                            watch.started(position, told.get("experiences"))
+                        watch.reported(told)
+                        continue
+                    # A group that was started again tells once more of what had ended.
+                    ended, message = [position] if position in group else [], told
                 elif message.kind == "again":
-                    _close_lost(message, arguments[message.job], uri, run_ids.pop(message.job, None))
+                    for position in group:
+                        _close_lost(message, arguments[position], uri, run_ids.pop(position, None))
+                    continue
                 else:
-                    result = _outcome(message, arguments[message.job], uri, run_ids.pop(message.job, None))
-                    watch.ended(message.job, result)
-                    yield message.job, result
+                    ended = list(group)
+                for position in ended:
+                    group.remove(position)
+                    result = _outcome(message, arguments[position], uri, run_ids.pop(position, None))
+                    watch.ended(position, result)
+                    yield position, result
     except KeyboardInterrupt:
         with interrupts.held():
             for run_id in run_ids.values():  # a worker that took too long to close its run itself is dead by now
@@ -164,10 +194,50 @@ def _ended(arguments: Sequence[Task], run: Jobs, uri: str, watch: Watch) -> Iter
         raise
 
 
-def _run(task: Task, tell: Callable[[Any], None]) -> Result:
-    """The work of one worker process."""
+def _run_group(tasks: Sequence[Task], tell: Callable[[Any], None]) -> None:
+    """The work of one worker process: a job, or several in one pass. Each tells how it has ended."""
+
+    def job(member: int, task: Task) -> Callable[[Seat], None]:
+        def run(seat: Seat) -> None:
+            try:
+                result = _run(task, lambda told: tell((member, told)), seat if len(tasks) > 1 else None)
+                end = Message(member, "done", result)
+            except Exception as error:
+                interrupts.check()  # a library may have made this of it
+                end = Message(member, "error", f"{type(error).__name__}: {error}")
+            tell((member, end))
+
+        return run
+
+    jobs = [job(member, task) for member, task in enumerate(tasks)]
+    if len(jobs) == 1:
+        jobs[0](Seat())
+        return
+    threads = torch.get_num_threads()
+    torch.set_num_threads(tasks[0].config.threads)  # that of all: each would put back what it found
+    try:
+        Crew(jobs, [Seat() for _ in jobs]).run()
+    finally:
+        torch.set_num_threads(threads)
+
+
+def _placed(tasks: Sequence[Task], groups: Sequence[Sequence[int]]) -> Iterator[tuple[Task, Sequence[int]]]:
+    """Each task with the group that it is in."""
+    of = {position: group for group in groups for position in group}
+    return ((task, of[position]) for position, task in enumerate(tasks))
+
+
+def _in_company(task: Task, size: int) -> Task:
+    """A task whose run says with how many it is trained in one pass."""
+    return task if size == 1 else task._replace(tags={**task.tags, TAG: str(size)})
+
+
+def _run(task: Task, tell: Callable[[Any], None], seat: Seat | None) -> Result:
+    """One job."""
     options: dict[str, Any] = {"parent_run_id": task.parent_run_id, "experiment_id": task.experiment_id}
     options |= {"tags": task.tags, "name": task.name}
+    if seat is not None:
+        options["seat"] = seat
     if task.stopped:
         uri = tracking.tracking_uri(task.config.tracking.uri)
         options["start"] = unfinished.start_of(uri, task.stopped)

@@ -230,10 +230,14 @@ class Bilinear(Connection):
         gradients = [weight]
         if self.bias is not None:
             change = change.real if change.is_complex() else change
-            gradients.append(change.sum((0, *range(2, change.dim()))))
+            gradients.append(self.summed(change))
         if self.feedback is not None:
             gradients.append(down if down is not weight else weight.clone())
         return gradients
+
+    def summed(self, change: Tensor) -> Tensor:
+        """The gradient of the bias, (units,): the change of the layer above, summed over batch and positions."""
+        return change.sum((0, *range(2, change.dim())))
 
     def _unpool_at(self, above: Tensor, below: Tensor) -> Tensor:
         return self.unpool(above, self.route(below.real if below.is_complex() else below))

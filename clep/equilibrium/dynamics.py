@@ -117,7 +117,7 @@ class Dynamics:
             if watch is not None:
                 watch(stepping.states)
             if residuals:
-                residual = residuals[0] if len(residuals) == 1 else torch.stack(residuals).max()
+                residual = residuals[0] if len(residuals) == 1 else torch.stack(residuals).amax(0)
                 halfway = residual if middle else halfway
                 if tolerance > 0.0 and residual < tolerance:  # without one, no wait for the device
                     return Relaxation(stepping.states, residual, halfway, step)

@@ -1,0 +1,146 @@
+"""How a member of a population trains on an experience: the events of Avalanche, and updates that the crew computes."""
+
+from collections.abc import Hashable, Iterable
+from dataclasses import replace
+from typing import Any
+
+import torch
+from avalanche.core import SupervisedPlugin
+from torch import Tensor, nn
+
+from clep import interrupts
+from clep.bridge import LightningTemplate
+from clep.equilibrium import Network
+from clep.population.admission import kind, unchanged
+from clep.population.crew import Answer, Request, Seat
+from clep.streams.samples import chunked
+
+_BETWEEN = ("before_forward", "after_forward", "before_backward")
+"""The hooks that may act between the inputs of an update and the gradient of its loss."""
+
+
+class Member:
+    """Trains a template's learner on each experience, in step with the others of its crew.
+
+    It fires the events in the order of `clep.bridge`. Whatever has no part in an update of all (evaluation,
+    consolidation, other passes through the model) is the member's own work.
+
+    Args:
+        seat: its place in the crew.
+    """
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self._known: tuple[nn.Module, Hashable | None] | None = None
+
+    def __call__(self, template: LightningTemplate) -> None:
+        """Train on the batches of the template's experience."""
+        learner, optimizer = template.learner, template.optimizer
+        schedule = learner.make_schedule(optimizer, template.train_epochs)
+        hooked = any(_has(plugin, hook) for plugin in template.plugins for hook in _BETWEEN)
+        for epoch in range(template.first_epoch, template.train_epochs):
+            template.on_epoch(epoch, schedule)
+            template._before_training_epoch()
+            for number, batch in enumerate(_batches(template)):
+                if template._stop_training:
+                    break
+                where = f"{template.describe_experience()}, epoch {epoch}, batch {number}"
+                self._step(template, batch, where, hooked=hooked)
+            learner.check_finite(None, f"{template.describe_experience()}, end of epoch {epoch}")
+            template._after_training_epoch()
+            if schedule is not None:
+                schedule.step()
+            if template._stop_training:
+                break
+
+    def _step(self, template: LightningTemplate, batch: Any, where: str, *, hooked: bool) -> None:
+        """One update."""
+        template.mbatch = batch
+        template._unpack_minibatch()
+        template._watch.fire("before_training_iteration")
+        for group in template.optimizer.param_groups:
+            for parameter in group["params"]:
+                parameter.grad = None
+        template.loss = template._make_empty_loss()
+        interrupts.check()
+        of = self._kind(template)
+        if of is None:
+            template.learner.step(template, where).backward(retain_graph=template.retain_graph)
+        elif hooked:
+            self._in_two_parts(template, of, where)
+        else:
+            self._whole(template, of, where)
+        template.at("after_backward")
+        template.at("before_update")
+        clip = template.trainer_arguments.get("gradient_clip_val")
+        if clip is not None:
+            torch.nn.utils.clip_grad_norm_(template.model.parameters(), clip)
+        template.optimizer.step()
+        template.at("after_update")
+        template._after_training_iteration()
+
+    def _kind(self, template: LightningTemplate) -> Hashable | None:
+        network = template.learner.network
+        if self._known is None or self._known[0] is not network:
+            self._known = network, kind(template.learner)
+        return self._known[1] if self._known[1] is not None and unchanged(network) else None
+
+    def _request(self, template: LightningTemplate, of: Hashable, y: Tensor | None) -> Request:
+        learner, network = template.learner, template.learner.network
+        assert isinstance(network, Network)
+        return Request(of, network, learner.gradient, learner.criterion, network.shaped(template.mb_x), y)
+
+    def _whole(self, template: LightningTemplate, of: Hashable, where: str) -> None:
+        """The crew computes the loss, too: nothing acts on it."""
+        learner = template.learner
+        answer: Answer = self._seat.ask(self._request(template, of, template.mb_y))
+        losses, n = answer.losses, len(template.mb_y)
+        assert losses is not None
+        self._look(template, answer)
+        template.mb_output = losses.output[answer.index, :n]
+        template.loss = losses.loss[answer.index]
+        if not losses.finite[answer.index]:
+            learner.check_finite(template.loss, where)
+        self._deliver(template, answer)
+        readout: Any = learner.network.readout
+        for parameter, gradient in zip([] if readout is None else readout.parameters(), losses.on_readout, strict=True):
+            parameter.grad = gradient[answer.index]
+
+    def _in_two_parts(self, template: LightningTemplate, of: Hashable, where: str) -> None:
+        """Strategies see the output and change the loss; then the crew nudges by its gradient for the last states."""
+        learner = template.learner
+        template.at("before_forward")
+        answer: Answer = self._seat.ask(self._request(template, of, None))
+        self._look(template, answer)
+        leaf = answer.phases.output(answer.index).clone(memory_format=torch.contiguous_format).requires_grad_()
+        template.mb_output = replace(answer.phases.free.body, readout=learner.network.readout).read_out(leaf)  # type: ignore[arg-type]
+        template.at("after_forward")
+        template.loss = template.loss + learner.criterion(template.mb_output, template.mb_y)
+        template.at("before_backward")
+        learner.check_finite(template.loss, where)
+        template.loss.backward(retain_graph=template.retain_graph)
+        incoming = torch.zeros_like(leaf) if leaf.grad is None else leaf.grad
+        self._deliver(template, self._seat.ask(incoming))
+
+    def _look(self, template: LightningTemplate, answer: Answer) -> None:
+        template.learner.unsettled.look(answer.phases.settled(answer.index))
+
+    def _deliver(self, template: LightningTemplate, answer: Answer) -> None:
+        """Add the estimates to the gradients of the connections' parameters."""
+        network: Any = template.learner.network
+        own = (p for connection in network.connections for p in connection._parameters.values() if p is not None)
+        assert answer.gradients is not None
+        for parameter, gradients in zip(own, answer.gradients, strict=True):
+            gradient = gradients[answer.index]
+            parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
+
+
+def _batches(template: LightningTemplate) -> Iterable[Any]:
+    """The batches of an epoch; those that are slices of tensors are cut from larger ones, in the same order."""
+    loader = template.dataloader
+    return chunked(loader, template.train_mb_size) if loader is template.made_loader else loader
+
+
+def _has(plugin: Any, hook: str) -> bool:
+    """Whether a plug-in does anything in a hook."""
+    return getattr(type(plugin), hook, None) not in (None, getattr(SupervisedPlugin, hook))

@@ -1,0 +1,64 @@
+"""The update of several networks at once, against the update of each."""
+
+import pytest
+import torch
+
+from clep.equilibrium import CostNudging, CrossEntropy, LinearNudging, Network, SquaredError
+from clep.population.phases import Batches, Phases
+from clep.population.stack import Stack
+
+GRADIENTS = {
+    "linear": lambda beta: LinearNudging(beta=beta),
+    "one_sided": lambda beta: LinearNudging(beta=beta, phases="one_sided"),
+    "random_sign": lambda beta: LinearNudging(beta=beta, phases="random_sign"),
+    "mirrored": lambda beta: LinearNudging(beta=beta, start="mirrored"),
+    "vector_field": lambda beta: LinearNudging(beta=beta, rule="vector_field"),
+    "predictive": lambda beta: LinearNudging(beta=beta, rule="predictive", phases="one_sided"),
+    "cost": lambda beta: CostNudging(beta=beta),
+    "outside": lambda beta: CostNudging(beta=beta, nudge="outside"),
+}
+NETWORKS = {
+    "plain": {},
+    "biases": {"bias": True, "neuron": "tanh"},
+    "untied": {"feedback": "untied"},
+    "scaled": {"feedback_scale": 0.5},
+    "energy": {"dynamics": "energy"},
+    "asynchronous": {"relaxation": "asynchronous"},
+    "readout": {"readout": "linear"},
+    "residual": {"residual_links": 2},
+}
+
+
+@pytest.mark.parametrize("gradient", GRADIENTS)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_each_network_gets_its_own_update(network, gradient):
+    """Betas, weights, time steps and the sizes of batches differ."""
+    if (network, gradient) == ("energy", "outside"):
+        pytest.skip("energy-based dynamics have no outside")
+    criterion = CrossEntropy() if network == "readout" else SquaredError()
+    drawn = torch.Generator().manual_seed(0)
+    xs = [torch.rand(size, 8, generator=drawn) for size in (7, 4, 1)]
+    ys = [torch.randint(4, (len(x),), generator=drawn) for x in xs]
+    estimates = [GRADIENTS[gradient](beta) for beta in (0.2, 0.3, 0.5)]
+
+    def networks() -> list[Network]:
+        made = [
+            Network([8, 9, 6, 5, 4], seed=seed, free_steps=8, nudged_steps=3, **NETWORKS[network]) for seed in (0, 1, 2)
+        ]
+        return [one.with_gradient(estimate) for one, estimate in zip(made, estimates, strict=True)]
+
+    phases = Phases(Stack([one.body() for one in networks()]), estimates, Batches.of(xs))
+    losses = phases.losses(ys, criterion)
+    found = phases.gradients(losses.incoming, losses, criterion)
+    for i, one in enumerate(networks()):
+        prediction = estimates[i].predict(one, xs[i])
+        loss = estimates[i].loss(prediction, ys[i], criterion)
+        loss.backward()
+        own = [p.grad for connection in one.connections for p in connection.parameters()]
+        own += [] if one.readout is None else [p.grad for p in one.readout.parameters()]
+        mine = [stacked[i] for stacked in (*found, *losses.on_readout)]
+        for ours, theirs in zip(mine, own, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(losses.loss[i], loss.detach())
+        for name in ("residual", "halfway"):
+            torch.testing.assert_close(getattr(phases.settled(i), name), getattr(prediction.free, name))
