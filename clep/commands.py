@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 from clep import config, interrupts, named_parts, parts, temporary
-from clep.bench.cases import EVERY, UPDATES
+from clep.bench.cases import UPDATES, every
 from clep.catalogue import SECTIONS, Catalogue, catalogue
 from clep.chosen import check_chosen, refuse_ignored
 from clep.config import Config
@@ -623,7 +623,7 @@ COMMANDS = (
                 {
                     "nargs": "*",
                     "metavar": "CASE",
-                    "help": f"{', '.join(EVERY)} (default: {', '.join(UPDATES)})",
+                    "help": f"{', '.join(every())} (default: {', '.join(UPDATES)})",
                 },
             ),
             Argument("--threads", {"type": int, "default": 1, "help": "threads of torch (default: %(default)s)"}),

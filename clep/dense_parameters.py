@@ -44,6 +44,7 @@ def joined(weight: Tensor, bias: Tensor | None) -> Tensor:
     """A weight (n, m) with the bias (n,), if there is one, as its last column.
 
     Example:
+        >>> import torch
         >>> joined(torch.zeros(3, 2), torch.ones(3)).sum(0)
         tensor([0., 0., 3.])
     """

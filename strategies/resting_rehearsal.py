@@ -295,6 +295,7 @@ def span(rows: Tensor) -> Tensor:
     """An orthonormal basis (n, k) of what rows (B, n) span.
 
     Example:
+        >>> import torch
         >>> span(torch.tensor([[0.0, 2.0, 0.0], [0.0, 4.0, 0.0]])).abs()
         tensor([[0.],
                 [1.],

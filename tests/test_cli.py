@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from clep import build, config, registry, schema
-from clep.bench.cases import PIPELINES, SCALINGS, SLEEPS, UPDATES
+from clep.bench.cases import PIPELINES, POPULATIONS, SCALINGS, SLEEPS, UPDATES
 from clep.cli import COMMANDS, main, parse
 from clep.errors import (
     ClepError,
@@ -331,7 +331,8 @@ def test_a_key_to_know_is_explained_by_its_option(capsys):
 def test_the_help_of_bench_names_every_case(capsys):
     main(["bench", "--help"])
     words = " ".join(capsys.readouterr().out.split())
-    assert f"{', '.join([*UPDATES, *SLEEPS, *PIPELINES, *SCALINGS])} (default: {', '.join(UPDATES)})" in words
+    cases = [*UPDATES, *SLEEPS, *PIPELINES, *POPULATIONS, *SCALINGS]
+    assert f"{', '.join(cases)} (default: {', '.join(UPDATES)})" in words
 
 
 def test_the_version_is_that_of_the_package(capsys):

@@ -123,5 +123,12 @@ AXES = {axis.name: axis for axis in _AXES}
 SCALINGS = {"scaling": tuple(AXES)} | {f"scaling:{name}": (name,) for name in AXES}
 """Cases of growth: all axes, or one."""
 
-EVERY = (*UPDATES, *SLEEPS, *PIPELINES, *POPULATIONS, *SCALINGS)
-"""The names of all cases."""
+
+def every() -> list[str]:
+    """The names of all cases.
+
+    Example:
+        >>> "sleep" in every()
+        True
+    """
+    return [*UPDATES, *SLEEPS, *PIPELINES, *POPULATIONS, *SCALINGS]

@@ -65,7 +65,7 @@ def bench(cases: Sequence[str] = (), *, threads: int = 1, figure: str | Path | N
         ConfigError: for an unknown case, or fewer than 1 thread.
     """
     for name in cases:
-        one_of("cases", name, known.EVERY, "case")
+        one_of("cases", name, known.every(), "case")
     check("threads", threads, int, "[1, inf)")
     before = torch.get_num_threads()
     torch.set_num_threads(threads)

@@ -8,11 +8,10 @@ import pytest
 from clep.pipelines import tune
 
 import clep
-from clep import tracking
+from clep import tracking, workers
 from clep.cli import main
 from clep.comparison import page, running
 from clep.errors import StaleWarning
-from clep.workers import Message
 
 OWN = ["stream=npz", "stream.path=a.npz", "stream.experiences=2", "learner.epochs=1", "network.hidden=[4]"]
 CLAIM = f"""
@@ -48,8 +47,7 @@ def experiment(uri, request, monkeypatch):
     """One store, without worker processes and figures: what is found and what is run again is the subject."""
 
     def run_jobs(function, jobs, **_):
-        for index, job in enumerate(jobs):
-            yield Message(index, "done", function(job, lambda report: None))
+        return workers.run_jobs(function, jobs, workers=0, preload=[])
 
     monkeypatch.setattr(running, "run_jobs", run_jobs)
     monkeypatch.setattr(page, "write", lambda *_: iter(()))
@@ -124,7 +122,7 @@ def test_the_inputs_of_a_run_have_the_digests_of_its_identity():
 
 
 def test_a_search_of_other_data_makes_trials_of_its_own(experiment, monkeypatch):
-    monkeypatch.setattr(tune, "_scores", lambda config: iter([0.5]))
+    monkeypatch.setattr(tune, "_scores", lambda config, run: iter([0.5]))
     space = "tune.space={learner.lr: {low: 0.1, high: 0.2}}"
     command = ["tune", *OWN, space, "tune.trials=1", "tune.seeds=[100]"]
     save(first_class=0)
