@@ -120,7 +120,10 @@ def run_missing(
         for i in missing
     ]
     groups = together([jobs[i] for i in missing], workers)
-    arguments = [_in_company(task, len(group)) for task, group in _placed(arguments, groups)]
+    for group in groups:
+        for position in group if len(group) > 1 else ():  # the run says with how many it is trained in one pass
+            task = arguments[position]
+            arguments[position] = task._replace(tags={**task.tags, TAG: str(len(group))})
     try:
         with Watch([jobs[i] for i in missing]) as watch, _engine(section, workers, arguments) as run:
             for position, result in _ended(arguments, groups, run, ledger.uri, watch):
@@ -219,17 +222,6 @@ def _run_group(tasks: Sequence[Task], tell: Callable[[Any], None]) -> None:
         Crew(jobs, [Seat() for _ in jobs]).run()
     finally:
         torch.set_num_threads(threads)
-
-
-def _placed(tasks: Sequence[Task], groups: Sequence[Sequence[int]]) -> Iterator[tuple[Task, Sequence[int]]]:
-    """Each task with the group that it is in."""
-    of = {position: group for group in groups for position in group}
-    return ((task, of[position]) for position, task in enumerate(tasks))
-
-
-def _in_company(task: Task, size: int) -> Task:
-    """A task whose run says with how many it is trained in one pass."""
-    return task if size == 1 else task._replace(tags={**task.tags, TAG: str(size)})
 
 
 def _run(task: Task, tell: Callable[[Any], None], seat: Seat | None) -> Result:
