@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from clep.checks import one_of
 from clep.equilibrium.modules import Modules
-from clep.equilibrium.stack import DenseLayer, DenseStack
+from clep.equilibrium.stack import DenseLayer, DenseStack, own_bias
 from clep.errors import ConfigError
 from clep.specs.network import NetworkSpec
 from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS
@@ -68,7 +68,11 @@ class Feedforward(nn.Module):
     def dense_stack(self) -> DenseStack:
         """All layers, with their activity in a forward pass."""
         return DenseStack(
-            [DenseLayer(f"layers.{index}", layer.weight) for index, layer in enumerate(self.layers)], self.presynaptic
+            [
+                DenseLayer(f"layers.{index}", layer.weight, bias=own_bias(layer))
+                for index, layer in enumerate(self.layers)
+            ],
+            self.presynaptic,
         )
 
     def arguments(self) -> dict[str, Any]:

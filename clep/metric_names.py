@@ -150,6 +150,9 @@ SLEEP_FIRING_RATE = metric(
     "sleep/firing_rate_layer_{layer}", "mean spikes per neuron and step of sleep", by="sleep_replay"
 )
 SLEEP_STEPS = metric("sleep/steps", "steps of a sleep that ends by itself", by="sleep_replay")
+SLEEP_OUTPUT_FACTOR = metric(
+    "sleep/output_factor", "what sleep leaves of the synapses on the units of the latest classes", by="sleep_replay"
+)
 SLEEP_WEIGHT_CHANGE = metric(
     "sleep/weight_change_layer_{layer}",
     "norm of the weights' change in sleep, over their norm before",

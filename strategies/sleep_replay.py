@@ -24,19 +24,24 @@ from clep.equilibrium.stack import DenseStack, stack_of
 from clep.errors import ConfigError, InputWarning, SleepWarning
 from clep.progress import bar as progress_bar
 from clep.sleep import (
+    DEEP,
+    LIGHT,
     CalibratedSleep,
     CompiledSimulation,
+    Depth,
     Held,
     Spikes,
     SpikingParameters,
     Statistics,
     bernoulli_spikes,
     branched,
+    level_biases,
     observe,
     patched,
+    quieten,
     simulation,
 )
-from clep.sleep.calibration import DECAY, PIECE, PIECES
+from clep.sleep.calibration import PIECE, PIECES
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy
 
@@ -49,6 +54,8 @@ _PUBLISHED = (
 )
 _AUTO = ("keep", "depression")
 
+_ALONE = 2 / 3  # of what may be lost, the share of hidden synapses where output units take nothing
+_FIRM = 0.9  # of the way to the targets; from there on sleep is deep
 _NEVER, _ALWAYS = 0.0, 0.9  # spikes per neuron and step
 
 
@@ -72,16 +79,18 @@ class SleepReplayOptions(Spec):
         "and `bounds`, which are to be searched for each",
     )
     keep: float = option(
-        0.9,
+        0.85,
         "`auto`: sleep ends before the accuracy on samples of the experience just trained falls below this share of "
-        "what it was before; less means a longer sleep and more room for what is older. With n hidden layers it may "
-        "lose an n-th of that, since what each layer takes, the next one has to do without",
+        "what it was before; less means a longer sleep and more room for what is older. Synapses below hidden neurons "
+        "take a fifth of what may be lost in a deep sleep, two thirds in a light one, and the output units of the latest "
+        "classes the rest. Where those take nothing, n hidden layers take an n-th of two thirds each, since what one "
+        "takes, the next does without",
         "(0, 1]",
     )
     depression: float = option(
         0.01,
-        "`auto`: what a synapse loses per spike of its upper neuron if its lower one was silent, before the gate, in "
-        "standard deviations of the layer's weights at the first sleep",
+        "`auto`: what a synapse loses per spike of its upper neuron, before the gate, in standard deviations of the "
+        "layer's weights at the first sleep; 0.4 times that in a light sleep",
         "(0, inf)",
     )
     steps: int = option(7000, "steps of the sleep after the first experience", "[0, inf)")
@@ -182,18 +191,21 @@ class SleepReplay(Strategy):
     """After each experience, run the network as spiking neurons driven by a mean input, and change weights locally.
 
     By default sleep calibrates itself (`calibration=auto`). It is driven by the mean input of the experience just
-    trained. Thresholds follow the firing rate of each layer, and a hidden neuron that fires weakens its synapses from
-    silent neurons, through a gate that hardly changes positive weights (see `clep.sleep.calibration`). It ends when no
-    neuron fires any more, or when the accuracy on samples of the experience just trained has fallen to `keep`. Nothing
-    of the past is kept but the weights.
+    trained. Thresholds follow the firing rate of each layer, and a hidden neuron that fires weakens its synapses,
+    through a gate that hardly changes positive weights (see `clep.sleep.calibration`). If the first experience was
+    learned nearly to its targets, sleeps are deep: only synapses from silent neurons lose, and chance is enough to fire
+    a neuron. Otherwise they are light. Afterwards the synapses on the output units of the classes just trained are
+    scaled down, and the biases of all output units levelled (see `clep.sleep.outputs`). Each part ends when nothing
+    fires any more, or when the accuracy on samples of the experience just trained has fallen to its part of `keep`.
+    Nothing of the past is kept but the weights.
 
     With `calibration=published` the mean input is that of everything seen so far. A neuron that fires strengthens its
     synapses from neurons that fired with it and weakens the others, for a given number of steps. Sleep then knows the
     weights, the mean input and one activity maximum per layer, but no sample of the past.
 
-    Biases are frozen. In a network with convolutions, the dense layers above them sleep, driven by the mean activity
-    below; the convolutions are frozen. A sleep in which a layer never fires, or fires all the time, or that takes more
-    than half of what was just learned, is warned of once.
+    All other biases are frozen. In a network with convolutions, the dense layers above them sleep, driven by the mean
+    activity below; the convolutions are frozen. A sleep in which a layer never fires, or fires all the time, or that
+    takes more than half of what was just learned, is warned of once.
 
     Options "per layer" take one value for all layers, two for the hidden layers and the output layer, or one each.
     Options without a source are this package's own. Each option is an attribute of the strategy.
@@ -242,6 +254,8 @@ class SleepReplay(Strategy):
         self.inputs: Statistics | None = None
         self.weight_scales: list[float] = []
         """Standard deviation of each layer's weights at the first sleep, the unit of the rule's constants."""
+        self.depth: Depth | None = None
+        """Of all sleeps with `calibration=auto`, chosen at the first one."""
         self._told: set[str] = set()
 
     @classmethod
@@ -286,7 +300,9 @@ class SleepReplay(Strategy):
         self._log_residual("before", stack, first)
         held = Held.of(strategy.experience.dataset, strategy.model, strategy.device)
         if self.calibration == "auto":
-            self._calibrated_sleep(stack, held)
+            if self.depth is None:
+                self.depth = LIGHT if 0.0 <= held.reached(strategy._criterion) < _FIRM else DEEP
+            self._sleep_in_parts(stack, held)
         else:
             stack.write(self._sleep(stack))
         if held.accuracy() < 0.5 * held.before:
@@ -295,6 +311,30 @@ class SleepReplay(Strategy):
         self._log_residual("after", stack, first)
         if self.calibration == "auto" and self.statistics == "current":
             self.inputs = None
+
+    @torch.no_grad()
+    def _sleep_in_parts(self, stack: DenseStack, held: Held) -> None:
+        """Level the biases of the output, weaken hidden synapses, then those on the units of the latest classes.
+
+        The last is done in networks that settle, with one hidden layer: several learn through these synapses and stop
+        learning where they are weak, and it took more than it gave in a feed-forward network. Where it is not done, or
+        turns out to say nothing, hidden synapses take more.
+        """
+        assert self.depth is not None
+        level_biases(stack)
+        awake, hidden = held.accuracy(), max(1, len(stack) - 1)
+        alone = (1.0 - _ALONE * (1.0 - self.keep) / hidden) * awake
+        if len(stack) == 2 and stack.residual is not None:
+            whole, _ = branched(stack)
+            start = [weight.detach().clone() for weight in whole.weights]
+            self._calibrated_sleep(stack, held, (1.0 - self.depth.hidden * (1.0 - self.keep)) * awake)
+            # A stack made anew: its weights may be computed from others, which have changed.
+            factor = quieten(stack_of(held.model), held, self.keep * awake)
+            self.log(metric_names.SLEEP_OUTPUT_FACTOR, factor)
+            if factor < 1.0:
+                return
+            whole.write(start)
+        self._calibrated_sleep(stack, held, alone)
 
     def _observe(self, strategy: Any, stack: DenseStack) -> Tensor:
         """Take the statistics; return the first batch of inputs, on the device of the model."""
@@ -341,9 +381,10 @@ class SleepReplay(Strategy):
         return slept
 
     @torch.no_grad()
-    def _calibrated_sleep(self, stack: DenseStack, held: Held) -> None:
-        """Sleep as long as enough is kept of what the experience has just taught."""
+    def _calibrated_sleep(self, stack: DenseStack, held: Held, least: float) -> None:
+        """Sleep as long as the accuracy on what the experience has just taught is at least `least`."""
         assert self.inputs is not None
+        assert self.depth is not None
         stack, masks = branched(stack)
         start, (draws, options) = [weight.detach().clone() for weight in stack.weights], self._draws()
         signs = torch.where(self.inputs.mean.flatten() < 0.0, -1.0, 1.0).to(start[0])
@@ -355,12 +396,13 @@ class SleepReplay(Strategy):
             self.inputs.maxima,
             masks=masks,
             depression=self.depression,
+            depth=self.depth,
             decays=self._decays(stack),
             feedback=self.feedback,
             inhibition=self.inhibition,
             **options,
         )
-        best, least = start, (1.0 - (1.0 - self.keep) / len(asleep.learning)) * held.before
+        best = start
         with progress_bar(total=PIECES * PIECE, desc="sleep", unit="step", delay=2) as bar:
             for new in asleep.run(lambda steps: self._input_spikes(steps, draws)):
                 bar.update(asleep.steps - bar.n)
@@ -414,7 +456,7 @@ class SleepReplay(Strategy):
     def _decays(self, stack: DenseStack) -> list[float | np.ndarray]:
         """Decay of each layer: one for all its neurons, or one each."""
         steps = [layer.time_step if self.membrane == "time_steps" else None for layer in stack.layers]
-        decay = DECAY if self.calibration == "auto" else self.decay
+        decay = self.decay if self.depth is None else self.depth.decay
         return [decay if dt is None else decay ** relative(dt) for dt in steps]
 
     def _constants(self, decays: Sequence[float | np.ndarray]) -> list[SpikingParameters]:
@@ -443,8 +485,8 @@ class SleepReplay(Strategy):
         """Spikes of the inputs, inside one random patch per step."""
         assert self.inputs is not None
         mean = self.inputs.mean
-        if self.calibration == "auto":  # the input with the largest mean fires in every step
-            expected = mean.double().abs() / max(float(mean.abs().max()), 1e-12)
+        if self.depth is not None:
+            expected = self.depth.rate * mean.double().abs() / max(float(mean.abs().max()), 1e-12)
         else:
             expected = (self.rate * mean.double()).clamp_min(0.0)
         probability = -torch.expm1(-expected) if self.spikes == "poisson" else expected.clamp_max(1.0)

@@ -17,7 +17,7 @@ from torch.nn import functional
 from torch.nn.utils import parametrize
 
 from clep.equilibrium.products import times_transposed
-from clep.equilibrium.stack import DenseLayer
+from clep.equilibrium.stack import DenseLayer, own_bias
 from clep.specs.layers import Shape
 from clep.specs.network import Initialization
 
@@ -303,7 +303,7 @@ class Dense(Bilinear):
         return times_transposed(unpooled.T, below.flatten(1).T)
 
     def dense_layer(self, name: str, time_step: Tensor) -> DenseLayer:
-        return DenseLayer(name, self.weight, time_step)
+        return DenseLayer(name, self.weight, time_step, bias=own_bias(self))
 
 
 def effective(connection: Connection, names: Sequence[str]) -> Connection:

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from clep.equilibrium.connections import Connection, Ends, Route, Wiring, default_device, uniform
 from clep.equilibrium.products import times_transposed
-from clep.equilibrium.stack import Branches, DenseLayer
+from clep.equilibrium.stack import Branches, DenseLayer, own_bias
 from clep.specs.layers import Dendrites, Shape
 
 
@@ -121,7 +121,7 @@ class Dendritic(Connection):
         assert self.mask is not None  # only copies have None, see `prepared`
         weight = self._basal()
         branches = Branches(weight, self.mask, self.weight.copy_)
-        return DenseLayer(name, weight.mean(0), time_step, self._write_mean, branches)
+        return DenseLayer(name, weight.mean(0), time_step, self._write_mean, branches, own_bias(self))
 
     @torch.no_grad()
     def _write_mean(self, new: Tensor) -> None:

@@ -27,7 +27,7 @@ from clep.equilibrium.dynamics import Dynamics, Link, Stop, Watch, full_precisio
 from clep.equilibrium.gradients import Gradient, LinearNudging, refuse_gradient
 from clep.equilibrium.modules import Modules
 from clep.equilibrium.motions import EnergyBased, Motion, Prototypical
-from clep.equilibrium.stack import DenseLayer, DenseStack, refuse_computed
+from clep.equilibrium.stack import DenseLayer, DenseStack, own_bias, refuse_computed
 from clep.equilibrium.time_steps import draw_time_steps
 from clep.errors import ConfigError
 from clep.renames import of_network
@@ -309,7 +309,7 @@ class Network(nn.Module):
         layers = [view for view in views[first:] if view is not None]
         if self.readout is not None:
             refuse_computed("readout", self.readout, "weight")
-            layers.append(DenseLayer("readout", self.readout.weight))
+            layers.append(DenseLayer("readout", self.readout.weight, bias=own_bias(self.readout)))
 
         def activity(x: Tensor) -> list[Tensor]:
             free = self.free_phase(x)

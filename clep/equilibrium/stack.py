@@ -43,6 +43,7 @@ class DenseLayer:
         write: takes a new weight (n_l, n_{l-1}) and changes the model to match, as far as possible; by default the new
             weight is copied into `weight`.
         branches: of which `weight` is the mean, for units that have them.
+        bias: of the units, (..., n_l), a parameter; None for units without, and where it is computed from others.
     """
 
     name: str
@@ -50,6 +51,7 @@ class DenseLayer:
     time_step: Tensor | None = None
     write: Callable[[Tensor], Any] | None = None
     branches: Branches | None = None
+    bias: Tensor | None = None
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,17 @@ def refuse_computed(name: str, module: nn.Module, weight: str) -> None:
         )
 
 
+def own_bias(module: nn.Module) -> Tensor | None:
+    """The bias of a layer, if it has one that is a parameter of its own.
+
+    Example:
+        >>> from torch import nn
+        >>> own_bias(nn.Linear(4, 3, bias=False)) is None
+        True
+    """
+    return module._parameters.get("bias")
+
+
 def _linear_layers(model: nn.Module) -> list[DenseLayer]:
     """The `nn.Linear` layers; they must fit on top of each other and hold all parameters of the model."""
     linear = [(name, module) for name, module in model.named_modules() if isinstance(module, nn.Linear)]
@@ -159,7 +172,7 @@ def _linear_layers(model: nn.Module) -> list[DenseLayer]:
             f"network: no stack of dense layers was found in {type(model).__name__}; give it a method `dense_stack()` "
             "that returns a `clep.equilibrium.stack.DenseStack`."
         )
-    return [DenseLayer(name, module.weight) for name, module in linear]
+    return [DenseLayer(name, module.weight, bias=own_bias(module)) for name, module in linear]
 
 
 # The rest reads models written for `sleep_layers()` and its five companions. Once they are no longer supported, delete

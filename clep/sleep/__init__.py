@@ -8,16 +8,20 @@ Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742), the 
 """
 
 from clep.sleep.branches import branched
-from clep.sleep.calibration import CalibratedSleep
+from clep.sleep.calibration import DEEP, LIGHT, CalibratedSleep, Depth
 from clep.sleep.held import Held
+from clep.sleep.outputs import level_biases, quieten
 from clep.sleep.rule import SpikingParameters
 from clep.sleep.simulation import CompiledSimulation, Simulation, TorchSimulation, simulation
 from clep.sleep.spikes import Spikes, bernoulli_spikes, patched
 from clep.sleep.statistics import Statistics, observe
 
 __all__ = [
+    "DEEP",
+    "LIGHT",
     "CalibratedSleep",
     "CompiledSimulation",
+    "Depth",
     "Held",
     "Simulation",
     "Spikes",
@@ -26,7 +30,9 @@ __all__ = [
     "TorchSimulation",
     "bernoulli_spikes",
     "branched",
+    "level_biases",
     "observe",
     "patched",
+    "quieten",
     "simulation",
 ]

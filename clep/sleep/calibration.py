@@ -8,11 +8,14 @@ The rule is that of `clep.sleep.rule` without increments: a neuron that fires we
 negative ones most and strong positive ones hardly at all. In searches for the published form nothing else mattered:
 with the constants that were found, nearly every synapse of a neuron that fires loses on average, and random patterns do
 as well as replayed ones.
+
+A sleep is deep or light (`DEEP`, `LIGHT`). Where training has brought the outputs all the way to their targets, much
+has been written over, and only a deep sleep restores it; where it has not, a deep sleep takes more than there is.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -25,17 +28,41 @@ from clep.sleep.spikes import Spikes
 
 RATE = 0.02
 """Spikes per neuron and step that the thresholds of each layer are moved to."""
-DECAY = 0.7
-"""Factor on the potentials per step."""
 GATE_WIDTH = 0.2
 """Width of the gate, in standard deviations of the layer's weights at the first sleep."""
 
 PIECE = 25  # steps from one move of the thresholds to the next: half a spike per neuron
 PIECES = 200  # of the longest sleep
 _SETTLING = 30  # pieces without changes of weights, in which the thresholds find their places
-_BETWEEN = 0.4  # spikes per neuron from one look at the weights to the next
+_BETWEEN = 0.4  # spikes per neuron from one look at the weights to the next; half of it in a light sleep
 _QUIET = 15  # pieces without a spike after which nothing more is to come
 _LOWEST = 1e-6  # of a threshold, as a share of the one it began with: at zero every silent neuron would fire
+
+
+@dataclass(frozen=True)
+class Depth:
+    """What the constants of a sleep have in common.
+
+    With short integration, chance is enough to fire a neuron whose mean input is far below its threshold, so it sleeps
+    until its synapses are weak; with long integration, until its mean input is.
+
+    Attributes:
+        decay: factor on the potentials per step.
+        rate: spikes per step of the input with the largest mean.
+        share: of `depression`, what a spike costs.
+        everything: whether synapses from neurons that fired lose as much as those from silent ones.
+        hidden: of the accuracy that a sleep may take, the share of hidden synapses where those of the output also lose.
+    """
+
+    decay: float
+    rate: float
+    share: float
+    everything: bool
+    hidden: float
+
+
+DEEP = Depth(decay=0.7, rate=1.0, share=1.0, everything=False, hidden=0.2)
+LIGHT = Depth(decay=0.98, rate=0.3, share=0.4, everything=True, hidden=2 / 3)
 
 
 class CalibratedSleep:
@@ -46,6 +73,7 @@ class CalibratedSleep:
         scales: standard deviation of each layer's weights, the unit of their changes.
         drives: of each layer, the largest pre-activation awake; thresholds begin as a tenth of it.
         depression: what a synapse loses per spike of its upper neuron before the gate, in units of `scales`.
+        depth: of the sleep; its decay is left to `decays`.
         decays: of each layer, one for all neurons or one each.
         masks: of each layer, 0 where there is no synapse, (n_l, n_{l-1}); None where there are all.
         feedback, inhibition: see `SpikingParameters`.
@@ -71,6 +99,7 @@ class CalibratedSleep:
         drives: Sequence[float],
         *,
         depression: float,
+        depth: Depth = DEEP,
         decays: Sequence[float | np.ndarray],
         masks: Sequence[Tensor | None] = (),
         feedback: float = 0.0,
@@ -78,7 +107,10 @@ class CalibratedSleep:
         **options: Any,
     ) -> None:
         self.learning = range(max(1, len(weights) - 1))
-        self._decrements = [depression * scale if layer in self.learning else 0.0 for layer, scale in enumerate(scales)]
+        self._losses = [
+            depression * depth.share * scale if layer in self.learning else 0.0 for layer, scale in enumerate(scales)
+        ]
+        self._everything, self._between = depth.everything, _BETWEEN * (0.5 if depth.everything else 1.0)
         self._parameters = [
             SpikingParameters(
                 decay=decay,
@@ -116,7 +148,10 @@ class CalibratedSleep:
         for _ in range(_SETTLING):
             self._piece(draw)
         self._before = [count.copy() for count in self._asleep.counts]
-        self._parameters = [replace(p, decrement=d) for p, d in zip(self._parameters, self._decrements, strict=True)]
+        self._parameters = [
+            replace(p, decrement=loss, increment=-loss if self._everything else 0.0)
+            for p, loss in zip(self._parameters, self._losses, strict=True)
+        ]
         shown = latest = 0.0
         quiet = 0
         for _ in range(PIECES):
@@ -126,7 +161,7 @@ class CalibratedSleep:
             fired = max(float(self.counts[layer].mean()) for layer in self.learning)
             quiet = 0 if fired > latest else quiet + 1
             latest = fired
-            if fired - shown >= _BETWEEN:
+            if fired - shown >= self._between:
                 shown = fired
                 yield self.weights
             if quiet == _QUIET:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from clep.sleep import CalibratedSleep, Spikes, bernoulli_spikes
-from clep.sleep.calibration import DECAY, GATE_WIDTH, RATE
+from clep.sleep import DEEP, LIGHT, CalibratedSleep, Spikes, bernoulli_spikes
+from clep.sleep.calibration import GATE_WIDTH, RATE
 
 SIZES = (30, 40, 20, 5)
 
@@ -20,7 +20,12 @@ def network(scale=1.0, seed=3):
 def asleep(weights, depression=0.01, drive=1.0, **options):
     spread = [float(weight.std()) for weight in weights]
     return CalibratedSleep(
-        weights, spread, [drive * s for s in spread], depression=depression, decays=[DECAY] * len(weights), **options
+        weights,
+        spread,
+        [drive * s for s in spread],
+        depression=depression,
+        decays=[DEEP.decay] * len(weights),
+        **options,
     )
 
 
@@ -60,7 +65,7 @@ def test_one_spike_costs_synapses_of_silent_neurons_the_gated_share_of_the_sprea
     """One neuron, driven by the first input alone; by hand: w - depression * spread * 2 / (1 + exp(w / width))."""
     weights = torch.tensor([[5.0, -1.0, 0.0, 1.0]])
     spread = float(weights.std())
-    sleep = CalibratedSleep([weights], [spread], [5.0], depression=0.1, decays=[DECAY])
+    sleep = CalibratedSleep([weights], [spread], [5.0], depression=0.1, decays=[DEEP.decay])
     spikes = Spikes.of(np.tile([[1, 0, 0, 0]], (25, 1)))
     (after,) = next(sleep.run(lambda steps: spikes[:steps]))
     expected = weights[0].double().clone()
@@ -68,6 +73,20 @@ def test_one_spike_costs_synapses_of_silent_neurons_the_gated_share_of_the_sprea
         expected[1:] -= 0.1 * spread * 2.0 / (1.0 + torch.exp(expected[1:] / (GATE_WIDTH * spread)))
     np.testing.assert_allclose(after[0], expected, rtol=1e-5)
     assert after[0][0] == 5.0
+
+
+def test_in_a_light_sleep_a_spike_costs_every_synapse_its_share():
+    """By hand, as above, with 0.4 of the loss, and no synapse spared because its neuron fired."""
+    weights = torch.tensor([[5.0, -1.0, 0.0, 0.5]])
+    spread = float(weights.std())
+    sleep = CalibratedSleep([weights], [spread], [5.0], depression=0.1, depth=LIGHT, decays=[LIGHT.decay])
+    spikes = Spikes.of(np.tile([[1, 0, 0, 1]], (25, 1)))
+    (after,) = next(sleep.run(lambda steps: spikes[:steps]))
+    expected = weights[0].double().clone()
+    for _ in range(int(sleep.counts[0][0])):
+        expected -= 0.04 * spread * 2.0 / (1.0 + torch.exp(expected / (GATE_WIDTH * spread)))
+    np.testing.assert_allclose(after[0], expected, rtol=1e-5)
+    assert after[0][3] < 0.5
 
 
 def test_a_mask_keeps_missing_synapses_at_zero():

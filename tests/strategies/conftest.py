@@ -56,7 +56,11 @@ def finish():
     """`finish(plugin, model, experience)`: fire the event that ends the training of an experience, untrained."""
 
     def fire(plugin, model, experience):
-        plugin.after_training_exp(SimpleNamespace(model=model, experience=experience, device=torch.device("cpu")))
+        plugin.after_training_exp(
+            SimpleNamespace(
+                model=model, experience=experience, device=torch.device("cpu"), _criterion=nn.CrossEntropyLoss()
+            )
+        )
         return plugin
 
     return fire
