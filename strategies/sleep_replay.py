@@ -82,9 +82,9 @@ class SleepReplayOptions(Spec):
         0.85,
         "`auto`: sleep ends before the accuracy on samples of the experience just trained falls below this share of "
         "what it was before; less means a longer sleep and more room for what is older. Synapses below hidden neurons "
-        "take a fifth of what may be lost in a deep sleep, two thirds in a light one, and the output units of the latest "
-        "classes the rest. Where those take nothing, n hidden layers take an n-th of two thirds each, since what one "
-        "takes, the next does without",
+        "take a fifth of what may be lost in a deep sleep, two thirds in a light one, and the output units of the "
+        "latest classes the rest. Where those take nothing, n hidden layers take an n-th of two thirds each, since "
+        "what one takes, the next does without",
         "(0, 1]",
     )
     depression: float = option(

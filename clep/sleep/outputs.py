@@ -12,7 +12,7 @@ from clep.equilibrium.stack import DenseStack
 from clep.sleep.held import Held
 
 _FACTOR = 0.95  # from one look to the next
-_LEAST = 0.03  # of the weights
+_LEAST = 0.003  # of the weights
 
 
 @torch.no_grad()
@@ -55,6 +55,7 @@ def quieten(stack: DenseStack, held: Held, least: float) -> float:
         >>> import torch
         >>> from torch import nn
         >>> from clep.equilibrium.stack import stack_of
+        >>> from clep.sleep import Held
         >>> model = nn.Linear(2, 3, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.6]]))
         >>> held = Held(model, torch.eye(2), torch.tensor([0, 1]))
