@@ -46,7 +46,7 @@ def held(stream, network):
 
 def test_it_takes_what_it_may_and_no_more(learned, digits, finish):
     """The share is checked from outside; without the check, sleep would take nearly everything here."""
-    changes = []
+    changes, factors = [], []
     for keep in (0.95, 0.7, 0.1):
         network = awake()
         network.load_state_dict(learned)
@@ -55,7 +55,9 @@ def test_it_takes_what_it_may_and_no_more(learned, digits, finish):
         log = finish(SleepReplay(keep=keep, depression=0.05), network, last_of(digits)).take_log()
         assert before.accuracy() >= keep * before.before
         changes.append(log["sleep/weight_change_layer_1"])
-    assert 0.0 < changes[0] < changes[1] < changes[2]
+        factors.append(log["sleep/output_factor"])
+    assert 0.0 < changes[0] <= changes[1] <= changes[2]
+    assert 1.0 > factors[0] > factors[1] > factors[2]
 
 
 def test_hidden_synapses_only_lose_and_those_on_the_units_of_the_latest_classes_are_scaled_down(
