@@ -5,7 +5,6 @@ from unittest.mock import patch
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 ELSEWHERE = "meta"
@@ -15,6 +14,8 @@ ELSEWHERE = "meta"
 @contextmanager
 def without_values():
     """Tensors are fake: operations that mix devices raise, and so does every read of a value by the host."""
+    from torch._subclasses.fake_tensor import FakeTensorMode  # it takes seconds to load
+
     autocast = torch.autocast
 
     def known(device_type, *args, **kwargs):  # torch has no autocast for `meta`
