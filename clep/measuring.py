@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -206,12 +207,12 @@ class Measuring(Strategy):
         """Add an epoch's batches to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
         if not self._notes.batches:
             return
-        losses, hits = (ranks.sum(values).cpu() for values in _means_of(self._notes.batches))
+        losses, hits = (ranks.sum(values).tolist() for values in _means_of(self._notes.batches))
         self._notes.batches = []
-        first = self._updates - len(losses)
-        ends = np.cumsum([len(part) for part in np.array_split(np.arange(len(losses)), min(points, len(losses)))])
-        for start, end in pairwise([0, *ends.tolist()]):
-            self._notes.curve.append((first + end, float(losses[start:end].mean()), float(hits[start:end].mean())))
+        first, points = self._updates - len(losses), min(points, len(losses))
+        each, more = divmod(len(losses), points)
+        for start, end in pairwise(each * k + min(k, more) for k in range(points + 1)):
+            self._notes.curve.append((first + end, fmean(losses[start:end]), fmean(hits[start:end])))
 
     def _numbers(self, learner: Learner | None) -> dict[str, float]:
         """What the learner noticed and the strategies logged."""
