@@ -6,7 +6,9 @@ manuscript with public code), for k-winner networks with local rules. Here the s
 or of ReLU, the replay follows the learner's own gradient, and a bound on each unit's step makes the present answer
 exactly the same.
 
-Reference for local sleep: Vyazovskiy et al. 2011 (Nature 472:443).
+References:
+    Vyazovskiy et al. 2011 (Nature 472:443): local sleep.
+    Buzzega et al. 2021 (ICPR; arXiv 2010.05595): stored images are varied anew each time they are replayed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -23,6 +25,7 @@ from clep.equilibrium import Network
 from clep.equilibrium.stack import stack_of
 from clep.errors import ConfigError
 from clep.feedforward import Feedforward
+from clep.shifting import shifted
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy, memory_of_buffer
 
@@ -51,6 +54,12 @@ class RestingRehearsalOptions(Spec):
         "directions",
         "where replay may write: at synapses of silent `units`; along `directions` of a layer's signals that the "
         "present batch leaves unused; anywhere (`none`), which is ordinary replay, and changes the present answer",
+    )
+    shift: int = option(
+        0,
+        "pixels by which each stored image is moved at most, at random, in each replay: a few images then stand for "
+        "more. Needs inputs that are images",
+        "[0, inf)",
     )
     rotate: bool = option(
         False, "whether hidden units that the present batch uses are silent in the replay, so that others take it over"
@@ -109,6 +118,12 @@ class RestingRehearsal(Strategy):
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Get the stored samples ready."""
+        shape = tuple(strategy.experience.dataset[0][0].shape)
+        if self._options.shift and len(shape) < 2:
+            raise ConfigError(
+                "strategy.resting_rehearsal.shift: expected images, (..., height, width), got inputs of shape "
+                f"{shape}; set it to 0"
+            )
         stored = self.buffer.buffer
         if len(stored):
             x, y, *_ = zip(*stored, strict=True)
@@ -127,7 +142,8 @@ class RestingRehearsal(Strategy):
         for _ in range(self._options.replays):
             n = self._options.batch_size or strategy.train_mb_size
             rows = torch.randint(len(x), (n,), generator=self.generator).to(x.device)
-            changes = self._learned(strategy, x[rows], y[rows], resting)
+            images = shifted(x[rows], self._options.shift, self.generator) if self._options.shift else x[rows]
+            changes = self._learned(strategy, images, y[rows], resting)
             if self._options.mask == "units":
                 inhibition = strategy.model.spec.inhibition if isinstance(strategy.model, Network) else 0.0
                 changes = invisible(changes, self._layers, signals, resting, inhibition)

@@ -1,5 +1,7 @@
 """Resting rehearsal: stored samples are learned where the present answer does not notice."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
 from clep.strategies.resting_rehearsal import RestingRehearsal, at_rest, invisible, observed
@@ -101,6 +103,31 @@ def test_it_remembers_what_it_stored(digits):
     assert result.matrix[-1, :2].mean() > 0.25  # 0.0 without replay
     assert 50 < strategy.memory().exemplars <= 60
     assert 0.0 < result.reports[-1].numbers["resting_rehearsal/resting"] < 1.0
+
+
+def test_stored_images_are_moved_before_they_are_replayed(pair):
+    seen = []
+
+    class Watched(RestingRehearsal):
+        def _learned(self, strategy, x, y, resting):
+            seen.append((x, self._stored[0]))
+            return super()._learned(strategy, x, y, resting)
+
+    learner = clep.Learner(clep.Network([64, 20, 10], seed=1))
+    clep.Training(learner, [Watched(memory_size=20, shift=1)], epochs=1, batch_size=8, seed=0).run(pair)
+    x, stored = (torch.cat([images.flatten(1) for images in part]) for part in zip(*seen, strict=True))
+    kept = (x[:, None] == stored[None]).all(2).any(1).float().mean()
+    assert 0.0 < kept < 0.5  # one in nine shifts leaves an image where it is
+    middle = torch.cat([images for images, _ in seen])[:, 0, 1:7, 1:7].flatten(1)
+    parts = torch.cat([images for _, images in seen])[:, 0].unfold(1, 6, 1).unfold(2, 6, 1).flatten(0, 2).flatten(1)
+    assert (middle[:, None] == parts[None]).all(2).any(1).all()  # and each of them shows a part of a stored one
+
+
+def test_what_is_no_image_cannot_be_moved(one_experience):
+    strategy = RestingRehearsal(shift=1)
+    template = SimpleNamespace(experience=one_experience(torch.rand(4, 64)))
+    with pytest.raises(ConfigError, match=r"resting_rehearsal.shift: expected images, .* got inputs of shape \(64,\)"):
+        strategy.before_training_exp(template)
 
 
 @pytest.mark.parametrize(
