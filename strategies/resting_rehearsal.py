@@ -46,7 +46,11 @@ class RestingRehearsalOptions(Spec):
     batch_size: int | None = option(
         None, "stored samples in each replay; null for the batch size of training", "[1, inf)"
     )
-    replays: int = option(1, "replays after each update of the weights", "[1, inf)")
+    replays: int = option(
+        4,
+        "replays after each update of the weights: what a mask leaves of one is little; without a mask 1 is enough",
+        "[1, inf)",
+    )
     lr: float | None = option(
         None, "learning rate of replay, without momentum; null for lr / (1 - momentum) of the optimiser", "(0, inf)"
     )
@@ -94,7 +98,7 @@ class RestingRehearsal(Strategy):
     differentiates_outputs = True
     search_space: ClassVar = {
         "lr": {"low": 0.01, "high": 1.0, "log": True},
-        "replays": {"low": 1, "high": 4},
+        "replays": {"low": 1, "high": 8},
     }
 
     def __init__(self, **options: Any) -> None:
