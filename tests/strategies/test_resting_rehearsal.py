@@ -44,7 +44,7 @@ def replayed(stream, network, gradient=None, **options):
     return answers, max(moves)
 
 
-@pytest.mark.parametrize(("mask", "rotate"), [("units", True), ("directions", False)])
+@pytest.mark.parametrize("mask", ["units", "directions"])
 @pytest.mark.parametrize(
     ("network", "gradient"),
     [
@@ -55,8 +55,8 @@ def replayed(stream, network, gradient=None, **options):
     ],
     ids=["feedforward", "biases", "inhibition", "untied feedback"],
 )
-def test_the_present_answer_stays_while_the_weights_move(pair, network, gradient, mask, rotate):
-    answers, weights = replayed(pair, network(), gradient, mask=mask, rotate=rotate)
+def test_the_present_answer_stays_while_the_weights_move(pair, network, gradient, mask):
+    answers, weights = replayed(pair, network(), gradient, mask=mask)
     assert answers < 1e-4
     assert weights > 1e-3
 
@@ -109,9 +109,9 @@ def test_stored_images_are_moved_before_they_are_replayed(pair):
     seen = []
 
     class Watched(RestingRehearsal):
-        def _learned(self, strategy, x, y, resting):
+        def _learned(self, strategy, x, y):
             seen.append((x, self._stored[0]))
-            return super()._learned(strategy, x, y, resting)
+            return super()._learned(strategy, x, y)
 
     learner = clep.Learner(clep.Network([64, 20, 10], seed=1))
     clep.Training(learner, [Watched(memory_size=20, shift=1)], epochs=1, batch_size=8, seed=0).run(pair)
@@ -145,7 +145,7 @@ def test_learners_without_units_at_rest_are_refused(network, message):
         clep.Training(clep.Learner(network), [RestingRehearsal(mask="units")])
 
 
-@pytest.mark.parametrize("options", [{"memory_size": 0}, {"lr": 0.0}, {"rotates": True}])
+@pytest.mark.parametrize("options", [{"memory_size": 0}, {"lr": 0.0}, {"shifts": 1}])
 def test_what_makes_no_sense_is_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         RestingRehearsal(**options)
