@@ -19,6 +19,7 @@ from avalanche.core import BasePlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -34,6 +35,7 @@ from clep.ranks import ALONE, Ranks
 from clep.rows import Appended
 from clep.strategy import Strategy, refusals
 from clep.streams import Samples
+from clep.streams.samples import chunked
 from clep.update import Moment
 from clep.watching import Watch
 
@@ -199,6 +201,11 @@ class LightningTemplate(SupervisedTemplate):
             self.dataloader = samples.loader(self.train_mb_size, shuffle=shuffle, generator=self.generator)
         self.made_loader = self.dataloader
 
+    def batches(self) -> Iterator[Any]:
+        """The batches of an epoch; those that are slices of tensors are drawn at once, in the same order."""
+        loader = self.dataloader
+        return chunked(loader, self.train_mb_size) if loader is self.made_loader else iter(loader)
+
     def _before_train_dataset_adaptation(self, **kwargs: Any) -> None:
         self._appended.begin()
         super()._before_train_dataset_adaptation(**kwargs)
@@ -241,7 +248,7 @@ class LightningTemplate(SupervisedTemplate):
             trainer = self._kept if self._kept is not None and isinstance(fit, _OwnLoop) else self._trainer(fit)
             self._kept = trainer if isinstance(fit, _OwnLoop) else None
             done: Any = trainer.fit_loop.epoch_progress.current
-            done.ready = done.started = done.processed = done.completed = self.first_epoch
+            done.ready = done.started = done.processed = done.completed = fit.epochs.start
             interrupt = signal.getsignal(signal.SIGINT)
             try:
                 trainer.fit(fit, fit.loader)
@@ -278,7 +285,7 @@ class LightningTemplate(SupervisedTemplate):
             # Otherwise Lightning takes the variables of a scheduler, such as SLURM_NTASKS, for a distributed run.
             plugins.append(LightningEnvironment())
         return pl.Trainer(
-            max_epochs=self.train_epochs,
+            max_epochs=fit.epochs.stop,
             accelerator="gpu" if self.device.type == "cuda" else "cpu",
             devices=1 if self.device.index is None else [self.device.index],
             use_distributed_sampler=False,
@@ -393,6 +400,7 @@ class _Fit(pl.LightningModule):
         self.automatic_optimization = self.learner.automatic_optimization
         self._template, self._where = template, ""
         self.loader: Any = template.dataloader
+        self.epochs = range(template.first_epoch, template.train_epochs)
         self.trainer_arguments = template.trainer_arguments
         self._bar = progress.bar(
             total=template.train_epochs * len(template.dataloader),
@@ -411,8 +419,11 @@ class _Fit(pl.LightningModule):
         self._bar.close()
 
     def on_train_epoch_start(self) -> None:
-        self._where = f"{self._template.describe_experience()}, epoch {self.current_epoch}"
-        self._template.on_epoch(self.current_epoch, self.lr_schedulers())
+        self._begin_epoch(self.current_epoch, self.lr_schedulers())
+
+    def _begin_epoch(self, epoch: int, schedule: Any) -> None:
+        self._where = f"{self._template.describe_experience()}, epoch {epoch}"
+        self._template.on_epoch(epoch, schedule)
         self._template._before_training_epoch()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
@@ -464,35 +475,51 @@ class _Fit(pl.LightningModule):
         self._template._after_training_iteration()
 
     def on_train_epoch_end(self) -> None:
-        where = f"{self._template.describe_experience()}, end of epoch {self.current_epoch}"
-        self.learner.end_epoch(self.lr_schedulers(), where)
+        self._end_epoch(self.current_epoch, self.lr_schedulers())
+
+    def _end_epoch(self, epoch: int, schedule: Any) -> None:
+        self.learner.end_epoch(schedule, f"{self._template.describe_experience()}, end of epoch {epoch}")
         self._template._after_training_epoch()
 
 
 class _OwnLoop(_Fit):
-    """The same updates in a loop of its own: to Lightning, an epoch is one batch, optimised by hand.
+    """The same updates in a loop of its own: to Lightning, an experience is one batch, optimised by hand.
 
-    Lightning's loop takes longer than an update of a small network. It is for what looks at batches: callbacks,
-    loggers, other precisions, accumulated gradients.
+    Lightning's loops take longer than the updates of a small network. They are for what looks at batches or epochs:
+    callbacks, loggers, other precisions, accumulated gradients.
     """
 
     def __init__(self, template: LightningTemplate) -> None:
         super().__init__(template)
         self.automatic_optimization = False
-        self.loader = _Whole(template.dataloader)
+        self.loader, self.epochs = range(min(1, len(template.dataloader))), range(1)
         self.trainer_arguments = dict(template.trainer_arguments)
         self._clip = {
             name: self.trainer_arguments.pop(name, None) for name in ("gradient_clip_val", "gradient_clip_algorithm")
         }
 
-    def training_step(self, batch: Any, batch_idx: int) -> None:
-        template, learner, clips = self._template, self.learner, self._clip["gradient_clip_val"] is not None
-        for index, values in enumerate(batch):
+    def training_step(self, batch: int, batch_idx: int) -> None:
+        """All epochs."""
+        template, learner, schedule = self._template, self.learner, self.lr_schedulers()
+        for epoch in range(template.first_epoch, template.train_epochs):
+            if self.trainer.received_sigterm:
+                raise SIGTERMException
+            self._begin_epoch(epoch, schedule)
+            self._train_epoch()
+            if learner.automatic_optimization and isinstance(schedule, LRScheduler):
+                schedule.step()  # as Lightning does after the last batch of an epoch where it optimises
+            self._end_epoch(epoch, schedule)
             if template._stop_training:
-                self.trainer.should_stop = True
+                break
+
+    def _train_epoch(self) -> None:
+        template, by_autograd = self._template, self.learner.automatic_optimization
+        clips = self._clip["gradient_clip_val"] is not None
+        for index, values in enumerate(template.batches()):
+            if template._stop_training:
                 break
             loss = self.step(values, index)
-            if learner.automatic_optimization:
+            if by_autograd:
                 self.backward(loss)
                 template.at("after_backward")
                 template.at("before_update")
@@ -503,21 +530,11 @@ class _OwnLoop(_Fit):
             self._bar.update()
             template._after_training_iteration()
 
+    def on_train_epoch_start(self) -> None:
+        """Nothing: what is one epoch to Lightning is all of them."""
+
+    def on_train_epoch_end(self) -> None:
+        """Nothing, likewise."""
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Advance the schedule, as Lightning does after the last batch of an epoch where it optimises."""
-        schedule = self.lr_schedulers()
-        if self.learner.automatic_optimization and isinstance(schedule, LRScheduler):
-            schedule.step()
-
-
-class _Whole:
-    """A loader of one batch: all batches of an epoch, one after another."""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-
-    def __len__(self) -> int:
-        return 1 if len(self._loader) else 0
-
-    def __iter__(self) -> Iterator[Iterator[Any]]:
-        yield iter(self._loader)
+        """Nothing, likewise."""

@@ -434,17 +434,22 @@ class Learner(pl.LightningModule):
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's start-up banners, tips and advice about loader workers (batches are slices of tensors)."""
+    """Without Lightning's start-up banners, tips and advice about loader workers (batches are slices of tensors).
+
+    One of these around many spares each of them two milliseconds: a new level clears what all loggers have cached.
+    """
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    if level != logging.WARNING:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on newer torch
             yield
     finally:
-        logger.setLevel(level)
+        if level != logging.WARNING:
+            logger.setLevel(level)
 
 
 def precision_problem(network: nn.Module, precision: Any) -> str | None:
