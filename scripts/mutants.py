@@ -228,6 +228,20 @@ MUTANTS = (
         "The gate is flipped: sleep overwrites what was learned instead of protecting it.",
     ),
     Mutant(
+        "clep/graphs.py",
+        "loss.clone(), output.clone()",
+        "loss.view_as(loss), output.view_as(output)",
+        ("tests/test_graphs.py::test_updates_by_recordings_are_updates_as_usual_to_the_bit",),
+        "A recorded loss and output are those of a later update.",
+    ),
+    Mutant(
+        "clep/graphs.py",
+        "*(tensor.data_ptr() for tensor in tensors)",
+        "*(tensor.numel() for tensor in tensors)",
+        ("tests/test_graphs.py::test_all_is_recorded_anew_when_the_gradient_or_the_memory_of_the_weights_changes",),
+        "A recorded update goes on with weights that have moved to other memory.",
+    ),
+    Mutant(
         "pipelines/tune.py",
         'stream = {"evaluate_on": "validation", ',
         'stream = {"evaluate_on": "test", ',
