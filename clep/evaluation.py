@@ -52,10 +52,10 @@ def _accuracy(model: nn.Module, samples: Samples, device: torch.device, score: S
     was_training = model.training
     model.eval()
     hits = 0
-    # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
-    for x, y, _ in samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator()):
+    for x, y in zip(samples.x.split(EVALUATION_BATCH), samples.y.split(EVALUATION_BATCH), strict=True):
         interrupts.check()
-        hits += int((score(x.to(device)).argmax(1) == y.to(device)).sum())
+        # A copy, since a network may overwrite what it is given.
+        hits += int((score(x.to(device, copy=True)).argmax(1) == y.to(device)).sum())
     model.train(was_training)
     return hits / len(samples)
 
@@ -133,6 +133,7 @@ class _Evaluation:
         template.experience = hidden
         self.fire("before_eval_dataset_adaptation")
         template.adapted_dataset = hidden.dataset
+        # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
         template.dataloader = hidden.samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator())
         self.fire("after_eval_dataset_adaptation")
         self.fire("before_eval_exp")
