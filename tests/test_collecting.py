@@ -57,6 +57,6 @@ def test_training_begins_with_the_collector_as_it_was(monkeypatch, tmp_path):
         raise Stop
 
     monkeypatch.setattr("clep.training.Training.resume", resume)
-    run = compose(["stream.samples_per_experience=16", f"tracking.uri={empty_store(tmp_path)}"])
+    run = compose(overrides=["stream.samples_per_experience=16", f"tracking.uri={empty_store(tmp_path)}"])
     with pytest.raises(Stop), collecting.seldom():
         class_incremental.run(run)
