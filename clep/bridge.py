@@ -24,11 +24,12 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clep import interrupts, progress
-from clep.capabilities import misfits, replicates
+from clep import graphs, interrupts, progress
+from clep.capabilities import capabilities, misfits, replicates
 from clep.checks import one_of
 from clep.equilibrium import LinearNudging, Network
 from clep.errors import ClepError, ConfigError, StrategyError
+from clep.graphs import Choice, Graphs
 from clep.learner import Learner, precision_problem, quiet_lightning
 from clep.ranks import ALONE, Ranks
 from clep.rows import Appended
@@ -57,9 +58,11 @@ class LightningTemplate(SupervisedTemplate):
         generator: draws the batches; None uses torch's global generator.
         trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `logger`, ...).
         ranks: the place of this process among those that train the learner together; see `clep.ranks`.
+        cuda_graph: whether updates are recorded and replayed; see `clep.graphs`.
 
     Attributes:
         share: that of this process's samples in the present batch.
+        graphs: computes updates by recordings; None to compute all of them as usual.
         first_epoch: where the next experience begins; it is 0 again afterwards.
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
         fit: trains on the batches of an experience in Lightning's place, as in a population; None for Lightning.
@@ -84,6 +87,7 @@ class LightningTemplate(SupervisedTemplate):
         generator: torch.Generator | None = None,
         trainer: dict[str, Any] | None = None,
         ranks: Ranks = ALONE,
+        cuda_graph: Choice = "off",
     ) -> None:
         for message in misfits(plugins, learner.gradient):
             raise ConfigError(message)
@@ -123,11 +127,28 @@ class LightningTemplate(SupervisedTemplate):
         self.made_loader: Any = None
         self._in_slices = False
         self._appended = Appended()
+        self.graphs = self._recorded(cuda_graph)
         self.generator = generator
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
         self.on_epoch: Callable[[int, Any], None] = _nothing
         self.fit: Callable[[LightningTemplate], None] | None = None
+
+    def _recorded(self, choice: Choice) -> Graphs | None:
+        """What records updates: nothing, where a strategy follows the output, or where there is no card."""
+        if choice == "off":
+            return None
+        follows = (type(p).__name__ for p in self.plugins if "differentiates_outputs" in capabilities(p))
+        reason: str | None
+        if self.device.type != "cuda":
+            reason = f"it needs device=cuda, and this is {self.device.type}"
+        elif (name := next(follows, None)) is not None:
+            reason = f"{name} differentiates outputs of the network, which a recorded update does not follow"
+        else:
+            reason = next(graphs.reasons(self.learner), None)
+        if reason is not None and choice == "on":
+            raise ConfigError(f"learner.cuda_graph: {reason}; leave it off")
+        return Graphs(required=choice == "on") if reason is None else None
 
     def _check_plugin_compatibility(self) -> None:
         """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
@@ -210,6 +231,8 @@ class LightningTemplate(SupervisedTemplate):
             self.fit(self)
         else:
             self._fit()
+        if self.graphs is not None:  # the parameters are moved now, and a recording has memory of its own
+            self.graphs.forget()
         self._stop_training, self.first_epoch = False, 0
         self._back_to_device()
 
@@ -424,7 +447,7 @@ class _Fit(pl.LightningModule):
         if zero:
             template.optimizer.zero_grad()
         template.loss = template._make_empty_loss()
-        return self.learner.step(template, f"{self._where}, batch {batch_idx}")
+        return self.learner.step(template, f"{self._where}, batch {batch_idx}", template.graphs)
 
     def backward(self, loss: Tensor) -> None:
         loss.backward(retain_graph=self._template.retain_graph)

@@ -124,6 +124,7 @@ class Training:
             generator=generator_for(seed, "batches"),
             trainer=trainer,
             ranks=ranks,
+            cuda_graph=spec.cuda_graph,
         )
 
     @property
