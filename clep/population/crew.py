@@ -194,6 +194,7 @@ class Crew:
     def _free(self, members: Sequence[int], requests: Sequence[Request]) -> list[Answer]:
         """The free phases, and the losses of those that leave these to the crew."""
         stack = self._stack(members, requests)
+        stack.load(range(len(requests)))
         phases = Phases(stack, [request.gradient for request in requests], Batches.of([r.x for r in requests]))
         labels = [
             request.x.new_zeros(len(request.x), dtype=torch.long) if request.y is None else request.y
