@@ -140,6 +140,16 @@ class Measuring(Strategy):
             loss, hits = loss * share, hits * share
         self._notes.batches.append((loss, hits))
 
+    def note(self, losses: Sequence[float], hits: Sequence[float]) -> None:
+        """Note the batches of many iterations at once.
+
+        Args:
+            losses: of each batch.
+            hits: share of its samples that was classified correctly.
+        """
+        self._updates += len(losses)
+        self._notes.batches += zip(torch.tensor(losses), torch.tensor(hits), strict=True)
+
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""
         self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs), getattr(strategy, "ranks", ALONE))
@@ -208,7 +218,9 @@ class Measuring(Strategy):
         """Add an epoch's batches to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
         if not self._notes.batches:
             return
-        losses, hits = (ranks.sum(torch.stack(values)).cpu() for values in zip(*self._notes.batches, strict=True))
+        losses, hits = (
+            ranks.sum(torch.stack(values)).cpu().numpy() for values in zip(*self._notes.batches, strict=True)
+        )
         self._notes.batches = []
         first = self._updates - len(losses)
         for part in np.array_split(np.arange(len(losses)), min(points, len(losses))):

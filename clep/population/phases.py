@@ -157,6 +157,16 @@ class Phases:
         loss = 0.5 * (error * incoming).sum((1, 2))
         return Losses(loss, torch.isfinite(loss).tolist(), output, incoming, [], y)
 
+    def noted(self, losses: "Losses") -> list[list[float]]:
+        """The share of hits of each network, and its residual at the end and after half of the steps.
+
+        Args:
+            losses: what `losses` returned.
+        """
+        hits = (losses.output.argmax(2) == losses.y).to(losses.loss.dtype)
+        numbers: list[list[float]] = torch.stack([self._mean(hits), self.free.residual, self.free.halfway]).tolist()
+        return numbers
+
     @torch.no_grad()
     def gradients(
         self, incoming: Tensor, losses: "Losses | None" = None, criterion: Cost | None = None

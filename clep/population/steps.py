@@ -188,8 +188,7 @@ class StackedSteps:
     def _residual(self, distance: Tensor) -> Tensor:
         if self.counts is not None:
             distance.mul_(self.counts.transpose(1, 2))
-        residual: Tensor = torch.linalg.vector_norm(distance, torch.inf, (1, 2))
-        return residual
+        return distance.abs_().amax((1, 2))  # a norm of torch.linalg takes fifteen times as long
 
     def _products(self, layer: int, states: Sequence[Tensor], out: Tensor) -> list[Callable[[], object]]:
         """What writes dPhi/ds of a layer to `out`, in the order of `Dynamics`."""

@@ -11,6 +11,7 @@ import clep
 from clep import registry
 from clep.errors import DivergenceError
 from clep.population import crew
+from clep.population.phases import Batches
 from clep.population.training import train_together
 from clep.streams import Stream
 
@@ -56,8 +57,8 @@ def test_a_hundred_updates_in_one_pass_end_as_those_of_runs_of_their_own():
 
 def test_one_computation_serves_all(monkeypatch):
     sizes = []
-    free = crew.Crew._free
-    monkeypatch.setattr(crew.Crew, "_free", lambda self, *given: sizes.append(len(given[0])) or free(self, *given))
+    of = Batches.of
+    monkeypatch.setattr(crew.Batches, "of", lambda inputs: sizes.append(len(inputs)) or of(inputs))
     outcomes = train_together([training(seed, ["naive"], epochs=1) for seed in range(3)], [stream(0)] * 3)
     updates = [outcome.value.reports[-1].updates for outcome in outcomes]
     assert sizes == [3] * updates[0] == [3] * updates[2]
