@@ -218,9 +218,7 @@ class Measuring(Strategy):
         """Add an epoch's batches to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
         if not self._notes.batches:
             return
-        losses, hits = (
-            ranks.sum(torch.stack(values)).cpu().numpy() for values in zip(*self._notes.batches, strict=True)
-        )
+        losses, hits = (ranks.sum(torch.stack(values)).cpu() for values in zip(*self._notes.batches, strict=True))
         self._notes.batches = []
         first = self._updates - len(losses)
         for part in np.array_split(np.arange(len(losses)), min(points, len(losses))):

@@ -23,7 +23,8 @@ from clep.comparison.watching import Watch
 from clep.config import Config
 from clep.errors import ConfigError, StaleWarning
 from clep.on_ray import engine
-from clep.population.crew import Crew, Seat
+from clep.population.asking import Seat
+from clep.population.crew import Crew
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.schema import EngineSection

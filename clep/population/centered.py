@@ -1,7 +1,5 @@
 """Both centered phases of stacked networks as one of twice the batch, and their contrast."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 

@@ -4,12 +4,14 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
 from torch.utils.data import RandomSampler, SequentialSampler
 
 from clep.equilibrium import FreePhase, Gradient, Network
+from clep.equilibrium.body import Body
 from clep.equilibrium.costs import Cost
 
 _SAMPLES = 1024  # that are fetched at a time, at most
@@ -44,6 +46,7 @@ class Course:
         labels: class indices of each batch, (B,).
         optimizer: what moves its weights.
         clip: largest norm of a gradient; None for any.
+        body: what relaxes; set when the course begins.
         notes: of each update so far.
         output: of the last update, (B, K).
         loss: of the last update, ().
@@ -60,6 +63,7 @@ class Course:
     labels: Sequence[Tensor]
     optimizer: Optimizer
     clip: float | None
+    body: Body | None = None
     notes: list[Note] = field(default_factory=list)
     output: Tensor | None = None
     loss: Tensor | None = None
@@ -81,10 +85,10 @@ class Course:
         """Whether there is nothing left to do."""
         return not self.finite or len(self.notes) == len(self.labels)
 
-
     def settled(self) -> Iterator[FreePhase]:
         """The free phases so far, for those who look at how they have settled: without states."""
-        body, nothing = self.network.body(), torch.empty(0)
+        body, nothing = self.body, torch.empty(0)
+        assert body is not None
         for _, _, residual, halfway in self.notes:
             yield FreePhase(nothing, nothing, (), body, residual, halfway, body.free.steps)  # type: ignore[arg-type]
 
@@ -104,7 +108,7 @@ def stretches(loader: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
         [[0, 1, 2, 3, 4]]
     """
     torch.empty((), dtype=torch.int64).random_(generator=loader.generator)  # a loader draws a number when it starts
-    rows = torch.tensor(list(loader.sampler))
+    rows = torch.from_numpy(np.fromiter(loader.sampler, np.int64))
     x, y, _ = loader.dataset._tensors
     for some in rows.split(max(1, _SAMPLES // batch_size) * batch_size):
         some = some.to(x.device)

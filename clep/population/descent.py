@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim import SGD, Optimizer
 
 from clep.population.stack import Stack
@@ -12,7 +12,7 @@ from clep.population.stack import Stack
 _BUFFER = "momentum_buffer"  # as torch's SGD calls it
 
 
-def descends(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> bool:
+def descends(optimizer: Optimizer, parameters: Sequence[Tensor]) -> bool:
     """Whether `Descent` does what an optimiser does, to exactly these parameters.
 
     Args:
@@ -21,8 +21,8 @@ def descends(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> bool:
 
     Example:
         >>> import torch
-        >>> parameters = [torch.nn.Parameter(torch.zeros(2))]
-        >>> descends(torch.optim.SGD(parameters, lr=0.1), parameters), descends(torch.optim.Adam(parameters), parameters)
+        >>> given = [torch.nn.Parameter(torch.zeros(2))]
+        >>> descends(torch.optim.SGD(given, lr=0.1), given), descends(torch.optim.Adam(given), given)
         (True, False)
     """
     if type(optimizer) is not SGD or optimizer._optimizer_step_pre_hooks or optimizer._optimizer_step_post_hooks:
@@ -42,6 +42,7 @@ class Descent:
     Example:
         >>> import torch
         >>> from clep.equilibrium import Network
+        >>> from clep.population.stack import Stack
         >>> network = Network([4, 3, 2])
         >>> stack = Stack([network.body()])
         >>> descent = Descent(stack)

@@ -181,7 +181,7 @@ class Phases:
         known = self._gradients[0]
         by_cost = isinstance(known, CostNudging)
         adaptation: Adaptation | None = known.adaptation  # type: ignore[attr-defined]
-        outside = by_cost and known.nudge == "outside"
+        outside = isinstance(known, CostNudging) and known.nudge == "outside"
         arranged = self._arrangement(incoming)
         if by_cost:
             scale = 1.0 / incoming.new_tensor(self._batches.sizes)
@@ -206,7 +206,8 @@ class Phases:
                 return centered.contrast(ends[0], scale)
             plain, estimates = (centered.contrast(end, torch.ones_like(scale)) for end in ends)
         else:
-            terms = nudged_terms(self.free, force(1), arranged, outside=outside, adaptation=adaptation)
+            given: Any = arranged
+            terms = nudged_terms(self.free, force(1), given, outside=outside, adaptation=adaptation)
             plain, estimates = self._contrast(terms[0]) if adaptation is not None else [], self._contrast(terms[1])
         if adaptation is not None:
             scale = scale * self._adapted(plain, estimates, adaptation)

@@ -103,7 +103,7 @@ class Stack:
         self.body = replace(first, links=links, dynamics=dynamics)
         readouts = [[] if body.readout is None else list(body.readout.parameters()) for body in bodies]
         self.readout = [torch.stack([p.detach() for p in same]) for same in zip(*readouts, strict=True)]
-        self.own = [
+        self.own: list[list[Tensor]] = [
             [*(p for link in body.links for p in link.connection.parameters()), *readout]
             for body, readout in zip(bodies, readouts, strict=True)
         ]

@@ -249,9 +249,7 @@ class StackedDynamics(Dynamics):
         groups = self._groups(len(self.units))
         return StackedSteps(self.links, motion, self.time_steps, groups, self.units, like, nudged=nudged)
 
-    def _stepping(
-        self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None, clamped: bool
-    ) -> Any:
+    def _stepping(self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None, clamped: bool) -> Any:
         if self.kept is not None:
             return self.kept
         if clamped or steps < _FEWEST_STEPS or not self.quick:
