@@ -13,8 +13,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, NamedTuple
 
-import torch
-
 from clep import interrupts, run_names, tracking, unfinished
 from clep.comparison.cells import Job, varying
 from clep.comparison.crews import TAG, together
@@ -24,7 +22,7 @@ from clep.config import Config
 from clep.errors import ConfigError, StaleWarning
 from clep.on_ray import engine
 from clep.population.asking import Seat
-from clep.population.crew import Crew
+from clep.population.crew import run_together
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.schema import EngineSection
@@ -217,12 +215,7 @@ def _run_group(tasks: Sequence[Task], tell: Callable[[Any], None]) -> None:
     if len(jobs) == 1:
         jobs[0](Seat())
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(tasks[0].config.threads)  # that of all: each would put back what it found
-    try:
-        Crew(jobs, [Seat() for _ in jobs]).run()
-    finally:
-        torch.set_num_threads(threads)
+    run_together(jobs, tasks[0].config.threads)
 
 
 def _run(task: Task, tell: Callable[[Any], None], seat: Seat | None) -> Result:

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import greenlet  # type: ignore[import-untyped]
+import torch
 
 from clep import clock, interrupts
 from clep.population.asking import Seat
@@ -33,6 +34,28 @@ class Outcome:
 
     value: Any = None
     error: BaseException | None = None
+
+
+def run_together(jobs: Sequence[Job], threads: int) -> list[Outcome]:
+    """Run jobs in turns, on so many threads of torch.
+
+    Args:
+        jobs: each gets a seat.
+        threads: of all: each job that sets its own would put back what it found.
+
+    Raises:
+        KeyboardInterrupt: on Ctrl-C.
+
+    Example:
+        >>> [outcome.value for outcome in run_together([lambda seat: 1, lambda seat: 2], threads=1)]
+        [1, 2]
+    """
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        return Crew(jobs, [Seat() for _ in jobs]).run()
+    finally:
+        torch.set_num_threads(before)
 
 
 class Crew:
