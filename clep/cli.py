@@ -17,7 +17,15 @@ from typing import Any
 
 from clep import config, destinations, distribution, interrupts, temporary
 from clep.commands import COMMANDS, Command
-from clep.errors import WARNINGS, ClepError, ConfigError, DataError, InputWarning, MissingExtraError
+from clep.errors import (
+    WARNINGS,
+    ClepError,
+    ConfigError,
+    DataError,
+    InputWarning,
+    MissingExtraError,
+    is_for_its_authors,
+)
 from clep.masking import masked
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
@@ -105,6 +113,8 @@ def _plain_warnings() -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         own, text = issubclass(category, WARNINGS), f"clep: warning: {message}"
+        if is_for_its_authors(category, filename):
+            return ""
         if own and (category, text) in said:  # by a worker, of another cell
             return ""
         said.append((category, text))

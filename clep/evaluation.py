@@ -145,6 +145,7 @@ class _Evaluation:
         template.experience = hidden
         self.fire("before_eval_dataset_adaptation")
         template.adapted_dataset = hidden.dataset
+        # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
         template.dataloader = hidden.samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator())
         self.fire("after_eval_dataset_adaptation")
         self.fire("before_eval_exp")

@@ -1,16 +1,17 @@
 """Resting rehearsal: while the network is awake, replay stored samples, and write them only into units at rest.
 
-Local sleep in one sentence: what the present batch leaves silent is free to consolidate. The idea, the two halves of
-the mask and the rotation are those of "Replay in the silent degrees of freedom" (MLP-Cortex, 2026, an unpublished
-manuscript with public code), for k-winner networks with local rules. Here the silent units are those of a hard sigmoid
-or of ReLU, the replay follows the learner's own gradient, and a bound on each unit's step makes the present answer
-exactly the same.
+Local sleep in one sentence: what the present batch leaves silent is free to consolidate. The idea and the two halves of
+the mask are those of "Replay in the silent degrees of freedom" (MLP-Cortex, 2026, an unpublished manuscript with public
+code), for k-winner networks with local rules. Here the silent units are those of a hard sigmoid or of ReLU, the replay
+follows the learner's own gradient, and a bound on each unit's step makes the present answer exactly the same. Their
+rotation, which silences active units in the replay, did not help here.
 
-Reference for local sleep: Vyazovskiy et al. 2011 (Nature 472:443).
+References:
+    Vyazovskiy et al. 2011 (Nature 472:443): local sleep.
+    Buzzega et al. 2021 (ICPR; arXiv 2010.05595): stored images are varied anew each time they are replayed.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -23,6 +24,7 @@ from clep.equilibrium import Network
 from clep.equilibrium.stack import stack_of
 from clep.errors import ConfigError
 from clep.feedforward import Feedforward
+from clep.shifting import shifted
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy, memory_of_buffer
 
@@ -43,7 +45,11 @@ class RestingRehearsalOptions(Spec):
     batch_size: int | None = option(
         None, "stored samples in each replay; null for the batch size of training", "[1, inf)"
     )
-    replays: int = option(1, "replays after each update of the weights", "[1, inf)")
+    replays: int = option(
+        4,
+        "replays after each update of the weights: what a mask leaves of one is little; without a mask 1 is enough",
+        "[1, inf)",
+    )
     lr: float | None = option(
         None, "learning rate of replay, without momentum; null for lr / (1 - momentum) of the optimiser", "(0, inf)"
     )
@@ -52,8 +58,11 @@ class RestingRehearsalOptions(Spec):
         "where replay may write: at synapses of silent `units`; along `directions` of a layer's signals that the "
         "present batch leaves unused; anywhere (`none`), which is ordinary replay, and changes the present answer",
     )
-    rotate: bool = option(
-        False, "whether hidden units that the present batch uses are silent in the replay, so that others take it over"
+    shift: int = option(
+        0,
+        "pixels by which each stored image is moved at most, at random, in each replay: a few images then stand for "
+        "more. Needs inputs that are images",
+        "[0, inf)",
     )
 
 
@@ -70,7 +79,8 @@ class RestingRehearsal(Strategy):
     present batch has the same fixed point before and after.
 
     The price was measured (docs/concepts/projection.md): in networks whose classes share their hidden units, forgetting
-    happens in units that the present batch uses, where neither mask lets replay undo it. `mask=none` remembers more.
+    happens in units that the present batch uses, where neither mask lets replay undo it. Several replays make up for
+    much of it, `mask=none` remembers more with one, and `shift` helps both.
 
     Logs the share of hidden units at rest as `resting_rehearsal/resting`.
 
@@ -85,7 +95,7 @@ class RestingRehearsal(Strategy):
     differentiates_outputs = True
     search_space: ClassVar = {
         "lr": {"low": 0.01, "high": 1.0, "log": True},
-        "replays": {"low": 1, "high": 4},
+        "replays": {"low": 1, "high": 8},
     }
 
     def __init__(self, **options: Any) -> None:
@@ -99,7 +109,7 @@ class RestingRehearsal(Strategy):
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
         """Refuse units that are never silent, and layers that are not dense."""
         network = learner.network
-        if (self._options.mask == "units" or self._options.rotate) and (reason := _never_silent(network)) is not None:
+        if self._options.mask == "units" and (reason := _never_silent(network)) is not None:
             yield reason
             return
         try:
@@ -109,6 +119,12 @@ class RestingRehearsal(Strategy):
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Get the stored samples ready."""
+        shape = tuple(strategy.experience.dataset[0][0].shape)
+        if self._options.shift and len(shape) < 2:
+            raise ConfigError(
+                "strategy.resting_rehearsal.shift: expected images, (..., height, width), got inputs of shape "
+                f"{shape}; set it to 0"
+            )
         stored = self.buffer.buffer
         if len(stored):
             x, y, *_ = zip(*stored, strict=True)
@@ -127,7 +143,8 @@ class RestingRehearsal(Strategy):
         for _ in range(self._options.replays):
             n = self._options.batch_size or strategy.train_mb_size
             rows = torch.randint(len(x), (n,), generator=self.generator).to(x.device)
-            changes = self._learned(strategy, x[rows], y[rows], resting)
+            images = shifted(x[rows], self._options.shift, self.generator) if self._options.shift else x[rows]
+            changes = self._learned(strategy, images, y[rows])
             if self._options.mask == "units":
                 inhibition = strategy.model.spec.inhibition if isinstance(strategy.model, Network) else 0.0
                 changes = invisible(changes, self._layers, signals, resting, inhibition)
@@ -154,7 +171,7 @@ class RestingRehearsal(Strategy):
         """All but what each experience begins with anew."""
         return {name: value for name, value in vars(self).items() if name not in ("_stored", "_layers")}
 
-    def _learned(self, strategy: Any, x: Tensor, y: Tensor, resting: Sequence[Tensor]) -> list[list[Tensor]]:
+    def _learned(self, strategy: Any, x: Tensor, y: Tensor) -> list[list[Tensor]]:
         """The step that the learner's own gradient asks for, in the order of each layer's `all`."""
         rates = {  # each layer may have its own
             id(parameter): self._options.lr or group["lr"] / (1.0 - group.get("momentum", 0.0))
@@ -162,8 +179,7 @@ class RestingRehearsal(Strategy):
             for parameter in group["params"]
         }
         parameters = [parameter for layer in self._layers for parameter in layer.all]
-        silenced = silent(self._layers, [~rest for rest in resting]) if self._options.rotate else nullcontext()
-        with silenced, torch.enable_grad():
+        with torch.enable_grad():
             loss = strategy._criterion(strategy.model(x), y)
             gradients = iter(torch.autograd.grad(loss, parameters))
         return [[-rates[id(parameter)] * next(gradients) for parameter in layer.all] for layer in self._layers]
@@ -176,14 +192,14 @@ def _never_silent(network: Any) -> str | None:
         if network.spec.dynamics != "bernoulli" and bounds is not None and bounds[0] == 0.0:
             return None
         return (
-            "network.neuron: resting_rehearsal with mask=units or rotate needs units that can be silent, and "
+            "network.neuron: resting_rehearsal with mask=units needs units that can be silent, and "
             f"`{network.spec.neuron}` with dynamics={network.spec.dynamics} has none; use hard_sigmoid and "
             "dynamics=prototypical, or mask=directions."
         )
     if isinstance(network, Feedforward) and network.activation == "relu":
         return None
     return (
-        "network.model: resting_rehearsal with mask=units or rotate needs to know which units are silent; use an "
+        "network.model: resting_rehearsal with mask=units needs to know which units are silent; use an "
         "equilibrium network, model=feedforward with neuron=relu, or mask=directions."
     )
 
@@ -199,31 +215,6 @@ def at_rest(signals: Sequence[Tensor], layers: Sequence[DenseParameters]) -> lis
     silent_units = [(s.abs() <= _SILENT).all(0) for s in signals]
     below, *above = silent_units
     return [below, *(s if layer.settles else torch.zeros_like(s) for s, layer in zip(above, layers, strict=True))]
-
-
-@contextmanager
-def silent(layers: Sequence[DenseParameters], units: Sequence[Tensor]) -> Iterator[None]:
-    """Silence hidden units for a while, by taking their synapses away.
-
-    Args:
-        layers: the layers.
-        units: which units to silence, (n,) for each layer from the input to the output; only hidden ones are.
-    """
-    kept = [[parameter.detach().clone() for parameter in layer.all] for layer in layers]
-    try:
-        with torch.no_grad():
-            for index, layer in enumerate(layers):
-                for parameter in layer.all:
-                    if index < len(layers) - 1:
-                        parameter[units[index + 1]] = 0.0
-                    if index > 0 and parameter.dim() == 2:
-                        parameter[:, units[index]] = 0.0
-        yield
-    finally:
-        with torch.no_grad():
-            for layer, old in zip(layers, kept, strict=True):
-                for parameter, value in zip(layer.all, old, strict=True):
-                    parameter.copy_(value)
 
 
 @torch.no_grad()

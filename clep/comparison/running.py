@@ -8,9 +8,8 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 from clep import interrupts, run_names, tracking, unfinished
@@ -26,7 +25,7 @@ from clep.population.crew import run_together
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.schema import EngineSection
-from clep.workers import Jobs, Message, run_jobs
+from clep.workers import Jobs, Message
 
 _logger = logging.getLogger(__name__)
 
@@ -80,8 +79,8 @@ def run_missing(
     *,
     workers: int,
     parent_run_id: str,
+    section: EngineSection,
     tags: Mapping[str, str] | None = None,
-    section: EngineSection | None = None,
 ) -> list[Result]:
     """The result of every job: from the ledger, or else from a new run.
 
@@ -93,8 +92,8 @@ def run_missing(
         ledger: knows the results that the store has.
         workers: number of runs at a time.
         parent_run_id: the MLflow run that all runs belong to.
+        section: what runs them.
         tags: more tags for each job's run.
-        section: what runs them; None for processes on this machine.
 
     Raises:
         Interrupted: on Ctrl-C; running runs are then KILLED in MLflow.
@@ -123,20 +122,14 @@ def run_missing(
         for position in group if len(group) > 1 else ():  # the run says with how many it is trained in one pass
             task = arguments[position]
             arguments[position] = task._replace(tags={**task.tags, TAG: str(len(group))})
+    where = section if arguments else EngineSection()  # no cluster is started for nothing
     try:
-        with Watch([jobs[i] for i in missing]) as watch, _engine(section, workers, arguments) as run:
+        with Watch([jobs[i] for i in missing]) as watch, engine(where, workers) as run:
             for position, result in _ended(arguments, groups, run, ledger.uri, watch):
                 results[missing[position]] = result
     except KeyboardInterrupt:
         raise Interrupted(_in_order(jobs, results)) from None
     return _in_order(jobs, results)
-
-
-def _engine(section: EngineSection | None, workers: int, arguments: Sequence[Task]) -> AbstractContextManager[Jobs]:
-    """What runs the tasks; no cluster is started for none."""
-    if section is None or section.name == "local" or not arguments:
-        return nullcontext(partial(run_jobs, workers=workers))
-    return engine(section, workers)
 
 
 def _in_order(jobs: Sequence[Job], results: Mapping[int, Result]) -> list[Result]:

@@ -2,19 +2,14 @@
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.optim import Optimizer
-from torch.utils.data import RandomSampler, SequentialSampler
 
 from clep.equilibrium import FreePhase, Gradient, Network
 from clep.equilibrium.body import Body
 from clep.equilibrium.costs import Cost
-
-_SAMPLES = 1024  # that are fetched at a time, at most
 
 Edition = tuple[Network, tuple[int, ...]]
 """A network, and the versions of its time steps."""
@@ -91,34 +86,3 @@ class Course:
         assert body is not None
         for _, _, residual, halfway in self.notes:
             yield FreePhase(nothing, nothing, (), body, residual, halfway, body.free.steps)  # type: ignore[arg-type]
-
-
-def stretches(loader: Any, batch_size: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Inputs and labels of an epoch, many whole batches at a time: the same samples by the same draws.
-
-    Args:
-        loader: of `Samples`, as `Samples.loader` makes it.
-        batch_size: samples in each of its batches but the last.
-
-    Example:
-        >>> import torch
-        >>> from clep.streams import Samples
-        >>> loader = Samples(torch.rand(5, 64), torch.arange(5)).loader(2, shuffle=False)
-        >>> [y.tolist() for x, y in stretches(loader, 2)]
-        [[0, 1, 2, 3, 4]]
-    """
-    torch.empty((), dtype=torch.int64).random_(generator=loader.generator)  # a loader draws a number when it starts
-    rows = torch.from_numpy(np.fromiter(loader.sampler, np.int64))
-    x, y, _ = loader.dataset._tensors
-    for some in rows.split(max(1, _SAMPLES // batch_size) * batch_size):
-        some = some.to(x.device)
-        yield x.index_select(0, some), y.index_select(0, some)
-
-
-def plain(loader: Any) -> bool:
-    """Whether the samples of a loader come in the order of a sampler that nobody has replaced.
-
-    Args:
-        loader: as `Samples.loader` makes it.
-    """
-    return type(loader.sampler) in (RandomSampler, SequentialSampler)

@@ -1,7 +1,7 @@
 """How a member of a population trains on an experience: the events of Avalanche, and updates that the crew computes."""
 
 import math
-from collections.abc import Hashable, Iterable, Iterator
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from clep.equilibrium import Network
 from clep.measuring import Measuring
 from clep.population.admission import kind, unchanged
 from clep.population.asking import Answer, Request, Seat
-from clep.population.course import Course, edition, plain, stretches
+from clep.population.course import Course, edition
 from clep.population.descent import descends
 from clep.streams.samples import chunked
 
@@ -25,6 +25,7 @@ _BETWEEN = ("before_forward", "after_forward", "before_backward")
 """The hooks that may act between the inputs of an update and the gradient of its loss."""
 _AROUND = ("before_training_iteration", "after_backward", "before_update", "after_update", "after_training_iteration")
 _EVERY = (*_BETWEEN, *_AROUND)
+_SAMPLES = 1024  # that are fetched at a time, at most
 
 
 class Member:
@@ -65,7 +66,7 @@ class Member:
     def _alone_with_its_batches(self, template: LightningTemplate) -> Hashable | None:
         """The kind of the updates, if nothing but the crew acts on them; None if there is more to an update."""
         of = self._kind(template)
-        if of is None or template.dataloader is not template.made_loader or not plain(template.dataloader):
+        if of is None or template.dataloader is not template.made_loader:
             return None
         if not all(_only_counts(plugin) for hook in _EVERY for plugin in template._watch._with(hook)):
             return None
@@ -79,7 +80,7 @@ class Member:
         learner, network, size = template.learner, template.learner.network, template.train_mb_size
         assert isinstance(network, Network)
         done = 0
-        for x, y in stretches(template.dataloader, size):
+        for x, y, *_ in chunked(template.dataloader, max(1, _SAMPLES // size) * size):
             inputs, labels = network.shaped(x.to(template.device)).split(size), y.to(template.device).split(size)
             course = Course(
                 of,
@@ -118,7 +119,7 @@ class Member:
     def _one_by_one(self, template: LightningTemplate, where: str) -> None:
         """The updates of an epoch, with everything that happens around each."""
         hooked = any(_has(plugin, hook) for plugin in template.plugins for hook in _BETWEEN)
-        for number, batch in enumerate(_batches(template)):
+        for number, batch in enumerate(template.batches()):
             if template._stop_training:
                 break
             self._step(template, batch, f"{where}, batch {number}", hooked=hooked)
@@ -215,12 +216,6 @@ def _stacked(network: Any) -> Iterator[nn.Parameter]:
     yield from _connected(network)
     if network.readout is not None:
         yield from network.readout.parameters()
-
-
-def _batches(template: LightningTemplate) -> Iterable[Any]:
-    """The batches of an epoch; those that are slices of tensors are cut from larger ones, in the same order."""
-    loader = template.dataloader
-    return chunked(loader, template.train_mb_size) if loader is template.made_loader else loader
 
 
 def _only_counts(plugin: Any) -> bool:

@@ -8,9 +8,9 @@ import pytest
 from clep.pipelines import tune
 
 import clep
-from clep import tracking, workers
+from clep import on_ray, tracking, workers
 from clep.cli import main
-from clep.comparison import page, running
+from clep.comparison import page
 from clep.errors import StaleWarning
 
 OWN = ["stream=npz", "stream.path=a.npz", "stream.experiences=2", "learner.epochs=1", "network.hidden=[4]"]
@@ -49,7 +49,7 @@ def experiment(uri, request, monkeypatch):
     def run_jobs(function, jobs, **_):
         return workers.run_jobs(function, jobs, workers=0, preload=[])
 
-    monkeypatch.setattr(running, "run_jobs", run_jobs)
+    monkeypatch.setattr(on_ray, "run_jobs", run_jobs)
     monkeypatch.setattr(page, "write", lambda *_: iter(()))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)

@@ -3,10 +3,8 @@
 import torch
 
 from clep.equilibrium import Network
-from clep.population.course import stretches
 from clep.population.descent import Descent, descends
 from clep.population.stack import Stack
-from clep.streams import Samples
 
 SETTINGS = [
     {"lr": 0.1, "momentum": 0.9},
@@ -54,14 +52,3 @@ def test_only_plain_descent_of_all_parameters_is_stacked():
     assert not descends(torch.optim.SGD(parameters, lr=0.1, momentum=0.9, nesterov=True), parameters)
     assert not descends(torch.optim.SGD(parameters[:1], lr=0.1), parameters)
     assert not descends(torch.optim.AdamW(parameters), parameters)
-
-
-def test_an_epoch_has_the_samples_of_its_loader_and_draws_as_often():
-    samples, generators = Samples(torch.rand(2500, 3), torch.arange(2500)), [torch.Generator() for _ in range(2)]
-    loaders = [samples.loader(32, generator=generator.manual_seed(1)) for generator in generators]
-    for _ in range(2):
-        batches, parts = list(loaders[0]), list(stretches(loaders[1], 32))
-        assert [len(y) % 32 for _, y in parts[:-1]] == [0, 0]
-        assert torch.equal(torch.cat([y for _, y, _ in batches]), torch.cat([y for _, y in parts]))
-        assert torch.equal(torch.cat([x for x, _, _ in batches]), torch.cat([x for x, _ in parts]))
-        assert torch.equal(*(generator.get_state() for generator in generators))
