@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from clep.equilibrium.body import Body
 from clep.equilibrium.connections import Bilinear, Connection, Route
 from clep.equilibrium.dynamics import Link
-from clep.population.steps import StackedDynamics, StackedSteps
+from clep.population.dynamics import StackedDynamics
+from clep.population.steps import StackedSteps
 
 
 class StackedDense(Bilinear):

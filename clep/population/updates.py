@@ -9,9 +9,10 @@ from torch import Tensor
 
 from clep import clock
 from clep.population.asking import Answer, Request, Seat
+from clep.population.batches import Batches
 from clep.population.course import Course, Edition
 from clep.population.descent import Descent
-from clep.population.phases import Batches, Losses, Phases
+from clep.population.phases import Losses, Phases
 from clep.population.stack import Stack
 
 

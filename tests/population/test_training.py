@@ -12,8 +12,8 @@ from clep import registry
 from clep.errors import DataError, DivergenceError
 from clep.population import crew, updates
 from clep.population.asking import Request
+from clep.population.batches import Batches
 from clep.population.course import Course
-from clep.population.phases import Batches
 from clep.population.training import train_together
 from clep.streams import Stream
 
@@ -70,7 +70,7 @@ def test_members_whose_updates_nobody_touches_take_a_turn_for_each_epoch_only(mo
     asked = []
     ask = crew.Seat.ask
     monkeypatch.setattr(crew.Seat, "ask", lambda self, what: asked.append(type(what)) or ask(self, what))
-    train_together([training(0, ["naive"], epochs=2), training(1, ["neuronal_adaptation"], epochs=2)], [stream(0)] * 2)
+    train_together([training(0, SETS[0], epochs=2), training(1, SETS[1], epochs=2)], [stream(0)] * 2)
     assert asked == [Course] * 20
     asked.clear()
     train_together([drawing(0)], [stream(0)])
