@@ -1,5 +1,7 @@
 """Both centered phases of stacked networks as one of twice the batch, and their contrast."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -23,7 +25,7 @@ class Centered:
     def __init__(self, stack: Stack, free: StackedSteps, x: Tensor, beta: Tensor, counts: Tensor | None) -> None:
         self._stack, self._free, self._x, self._beta, self._counts = stack, free, x, beta, counts
 
-    def relax(self, kick: Tensor | None, force: Nudge | None, adaptation: Adaptation | None) -> list[Tensor]:
+    def relax(self, kick: Tensor | None, force: Nudge | None, adaptation: Adaptation | None) -> list[list[Tensor]]:
         """Where the phases end: after the nudged steps and, with adaptation, after its steps too.
 
         Args:
@@ -32,7 +34,7 @@ class Centered:
             adaptation: extra steps after the nudged ones.
 
         Returns:
-            All layers of both phases side by side, (S, n, 2 B) each.
+            The layers in both phases, side by side, (S, n, 2 B) each.
         """
         samples, beta = self._x.shape[1], self._beta
         steps = self._stack.steps(2 * samples, nudged=kick is not None)
@@ -44,50 +46,45 @@ class Centered:
         elif force is not None:
             towards, betas = force, torch.cat([beta.expand(-1, samples, 1), -beta.expand(-1, samples, 1)], 1)
             steps.nudge = lambda state: betas * towards(state)
-        _twice(self._free.drive, steps.drive)
-        steps.begin(lambda buffer: _twice(self._free.buffer, buffer))
+        steps.drive.copy_(self._free.drive.repeat(1, 1, 2))
+        rest = [layer.repeat(1, 1, 2) for layer in self._free.layers]
+        steps.begin(rest)
         for _ in range(self._stack.body.nudged_steps):
             steps.take(look=False)
         if adaptation is None:
-            return [steps.buffer]
-        plain, rest = steps.buffer.clone(), torch.cat([self._free.buffer] * 2, 2)
+            return [steps.layers]
+        plain = [layer.clone() for layer in steps.layers]
         for _ in range(adaptation.steps):
             steps.take(look=False)
-            steps.buffer.lerp_(rest, adaptation.rate)
-        return [plain, steps.buffer]
+            for layer, free in zip(steps.layers, rest, strict=True):
+                layer.lerp_(free, adaptation.rate)
+        return [plain, steps.layers]
 
-    def contrast(self, ends: Tensor, scale: Tensor) -> list[Tensor]:
+    def contrast(self, ends: Sequence[Tensor], scale: Tensor) -> list[Tensor]:
         """The negative contrast of each network, (S, ...) for each parameter, summed over the samples that count.
 
         The states differ little: differences of states keep the digits that a difference of products would lose.
 
         Args:
-            ends: all layers of both phases, (S, n, 2 B).
+            ends: the layers in both phases, (S, n, 2 B) each.
             scale: factor on the estimates of each network, (S,).
         """
-        first, second = ends.chunk(2, 2)
         factor = scale.view(-1, 1, 1) / (-2.0 * self._beta)
         if self._counts is not None:
             factor = factor * self._counts.transpose(1, 2)
-        change, of_layer = (first - second).mul_(factor), self._free.of_layer
+        first, second = zip(*(layer.chunk(2, 2) for layer in ends), strict=True)
+        change = [(a - b).mul_(factor) for a, b in zip(first, second, strict=True)]
         gradients: list[Tensor] = []
         for link, gain in zip(self._stack.body.links, self._stack.body.gains, strict=True):
-            above = of_layer(change, link.above - 1)
+            low, high = link.below - 1, link.above - 1
             if link.below == 0:
-                weight = torch.bmm(above, self._x)
+                weight = torch.bmm(change[high], self._x)
             else:
-                low = link.below - 1
-                weight = torch.bmm(above, of_layer(first, low).transpose(1, 2))
-                weight.baddbmm_(of_layer(second, link.above - 1), of_layer(change, low).transpose(1, 2))
+                weight = torch.bmm(change[high], first[low].transpose(1, 2))
+                weight.baddbmm_(second[high], change[low].transpose(1, 2))
             found = [weight]
             connection = link.connection
-            found += [] if connection.bias is None else [above.sum(2)]
+            found += [] if connection.bias is None else [change[high].sum(2)]
             found += [] if connection.feedback is None else [weight.clone()]
             gradients += found if gain == 1.0 else [part.mul_(gain) for part in found]
         return gradients
-
-
-def _twice(once: Tensor, out: Tensor) -> None:
-    """Write (S, n, B) to both halves of (S, n, 2 B)."""
-    networks, units, samples = once.shape
-    out.view(networks, units, 2, samples).copy_(once.unsqueeze(2))

@@ -93,5 +93,5 @@ class StackedDynamics(Dynamics):
         stepping.nudge = nudge
         stepping.counts = self.motion.counts if isinstance(self.motion, Apart) else None
         stepping.drive.copy_(drive.transpose(1, 2))
-        stepping.begin_at(states)
+        stepping.begin([state.transpose(1, 2) for state in states])
         return stepping

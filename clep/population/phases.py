@@ -50,7 +50,7 @@ class Phases:
             steps = stack.steps(x.shape[1])
             steps.counts = batches.counts
             drive = stack.drive(x, out=steps.drive)
-            steps.begin(Tensor.zero_)
+            steps.begin()
             relaxed = replace(dynamics, kept=steps).relax(drive, [], body.free)  # type: ignore[call-arg]
         else:
             drive = body.drive(x)

@@ -18,13 +18,15 @@ class _Group(NamedTuple):
     """Layers that move together, in one of the two roles of the buffers.
 
     Attributes:
+        layers: which ones.
         products: write dPhi/ds of each layer into `target`.
-        state: where the layers are, (S, n, B), one below the other.
-        target: where they move to, shaped as `state`.
-        step: dt, to be broadcast to `state`; None if every step is 1.
+        state: where the layers are, as one row.
+        target: where they move to, likewise.
+        step: dt, likewise; None if every step is 1.
         last: target and state of the last layer, (S, K, B), if it is in this group.
     """
 
+    layers: Sequence[int]
     products: Sequence[Callable[[], object]]
     state: Tensor
     target: Tensor
@@ -72,61 +74,56 @@ class StackedSteps:
         groups = [group for group in groups if group]
         order = [layer for group in groups for layer in group]
         order += [layer for layer in range(len(units)) if layer not in order]  # a clamped one stays where it is
-        ends = torch.tensor([units[layer] for layer in order]).cumsum(0).tolist()
-        self._at = {layer: slice(end - units[layer], end) for layer, end in zip(order, ends, strict=True)}
-        self.buffers = [like.new_zeros(networks, ends[-1], samples) for _ in range(2)]
+        sizes = [networks * units[layer] * samples for layer in order]
+        self._buffers = [like.new_zeros(sum(sizes)) for _ in range(2)]
         self.drive = like.new_zeros(networks, units[0], samples)
         self.kick = like.new_zeros(networks, units[-1], samples) if nudged else None
-        layers = [[buffer[:, self._at[layer]] for layer in range(len(units))] for buffer in self.buffers]
-        self._layers, last = layers, len(units) - 1
+        self._layers, last = [[self.drive] * len(units) for _ in range(2)], len(units) - 1
+        for buffer, layers in zip(self._buffers, self._layers, strict=True):
+            for layer, part in zip(order, buffer.split(sizes), strict=True):
+                layers[layer] = part.view(networks, units[layer], samples)
         self._roles: list[list[_Group]] = [[] for _ in range(2 if self._jumps else 1)]
         for role, made in enumerate(self._roles):
-            now, then = list(layers[role]), layers[1 - role]
+            now, then, start = list(self._layers[role]), self._layers[1 - role], 0
             for group in groups:
-                rows = slice(self._at[group[0]].start, self._at[group[-1]].stop)
+                end = start + sum(now[layer].numel() for layer in group)
                 products = [call for layer in group for call in self._products(layer, now, then[layer])]
-                step = None if self._jumps else _joined([time_steps[layer] for layer in group], samples)
+                step = None if self._jumps else _joined([(time_steps[layer], now[layer]) for layer in group])
                 nudged_layer = (then[last], now[last]) if last in group else None
-                state, target = self.buffers[role][:, rows], self.buffers[1 - role][:, rows]
-                made.append(_Group(products, state, target, step, nudged_layer))
+                state, target = self._buffers[role][start:end], self._buffers[1 - role][start:end]
+                made.append(_Group(group, products, state, target, step, nudged_layer))
+                start = end
                 if self._jumps:  # later groups are driven by where this one is then
                     for layer in group:
                         now[layer] = then[layer]
 
     @property
-    def buffer(self) -> Tensor:
-        """Where all layers are, (S, n, B), one below the other."""
-        return self.buffers[self._role]
+    def layers(self) -> list[Tensor]:
+        """Where the layers are, (S, n, B) each; the next relaxation overwrites their memory."""
+        return self._layers[self._role]
 
     @property
     def states(self) -> list[Tensor]:
-        """Where the layers are, (S, B, n) each; the next relaxation overwrites their memory."""
-        return [layer.transpose(1, 2) for layer in self._layers[self._role]]
+        """The same as states of `Dynamics`, (S, B, n) each."""
+        return [layer.transpose(1, 2) for layer in self.layers]
 
-    def begin(self, fill: Callable[[Tensor], object]) -> None:
+    def begin(self, layers: Sequence[Tensor] | None = None) -> None:
         """Set where the layers are.
 
         Args:
-            fill: writes to the buffer, (S, n, B).
+            layers: (S, n, B) each; None for zero.
         """
         self._role = 0
-        fill(self.buffers[0])
-
-    def begin_at(self, states: Sequence[Tensor]) -> None:
-        """Begin at states (S, B, n)."""
-        self._role = 0
-        for layer, state in zip(self._layers[0], states, strict=True):
-            layer.copy_(state.transpose(1, 2))
-
-    def of_layer(self, rows: Tensor, layer: int) -> Tensor:
-        """The rows of a layer in a tensor of the shape of `buffer`."""
-        return rows[:, self._at[layer]]
+        if layers is None:
+            self._buffers[0].zero_()
+        for layer, given in zip(self._layers[0], layers or (), strict=False):
+            layer.copy_(given)
 
     def take(self, look: bool) -> list[Tensor]:
-        """Take a step; the residual of each group if asked for, (S,) each."""
+        """Take a step; the residual of each layer if asked for, (S,) each."""
         neuron, nudge, outside = self.motion.neuron, self.nudge, self.motion.nudge_outside
         residuals = []
-        for products, state, target, step, last in self._roles[self._role]:
+        for group, products, state, target, step, last in self._roles[self._role]:
             for product in products:
                 product()
             if last is not None and nudge is not None and not outside:
@@ -135,7 +132,11 @@ class StackedSteps:
             if last is not None and nudge is not None and outside:
                 last[0].add_(nudge(last[1].transpose(1, 2)).transpose(1, 2))
             if look:
-                residuals.append(self._residual(target - state))
+                distance = (target - state).abs_().split([self._layers[0][layer].numel() for layer in group])
+                residuals += [
+                    self._residual(part.view(self._layers[0][layer].shape))
+                    for layer, part in zip(group, distance, strict=True)
+                ]
             if step is not None:
                 state.lerp_(target, step)
         if self._jumps:
@@ -145,7 +146,7 @@ class StackedSteps:
     def _residual(self, distance: Tensor) -> Tensor:
         if self.counts is not None:
             distance.mul_(self.counts.transpose(1, 2))
-        return distance.abs_().amax((1, 2))  # a norm of torch.linalg takes fifteen times as long
+        return distance.amax((1, 2))  # a norm of torch.linalg takes fifteen times as long
 
     def _products(self, layer: int, states: Sequence[Tensor], out: Tensor) -> list[Callable[[], object]]:
         """What writes dPhi/ds of a layer to `out`, in the order of `Dynamics`."""
@@ -175,7 +176,6 @@ class StackedSteps:
         return calls
 
 
-def _joined(steps: Sequence[Tensor | None], samples: int) -> Tensor:
-    """dt of a group, (S, n, B), one layer below the other."""
-    rows = torch.cat([step for step in steps if step is not None], dim=2)
-    return rows.transpose(1, 2).expand(-1, -1, samples).contiguous()
+def _joined(steps: Sequence[tuple[Tensor | None, Tensor]]) -> Tensor:
+    """dt of a group as one row, for pairs of dt (S, 1, n) and layers (S, n, B)."""
+    return torch.cat([dt.transpose(1, 2).expand_as(layer).reshape(-1) for dt, layer in steps if dt is not None])
