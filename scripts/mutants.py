@@ -152,8 +152,8 @@ MUTANTS = (
     ),
     Mutant(
         "clep/evaluation.py",
-        "hits += int((score(x.to(device, copy=True)).argmax(1) == y.to(device)).sum())",
-        "hits += int((y.unique()[score(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).sum())",
+        "yield (score(x.to(device, copy=True)).argmax(1) == y.to(device)).double()",
+        "yield (y.unique()[score(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).double()",
         ("tests/test_training.py::test_evaluation_counts_every_sample_and_masks_no_output",),
         "Only the outputs of the experience's own classes compete: task labels leak into the score.",
     ),
