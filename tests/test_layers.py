@@ -21,7 +21,18 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"clock", "distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
+    {
+        "clock",
+        "collecting",
+        "distribution",
+        "errors",
+        "identity",
+        "interrupts",
+        "masking",
+        "processes",
+        "progress",
+        "temporary",
+    },
     {"checks", "destinations", "documents", "randomness", "ranks", "metric_names", "metrics", "statistics"},
     {"imports", "parts", "renames"},
     {"sources"},
