@@ -15,7 +15,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from functools import partial
 from typing import Any
 
-from clep import config, destinations, distribution, interrupts, temporary
+from clep import collecting, config, destinations, distribution, interrupts, temporary
 from clep.commands import COMMANDS, Command
 from clep.errors import (
     WARNINGS,
@@ -213,7 +213,7 @@ def _documented(
 def _run(arguments: argparse.Namespace) -> int:
     """Run the command and print its result."""
     command: Command = arguments.command
-    with _stdout_on_stderr():
+    with _stdout_on_stderr(), collecting.seldom():
         result = command.call(arguments)
         if not interrupts.closing():  # otherwise the result is whole and stored
             interrupts.check()
