@@ -222,8 +222,8 @@ class _Update:
             used = [(own, on_own) for (own, _), on_own in zip(aliases, found, strict=True) if on_own is not None]
             self._parameters = [own for own, _ in used]
             free = prediction.free
-            settling = () if free is None else (free.residual, free.halfway)
-            return [loss.detach(), prediction.output.detach(), *settling, *(on_own for _, on_own in used)]
+            settling = loss.detach() if free is None else torch.stack([free.residual, free.halfway])
+            return [loss.detach(), prediction.output.detach(), settling, *(on_own for _, on_own in used)]
 
         try:
             self._recording = Recording(update, [x, y], record)
@@ -236,12 +236,12 @@ class _Update:
 
     def __call__(self, x: Tensor, y: Tensor) -> Replay:
         self.number += 1
-        loss, output, *others = self._recording(x, y)
+        loss, output, settling, *gradients = self._recording(x, y)
         free = self._prediction.free
-        if free is not None:  # cloned, since the next update overwrites them
-            free = replace(free, residual=others[0].clone(), halfway=others[1].clone())
-            others = others[2:]
-        loss, output = _Replayed.apply(self, others, loss, output, *self._parameters)
+        if free is not None:  # read at once, since each read waits for the device
+            residual, halfway = settling.cpu()
+            free = replace(free, residual=residual, halfway=halfway)
+        loss, output = _Replayed.apply(self, gradients, loss, output, *self._parameters)
         return Replay(Prediction(output, free), loss)
 
 

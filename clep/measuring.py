@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from itertools import pairwise, repeat
 from statistics import fmean
 from typing import Any
 
@@ -138,6 +138,16 @@ class Measuring(Strategy):
         hits = strategy.mb_output.detach().argmax(1) == strategy.mb_y
         # One call now and the rest at the end of the epoch: with a small network, each counts.
         self._notes.batches.append((strategy.loss.detach(), hits, getattr(strategy, "share", 1.0)))
+
+    def note(self, losses: Sequence[float], hits: Sequence[float]) -> None:
+        """Note the batches of many iterations at once.
+
+        Args:
+            losses: of each batch.
+            hits: share of its samples that was classified correctly.
+        """
+        self._updates += len(losses)
+        self._notes.batches += zip(torch.tensor(losses), torch.tensor(hits).split(1), repeat(1.0))
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""

@@ -12,6 +12,7 @@ import clep
 from clep import registry
 from clep.bridge import _OwnLoop
 from clep.equilibrium import ConvLayer
+from clep.population.training import train_together
 from tests.oracles.card import card
 from tests.oracles.elsewhere import ELSEWHERE, Reads, move, without_values
 
@@ -39,7 +40,7 @@ QUICK = ["sleep_replay"]
 OPTIONS = {
     "sleep_replay": {"calibration": "published", "steps": 50},
     "ewc": {"ewc_lambda": 1.0},
-    "rwalk": {"ewc_lambda": 0.001},
+    "rwalk": {"delta_t": 2},
     "agem": {"patterns_per_experience": 8, "sample_size": 8},
     "mir": {"batch_size_mem": 4},
 }
@@ -197,3 +198,23 @@ def test_whether_all_time_steps_are_one_is_looked_at_once():
     jumped = learner.network(x)
     learner.network.load_state_dict({**learner.network.state_dict(), "dt_1": torch.full((12,), 0.5)})
     assert not torch.equal(learner.network(x), jumped)
+
+
+@pytest.mark.slow
+def test_a_population_is_trained_on_a_card_as_on_the_cpu():
+    """One with sleep, one that sees outputs; in one pass."""
+    stream = clep.stream("digits", experiences=2, samples_per_experience=32, class_order="fixed", evaluation_samples=20)
+    found = {}
+    for device in ("cpu", "cuda"):
+        learners = [clep.Learner(clep.Network([64, 12, 10], seed=seed, **STEPS), lr=0.05) for seed in (0, 1)]
+        with card():
+            trainings = [
+                clep.Training(learner, registry.build([name], OPTIONS, seed=0), epochs=2, batch_size=8, device=device)
+                for learner, name in zip(learners, ("sleep_replay", "der"), strict=True)
+            ]
+            outcomes = train_together(trainings, [stream, stream])
+            assert [outcome.error for outcome in outcomes] == [None, None]
+            weights = [weight for learner in learners for weight in learner.network.parameters()]
+            assert {weight.device.type for weight in weights} == {device}
+            found[device] = [weight.detach().cpu() for weight in weights]
+    assert all(torch.equal(one, other) for one, other in zip(*found.values(), strict=True))

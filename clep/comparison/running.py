@@ -12,8 +12,6 @@ from contextlib import closing, suppress
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import torch
-
 from clep import interrupts, run_names, tracking, unfinished
 from clep.comparison.cells import Job, varying
 from clep.comparison.crews import TAG, together
@@ -22,7 +20,8 @@ from clep.comparison.watching import Watch
 from clep.config import Config
 from clep.errors import ConfigError, StaleWarning
 from clep.on_ray import engine
-from clep.population.crew import Crew, Seat
+from clep.population.asking import Seat
+from clep.population.crew import run_together
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.schema import EngineSection
@@ -209,12 +208,7 @@ def _run_group(tasks: Sequence[Task], tell: Callable[[Any], None]) -> None:
     if len(jobs) == 1:
         jobs[0](Seat())
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(tasks[0].config.threads)  # that of all: each would put back what it found
-    try:
-        Crew(jobs, [Seat() for _ in jobs]).run()
-    finally:
-        torch.set_num_threads(threads)
+    run_together(jobs, tasks[0].config.threads)
 
 
 def _run(task: Task, tell: Callable[[Any], None], seat: Seat | None) -> Result:

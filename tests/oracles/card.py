@@ -110,7 +110,8 @@ class _Placing(TorchFunctionMode):
             return first.inner.tolist()
         if name in ("to", "cpu", "cuda") and isinstance(first, torch.Tensor):
             return self._moved(func, name, first, args, kwargs)
-        if func is torch.nn.functional.one_hot and isinstance(first, OnCard):  # it makes a tensor of its own, in C++
+        makes = name == "new_tensor" or func is torch.nn.functional.one_hot  # tensors of their own, in C++
+        if makes and isinstance(first, OnCard):
             return OnCard(func(first.inner, *args[1:], **kwargs))
         if _is_card(kwargs.get("device")):
             made = func(*args, **(kwargs | {"device": "cpu"}))

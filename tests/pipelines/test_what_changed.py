@@ -122,7 +122,7 @@ def test_the_inputs_of_a_run_have_the_digests_of_its_identity():
 
 
 def test_a_search_of_other_data_makes_trials_of_its_own(experiment, monkeypatch):
-    monkeypatch.setattr(tune, "_scores", lambda config, run: iter([0.5]))
+    monkeypatch.setattr(tune, "_scores", lambda configs, run: [[0.5]])
     space = "tune.space={learner.lr: {low: 0.1, high: 0.2}}"
     command = ["tune", *OWN, space, "tune.trials=1", "tune.seeds=[100]"]
     save(first_class=0)

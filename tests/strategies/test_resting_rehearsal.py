@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from clep.strategies.resting_rehearsal import RestingRehearsal, at_rest, invisible, observed
+from clep.strategies.resting_rehearsal import RestingRehearsal
 
 import clep
 from clep.dense_parameters import parameters_of
 from clep.equilibrium.stack import stack_of
 from clep.errors import ConfigError
 from clep.feedforward import Feedforward
+from clep.resting import at_rest, invisible, observed
 
 EP = {"free_steps": 60, "seed": 1}
 UNTIED = clep.LinearNudging(phases="centered", beta=0.2, rule="vector_field")
