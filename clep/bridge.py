@@ -19,20 +19,23 @@ from avalanche.core import BasePlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
 from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clep import interrupts, progress
-from clep.capabilities import misfits, replicates
+from clep import graphs, interrupts, progress
+from clep.capabilities import capabilities, misfits, replicates
 from clep.checks import one_of
 from clep.equilibrium import LinearNudging, Network
 from clep.errors import ClepError, ConfigError, StrategyError
+from clep.graphs import Choice, Graphs
 from clep.learner import Learner, precision_problem, quiet_lightning
 from clep.ranks import ALONE, Ranks
 from clep.rows import Appended
 from clep.strategy import Strategy, refusals
 from clep.streams import Samples
+from clep.streams.samples import chunked
 from clep.update import Moment
 from clep.watching import Watch
 
@@ -55,9 +58,11 @@ class LightningTemplate(SupervisedTemplate):
         generator: draws the batches; None uses torch's global generator.
         trainer: further arguments of Lightning's `Trainer` (`gradient_clip_val`, `logger`, ...).
         ranks: the place of this process among those that train the learner together; see `clep.ranks`.
+        cuda_graph: whether updates are recorded and replayed; see `clep.graphs`.
 
     Attributes:
         share: that of this process's samples in the present batch.
+        graphs: computes updates by recordings; None to compute all of them as usual.
         first_epoch: where the next experience begins; it is 0 again afterwards.
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
         fit: trains on the batches of an experience in Lightning's place, as in a population; None for Lightning.
@@ -82,6 +87,7 @@ class LightningTemplate(SupervisedTemplate):
         generator: torch.Generator | None = None,
         trainer: dict[str, Any] | None = None,
         ranks: Ranks = ALONE,
+        cuda_graph: Choice = "off",
     ) -> None:
         for message in misfits(plugins, learner.gradient):
             raise ConfigError(message)
@@ -121,11 +127,28 @@ class LightningTemplate(SupervisedTemplate):
         self.made_loader: Any = None
         self._in_slices = False
         self._appended = Appended()
+        self.graphs = self._recorded(cuda_graph)
         self.generator = generator
         self.trainer_arguments = trainer or {}
         self.first_epoch = 0
         self.on_epoch: Callable[[int, Any], None] = _nothing
         self.fit: Callable[[LightningTemplate], None] | None = None
+
+    def _recorded(self, choice: Choice) -> Graphs | None:
+        """What records updates: nothing, where a strategy follows the output, or where there is no card."""
+        if choice == "off":
+            return None
+        follows = (type(p).__name__ for p in self.plugins if "differentiates_outputs" in capabilities(p))
+        reason: str | None
+        if self.device.type != "cuda":
+            reason = f"it needs device=cuda, and this is {self.device.type}"
+        elif (name := next(follows, None)) is not None:
+            reason = f"{name} differentiates outputs of the network, which a recorded update does not follow"
+        else:
+            reason = next(graphs.reasons(self.learner), None)
+        if reason is not None and choice == "on":
+            raise ConfigError(f"learner.cuda_graph: {reason}; leave it off")
+        return Graphs(required=choice == "on") if reason is None else None
 
     def _check_plugin_compatibility(self) -> None:
         """Avalanche's, which takes an attribute such as `before` for a hook; clep knows the hooks of its strategies."""
@@ -178,6 +201,11 @@ class LightningTemplate(SupervisedTemplate):
             self.dataloader = samples.loader(self.train_mb_size, shuffle=shuffle, generator=self.generator)
         self.made_loader = self.dataloader
 
+    def batches(self) -> Iterator[Any]:
+        """The batches of an epoch; those that are slices of tensors are drawn at once, in the same order."""
+        loader = self.dataloader
+        return chunked(loader, self.train_mb_size) if loader is self.made_loader else iter(loader)
+
     def _before_train_dataset_adaptation(self, **kwargs: Any) -> None:
         self._appended.begin()
         super()._before_train_dataset_adaptation(**kwargs)
@@ -203,6 +231,8 @@ class LightningTemplate(SupervisedTemplate):
             self.fit(self)
         else:
             self._fit()
+        if self.graphs is not None:  # the parameters are moved now, and a recording has memory of its own
+            self.graphs.forget()
         self._stop_training, self.first_epoch = False, 0
         self._back_to_device()
 
@@ -218,7 +248,7 @@ class LightningTemplate(SupervisedTemplate):
             trainer = self._kept if self._kept is not None and isinstance(fit, _OwnLoop) else self._trainer(fit)
             self._kept = trainer if isinstance(fit, _OwnLoop) else None
             done: Any = trainer.fit_loop.epoch_progress.current
-            done.ready = done.started = done.processed = done.completed = self.first_epoch
+            done.ready = done.started = done.processed = done.completed = fit.epochs.start
             interrupt = signal.getsignal(signal.SIGINT)
             try:
                 trainer.fit(fit, fit.loader)
@@ -255,7 +285,7 @@ class LightningTemplate(SupervisedTemplate):
             # Otherwise Lightning takes the variables of a scheduler, such as SLURM_NTASKS, for a distributed run.
             plugins.append(LightningEnvironment())
         return pl.Trainer(
-            max_epochs=self.train_epochs,
+            max_epochs=fit.epochs.stop,
             accelerator="gpu" if self.device.type == "cuda" else "cpu",
             devices=1 if self.device.index is None else [self.device.index],
             use_distributed_sampler=False,
@@ -370,6 +400,7 @@ class _Fit(pl.LightningModule):
         self.automatic_optimization = self.learner.automatic_optimization
         self._template, self._where = template, ""
         self.loader: Any = template.dataloader
+        self.epochs = range(template.first_epoch, template.train_epochs)
         self.trainer_arguments = template.trainer_arguments
         self._bar = progress.bar(
             total=template.train_epochs * len(template.dataloader),
@@ -388,8 +419,11 @@ class _Fit(pl.LightningModule):
         self._bar.close()
 
     def on_train_epoch_start(self) -> None:
-        self._where = f"{self._template.describe_experience()}, epoch {self.current_epoch}"
-        self._template.on_epoch(self.current_epoch, self.lr_schedulers())
+        self._begin_epoch(self.current_epoch, self.lr_schedulers())
+
+    def _begin_epoch(self, epoch: int, schedule: Any) -> None:
+        self._where = f"{self._template.describe_experience()}, epoch {epoch}"
+        self._template.on_epoch(epoch, schedule)
         self._template._before_training_epoch()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
@@ -413,7 +447,7 @@ class _Fit(pl.LightningModule):
         if zero:
             template.optimizer.zero_grad()
         template.loss = template._make_empty_loss()
-        return self.learner.step(template, f"{self._where}, batch {batch_idx}")
+        return self.learner.step(template, f"{self._where}, batch {batch_idx}", template.graphs)
 
     def backward(self, loss: Tensor) -> None:
         loss.backward(retain_graph=self._template.retain_graph)
@@ -441,35 +475,51 @@ class _Fit(pl.LightningModule):
         self._template._after_training_iteration()
 
     def on_train_epoch_end(self) -> None:
-        where = f"{self._template.describe_experience()}, end of epoch {self.current_epoch}"
-        self.learner.end_epoch(self.lr_schedulers(), where)
+        self._end_epoch(self.current_epoch, self.lr_schedulers())
+
+    def _end_epoch(self, epoch: int, schedule: Any) -> None:
+        self.learner.end_epoch(schedule, f"{self._template.describe_experience()}, end of epoch {epoch}")
         self._template._after_training_epoch()
 
 
 class _OwnLoop(_Fit):
-    """The same updates in a loop of its own: to Lightning, an epoch is one batch, optimised by hand.
+    """The same updates in a loop of its own: to Lightning, an experience is one batch, optimised by hand.
 
-    Lightning's loop takes longer than an update of a small network. It is for what looks at batches: callbacks,
-    loggers, other precisions, accumulated gradients.
+    Lightning's loops take longer than the updates of a small network. They are for what looks at batches or epochs:
+    callbacks, loggers, other precisions, accumulated gradients.
     """
 
     def __init__(self, template: LightningTemplate) -> None:
         super().__init__(template)
         self.automatic_optimization = False
-        self.loader = _Whole(template.dataloader)
+        self.loader, self.epochs = range(min(1, len(template.dataloader))), range(1)
         self.trainer_arguments = dict(template.trainer_arguments)
         self._clip = {
             name: self.trainer_arguments.pop(name, None) for name in ("gradient_clip_val", "gradient_clip_algorithm")
         }
 
-    def training_step(self, batch: Any, batch_idx: int) -> None:
-        template, learner, clips = self._template, self.learner, self._clip["gradient_clip_val"] is not None
-        for index, values in enumerate(batch):
+    def training_step(self, batch: int, batch_idx: int) -> None:
+        """All epochs."""
+        template, learner, schedule = self._template, self.learner, self.lr_schedulers()
+        for epoch in range(template.first_epoch, template.train_epochs):
+            if self.trainer.received_sigterm:
+                raise SIGTERMException
+            self._begin_epoch(epoch, schedule)
+            self._train_epoch()
+            if learner.automatic_optimization and isinstance(schedule, LRScheduler):
+                schedule.step()  # as Lightning does after the last batch of an epoch where it optimises
+            self._end_epoch(epoch, schedule)
             if template._stop_training:
-                self.trainer.should_stop = True
+                break
+
+    def _train_epoch(self) -> None:
+        template, by_autograd = self._template, self.learner.automatic_optimization
+        clips = self._clip["gradient_clip_val"] is not None
+        for index, values in enumerate(template.batches()):
+            if template._stop_training:
                 break
             loss = self.step(values, index)
-            if learner.automatic_optimization:
+            if by_autograd:
                 self.backward(loss)
                 template.at("after_backward")
                 template.at("before_update")
@@ -480,21 +530,11 @@ class _OwnLoop(_Fit):
             self._bar.update()
             template._after_training_iteration()
 
+    def on_train_epoch_start(self) -> None:
+        """Nothing: what is one epoch to Lightning is all of them."""
+
+    def on_train_epoch_end(self) -> None:
+        """Nothing, likewise."""
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Advance the schedule, as Lightning does after the last batch of an epoch where it optimises."""
-        schedule = self.lr_schedulers()
-        if self.learner.automatic_optimization and isinstance(schedule, LRScheduler):
-            schedule.step()
-
-
-class _Whole:
-    """A loader of one batch: all batches of an epoch, one after another."""
-
-    def __init__(self, loader: Any) -> None:
-        self._loader = loader
-
-    def __len__(self) -> int:
-        return 1 if len(self._loader) else 0
-
-    def __iter__(self) -> Iterator[Iterator[Any]]:
-        yield iter(self._loader)
+        """Nothing, likewise."""

@@ -15,9 +15,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, redi
 from functools import partial
 from typing import Any
 
-from clep import config, destinations, distribution, interrupts, temporary
+from clep import collecting, config, destinations, distribution, interrupts, temporary
 from clep.commands import COMMANDS, Command
-from clep.errors import WARNINGS, ClepError, ConfigError, DataError, InputWarning, MissingExtraError
+from clep.errors import (
+    WARNINGS,
+    ClepError,
+    ConfigError,
+    DataError,
+    InputWarning,
+    MissingExtraError,
+    is_for_its_authors,
+)
 from clep.masking import masked
 
 __all__ = ["COMMANDS", "main", "parse", "parser"]
@@ -105,6 +113,8 @@ def _plain_warnings() -> Iterator[None]:
         message: Warning | str, category: type[Warning], filename: str, lineno: int, line: str | None = None
     ) -> str:
         own, text = issubclass(category, WARNINGS), f"clep: warning: {message}"
+        if is_for_its_authors(category, filename):
+            return ""
         if own and (category, text) in said:  # by a worker, of another cell
             return ""
         said.append((category, text))
@@ -203,7 +213,7 @@ def _documented(
 def _run(arguments: argparse.Namespace) -> int:
     """Run the command and print its result."""
     command: Command = arguments.command
-    with _stdout_on_stderr():
+    with _stdout_on_stderr(), collecting.seldom():
         result = command.call(arguments)
         if not interrupts.closing():  # otherwise the result is whole and stored
             interrupts.check()

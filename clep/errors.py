@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 
 class ClepError(Exception):
@@ -78,6 +79,22 @@ WARNINGS = (
     UnusedWarning,
 )
 """The warnings that clep gives on purpose; the command line prints each as one line."""
+
+
+def is_for_its_authors(category: type[Warning], filename: str) -> bool:
+    """Whether a library reminds its own authors of what it still calls: its users cannot change that.
+
+    Python hides such warnings by default, and Avalanche shows them all the same.
+
+    Args:
+        category: class of the warning.
+        filename: the file that it is about.
+
+    Example:
+        >>> is_for_its_authors(DeprecationWarning, "mine.py")
+        False
+    """
+    return issubclass(category, DeprecationWarning) and "site-packages" in Path(filename).parts
 
 
 class MissingExtraError(ClepError, ImportError):

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 from clep import interrupts
 from clep.bridge import EVALUATION_BATCH, culprit_of
+from clep.equilibrium import Network
 from clep.errors import ClepError, StrategyError
 from clep.plugins import evaluation_hooks
 from clep.ranks import ALONE
@@ -42,22 +43,33 @@ def accuracies(
         device: where the network is.
         score: what to take the argmax of; None for the network's output.
     """
-    return np.array([_accuracy(model, experience.samples, device, score or model) for experience in experiences])
+    samples = [experience.samples for experience in experiences if len(experience)]
+    hits = torch.cat(list(_hits(model, samples, device, score or model))).cpu() if samples else torch.empty(0)
+    parts = hits.split([len(experience) for experience in experiences])
+    return np.array([float(part.mean()) for part in parts])  # NaN for an empty one
 
 
 @torch.no_grad()
-def _accuracy(model: nn.Module, samples: Samples, device: torch.device, score: Score) -> float:
-    if len(samples) == 0:
-        return float("nan")
+def _hits(model: nn.Module, samples: Sequence[Samples], device: torch.device, score: Score) -> Iterator[Tensor]:
+    """1 for each sample that is classified correctly and 0 for the others, batch by batch."""
     was_training = model.training
     model.eval()
-    hits = 0
-    # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
-    for x, y, _ in samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator()):
-        interrupts.check()
-        hits += int((score(x.to(device)).argmax(1) == y.to(device)).sum())
+    for part in [_joined(samples)] if score is model and _sees_samples_alone(model) else samples:
+        for x, y in zip(part.x.split(EVALUATION_BATCH), part.y.split(EVALUATION_BATCH), strict=True):
+            interrupts.check()
+            # A copy, since a network may overwrite what it is given.
+            yield (score(x.to(device, copy=True)).argmax(1) == y.to(device)).double()
     model.train(was_training)
-    return hits / len(samples)
+
+
+def _joined(samples: Sequence[Samples]) -> Samples:
+    """All samples: batches that are too small take mostly calls."""
+    return Samples(torch.cat([part.x for part in samples]), torch.cat([part.y for part in samples]))
+
+
+def _sees_samples_alone(model: nn.Module) -> bool:
+    """Whether clep knows that the output for a sample does not depend on its batch."""
+    return isinstance(model, Network) and model.spec.tolerance == 0.0 and model.spec.dynamics != "bernoulli"
 
 
 def evaluated(template: Any, experiences: Sequence[Experience], plugins: Sequence[BasePlugin]) -> np.ndarray:
@@ -133,6 +145,7 @@ class _Evaluation:
         template.experience = hidden
         self.fire("before_eval_dataset_adaptation")
         template.adapted_dataset = hidden.dataset
+        # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
         template.dataloader = hidden.samples.loader(EVALUATION_BATCH, shuffle=False, generator=torch.Generator())
         self.fire("after_eval_dataset_adaptation")
         self.fire("before_eval_exp")

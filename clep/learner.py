@@ -24,6 +24,7 @@ from clep.equilibrium import Cost, Gradient, Network, Prediction
 from clep.equilibrium.gradients import Criterion, gradient_from, learner_of, name_of
 from clep.errors import ClepError, ConfigError, DataError, DivergenceError, UnusedWarning
 from clep.foreign import check_checkpoint
+from clep.graphs import Graphs
 from clep.imports import import_path
 from clep.parameters import made
 from clep.renames import of_checkpoint
@@ -133,7 +134,10 @@ class Learner(pl.LightningModule):
 
     def predict(self, x: Tensor) -> Prediction:
         """The prediction for `x` (B, ...) that `loss` needs; runs the free phase of one training step."""
-        prediction = self.gradient.predict(self.network, x)
+        return self._looked_at(self.gradient.predict(self.network, x))
+
+    def _looked_at(self, prediction: Prediction) -> Prediction:
+        """The same, after it was noted how its free phase has settled, and what its spikes cost."""
         if prediction.free is not None:
             self.unsettled.look(prediction.free)
             self.spike_meter.look(prediction.free)
@@ -143,12 +147,13 @@ class Learner(pl.LightningModule):
         """Mean loss of `prediction` for class indices `y` (B,), a () tensor; `backward()` runs the nudged phases."""
         return self.gradient.loss(prediction, y, self.criterion)
 
-    def step(self, update: Update, where: str) -> Tensor:
+    def step(self, update: Update, where: str, graphs: Graphs | None = None) -> Tensor:
         """One training step, the same in plain Lightning and in a stream.
 
         Args:
             update: the values of this update; at each moment it lets others act on them.
             where: experience, epoch and batch, for messages.
+            graphs: computes updates that it has recorded; None for none.
 
         Returns:
             The loss, a () tensor, for Lightning to differentiate; C-EP has moved the weights by then.
@@ -158,12 +163,16 @@ class Learner(pl.LightningModule):
         """
         interrupts.check()
         update.at("before_forward")
-        prediction = self.predict(update.mb_x)
+        replay = None if graphs is None else graphs.replay(self, update.mb_x, update.mb_y)
+        prediction = self.predict(update.mb_x) if replay is None else self._looked_at(replay.prediction)
         update.mb_output = prediction.output
         update.at("after_forward")
-        replaced = update.mb_output is not prediction.output
-        shown = replace(prediction, output=update.mb_output) if replaced else prediction
-        update.loss = update.loss + self.loss(shown, update.mb_y)
+        if replay is not None:
+            loss = replay.loss_for(update.mb_output)
+        else:
+            replaced = update.mb_output is not prediction.output
+            loss = self.loss(replace(prediction, output=update.mb_output) if replaced else prediction, update.mb_y)
+        update.loss = update.loss + loss
         update.at("before_backward")
         self.check_finite(update.loss, where)
         if self.gradient.needs.own_updates:
@@ -425,17 +434,22 @@ class Learner(pl.LightningModule):
 
 @contextmanager
 def quiet_lightning() -> Iterator[None]:
-    """Without Lightning's start-up banners, tips and advice about loader workers (batches are slices of tensors)."""
+    """Without Lightning's start-up banners, tips and advice about loader workers (batches are slices of tensors).
+
+    One of these around many spares each of them two milliseconds: a new level clears what all loggers have cached.
+    """
     logger = logging.getLogger("pytorch_lightning")
     level = logger.level
-    logger.setLevel(logging.WARNING)
+    if level != logging.WARNING:
+        logger.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have many workers.*")
             warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")  # Lightning on newer torch
             yield
     finally:
-        logger.setLevel(level)
+        if level != logging.WARNING:
+            logger.setLevel(level)
 
 
 def precision_problem(network: nn.Module, precision: Any) -> str | None:

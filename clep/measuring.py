@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import pairwise, repeat
+from statistics import fmean
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ from torch import Tensor
 from clep import clock, metric_names
 from clep.errors import ConfigError
 from clep.evaluation import evaluated
-from clep.learner import Learner, accuracy
+from clep.learner import Learner
 from clep.ranks import ALONE, Ranks
 from clep.separability import accuracy_of_hidden_means
 from clep.strategy import Memory, Strategy, memory_of
@@ -63,7 +65,7 @@ class _Notes:
     measured: float = 0.0
     evaluating: float = 0.0
     before: np.ndarray | None = None
-    batches: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+    batches: list[tuple[Tensor, Tensor, float]] = field(default_factory=list)
     epochs: list[np.ndarray] = field(default_factory=list)
     curve: list[tuple[int, float, float]] = field(default_factory=list)
 
@@ -133,12 +135,19 @@ class Measuring(Strategy):
     def after_training_iteration(self, strategy: Any, **kwargs: Any) -> None:
         """Note loss and accuracy of the batch, without waiting for the device."""
         self._updates += 1
-        hits = accuracy(strategy.mb_output.detach(), strategy.mb_y)
-        loss, share = strategy.loss.detach(), getattr(strategy, "share", 1.0)
-        loss = loss.view(()) if loss.numel() == 1 else loss.mean()
-        if share != 1.0:  # of several processes
-            loss, hits = loss * share, hits * share
-        self._notes.batches.append((loss, hits))
+        hits = strategy.mb_output.detach().argmax(1) == strategy.mb_y
+        # One call now and the rest at the end of the epoch: with a small network, each counts.
+        self._notes.batches.append((strategy.loss.detach(), hits, getattr(strategy, "share", 1.0)))
+
+    def note(self, losses: Sequence[float], hits: Sequence[float]) -> None:
+        """Note the batches of many iterations at once.
+
+        Args:
+            losses: of each batch.
+            hits: share of its samples that was classified correctly.
+        """
+        self._updates += len(losses)
+        self._notes.batches += zip(torch.tensor(losses), torch.tensor(hits).split(1), repeat(1.0))
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""
@@ -208,11 +217,12 @@ class Measuring(Strategy):
         """Add an epoch's batches to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
         if not self._notes.batches:
             return
-        losses, hits = (ranks.sum(torch.stack(values)).cpu() for values in zip(*self._notes.batches, strict=True))
+        losses, hits = (ranks.sum(values).tolist() for values in _means_of(self._notes.batches))
         self._notes.batches = []
-        first = self._updates - len(losses)
-        for part in np.array_split(np.arange(len(losses)), min(points, len(losses))):
-            self._notes.curve.append((first + int(part[-1]) + 1, float(losses[part].mean()), float(hits[part].mean())))
+        first, points = self._updates - len(losses), min(points, len(losses))
+        each, more = divmod(len(losses), points)
+        for start, end in pairwise(each * k + min(k, more) for k in range(points + 1)):
+            self._notes.curve.append((first + end, fmean(losses[start:end]), fmean(hits[start:end])))
 
     def _numbers(self, learner: Learner | None) -> dict[str, float]:
         """What the learner noticed and the strategies logged."""
@@ -228,3 +238,15 @@ class Measuring(Strategy):
                     )
             numbers |= logged
         return numbers
+
+
+def _means_of(batches: Sequence[tuple[Tensor, Tensor, float]]) -> tuple[Tensor, Tensor]:
+    """Mean loss and accuracy of each batch, (n,) each; of one that several processes share, this one's part."""
+    losses, hits, shares = zip(*batches, strict=True)
+    means = torch.stack([loss.view(()) if loss.numel() == 1 else loss.mean() for loss in losses])
+    sizes = torch.tensor([len(hit) for hit in hits], device=means.device)
+    accuracies = torch.segment_reduce(torch.cat(hits).float(), "mean", lengths=sizes)
+    if any(share != 1.0 for share in shares):
+        weights = torch.tensor(shares, device=means.device)
+        return means * weights, accuracies * weights
+    return means, accuracies

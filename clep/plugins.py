@@ -76,8 +76,12 @@ UNSUITED = {
 """Class -> what it needs that a run has not."""
 
 REPLICATED = {
+    "AGEMPlugin": False,  # its loader deals out other stored samples to each process
     "EWCPlugin": True,  # what it does within an iteration follows from the weights
+    "GEMPlugin": True,  # it projects the gradient of the whole batch, by samples that all processes have stored
+    "LwFPlugin": True,  # its term of the loss is a mean over samples, like the loss
     "ReplayPlugin": False,  # its loader would deal out other samples to each process
+    "SynapticIntelligencePlugin": True,  # it follows weights and the gradient of the whole batch
 }
 """Whether plug-ins of Avalanche do the same in each of several processes that share every batch."""
 _AUXILIARY = {"GDumbPlugin", "LRSchedulerPlugin"}  # what they do in an evaluation changes nothing here

@@ -17,10 +17,10 @@ from clep.capabilities import capabilities
 from clep.checks import words
 from clep.config import builtin, compose
 from clep.docstrings import meanings, summary
-from clep.errors import ConfigError
+from clep.errors import ConfigError, StrategyError
 from clep.search.spaces import declared
 from clep.specs.capabilities import CAPABILITIES
-from clep.strategy import Strategy
+from clep.strategy import Strategy, has_read_out
 from clep.tables import WIDTH
 from clep.testing.runs import RULES, quiet, refusal
 
@@ -30,6 +30,8 @@ _DECLARATIONS = {
     "consolidates": "changes the weights after an experience",
     "sleeps": "sleeps",
     "draws_globally": "draws from torch's global generator",
+    "reads_out": "answers by a read-out of its own, instead of the outputs of the network",
+    "trains_nothing": "trains no network",
 }
 _HOOKS = [name for name in dir(SupervisedPlugin) if name.startswith(("before_", "after_"))]
 
@@ -124,7 +126,7 @@ def portrait(name: str, changes: Sequence[str] = ()) -> Portrait:
         parameters=taken,
         hooks=[hook for hook in _HOOKS if _has(cls, hook)],
         capabilities=[known for known in CAPABILITIES if known in capabilities(object.__new__(cls))],
-        declares=[known for known in _DECLARATIONS if getattr(cls, known, False)],
+        declares=list(_declares(name, cls, values)),
         memory=_memory(cls),
         gradients={rule: refusal(lambda: registry.build([name], {name: values}), rule) for rule in RULES},
         networks=dict(_networks(overrides)),
@@ -227,6 +229,18 @@ def _lines(shown: Portrait) -> Iterator[str]:
     for label in ("reference", "path", "file", "package", "example"):
         if text := getattr(shown, label):
             yield from _wrapped(f"{label}: ", text)
+
+
+def _declares(name: str, cls: type[BasePlugin], values: Mapping[str, Any]) -> Iterator[str]:
+    yield from (known for known in _DECLARATIONS if getattr(cls, known, False))
+    try:
+        (made, *_) = registry.build([name], {name: values})
+    except (ConfigError, StrategyError):  # a parameter must be given: the class alone is asked
+        made = object.__new__(cls)
+    if has_read_out(made):
+        yield "reads_out"
+    if not getattr(made, "trains", True):
+        yield "trains_nothing"
 
 
 def _does(shown: Portrait) -> Iterator[str]:

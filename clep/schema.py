@@ -186,7 +186,8 @@ class Config(Spec):
     population: Literal["auto", "off"] = option(
         "off",
         "`auto`: `clep compare` trains runs of one architecture in one pass, as one batched network; faster, and equal "
-        "to runs of their own up to rounding. Cells that cannot join run alone, and are named",
+        "to runs of their own up to rounding. Cells that cannot join run alone, and are named. `clep tune` likewise "
+        "trains several trials, with all of their seeds, in one pass",
     )
     tune: TuneSection = option(TuneSection(), "the search of `clep tune`")
 

@@ -15,7 +15,7 @@ from clep.bridge import LightningTemplate
 from clep.checkpoints import Checkpoints, Saved, Snapshot, State, UnsavableError, files
 from clep.errors import ConfigError, UnusedWarning
 from clep.evaluation import evaluated
-from clep.learner import Learner
+from clep.learner import Learner, quiet_lightning
 from clep.measuring import ExperienceReport, Measuring
 from clep.randomness import generator_for, seeded
 from clep.ranks import ALONE, Ranks
@@ -124,6 +124,7 @@ class Training:
             generator=generator_for(seed, "batches"),
             trainer=trainer,
             ranks=ranks,
+            cuda_graph=spec.cuda_graph,
         )
 
     @property
@@ -200,7 +201,7 @@ class Training:
         saved = saved if isinstance(saved, Saved) else Saved(Snapshot(*files.read(Path(saved))))
         # A scheduler's notice waits for a moment from which a checkpoint can go on.
         waiting = nullcontext() if checkpoints is None else interrupts.patient()
-        with seeded(self._seed), waiting:
+        with seeded(self._seed), waiting, quiet_lightning():
             return self._run(stream, saved, on_experience, checkpoints, optimizer=optimizer)
 
     def save(self, path: str | Path) -> None:

@@ -19,7 +19,7 @@ from multiprocessing.connection import Connection, wait
 from typing import Any, Protocol, TextIO
 
 from clep import interrupts
-from clep.errors import WARNINGS, ConfigError, InputWarning, SettlingWarning
+from clep.errors import WARNINGS, ConfigError, InputWarning, SettlingWarning, is_for_its_authors
 
 _GRACE_SECONDS = 4.0  # for all workers to close their MLflow runs after an interrupt
 _LOOK_SECONDS = 1.0  # how long an interrupt whose exception was lost can stay unnoticed
@@ -262,7 +262,7 @@ def _send_warnings(sender: Any) -> None:
         if issubclass(category, WARNINGS) and threading.current_thread() is threading.main_thread():
             with suppress(OSError):
                 sender.send(("warning", (str(message), category)))
-        else:
+        elif not is_for_its_authors(category, filename):
             shown(message, category, filename, lineno, file, line)
 
     warnings.showwarning = send

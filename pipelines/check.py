@@ -77,7 +77,7 @@ def run(target: str, parameters: Mapping[str, Mapping[str, Any]] | None = None) 
         raise ConfigError(f"strategy.{foreign[0]}: {unknown(foreign[0], names, 'strategy')}")
     outcomes: dict[str, list[Outcome]] = {}
     lines = progress.Lines()
-    with progress.bar(total=len(names) * len(cases()), desc="checks", unit="check") as bar:
+    with progress.bar(total=len(names) * len(cases()), desc="checks", unit="check", lines=False) as bar:
         for name in names:
             outcomes[name] = []
             for outcome in check_strategy(Subject(name, **dict((parameters or {}).get(name, {})))):

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from clep import clock, computed, interrupts, unfinished
+from clep import clock, collecting, computed, interrupts, unfinished
 from clep.build import build_stream, build_training, resolved
 from clep.checkpoints import Saved
 from clep.config import Config
@@ -74,6 +74,7 @@ def _run(
     seat: Seat | None,
 ) -> Result:
     began = clock.now()
+    collecting.libraries_are_loaded()
     with reproducible(config.seed, config.threads):
         config = resolved(config)
         computed.check(config.metrics, config.metric)
@@ -113,6 +114,7 @@ def _run(
                     tell({"experience": experience.index})
 
                 optimizer = origin.get("optimizer", True)
+                collecting.as_usual()
                 ranks, device = training.template.ranks, training.template.device.type
                 with connected(ranks, device, _beside, config, start.saved, optimizer):
                     trained = training.resume(

@@ -1,18 +1,27 @@
 """Search the hyperparameters of a strategy set on validation data; every trial is a child run in MLflow."""
 
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from functools import partial
 from typing import Any
 
 import numpy as np
 import optuna
 from optuna.trial import TrialState
 
-from clep import metric_names, metrics, progress, run_names, search, tracking
+from clep import interrupts, metric_names, metrics, progress, run_names, search, tracking
 from clep.build import build_stream, build_training, resolved
+from clep.comparison.cells import Job
+from clep.comparison.crews import LARGEST, together
 from clep.config import Config, label, public, replace, to_yaml
-from clep.errors import DivergenceError, TrialsFailedError
+from clep.errors import DivergenceError, TrialsFailedError, UnusedWarning
 from clep.metrics import mean_std
 from clep.on_ray import engine
+from clep.population.admission import reasons
+from clep.population.asking import Seat
+from clep.population.crew import run_together
+from clep.population.training import take_seat
 from clep.randomness import reproducible
 from clep.search import Tuned, write
 from clep.workers import Jobs
@@ -41,7 +50,7 @@ def run(config: Config) -> Tuned:
     stream = {"evaluate_on": "validation", "validation_fraction": config.stream.validation_fraction or _VALIDATION}
     base = resolved(replace(config, stream=stream))
     space = search.space_of(base)
-    _check(base, space)
+    base = _check(base, space)
     uri, experiment_id = tracking.open_store(config.tracking)
     study = search.open_study(base, space, uri)
     tags = tracking.provenance() | {"tune": study.study_name, "strategies": label(base.strategies)}
@@ -58,15 +67,16 @@ def run(config: Config) -> Tuned:
         bar_of_trials = progress.bar(total=config.tune.trials, initial=done, desc="trials", unit="trial")
         with bar_of_trials as bar, engine(config.engine, config.workers) as jobs:
             while done < config.tune.trials:
-                error = _trial(study, base, space, uri, experiment_id, parent.run_id, jobs)
-                if error is None:
-                    done, failures = done + 1, 0
-                    bar.update()
-                    bar.set_postfix(best=f"{study.best_value:.3f}")
-                else:
-                    failures += 1
-                if failures == _IN_A_ROW:
-                    raise TrialsFailedError(f"tune: {_IN_A_ROW} trials in a row failed, the last one with: {error}")
+                number = min(_at_once(base), config.tune.trials - done)
+                for error in _trials(study, base, space, uri, experiment_id, parent.run_id, jobs, number):
+                    if error is None:
+                        done, failures = done + 1, 0
+                        bar.update()
+                        bar.set_postfix(best=f"{study.best_value:.3f}")
+                    else:
+                        failures += 1
+                    if failures == _IN_A_ROW:
+                        raise TrialsFailedError(f"tune: {_IN_A_ROW} trials in a row failed, the last one with: {error}")
         if study.best_value == _DIVERGED:
             raise TrialsFailedError(f"tune: all {done} trials diverged; lower learner.lr, or the ranges of tune.space.")
         tuned = _result(study, base, uri, parent.run_id)
@@ -75,14 +85,29 @@ def run(config: Config) -> Tuned:
     return tuned
 
 
-def _check(base: Config, space: search.Space) -> None:
-    """Refuse what cannot be trained with the values of the configuration or at an end of a range."""
+def _check(base: Config, space: search.Space) -> Config:
+    """Refuse what cannot be trained with the values of the configuration or at an end of a range.
+
+    Returns:
+        The configuration; without `population` if its runs cannot train in one pass.
+    """
     stream = build_stream(base)
     for config in (base, *search.check_ends(space, base)):
-        build_training(config, build_stream(config) if config.stream != base.stream else stream)
+        template = build_training(config, build_stream(config) if config.stream != base.stream else stream).template
+        if config is base and base.population == "auto":
+            reason = next(reasons(template.learner, template.trainer_arguments), None)
+            if reason is not None:
+                warnings.warn(f"population: trials train one by one: {reason}", UnusedWarning, stacklevel=3)
+                base = replace(base, population="off")
+    return base
 
 
-def _trial(
+def _at_once(base: Config) -> int:
+    """How many trials train at a time: in one pass as many as its runs can be."""
+    return 1 if base.population == "off" else max(1, LARGEST * max(1, base.workers) // len(base.tune.seeds))
+
+
+def _trials(
     study: optuna.Study,
     base: Config,
     space: search.Space,
@@ -90,58 +115,85 @@ def _trial(
     experiment_id: str,
     parent_run_id: str,
     run: Jobs,
-) -> str | None:
-    """Run one trial; return why it failed, if it did."""
-    trial = search.ask(study)
-    state = TrialState.FAIL
-    mean = error = None
+    number: int,
+) -> list[str | None]:
+    """Run so many trials; return why each failed, if it did."""
+    trials = [search.ask(study) for _ in range(number)]
+    ends: dict[int, float] = {}
+    errors: list[str | None] = []
+    records = []
     try:
-        values = search.suggest(trial, space)
-        changed = replace(base, **search.changes(values, base))
-        with tracking.Run(
-            uri,
-            experiment_id,
-            run_names.of_trial(trial.number),
-            tags=tracking.own_tags(base.tracking),
-            params=values,
-            parent_run_id=parent_run_id,
-            description=f"Trial {trial.number}: `tune/accuracy` is its mean validation accuracy over the seeds.",
-        ) as record:
-            scores = list(_scores(changed, run))
-            error = next((score for score in scores if isinstance(score, str)), None)
-            if error is None:
-                accuracies = [score for score in scores if not isinstance(score, str)]
-                mean, state = float(np.mean(accuracies)), TrialState.COMPLETE
-                trial.set_user_attr("accuracies", accuracies)
-                record.log_series(metric_names.TUNE_ACCURACY_PER_SEED, accuracies, range(len(accuracies)))
-                record.log({metric_names.TUNE_ACCURACY: mean}, 0)
-        if error is not None:
-            tracking.end(uri, record.run_id, "FAILED", error)
+        with ExitStack() as opened:
+            changed = []
+            for trial in trials:
+                values = search.suggest(trial, space)
+                changed.append(replace(base, **search.changes(values, base)))
+                record = tracking.Run(
+                    uri,
+                    experiment_id,
+                    run_names.of_trial(trial.number),
+                    tags=tracking.own_tags(base.tracking),
+                    params=values,
+                    parent_run_id=parent_run_id,
+                    description=f"Trial {trial.number}: `tune/accuracy` is its mean validation accuracy over seeds.",
+                )
+                records.append(opened.enter_context(record))
+            for trial, record, scores in zip(trials, records, _scores(changed, run), strict=True):
+                errors.append(next((score for score in scores if isinstance(score, str)), None))
+                if errors[-1] is None:
+                    accuracies = [score for score in scores if not isinstance(score, str)]
+                    mean = float(np.mean(accuracies))
+                    trial.set_user_attr("accuracies", accuracies)
+                    record.log_series(metric_names.TUNE_ACCURACY_PER_SEED, accuracies, range(len(accuracies)))
+                    record.log({metric_names.TUNE_ACCURACY: mean}, 0)
+                    ends[trial.number] = mean
+        for record, error in zip(records, errors, strict=True):
+            if error is not None:
+                tracking.end(uri, record.run_id, "FAILED", error)
     finally:
-        study.tell(trial, mean, state=state)
-    return error
+        for trial in trials:
+            found = ends.get(trial.number)
+            study.tell(trial, found, state=TrialState.FAIL if found is None else TrialState.COMPLETE)
+    return errors
 
 
-def _scores(config: Config, run: Jobs) -> list[float | str]:
-    """Final validation accuracy of each of `tune.seeds`, or why training failed."""
-    jobs = [replace(config, seed=seed) for seed in config.tune.seeds]
+def _scores(configs: Sequence[Config], run: Jobs) -> list[list[float | str]]:
+    """Final validation accuracy of each trial for each of `tune.seeds`, or why training failed."""
+    jobs = [Job(str(i), replace(c, seed=seed)) for i, c in enumerate(configs) for seed in c.tune.seeds]
+    groups = together(jobs, configs[0].workers, called="trial")
     scores: dict[int, float | str] = {}
-    messages = run(_score, jobs, preload=_PRELOAD)
+    messages = run(_score_together, [[jobs[i].config for i in group] for group in groups], preload=_PRELOAD)
     try:
         for message in messages:
             if message.kind not in ("progress", "again"):
-                scores[message.job] = message.value if message.kind == "done" else f"{message.kind}: {message.value}"
+                members = groups[message.job]
+                done = message.kind == "done"
+                found = message.value if done else [f"{message.kind}: {message.value}"] * len(members)
+                scores |= zip(members, found, strict=True)
     finally:
         messages.close()
-    return [scores[index] for index in range(len(jobs))]
+    seeds = len(jobs) // len(configs)
+    return [[scores[i * seeds + j] for j in range(seeds)] for i in range(len(configs))]
 
 
-def _score(config: Config, tell: Callable[[Any], None]) -> float:
-    """The work of one worker process: train, and return the final validation accuracy."""
+def _score_together(configs: Sequence[Config], tell: Callable[[Any], None]) -> list[float | str]:
+    """The work of one worker process: the score of one run, or of several in one pass."""
+    if len(configs) == 1:
+        return [_score(configs[0], None)]
+    ends = run_together([partial(_score, config) for config in configs], configs[0].threads)
+    interrupts.check()  # a library may have made an error of it
+    return [end.value if end.error is None else f"error: {type(end.error).__name__}: {end.error}" for end in ends]
+
+
+def _score(config: Config, seat: Seat | None) -> float:
+    """Train, and return the final validation accuracy."""
     with reproducible(config.seed, config.threads):
         stream = build_stream(config)
+        training = build_training(config, stream)
+        if seat is not None:
+            take_seat(training, seat)
         try:
-            result = build_training(config, stream).run(stream)
+            result = training.run(stream)
         except DivergenceError:
             return _DIVERGED
     return metrics.seen_accuracy(result.matrix, result.sizes, learned_at=result.learned_at)

@@ -17,16 +17,17 @@ export CLEP_PROGRESS=0
   timeout 120 "$python" -m pytest -q -m cuda tests 2>&1 | tail -5
   tests=${PIPESTATUS[0]}
   echo '```'
-  echo "## One update, ms (T 20/4, centered)"
+  echo "## One update, ms (T 20/4, centered, CostNudging, SGD)"
   echo
   timeout 90 "$python" scripts/gpu_updates.py
   updates=$?
   echo
   echo "## The main job: awake_rehearsal+sleep_replay on digits"
-  for device in cpu cuda; do
-    echo "$device"
+  for settings in device=cpu device=cuda "device=cuda learner.cuda_graph=on"; do
+    echo "$settings"
     echo '```'
-    timeout 70 "$python" -m clep run strategies=[awake_rehearsal,sleep_replay] device=$device \
+    # shellcheck disable=SC2086  # one word or two
+    timeout 50 "$python" -m clep run strategies=[awake_rehearsal,sleep_replay] $settings \
       "tracking.uri=sqlite:///$out/gpu_check.db" 2>/dev/null | grep -E '^(accuracy  |forgetting|seconds)'
     [ "${PIPESTATUS[0]}" -eq 0 ] || job=1
     echo '```'

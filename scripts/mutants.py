@@ -152,8 +152,8 @@ MUTANTS = (
     ),
     Mutant(
         "clep/evaluation.py",
-        "hits += int((score(x.to(device)).argmax(1) == y.to(device)).sum())",
-        "hits += int((y.unique()[score(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).sum())",
+        "yield (score(x.to(device, copy=True)).argmax(1) == y.to(device)).double()",
+        "yield (y.unique()[score(x.to(device))[:, y.unique()].argmax(1)] == y.to(device)).double()",
         ("tests/test_training.py::test_evaluation_counts_every_sample_and_masks_no_output",),
         "Only the outputs of the experience's own classes compete: task labels leak into the score.",
     ),
@@ -226,6 +226,20 @@ MUTANTS = (
         "(2.0 if weight > 0.0 else 2.0 * e)",
         ("tests/sleep/test_rule.py::test_the_gate_moves_negative_weights_twice_zero_once_and_leaves_positive_ones",),
         "The gate is flipped: sleep overwrites what was learned instead of protecting it.",
+    ),
+    Mutant(
+        "clep/graphs.py",
+        "loss.clone(), output.clone()",
+        "loss.view_as(loss), output.view_as(output)",
+        ("tests/test_graphs.py::test_updates_by_recordings_are_updates_as_usual_to_the_bit",),
+        "A recorded loss and output are those of a later update.",
+    ),
+    Mutant(
+        "clep/graphs.py",
+        "*(tensor.data_ptr() for tensor in tensors)",
+        "*(tensor.numel() for tensor in tensors)",
+        ("tests/test_graphs.py::test_all_is_recorded_anew_when_the_gradient_or_the_memory_of_the_weights_changes",),
+        "A recorded update goes on with weights that have moved to other memory.",
     ),
     Mutant(
         "pipelines/tune.py",

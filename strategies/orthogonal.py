@@ -82,6 +82,7 @@ class Orthogonal(Strategy):
     """
 
     uses_gradients = True  # for the pull; the projection acts when the weights have moved
+    replicates: ClassVar = True  # it acts on the update of the whole batch
     search_space: ClassVar = {
         "alpha[0]": {"low": 0.03, "high": 30.0, "log": True},
         "pull": {"low": 0.1, "high": 10.0, "log": True},

@@ -1,16 +1,17 @@
 """Resting rehearsal: while the network is awake, replay stored samples, and write them only into units at rest.
 
-Local sleep in one sentence: what the present batch leaves silent is free to consolidate. The idea, the two halves of
-the mask and the rotation are those of "Replay in the silent degrees of freedom" (MLP-Cortex, 2026, an unpublished
-manuscript with public code), for k-winner networks with local rules. Here the silent units are those of a hard sigmoid
-or of ReLU, the replay follows the learner's own gradient, and a bound on each unit's step makes the present answer
-exactly the same.
+Local sleep in one sentence: what the present batch leaves silent is free to consolidate. The idea and the two halves of
+the mask are those of "Replay in the silent degrees of freedom" (MLP-Cortex, 2026, an unpublished manuscript with public
+code), for k-winner networks with local rules. Here the silent units are those of a hard sigmoid or of ReLU, the replay
+follows the learner's own gradient, and a bound on each unit's step makes the present answer exactly the same. Their
+rotation, which silences active units in the replay, did not help here.
 
-Reference for local sleep: Vyazovskiy et al. 2011 (Nature 472:443).
+References:
+    Vyazovskiy et al. 2011 (Nature 472:443): local sleep.
+    Buzzega et al. 2021 (ICPR; arXiv 2010.05595): stored images are varied anew each time they are replayed.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -18,16 +19,17 @@ import torch
 from avalanche.training.storage_policy import ClassBalancedBuffer
 from torch import Tensor
 
-from clep.dense_parameters import DenseParameters, joined, parameters_of
+from clep.dense_parameters import DenseParameters, parameters_of
 from clep.equilibrium import Network
 from clep.equilibrium.stack import stack_of
 from clep.errors import ConfigError
 from clep.feedforward import Feedforward
+from clep.resting import at_rest, invisible, observed, unused
+from clep.shifting import shifted
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy, memory_of_buffer
 
 Mask = Literal["units", "directions", "none"]
-_SILENT = 1e-6
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,11 @@ class RestingRehearsalOptions(Spec):
     batch_size: int | None = option(
         None, "stored samples in each replay; null for the batch size of training", "[1, inf)"
     )
-    replays: int = option(1, "replays after each update of the weights", "[1, inf)")
+    replays: int = option(
+        4,
+        "replays after each update of the weights: what a mask leaves of one is little; without a mask 1 is enough",
+        "[1, inf)",
+    )
     lr: float | None = option(
         None, "learning rate of replay, without momentum; null for lr / (1 - momentum) of the optimiser", "(0, inf)"
     )
@@ -52,8 +58,11 @@ class RestingRehearsalOptions(Spec):
         "where replay may write: at synapses of silent `units`; along `directions` of a layer's signals that the "
         "present batch leaves unused; anywhere (`none`), which is ordinary replay, and changes the present answer",
     )
-    rotate: bool = option(
-        False, "whether hidden units that the present batch uses are silent in the replay, so that others take it over"
+    shift: int = option(
+        0,
+        "pixels by which each stored image is moved at most, at random, in each replay: a few images then stand for "
+        "more. Needs inputs that are images",
+        "[0, inf)",
     )
 
 
@@ -70,7 +79,8 @@ class RestingRehearsal(Strategy):
     present batch has the same fixed point before and after.
 
     The price was measured (docs/concepts/projection.md): in networks whose classes share their hidden units, forgetting
-    happens in units that the present batch uses, where neither mask lets replay undo it. `mask=none` remembers more.
+    happens in units that the present batch uses, where neither mask lets replay undo it. Several replays make up for
+    much of it, `mask=none` remembers more with one, and `shift` helps both.
 
     Logs the share of hidden units at rest as `resting_rehearsal/resting`.
 
@@ -85,7 +95,7 @@ class RestingRehearsal(Strategy):
     differentiates_outputs = True
     search_space: ClassVar = {
         "lr": {"low": 0.01, "high": 1.0, "log": True},
-        "replays": {"low": 1, "high": 4},
+        "replays": {"low": 1, "high": 8},
     }
 
     def __init__(self, **options: Any) -> None:
@@ -99,7 +109,7 @@ class RestingRehearsal(Strategy):
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
         """Refuse units that are never silent, and layers that are not dense."""
         network = learner.network
-        if (self._options.mask == "units" or self._options.rotate) and (reason := _never_silent(network)) is not None:
+        if self._options.mask == "units" and (reason := _never_silent(network)) is not None:
             yield reason
             return
         try:
@@ -109,6 +119,12 @@ class RestingRehearsal(Strategy):
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
         """Get the stored samples ready."""
+        shape = tuple(strategy.experience.dataset[0][0].shape)
+        if self._options.shift and len(shape) < 2:
+            raise ConfigError(
+                "strategy.resting_rehearsal.shift: expected images, (..., height, width), got inputs of shape "
+                f"{shape}; set it to 0"
+            )
         stored = self.buffer.buffer
         if len(stored):
             x, y, *_ = zip(*stored, strict=True)
@@ -127,7 +143,8 @@ class RestingRehearsal(Strategy):
         for _ in range(self._options.replays):
             n = self._options.batch_size or strategy.train_mb_size
             rows = torch.randint(len(x), (n,), generator=self.generator).to(x.device)
-            changes = self._learned(strategy, x[rows], y[rows], resting)
+            images = shifted(x[rows], self._options.shift, self.generator) if self._options.shift else x[rows]
+            changes = self._learned(strategy, images, y[rows])
             if self._options.mask == "units":
                 inhibition = strategy.model.spec.inhibition if isinstance(strategy.model, Network) else 0.0
                 changes = invisible(changes, self._layers, signals, resting, inhibition)
@@ -154,7 +171,7 @@ class RestingRehearsal(Strategy):
         """All but what each experience begins with anew."""
         return {name: value for name, value in vars(self).items() if name not in ("_stored", "_layers")}
 
-    def _learned(self, strategy: Any, x: Tensor, y: Tensor, resting: Sequence[Tensor]) -> list[list[Tensor]]:
+    def _learned(self, strategy: Any, x: Tensor, y: Tensor) -> list[list[Tensor]]:
         """The step that the learner's own gradient asks for, in the order of each layer's `all`."""
         rates = {  # each layer may have its own
             id(parameter): self._options.lr or group["lr"] / (1.0 - group.get("momentum", 0.0))
@@ -162,8 +179,7 @@ class RestingRehearsal(Strategy):
             for parameter in group["params"]
         }
         parameters = [parameter for layer in self._layers for parameter in layer.all]
-        silenced = silent(self._layers, [~rest for rest in resting]) if self._options.rotate else nullcontext()
-        with silenced, torch.enable_grad():
+        with torch.enable_grad():
             loss = strategy._criterion(strategy.model(x), y)
             gradients = iter(torch.autograd.grad(loss, parameters))
         return [[-rates[id(parameter)] * next(gradients) for parameter in layer.all] for layer in self._layers]
@@ -176,151 +192,16 @@ def _never_silent(network: Any) -> str | None:
         if network.spec.dynamics != "bernoulli" and bounds is not None and bounds[0] == 0.0:
             return None
         return (
-            "network.neuron: resting_rehearsal with mask=units or rotate needs units that can be silent, and "
+            "network.neuron: resting_rehearsal with mask=units needs units that can be silent, and "
             f"`{network.spec.neuron}` with dynamics={network.spec.dynamics} has none; use hard_sigmoid and "
             "dynamics=prototypical, or mask=directions."
         )
     if isinstance(network, Feedforward) and network.activation == "relu":
         return None
     return (
-        "network.model: resting_rehearsal with mask=units or rotate needs to know which units are silent; use an "
+        "network.model: resting_rehearsal with mask=units needs to know which units are silent; use an "
         "equilibrium network, model=feedforward with neuron=relu, or mask=directions."
     )
-
-
-@torch.no_grad()
-def observed(model: Any, x: Tensor) -> list[Tensor]:
-    """The signals of every layer for a batch x (B, ...), from the input to the output, each (B, n)."""
-    return [*stack_of(model).presynaptic(x), model(x)]
-
-
-def at_rest(signals: Sequence[Tensor], layers: Sequence[DenseParameters]) -> list[Tensor]:
-    """Which units are silent for the whole batch, (n,) for each layer from the input to the output."""
-    silent_units = [(s.abs() <= _SILENT).all(0) for s in signals]
-    below, *above = silent_units
-    return [below, *(s if layer.settles else torch.zeros_like(s) for s, layer in zip(above, layers, strict=True))]
-
-
-@contextmanager
-def silent(layers: Sequence[DenseParameters], units: Sequence[Tensor]) -> Iterator[None]:
-    """Silence hidden units for a while, by taking their synapses away.
-
-    Args:
-        layers: the layers.
-        units: which units to silence, (n,) for each layer from the input to the output; only hidden ones are.
-    """
-    kept = [[parameter.detach().clone() for parameter in layer.all] for layer in layers]
-    try:
-        with torch.no_grad():
-            for index, layer in enumerate(layers):
-                for parameter in layer.all:
-                    if index < len(layers) - 1:
-                        parameter[units[index + 1]] = 0.0
-                    if index > 0 and parameter.dim() == 2:
-                        parameter[:, units[index]] = 0.0
-        yield
-    finally:
-        with torch.no_grad():
-            for layer, old in zip(layers, kept, strict=True):
-                for parameter, value in zip(layer.all, old, strict=True):
-                    parameter.copy_(value)
-
-
-@torch.no_grad()
-def invisible(
-    changes: Sequence[Sequence[Tensor]],
-    layers: Sequence[DenseParameters],
-    signals: Sequence[Tensor],
-    resting: Sequence[Tensor],
-    inhibition: float = 0.0,
-) -> list[list[Tensor]]:
-    """What of a step the present batch does not notice.
-
-    Args:
-        changes: for each layer, the changes of its `all`.
-        layers: the parameters, before the step.
-        signals: of the present batch, from the input to the output, each (B, n).
-        resting: which units are at rest, (n,) for each of these.
-        inhibition: kappa of the mean inhibition among the units of a hidden layer.
-    """
-    masked: list[list[Tensor]] = []
-    for of_layer, below, above in zip(changes, resting, resting[1:], strict=False):
-        either = above[:, None] | below[None, :]
-        masked.append([change * (either if change.dim() == 2 else above) for change in of_layer])
-    steps = [torch.ones_like(signals[0][0])]
-    for index, layer in enumerate(layers):  # how far each unit above it may go
-        drive = _drive(index, layers, [layer.all for layer in layers], signals)
-        if index + 1 < len(layers):
-            drive = drive - inhibition * signals[index + 1].mean(1, keepdim=True)
-        more = _drive(index, layers, masked, signals)
-        room = torch.where(more > 0.0, (-drive).clamp_min(0.0) / more.clamp_min(1e-30), torch.inf)
-        steps.append(torch.where(resting[index + 1], room.amin(0).clamp_max(1.0), 1.0))
-    return [
-        [change * (up[:, None] * down[None, :] if change.dim() == 2 else up) for change in of_layer]
-        for of_layer, down, up in zip(masked, steps[:-1], steps[1:], strict=True)
-    ]
-
-
-@torch.no_grad()
-def unused(
-    changes: Sequence[Sequence[Tensor]], layers: Sequence[DenseParameters], signals: Sequence[Tensor]
-) -> list[list[Tensor]]:
-    """The part of a step along directions that the present batch does not use.
-
-    Args:
-        changes: for each layer, the changes of its `all`.
-        layers: the parameters.
-        signals: of the present batch, from the input to the output, each (B, n).
-    """
-    kept: list[list[Tensor]] = []
-    for layer, (weight, *rest), below, above in zip(layers, changes, signals, signals[1:], strict=False):
-        ups = below if layer.bias is None else torch.cat([below, below.new_ones(len(below), 1)], 1)
-        used = span(ups)
-        change = joined(weight, None if layer.bias is None else rest[0])
-        change = change - (change @ used) @ used.T
-        sent = span(above) if layer.feedback else None
-        if sent is not None and layer.down is None:
-            change = change - sent @ (sent.T @ change)
-        parts = [change[:, : weight.shape[1]]]
-        if layer.bias is not None:
-            parts.append(change[:, -1])
-        if layer.down is not None:
-            down = rest[-1]
-            parts.append(down if sent is None else down - sent @ (sent.T @ down))
-        kept.append(parts)
-    return kept
-
-
-def span(rows: Tensor) -> Tensor:
-    """An orthonormal basis (n, k) of what rows (B, n) span.
-
-    Example:
-        >>> import torch
-        >>> span(torch.tensor([[0.0, 2.0, 0.0], [0.0, 4.0, 0.0]])).abs()
-        tensor([[0.],
-                [1.],
-                [0.]])
-    """
-    exact = rows.double()
-    values, vectors = torch.linalg.eigh(exact @ exact.T)
-    large = values > 1e-10 * values.max().clamp_min(1e-300)
-    basis: Tensor = (exact.T @ vectors[:, large]) / values[large].sqrt()
-    return basis.to(rows.dtype)
-
-
-def _drive(
-    index: int, layers: Sequence[DenseParameters], values: Sequence[Sequence[Tensor]], signals: Sequence[Tensor]
-) -> Tensor:
-    """What the units above layer `index` receive from both sides, (B, n), with given values of the parameters."""
-    layer, own = layers[index], values[index]
-    drive = signals[index] @ own[0].T
-    if layer.bias is not None:
-        drive = drive + own[1]
-    if index + 1 < len(layers) and layers[index + 1].feedback:
-        higher = values[index + 1]
-        down = higher[0] if layers[index + 1].down is None else higher[-1]
-        drive = drive + layers[index + 1].feedback * signals[index + 2] @ down
-    return drive
 
 
 def _share(units: Sequence[Tensor]) -> float:

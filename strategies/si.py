@@ -26,6 +26,7 @@ class SI(SynapticIntelligencePlugin):
 
     adds_penalty: ClassVar = True
     uses_gradients: ClassVar = True
+    replicates: ClassVar = True  # it follows weights and the gradient of the whole batch
     search_space: ClassVar = {"si_lambda": {"low": 1.0, "high": 1e6, "log": True}}
 
     def __init__(self, si_lambda: float = 100.0, eps: float = 1e-3) -> None:

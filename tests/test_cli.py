@@ -130,6 +130,16 @@ def test_a_warning_about_the_data_stands_last_since_it_may_explain_the_others(or
     assert lines[-1] == f"clep: warning: {'i' if times else 's'}"
 
 
+def test_what_a_library_tells_its_authors_is_not_told_to_its_users(pipelines, capfd):
+    def warn():
+        for name in ("site-packages/library.py", "mine.py"):
+            sys.stderr.write(warnings.formatwarning("call to a deprecated function", DeprecationWarning, name, 1))
+
+    pipelines.before = warn
+    assert main(["run", "--json"]) == 0
+    assert capfd.readouterr().err.startswith("mine.py:1: DeprecationWarning: call to a deprecated function")
+
+
 def test_stdout_is_restored_after_an_error(pipelines, capfd):
     def fail():
         raise ClepError("no")

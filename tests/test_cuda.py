@@ -47,6 +47,24 @@ def test_a_stream_is_learned_with_everything_on_the_gpu(strategies):
     assert abs(found["cpu"] - found["cuda"]).max() < 0.15
 
 
+@pytest.mark.parametrize("gradient", ["LinearNudging", "CostNudging", "Clamping", "Backpropagation"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_updates_as_a_cuda_graph_are_updates_as_usual(name, gradient):
+    stream = clep.stream("digits", experiences=2, samples_per_experience=200, class_order="fixed")
+    found = {}
+    for choice in ("off", "on"):
+        learner = clep.Learner(NETWORKS[name](), gradient=getattr(clep, gradient)(), lr=0.05)
+        training = clep.Training(learner, epochs=4, device="cuda", cuda_graph=choice)
+        held = [learner(torch.rand(2, *learner.network.shapes[0], device="cuda"))]  # its nodes are of another stream
+        result = training.run(stream)
+        del held
+        weights = torch.cat([weight.detach().flatten().cpu() for weight in learner.network.parameters()])
+        found[choice] = weights, [report.curve for report in result.reports]
+    torch.testing.assert_close(found["on"][0], found["off"][0], rtol=0.0, atol=1e-5)
+    for usual, replayed in zip(found["off"][1], found["on"][1], strict=True):
+        assert replayed == [pytest.approx(point, abs=1e-4) for point in usual]
+
+
 def test_a_run_goes_on_from_a_checkpoint_that_was_written_on_the_gpu(tmp_path):
     stream = clep.stream("digits", experiences=2, samples_per_experience=100, class_order="fixed")
 

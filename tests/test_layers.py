@@ -21,7 +21,18 @@ FOLDERS = {
 }
 
 ORDER = [
-    {"clock", "distribution", "errors", "identity", "interrupts", "masking", "processes", "progress", "temporary"},
+    {
+        "clock",
+        "collecting",
+        "distribution",
+        "errors",
+        "identity",
+        "interrupts",
+        "masking",
+        "processes",
+        "progress",
+        "temporary",
+    },
     {"checks", "destinations", "documents", "randomness", "ranks", "metric_names", "metrics", "statistics"},
     {"imports", "parts", "renames"},
     {"sources"},
@@ -35,11 +46,11 @@ ORDER = [
     {"catalogue", "chosen", "docstrings", "scaffold"},
     {"equilibrium"},
     {"dense_parameters", "diagnostics", "feedforward", "networks", "sleep"},
-    {"update", "foreign", "named_parts"},
+    {"update", "foreign", "graphs", "named_parts"},
     {"learner", "streams"},
     {"scenarios"},
     {"appending", "capabilities", "class_sums", "dreaming", "memory", "plugins", "rehearsal", "rows", "served"},
-    {"seeding"},
+    {"resting", "seeding", "shifting"},
     {"strategy", "watching"},
     {"strategies", "registry"},
     {"bridge"},

@@ -97,3 +97,10 @@ def test_data_that_are_not_there_are_neither_fetched_nor_needed():
     assert composed.strategy["ewc"]["mode"] == "separate"
     with pytest.raises(ConfigError, match="stands alone"):
         clep.compose(None, ["stream=mnist", "strategies=[joint,ewc]"])
+
+
+def test_it_says_who_answers_and_whether_a_network_is_trained():
+    assert portrait("class_means").declares == ["reads_out", "trains_nothing"]
+    on_states = portrait("class_means", ["strategy.class_means.features=states"])
+    assert on_states.declares == ["reads_out"]
+    assert "does: answers by a read-out of its own" in on_states.to_text()

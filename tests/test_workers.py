@@ -129,6 +129,9 @@ def warns(job, tell):
     warnings.warn("mir had no effect", UnusedWarning)
     warnings.warn(f"clep-state/{job:032x}/experience-0001.ckpt cannot be written", CheckpointWarning)
     warnings.warn("of a library")
+    warnings.warn_explicit("to its authors", DeprecationWarning, "/site-packages/library.py", 1)
+
+warnings.simplefilter("always")  # as Avalanche does
 
 if __name__ == "__main__":
     warnings.showwarning = lambda message, category, *place: print(category.__name__, message)
@@ -145,3 +148,4 @@ def test_what_workers_warn_of_is_told_once_by_the_parent(tmp_path):
         "['done', 'done', 'done']",
     ]
     assert done.stderr.count("UserWarning: of a library") == 3
+    assert "to its authors" not in done.stderr

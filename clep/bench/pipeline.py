@@ -1,7 +1,8 @@
 """What the pipeline costs beside the updates: a stream learned by a bare loop, by clep and by plain Avalanche.
 
-All sides learn the same batches, measure all experiences after each, and end with the same weights, which is checked.
-They take turns on one thread, in CPU time, so that what else the machine does slows all of them.
+All sides learn the same batches, measure the same after each experience (the accuracy on all of them, and what the
+means of hidden states tell apart), and end with the same weights, which is checked. They take turns on one thread, in
+CPU time, so that what else the machine does slows all of them.
 """
 
 import statistics
@@ -23,11 +24,13 @@ from clep.evaluation import accuracies
 from clep.feedforward import Feedforward
 from clep.learner import Learner
 from clep.randomness import seeded
+from clep.separability import accuracy_of_hidden_means
 from clep.streams import Stream
 from clep.training import Training
 
 _SEED = 0
 _LR = 0.05
+_CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,7 @@ def bare(network: nn.Module, stream: Stream, case: PipelineCase) -> None:
     """A loop over the same batches, without anything around it."""
     optimizer, criterion = torch.optim.SGD(network.parameters(), lr=_LR), SquaredError()
     with seeded(_SEED):
-        _measure(network, stream)
+        accuracies(network, stream.evaluation, _CPU)
         for experience in stream.train:
             loader = experience.loader(case.batch)
             for _ in range(case.epochs):
@@ -125,7 +128,7 @@ def bare(network: nn.Module, stream: Stream, case: PipelineCase) -> None:
                     optimizer.zero_grad()
                     criterion(network(x), y).backward()
                     optimizer.step()
-            _measure(network, stream)
+            _measure(network, stream, experience.index)
 
 
 def pipeline(network: nn.Module, stream: Stream, case: PipelineCase) -> None:
@@ -149,10 +152,10 @@ def avalanche(network: nn.Module, stream: Stream, case: PipelineCase) -> None:
             evaluator=None,
         )
     with seeded(_SEED):
-        _measure(network, stream)
+        accuracies(network, stream.evaluation, _CPU)
         for experience in stream.benchmark.train_stream:
             strategy.train(experience)
-            _measure(network, stream)
+            _measure(network, stream, experience.current_experience)
 
 
 SIDES: dict[str, Callable[[nn.Module, Stream, PipelineCase], None]] = {
@@ -169,8 +172,11 @@ def differing(ends: Mapping[str, nn.Module]) -> str | None:
     return next((side for side, values in bits.items() if not torch.equal(values, bits["bare"])), None)
 
 
-def _measure(network: nn.Module, stream: Stream) -> None:
-    accuracies(network, stream.evaluation, torch.device("cpu"))
+def _measure(network: nn.Module, stream: Stream, latest: int) -> None:
+    """What `clep.Training` measures after an experience."""
+    accuracies(network, stream.evaluation, _CPU)
+    seen = slice(latest + 1)
+    accuracy_of_hidden_means(network, stream.train[seen], stream.evaluation[seen], _CPU)
 
 
 def _median_ratio(some: Sequence[float], others: Sequence[float]) -> float:

@@ -17,12 +17,13 @@ TAG = "clep.population"
 """Tag of a run that was trained in one pass with others: how many they were."""
 
 
-def together(jobs: Sequence[Job], workers: int) -> list[list[int]]:
+def together(jobs: Sequence[Job], workers: int, *, called: str = "cell") -> list[list[int]]:
     """Group jobs whose updates can be computed as one, where their configurations ask for it.
 
     Args:
         jobs: what is to be run.
         workers: number of processes; jobs of one kind are spread over all.
+        called: what the user calls a cell.
 
     Returns:
         Positions of the jobs, those of one process each, in the order of their first ones.
@@ -42,7 +43,7 @@ def together(jobs: Sequence[Job], workers: int) -> list[list[int]]:
             kinds[position] = [position]
             continue
         if job.cell not in cells:
-            cells[job.cell] = _kind(job, streams)
+            cells[job.cell] = _kind(job, streams, called)
         known = cells[job.cell]
         kinds.setdefault(position if known is None else known, []).append(position)
     groups = [group for members in kinds.values() for group in _dealt(members, workers)]
@@ -55,7 +56,7 @@ def _dealt(members: Sequence[int], workers: int) -> list[list[int]]:
     return [list(members[i::n]) for i in range(n)]
 
 
-def _kind(job: Job, streams: dict[str, Stream]) -> Hashable | None:
+def _kind(job: Job, streams: dict[str, Stream], called: str) -> Hashable | None:
     """What the jobs of a cell have in common with those that they can join; None if they run alone."""
     source = str(job.config.stream)
     if source not in streams:
@@ -63,6 +64,6 @@ def _kind(job: Job, streams: dict[str, Stream]) -> Hashable | None:
     template = build_training(job.config, streams[source]).template
     reason = next(reasons(template.learner, template.trainer_arguments), None)
     if reason is not None:
-        warnings.warn(f"population: the cell `{job.cell}` trains alone: {reason}", UnusedWarning, stacklevel=3)
+        warnings.warn(f"population: the {called} `{job.cell}` trains alone: {reason}", UnusedWarning, stacklevel=3)
         return None
     return kind(template.learner), job.config.threads, job.config.device

@@ -8,12 +8,9 @@ import logging
 import signal
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, closing, nullcontext, suppress
+from contextlib import closing, suppress
 from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
-
-import torch
 
 from clep import interrupts, run_names, tracking, unfinished
 from clep.comparison.cells import Job, varying
@@ -23,11 +20,12 @@ from clep.comparison.watching import Watch
 from clep.config import Config
 from clep.errors import ConfigError, StaleWarning
 from clep.on_ray import engine
-from clep.population.crew import Crew, Seat
+from clep.population.asking import Seat
+from clep.population.crew import run_together
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.schema import EngineSection
-from clep.workers import Jobs, Message, run_jobs
+from clep.workers import Jobs, Message
 
 _logger = logging.getLogger(__name__)
 
@@ -81,8 +79,8 @@ def run_missing(
     *,
     workers: int,
     parent_run_id: str,
+    section: EngineSection,
     tags: Mapping[str, str] | None = None,
-    section: EngineSection | None = None,
 ) -> list[Result]:
     """The result of every job: from the ledger, or else from a new run.
 
@@ -94,8 +92,8 @@ def run_missing(
         ledger: knows the results that the store has.
         workers: number of runs at a time.
         parent_run_id: the MLflow run that all runs belong to.
+        section: what runs them.
         tags: more tags for each job's run.
-        section: what runs them; None for processes on this machine.
 
     Raises:
         Interrupted: on Ctrl-C; running runs are then KILLED in MLflow.
@@ -124,20 +122,14 @@ def run_missing(
         for position in group if len(group) > 1 else ():  # the run says with how many it is trained in one pass
             task = arguments[position]
             arguments[position] = task._replace(tags={**task.tags, TAG: str(len(group))})
+    where = section if arguments else EngineSection()  # no cluster is started for nothing
     try:
-        with Watch([jobs[i] for i in missing]) as watch, _engine(section, workers, arguments) as run:
+        with Watch([jobs[i] for i in missing]) as watch, engine(where, workers) as run:
             for position, result in _ended(arguments, groups, run, ledger.uri, watch):
                 results[missing[position]] = result
     except KeyboardInterrupt:
         raise Interrupted(_in_order(jobs, results)) from None
     return _in_order(jobs, results)
-
-
-def _engine(section: EngineSection | None, workers: int, arguments: Sequence[Task]) -> AbstractContextManager[Jobs]:
-    """What runs the tasks; no cluster is started for none."""
-    if section is None or section.name == "local" or not arguments:
-        return nullcontext(partial(run_jobs, workers=workers))
-    return engine(section, workers)
 
 
 def _in_order(jobs: Sequence[Job], results: Mapping[int, Result]) -> list[Result]:
@@ -216,12 +208,7 @@ def _run_group(tasks: Sequence[Task], tell: Callable[[Any], None]) -> None:
     if len(jobs) == 1:
         jobs[0](Seat())
         return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(tasks[0].config.threads)  # that of all: each would put back what it found
-    try:
-        Crew(jobs, [Seat() for _ in jobs]).run()
-    finally:
-        torch.set_num_threads(threads)
+    run_together(jobs, tasks[0].config.threads)
 
 
 def _run(task: Task, tell: Callable[[Any], None], seat: Seat | None) -> Result:

@@ -35,7 +35,7 @@ class Watch:
         self._lines = progress.Lines()
 
     def __enter__(self) -> Self:
-        self._bar = progress.bar(total=sum(self._experiences), desc="starting", unit="exp")
+        self._bar = progress.bar(total=sum(self._experiences), desc="starting", unit="exp", lines=False)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:

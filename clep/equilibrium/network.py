@@ -124,6 +124,7 @@ class Network(nn.Module):
         for layer, (steps, shape) in enumerate(zip(np.split(dt, np.cumsum(counts[:-1])), self.shapes[1:], strict=True)):
             values = torch.as_tensor(steps, dtype=torch.get_default_dtype()).reshape(shape)
             self.register_buffer(f"dt_{layer + 1}", values)
+        self._looked: tuple[list[Tensor], list[int], bool] = ([], [], False)
         self._signs = np.random.default_rng(sign_seed)
         self._spike_seeds = np.random.default_rng(spike_seed)
 
@@ -198,7 +199,7 @@ class Network(nn.Module):
         time_steps: list[Tensor | None] = list(self.time_steps)
         # A trace cannot branch on the values of a buffer; a step of 1 has the same result either way.
         may_jump = spec.time_step.mean == 1.0 and not torch.compiler.is_compiling()
-        if may_jump and all(bool((dt == 1.0).all()) for dt in self.time_steps):
+        if may_jump and self._steps_are_one():
             time_steps = [None] * self.depth
         dynamics = Dynamics(
             links=[link._replace(connection=link.connection.prepared(dtype)) for link in links[1:]],
@@ -220,6 +221,17 @@ class Network(nn.Module):
             mean_time_step=spec.time_step.mean,
             signs=self._signs,
         )
+
+    def _steps_are_one(self) -> bool:
+        """Whether every time step is 1; looked at anew only where one was written to, since a look waits for the
+        device."""
+        steps = self.time_steps
+        versions = [step._version for step in steps]
+        known, as_of, result = self._looked
+        if as_of != versions or len(known) != len(steps) or any(a is not b for a, b in zip(known, steps, strict=True)):
+            result = all(bool((step == 1.0).all()) for step in steps)
+            self._looked = steps, versions, result
+        return result
 
     def layer_parameters(self) -> list[list[nn.Parameter]]:
         """Parameters of each layer above the input, lowest first, then the read-out; residual links belong to their

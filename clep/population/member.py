@@ -1,22 +1,31 @@
 """How a member of a population trains on an experience: the events of Avalanche, and updates that the crew computes."""
 
-from collections.abc import Hashable, Iterable
+import math
+from collections.abc import Hashable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import torch
 from avalanche.core import SupervisedPlugin
+from avalanche.training.plugins.clock import Clock
+from avalanche.training.templates.base_sgd import PeriodicEval
 from torch import Tensor, nn
 
 from clep import interrupts
 from clep.bridge import LightningTemplate
 from clep.equilibrium import Network
+from clep.measuring import Measuring
 from clep.population.admission import kind, unchanged
-from clep.population.crew import Answer, Request, Seat
+from clep.population.asking import Answer, Request, Seat
+from clep.population.course import Course, edition
+from clep.population.descent import descends
 from clep.streams.samples import chunked
 
 _BETWEEN = ("before_forward", "after_forward", "before_backward")
 """The hooks that may act between the inputs of an update and the gradient of its loss."""
+_AROUND = ("before_training_iteration", "after_backward", "before_update", "after_update", "after_training_iteration")
+_EVERY = (*_BETWEEN, *_AROUND)
+_SAMPLES = 1024  # that are fetched at a time, at most
 
 
 class Member:
@@ -37,21 +46,83 @@ class Member:
         """Train on the batches of the template's experience."""
         learner, optimizer = template.learner, template.optimizer
         schedule = learner.make_schedule(optimizer, template.train_epochs)
-        hooked = any(_has(plugin, hook) for plugin in template.plugins for hook in _BETWEEN)
         for epoch in range(template.first_epoch, template.train_epochs):
             template.on_epoch(epoch, schedule)
             template._before_training_epoch()
-            for number, batch in enumerate(_batches(template)):
-                if template._stop_training:
-                    break
-                where = f"{template.describe_experience()}, epoch {epoch}, batch {number}"
-                self._step(template, batch, where, hooked=hooked)
-            learner.check_finite(None, f"{template.describe_experience()}, end of epoch {epoch}")
+            of = None if template._stop_training else self._alone_with_its_batches(template)
+            if of is not None:
+                self._in_a_row(template, of, f"{template.describe_experience()}, epoch {epoch}")
+            else:
+                self._one_by_one(template, f"{template.describe_experience()}, epoch {epoch}")
+            # A sum is finite only if all its terms are; it takes a tenth of the time.
+            if not math.isfinite(float(sum(p.detach().sum() for p in template.model.parameters()))):
+                learner.check_finite(None, f"{template.describe_experience()}, end of epoch {epoch}")
             template._after_training_epoch()
             if schedule is not None:
                 schedule.step()
             if template._stop_training:
                 break
+
+    def _alone_with_its_batches(self, template: LightningTemplate) -> Hashable | None:
+        """The kind of the updates, if nothing but the crew acts on them; None if there is more to an update."""
+        of = self._kind(template)
+        if of is None or template.dataloader is not template.made_loader:
+            return None
+        if not all(_only_counts(plugin) for hook in _EVERY for plugin in template._watch._with(hook)):
+            return None
+        network: Any = template.learner.network
+        every = list(network.parameters())
+        learned = len(list(_stacked(network))) == len(every) and all(p.requires_grad for p in every)
+        return of if learned and descends(template.optimizer, every) else None
+
+    def _in_a_row(self, template: LightningTemplate, of: Hashable, where: str) -> None:
+        """All updates of an epoch, without a turn of this member in between."""
+        learner, network, size = template.learner, template.learner.network, template.train_mb_size
+        assert isinstance(network, Network)
+        done = 0
+        for x, y, *_ in chunked(template.dataloader, max(1, _SAMPLES // size) * size):
+            inputs, labels = network.shaped(x.to(template.device)).split(size), y.to(template.device).split(size)
+            course = Course(
+                of,
+                edition(network),
+                network,
+                learner.gradient,
+                learner.criterion,
+                inputs,
+                labels,
+                template.optimizer,
+                template.trainer_arguments.get("gradient_clip_val"),
+            )
+            self._seat.ask(course)
+            for free in course.settled():
+                learner.unsettled.look(free)
+            self._show(template, course)
+            if not course.finite:
+                learner.check_finite(course.loss, f"{where}, batch {done + len(course.notes)}")
+            done += len(course.notes)
+
+    def _show(self, template: LightningTemplate, course: Course) -> None:
+        """Leave the template as the last update leaves it, and count the updates."""
+        last = max(0, len(course.notes) - 1)
+        x, y = course.inputs[last], course.labels[last]
+        template.mbatch = [x, y, torch.zeros_like(y)]
+        template.mb_output, template.loss = course.output, course.loss
+        for parameter, gradient in zip(_stacked(template.learner.network), course.gradients, strict=False):
+            parameter.grad = gradient
+        for plugin in template._watch._with("after_training_iteration"):
+            if isinstance(plugin, Measuring):
+                plugin.note([note[0] for note in course.notes], [note[1] for note in course.notes])
+            elif isinstance(plugin, Clock):
+                for _ in course.notes:
+                    plugin.after_training_iteration(template)
+
+    def _one_by_one(self, template: LightningTemplate, where: str) -> None:
+        """The updates of an epoch, with everything that happens around each."""
+        hooked = any(_has(plugin, hook) for plugin in template.plugins for hook in _BETWEEN)
+        for number, batch in enumerate(template.batches()):
+            if template._stop_training:
+                break
+            self._step(template, batch, f"{where}, batch {number}", hooked=hooked)
 
     def _step(self, template: LightningTemplate, batch: Any, where: str, *, hooked: bool) -> None:
         """One update."""
@@ -88,7 +159,8 @@ class Member:
     def _request(self, template: LightningTemplate, of: Hashable, y: Tensor | None) -> Request:
         learner, network = template.learner, template.learner.network
         assert isinstance(network, Network)
-        return Request(of, network, learner.gradient, learner.criterion, network.shaped(template.mb_x), y)
+        x = network.shaped(template.mb_x)
+        return Request(of, edition(network), network, learner.gradient, learner.criterion, x, y)
 
     def _whole(self, template: LightningTemplate, of: Hashable, where: str) -> None:
         """The crew computes the loss, too: nothing acts on it."""
@@ -127,18 +199,30 @@ class Member:
 
     def _deliver(self, template: LightningTemplate, answer: Answer) -> None:
         """Add the estimates to the gradients of the connections' parameters."""
-        network: Any = template.learner.network
-        own = (p for connection in network.connections for p in connection._parameters.values() if p is not None)
+        own = _connected(template.learner.network)
         assert answer.gradients is not None
         for parameter, gradients in zip(own, answer.gradients, strict=True):
             gradient = gradients[answer.index]
             parameter.grad = gradient if parameter.grad is None else parameter.grad + gradient
 
 
-def _batches(template: LightningTemplate) -> Iterable[Any]:
-    """The batches of an epoch; those that are slices of tensors are cut from larger ones, in the same order."""
-    loader = template.dataloader
-    return chunked(loader, template.train_mb_size) if loader is template.made_loader else loader
+def _connected(network: Any) -> Iterator[nn.Parameter]:
+    """The parameters of the connections."""
+    return (p for connection in network.connections for p in connection._parameters.values() if p is not None)
+
+
+def _stacked(network: Any) -> Iterator[nn.Parameter]:
+    """What is stacked of a network, in the order of `Stack.rows`."""
+    yield from _connected(network)
+    if network.readout is not None:
+        yield from network.readout.parameters()
+
+
+def _only_counts(plugin: Any) -> bool:
+    """Whether a plug-in looks at updates only to count or to measure them, or not at all."""
+    if type(plugin) is PeriodicEval:
+        return bool(plugin.eval_every <= 0)
+    return type(plugin) in (Measuring, Clock)
 
 
 def _has(plugin: Any, hook: str) -> bool:

@@ -1,7 +1,4 @@
-"""The update of S networks at once: one free phase, their losses, and the nudged phases of all.
-
-Batches of different sizes are padded; what stands in a padded row counts nowhere.
-"""
+"""The update of S networks at once: one free phase, their losses, and the nudged phases of all."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -10,64 +7,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from clep.equilibrium import CostNudging, FreePhase, Gradient
+from clep.equilibrium import CostNudging, FreePhase, Gradient, SquaredError
 from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.contrast import contrast
 from clep.equilibrium.costs import Cost
 from clep.equilibrium.motions import Nudge
 from clep.equilibrium.phases import Term, nudged_terms
-from clep.population.stack import Apart, Stack
-
-
-@dataclass(frozen=True)
-class Batches:
-    """One batch for each of S networks.
-
-    Attributes:
-        x: inputs, (S, B, ...).
-        sizes: samples of each, at most B.
-        counts: 1 for samples and 0 for padding, (S, B, 1); None if all batches are of one size.
-
-    Example:
-        >>> import torch
-        >>> batches = Batches.of([torch.rand(5, 64), torch.rand(3, 64)])
-        >>> batches.x.shape, batches.counts.sum().item()
-        (torch.Size([2, 5, 64]), 8.0)
-    """
-
-    x: Tensor
-    sizes: tuple[int, ...]
-    counts: Tensor | None
-
-    @classmethod
-    def of(cls, inputs: Sequence[Tensor]) -> "Batches":
-        """Stack inputs (B, ...), padded to the largest batch."""
-        sizes = tuple(len(x) for x in inputs)
-        x, largest = padded(inputs), max(sizes)
-        if min(sizes) == largest:
-            return cls(x, sizes, None)
-        rows, ends = torch.arange(largest, device=x.device), torch.tensor(sizes, device=x.device)
-        return cls(x, sizes, (rows < ends.unsqueeze(1)).to(x.dtype).unsqueeze(2))
-
-
-def padded(tensors: Sequence[Tensor]) -> Tensor:
-    """Tensors (B, ...) as one, (S, largest B, ...), with zeros behind the shorter ones.
-
-    Args:
-        tensors: alike but for their lengths.
-
-    Example:
-        >>> import torch
-        >>> padded([torch.ones(2), torch.ones(1)]).tolist()
-        [[1.0, 1.0], [1.0, 0.0]]
-    """
-    lengths = [len(tensor) for tensor in tensors]
-    if min(lengths) == max(lengths):
-        return torch.stack(list(tensors))
-    whole = tensors[0].new_zeros(len(tensors), max(lengths), *tensors[0].shape[1:])
-    for row, tensor in zip(whole, tensors, strict=True):
-        row[: len(tensor)] = tensor
-    return whole
+from clep.population.batches import Batches, padded
+from clep.population.centered import Centered
+from clep.population.dynamics import Apart
+from clep.population.stack import Stack
 
 
 @dataclass(frozen=True)
@@ -83,26 +32,31 @@ class Phases:
     """The phases of one update of all networks of a stack.
 
     Args:
-        stack: of the networks; their present weights are taken over.
+        stack: of the networks.
         gradients: the estimate of each network, alike but for beta.
         batches: one for each network.
 
     Attributes:
-        free: the free phase of all, (S, B, n) states; its residual is (S,).
+        free: the free phase of all, (S, B, n) states; its residual is (S,). The next update overwrites its memory.
     """
 
     @torch.no_grad()
     def __init__(self, stack: Stack, gradients: Sequence[Gradient], batches: Batches) -> None:
-        stack.load()
         self._stack, self._gradients, self._batches = stack, gradients, batches
         body, x = stack.body, batches.x
-        drive = body.drive(x)
-        states = [_zeros(drive, units) for units in stack.units]
-        apart = replace(body.dynamics, motion=Apart(body.dynamics.motion, batches.counts))
-        relaxed = apart.relax(drive, states, body.free)
-        self.free = FreePhase(
-            x, drive, tuple(relaxed.states), body, relaxed.residual, relaxed.halfway, relaxed.steps, None
-        )
+        dynamics = replace(body.dynamics, motion=Apart(body.dynamics.motion, batches.counts))
+        steps = None
+        if dynamics.quick:  # type: ignore[attr-defined]
+            steps = stack.steps(x.shape[1])
+            steps.counts = batches.counts
+            drive = stack.drive(x, out=steps.drive)
+            steps.begin()
+            relaxed = replace(dynamics, kept=steps).relax(drive, [], body.free)  # type: ignore[call-arg]
+        else:
+            drive = body.drive(x)
+            relaxed = dynamics.relax(drive, [_zeros(drive, units) for units in dynamics.units], body.free)  # type: ignore[attr-defined]
+        self._steps = steps
+        self.free = FreePhase(x, drive, tuple(relaxed.states), body, relaxed.residual, relaxed.halfway, relaxed.steps)
 
     def settled(self, index: int) -> FreePhase:
         """The free phase with the residuals of one network."""
@@ -122,24 +76,43 @@ class Phases:
             labels: class indices (B,) of each network.
             criterion: of all.
         """
-        y, readouts = padded(labels), [body.readout for body in self._stack.bodies]
-        leaves = [self.free.output.detach().requires_grad_()]
+        y, readout = padded(labels), self._stack.readout
+        if type(criterion) is SquaredError and not readout:
+            return self._squared_error(y, criterion)
+        leaves = [self.free.output.detach().clone().requires_grad_()]
         with torch.enable_grad():
             output = leaves[0]
-            if readouts[0] is not None:
-                weights = torch.stack([readout.weight.detach() for readout in readouts if readout is not None])
-                leaves.append(weights.requires_grad_())
-                biases = [readout.bias for readout in readouts if readout is not None and readout.bias is not None]
-                if biases:
-                    leaves.append(torch.stack([bias.detach() for bias in biases]).unsqueeze(1).requires_grad_())
+            if readout:
+                leaves += [tensor.detach().requires_grad_() for tensor in readout]
                 output = output.flatten(2) @ leaves[1].transpose(1, 2)
-                output = output + leaves[2] if biases else output
+                output = output + leaves[2].unsqueeze(1) if len(readout) > 1 else output
             each = criterion.each(output.flatten(0, 1), y.flatten()).view(y.shape)
             loss = self._mean(each)
             incoming, *on_readout = torch.autograd.grad(loss.sum(), leaves)
-        if len(on_readout) > 1:
-            on_readout[1] = on_readout[1].squeeze(1)
         return Losses(loss.detach(), torch.isfinite(loss).tolist(), output.detach(), incoming, on_readout, y)
+
+    @torch.no_grad()
+    def _squared_error(self, y: Tensor, criterion: Cost) -> "Losses":
+        """The same without autograd, whose calls take longer than those of a small network."""
+        output = self.free.output.clone(memory_format=torch.contiguous_format)
+        error = output - criterion.target(output.flatten(0, 1), y.flatten()).view(output.shape)
+        counts, sizes = self._batches.counts, self._batches.sizes
+        if counts is not None:
+            error.mul_(counts)
+        share = 1.0 / sizes[0] if counts is None else 1.0 / output.new_tensor(sizes).view(-1, 1, 1)
+        incoming = error * share
+        loss = 0.5 * (error * incoming).sum((1, 2))
+        return Losses(loss, torch.isfinite(loss).tolist(), output, incoming, [], y)
+
+    def noted(self, losses: "Losses") -> list[list[float]]:
+        """The share of hits of each network, and its residual at the end and after half of the steps.
+
+        Args:
+            losses: what `losses` returned.
+        """
+        hits = (losses.output.argmax(2) == losses.y).to(losses.loss.dtype)
+        numbers: list[list[float]] = torch.stack([self._mean(hits), self.free.residual, self.free.halfway]).tolist()
+        return numbers
 
     @torch.no_grad()
     def gradients(
@@ -153,30 +126,50 @@ class Phases:
             criterion: the cost.
         """
         known = self._gradients[0]
-        if isinstance(known, CostNudging):
-            assert losses is not None
-            assert criterion is not None
-            force: Nudge = self._force(losses, criterion)
-            scale = 1.0 / incoming.new_tensor(self._batches.sizes)
-            outside = known.nudge == "outside"
-        else:
-            size = incoming.abs().amax((1, 2))
-            nudge = torch.empty_like(self.free.output)  # in the layout of the states
-            torch.div(incoming, -torch.where(size == 0.0, 1.0, size).view(-1, 1, 1), out=nudge)
-            force, scale, outside = (lambda state: nudge), size, False
+        by_cost = isinstance(known, CostNudging)
         adaptation: Adaptation | None = known.adaptation  # type: ignore[attr-defined]
+        outside = isinstance(known, CostNudging) and known.nudge == "outside"
         arranged = self._arrangement(incoming)
-        plain, adapted = nudged_terms(self.free, force, arranged, outside=outside, adaptation=adaptation)
-        estimates = self._contrast(adapted)
+        if by_cost:
+            scale = 1.0 / incoming.new_tensor(self._batches.sizes)
+        else:
+            scale = incoming.abs().amax((1, 2))
+            incoming = incoming / -torch.where(scale == 0.0, 1.0, scale).view(-1, 1, 1)
+
+        def force(copies: int) -> Nudge:
+            if by_cost:
+                assert losses is not None
+                assert criterion is not None
+                return self._force(losses.output.repeat(1, copies, 1), losses.y.repeat(1, copies), criterion)
+            constant = incoming.repeat(1, copies, 1)
+            return lambda state: constant
+
+        quick = self._steps is not None and known.rule == "contrast" and not outside  # type: ignore[attr-defined]
+        if quick and arranged.phases == "centered" and arranged.start == "free":
+            assert self._steps is not None
+            centered = Centered(self._stack, self._steps, self.free.x, arranged.beta, self._batches.counts)
+            ends = centered.relax(None if by_cost else incoming, force(2) if by_cost else None, adaptation)
+            if adaptation is None:
+                return centered.contrast(ends[0], scale)
+            plain, estimates = (centered.contrast(end, torch.ones_like(scale)) for end in ends)
+        else:
+            given: Any = arranged
+            terms = nudged_terms(self.free, force(1), given, outside=outside, adaptation=adaptation)
+            plain, estimates = self._contrast(terms[0]) if adaptation is not None else [], self._contrast(terms[1])
         if adaptation is not None:
-            before, after = _norms(self._contrast(plain)), _norms(estimates)
-            for gradient, *norms in zip(self._gradients, before, after, strict=True):
-                watch = gradient.adaptation.watch  # type: ignore[attr-defined]
-                if watch is not None:
-                    watch(*norms)
-            if adaptation.rescale:
-                scale = scale * torch.where(after == 0.0, 1.0, before / torch.where(after == 0.0, 1.0, after))
+            scale = scale * self._adapted(plain, estimates, adaptation)
         return [estimate.mul_(scale.view(-1, *[1] * (estimate.dim() - 1))) for estimate in estimates]
+
+    def _adapted(self, plain: Sequence[Tensor], estimates: Sequence[Tensor], adaptation: Adaptation) -> Tensor | float:
+        """The factors that restore the norms before adaptation, (S,); each network's own watch gets its norms."""
+        before, after = _norms(plain), _norms(estimates)
+        for gradient, *norms in zip(self._gradients, before, after, strict=True):
+            watch = gradient.adaptation.watch  # type: ignore[attr-defined]
+            if watch is not None:
+                watch(*norms)
+        if not adaptation.rescale:
+            return 1.0
+        return torch.where(after == 0.0, 1.0, before / torch.where(after == 0.0, 1.0, after))
 
     def _contrast(self, terms: Sequence[Term]) -> list[Tensor]:
         """The negative contrast of each network, (S, ...) for each parameter, without what stands in padded rows."""
@@ -190,7 +183,7 @@ class Phases:
             return each.mean(1)
         return (each * self._batches.counts[..., 0]).sum(1) / each.new_tensor(self._batches.sizes)
 
-    def _arrangement(self, like: Tensor) -> Any:
+    def _arrangement(self, like: Tensor) -> _Arrangement:
         first: Any = self._gradients[0]
         betas = [gradient.beta for gradient in self._gradients]  # type: ignore[attr-defined]
         phases = first.phases
@@ -198,15 +191,13 @@ class Phases:
             betas, phases = [b * sign for b, sign in zip(betas, self._stack.signs(), strict=True)], "one_sided"
         return _Arrangement(like.new_tensor(betas).view(-1, 1, 1), phases, first.start)
 
-    def _force(self, losses: "Losses", criterion: Cost) -> Nudge:
+    def _force(self, output: Tensor, y: Tensor, criterion: Cost) -> Nudge:
         """-dC/ds of each sample of each network."""
-        towards = criterion.nudge(losses.output.flatten(0, 1), losses.y.flatten())
-        readouts = [body.readout for body in self._stack.bodies if body.readout is not None]
-        if not readouts:
+        towards = criterion.nudge(output.flatten(0, 1), y.flatten())
+        if not self._stack.readout:
             return lambda state: towards(state.flatten(0, 1)).view(state.shape)
-        weight = torch.stack([readout.weight.detach() for readout in readouts])
-        biases = [readout.bias.detach() for readout in readouts if readout.bias is not None]
-        bias = torch.stack(biases).unsqueeze(1) if biases else 0.0
+        weight, *biases = self._stack.readout
+        bias = biases[0].unsqueeze(1) if biases else 0.0
 
         def through_readout(state: Tensor) -> Tensor:
             output = state @ weight.transpose(1, 2) + bias

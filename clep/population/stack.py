@@ -4,8 +4,8 @@ The states of S networks on batches of B samples are (S, B, n), and each product
 """
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +13,8 @@ from torch import Tensor, nn
 from clep.equilibrium.body import Body
 from clep.equilibrium.connections import Bilinear, Connection, Route
 from clep.equilibrium.dynamics import Link
-from clep.equilibrium.motions import Motion, Nudge, Sender
+from clep.population.dynamics import StackedDynamics
+from clep.population.steps import StackedSteps
 
 
 class StackedDense(Bilinear):
@@ -40,21 +41,11 @@ class StackedDense(Bilinear):
         super(Bilinear, self).__init__(first.below, first.above)  # the weights are there already
         self.feedback_scale = first.feedback_scale  # type: ignore[assignment]
         for name in ("weight", "bias", "feedback"):
-            own = first._parameters.get(name)
-            stacked = None if own is None else nn.Parameter(own.new_empty(len(connections), *own.shape), False)
-            setattr(self, name, stacked)
+            given = [connection._parameters.get(name) for connection in connections]
+            own = [parameter.detach() for parameter in given if parameter is not None]
+            setattr(self, name, nn.Parameter(torch.stack(own), requires_grad=False) if own else None)
         if self.bias is not None:
-            self.bias = nn.Parameter(self.bias.unsqueeze(1), False)
-        self.load(connections)
-
-    @torch.no_grad()
-    def load(self, connections: Sequence[Connection]) -> None:
-        """Take over the weights that the networks have at present."""
-        for name, stacked in self._parameters.items():
-            if stacked is not None:
-                own = [connection._parameters[name] for connection in connections]
-                into = stacked.data.squeeze(1) if name == "bias" else stacked.data
-                torch.stack(own, out=into)  # type: ignore[arg-type]
+            self.bias = nn.Parameter(self.bias.unsqueeze(1), requires_grad=False)
 
     def up(self, below: Tensor, base: Tensor | None = None, out: Tensor | None = None) -> tuple[Tensor, Route]:
         weight, bias = self.weight.transpose(1, 2), self.bias
@@ -79,43 +70,6 @@ class StackedDense(Bilinear):
         return change.sum(1)
 
 
-@dataclass(frozen=True)
-class Apart(Motion):
-    """A motion whose residual is one number for each network, (S,), over the samples that count.
-
-    Args:
-        motion: of every layer.
-        counts: 1 for samples and 0 for padding, (S, B, 1); None if all count.
-    """
-
-    motion: Motion
-    counts: Tensor | None
-
-    @property
-    def jumps(self) -> bool:  # type: ignore[override]
-        """As the motion."""
-        return self.motion.jumps
-
-    def rate(self, layer: int, states: Sequence[Tensor]) -> Tensor:
-        return self.motion.rate(layer, states)
-
-    def sender(self, device: torch.device) -> Sender:
-        return self.motion.sender(device)
-
-    def target(self, layer: int, force: Tensor, states: Sequence[Tensor], nudge: Nudge | None) -> Tensor:
-        return self.motion.target(layer, force, states, nudge)
-
-    def move(self, state: Tensor, target: Tensor, dt: Tensor | float, out: Tensor | None = None) -> Tensor:
-        return self.motion.move(state, target, dt, out)
-
-    def distance(self, state: Tensor, target: Tensor) -> Tensor:
-        return self.motion.distance(state, target)
-
-    def residual(self, distance: Tensor) -> Tensor:
-        apart = distance.abs_() if self.counts is None else distance.abs_().mul_(self.counts)
-        return apart.amax((1, 2))
-
-
 class Stack:
     """The bodies of S networks as one body, and the tensors of each.
 
@@ -124,7 +78,9 @@ class Stack:
 
     Attributes:
         body: the stacked body.
-        units: number in each layer above the input.
+        readout: stacked weights (S, K, n) and biases (S, K) of a linear read-out; [] without one.
+        rows: what is stacked of the networks, (S, ...) each: the parameters of the connections, then of the read-out.
+        own: for each network, the parameters that these are taken from.
 
     Example:
         >>> from clep.equilibrium import Network
@@ -141,21 +97,71 @@ class Stack:
             for i, link in enumerate(first.links)
         ]
         above = {link.above: link.connection.above for link in first.links}
-        self.units = [math.prod(above[layer]) for layer in sorted(above)]
-        self._time_steps = [body.dynamics.time_steps for body in bodies]
-        steps = [_stacked_steps([own[layer] for own in self._time_steps]) for layer in range(len(self._time_steps[0]))]
-        self.body = replace(first, links=links, dynamics=replace(first.dynamics, links=links[1:], time_steps=steps))
+        units = [math.prod(above[layer]) for layer in sorted(above)]
+        time_steps = [body.dynamics.time_steps for body in bodies]
+        steps = [_stacked_steps([own[layer] for own in time_steps]) for layer in range(len(units))]
+        dynamics = StackedDynamics(links[1:], first.dynamics.motion, steps, first.dynamics.order, units=units)
+        self.body = replace(first, links=links, dynamics=dynamics)
+        readouts = [[] if body.readout is None else list(body.readout.parameters()) for body in bodies]
+        self.readout = [torch.stack([p.detach() for p in same]) for same in zip(*readouts, strict=True)]
+        self.own: list[list[Tensor]] = [
+            [*(p for link in body.links for p in link.connection.parameters()), *readout]
+            for body, readout in zip(bodies, readouts, strict=True)
+        ]
+        learned = [p.data for link in links for p in link.connection.parameters()]
+        self.rows = [
+            stacked.view(len(bodies), *own.shape)
+            for stacked, own in zip([*learned, *self.readout], self.own[0], strict=True)
+        ]
+        self._views = [[stacked[i] for stacked in self.rows] for i in range(len(bodies))]
+        self._kept: dict[tuple[int, bool], StackedSteps] = {}
 
-    def load(self) -> None:
-        """Take over the weights that the networks have at present."""
-        for i, link in enumerate(self.body.links):
-            connection = link.connection
-            assert isinstance(connection, StackedDense)
-            connection.load([body.links[i].connection for body in self.bodies])
+    @torch.no_grad()
+    def load(self, indices: Iterable[int]) -> None:
+        """Take over the weights that some of the networks have at present."""
+        for i in indices:
+            torch._foreach_copy_(self._views[i], self.own[i])
+
+    @torch.no_grad()
+    def store(self, index: int) -> None:
+        """Give a network the weights of its row."""
+        torch._foreach_copy_(self.own[index], self._views[index])
+
+    def drive(self, x: Tensor, out: Tensor) -> Tensor:
+        """W_1 x + b_1 of each network, (S, B, n_1), for inputs (S, B, n_0).
+
+        Args:
+            x: the inputs.
+            out: its memory, (S, n_1, B).
+        """
+        first, below = self.body.links[0].connection, x.transpose(1, 2)
+        if first.bias is None:
+            torch.bmm(first.weight, below, out=out)
+        else:
+            torch.baddbmm(first.bias.transpose(1, 2), first.weight, below, out=out)  # type: ignore[operator]
+        return out.transpose(1, 2)
+
+    def steps(self, samples: int, *, nudged: bool = False) -> StackedSteps:
+        """Steps of all layers in buffers that are kept for batches of this size.
+
+        Args:
+            samples: of each network.
+            nudged: whether a constant nudge acts on the last layer.
+        """
+        key = samples, nudged
+        if key not in self._kept:
+            if len(self._kept) >= _SIZES:
+                self._kept.clear()
+            like = self.rows[0].new_empty(len(self.bodies), samples)
+            self._kept[key] = self.body.dynamics.steps(like, nudged=nudged)  # type: ignore[attr-defined]
+        return self._kept[key]
 
     def signs(self) -> list[float]:
         """+1 or -1 for each network, drawn as it would draw itself."""
         return [body.draw_sign() for body in self.bodies]
+
+
+_SIZES = 6  # of batches whose buffers are kept at a time
 
 
 def _stacked_steps(steps: Sequence[Tensor | None]) -> Tensor | None:

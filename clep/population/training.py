@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from clep.population.admission import reasons
-from clep.population.crew import Crew, Outcome, Seat
+from clep.population.asking import Seat
+from clep.population.crew import Crew, Outcome
 from clep.population.member import Member
 from clep.strategy import Strategy
 from clep.streams import Stream

@@ -46,7 +46,10 @@ def open_study(config: Config, space: Space, uri: str) -> optuna.Study:
     if _IDENTITY not in study.user_attrs:
         study.set_user_attr(_IDENTITY, whole.parts)
     # With the same seed a resumed search would draw the same values again.
-    study.sampler = optuna.samplers.TPESampler(seed=config.seed + len(study.trials), multivariate=True)
+    # Trials that train in one pass are drawn together: each then keeps away from those that are not known yet.
+    study.sampler = optuna.samplers.TPESampler(
+        seed=config.seed + len(study.trials), multivariate=True, constant_liar=config.population == "auto"
+    )
     for left in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
         if not _is_alive(left.user_attrs.get("process", "")):
             study.tell(left.number, state=TrialState.FAIL)  # interrupted

@@ -1,7 +1,7 @@
 """The options of a learner: its gradient estimate, its optimiser, and how long it trains."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from clep import parts
 from clep.specs.gradients import BackpropagationOptions, ClampingOptions, CostOptions
@@ -21,6 +21,11 @@ class TrainingSpec(Spec):
     batch_size: int = option(32, "samples per batch", "[1, inf)")
     epochs: int = option(5, "passes over the data of each experience", "[1, inf)")
     evaluate_epochs: bool = option(False, "whether to measure accuracy after every epoch too; training is unaffected")
+    cuda_graph: Literal["off", "auto", "on"] = option(
+        "off",
+        "whether free phase, nudged phases and gradients are recorded as a CUDA graph and replayed in each update: "
+        "`auto`, where they can be; `on`, or else the run is refused. No card has run it yet",
+    )
     reset_optimizer: bool = option(
         True, "whether each experience starts with a fresh optimiser (no momentum); plain Avalanche keeps the old one"
     )

@@ -13,9 +13,6 @@ Loader = DataLoader[list[Tensor]]
 """Batches `[x (B, ...), y (B,), t (B,)]`; t is the constant task label 0."""
 
 
-_CHUNK = 32  # batches that are fetched at a time
-
-
 @dataclass(frozen=True, eq=False)
 class Samples:
     """Labelled samples in memory.
@@ -58,7 +55,7 @@ class Samples:
 
 
 def chunked(loader: Loader, batch_size: int) -> Iterator[list[Tensor]]:
-    """The batches of a loader, fetched many at a time: the same samples by the same draws, for less than a fifth.
+    """The batches of a loader, whose rows are drawn at once: the same samples by the same draws, for less than half.
 
     Args:
         loader: of `Samples`; another one is left as it is.
@@ -71,18 +68,12 @@ def chunked(loader: Loader, batch_size: int) -> Iterator[list[Tensor]]:
         >>> [y.tolist() for x, y, t in chunked(loader, 2)]
         [[0, 1], [2, 3], [4]]
     """
-    if not isinstance(getattr(loader, "dataset", None), _Slices):
-        yield from loader
-        return
-    larger = DataLoader(
-        loader.dataset,
-        batch_size=_CHUNK * batch_size,
-        sampler=loader.sampler,
-        collate_fn=loader.collate_fn,
-        generator=loader.generator,
-    )
-    for chunk in larger:
-        yield from map(list, zip(*(tensor.split(batch_size) for tensor in chunk), strict=True))
+    data = getattr(loader, "dataset", None)
+    if not isinstance(data, _Slices):
+        return iter(loader)
+    torch.empty((), dtype=torch.int64).random_(generator=loader.generator)  # as a loader does when it starts
+    rows = torch.tensor(list(loader.sampler))
+    return (data.batch(some) for some in rows.split(batch_size))
 
 
 class _Slices(TorchDataset[list[Tensor]]):
@@ -98,25 +89,28 @@ class _Slices(TorchDataset[list[Tensor]]):
         return [tensor[row] for tensor in self._tensors]
 
     def __getitems__(self, rows: list[int]) -> "_Rows":
-        return _Rows(self._tensors, rows)
+        return _Rows(self, rows)
+
+    def batch(self, rows: Tensor) -> list[Tensor]:
+        """The samples in `rows` (n,)."""
+        return [tensor.index_select(0, rows.to(tensor.device)) for tensor in self._tensors]
 
 
 class _Rows(Sequence[list[Tensor]]):
     """Samples of a batch that are not taken apart before somebody asks for one, as torch's own collation does."""
 
-    def __init__(self, tensors: Sequence[Tensor], rows: list[int]) -> None:
-        self._tensors, self._rows = tensors, rows
+    def __init__(self, data: _Slices, rows: list[int]) -> None:
+        self._data, self._rows = data, rows
 
     def __len__(self) -> int:
         return len(self._rows)
 
     def __getitem__(self, i: Any) -> Any:
-        return [tensor[self._rows[i]] for tensor in self._tensors]
+        return self._data[self._rows[i]]
 
     def joined(self) -> list[Tensor]:
         """The whole batch."""
-        rows = torch.tensor(self._rows)  # once for all, and not a list for each
-        return [tensor.index_select(0, rows.to(tensor.device)) for tensor in self._tensors]
+        return self._data.batch(torch.tensor(self._rows))  # once for all, and not a list for each
 
 
 def _joined(rows: Any) -> list[Tensor]:

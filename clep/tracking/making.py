@@ -5,8 +5,10 @@ no command can open: so it is made under another name, and gets its own when it 
 import importlib
 import os
 import sqlite3
-from contextlib import closing, suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 _MAKING = ".making"
@@ -34,10 +36,31 @@ def make(path: Path, uri_of_file: str, artifacts: str) -> None:
     new = path.with_name(f"{path.name}{_MAKING}-{uuid4().hex[:8]}")
     try:
         store = importlib.import_module("mlflow.store.tracking.sqlalchemy_store").SqlAlchemyStore
-        store(uri_of_file.format(new), artifacts).engine.dispose()
+        with _written_once(new):
+            store(uri_of_file.format(new), artifacts).engine.dispose()
         os.replace(new, path)
     finally:
         _clear(path)
+
+
+@contextmanager
+def _written_once(path: Path) -> Iterator[None]:
+    """Wait for the disk at the end, and not after each of some hundred migrations: nobody knows the file before."""
+    event, engines = importlib.import_module("sqlalchemy.event"), importlib.import_module("sqlalchemy.engine").Engine
+
+    def hurry(connection: Any, record: Any) -> None:
+        is_sqlite = isinstance(connection, sqlite3.Connection)
+        if is_sqlite and connection.execute("PRAGMA database_list").fetchone()[2] == str(path):
+            connection.execute("PRAGMA synchronous = OFF")
+            connection.execute("PRAGMA journal_mode = MEMORY")
+
+    event.listen(engines, "connect", hurry)
+    try:
+        yield
+    finally:
+        event.remove(engines, "connect", hurry)
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _tables(path: Path) -> set[str]:

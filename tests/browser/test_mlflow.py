@@ -58,7 +58,7 @@ def assert_every_cell_has_its_bars(chromium, link, cells):
 def test_the_printed_link_shows_every_cell_with_its_bars(chromium, tmp_path, monkeypatch):
     """The comparison of `make run`, in small: seven cells."""
     assert len(CELLS) == 7
-    monkeypatch.setattr("clep.comparison.running.run_jobs", in_this_process)
+    monkeypatch.setattr("clep.on_ray.run_jobs", in_this_process)
     config = SMALL | {"tracking": {"uri": empty_store(tmp_path)}, "seeds": [0], "controls": []}
     found = clep.compare(config)
     assert [run.label for run in found.runs] == CELLS == [clep.config.label(cell) for cell in Config.default("cells")]

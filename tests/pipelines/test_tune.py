@@ -11,7 +11,8 @@ import clep
 from clep import cli, search
 from clep.build import build_stream, build_training
 from clep.config import compose, replace
-from clep.errors import TrialsFailedError
+from clep.errors import TrialsFailedError, UnusedWarning
+from clep.workers import Message
 from tests.oracles.stores import empty_store
 
 SMALL = ["stream.samples_per_experience=40", "network.hidden=[24]", "learner.epochs=1", "strategies=naive"]
@@ -101,10 +102,10 @@ def test_interrupted_trials_are_closed_and_failing_ones_reported(monkeypatch, tm
     monkeypatch.setattr(tune, "_scores", interrupt)
     with pytest.raises(KeyboardInterrupt):
         tune.run(config)
-    monkeypatch.setattr(tune, "_scores", lambda *_: iter(["error: diverged"]))
+    monkeypatch.setattr(tune, "_scores", lambda *_: [["error: diverged"]])
     with pytest.raises(TrialsFailedError, match=r"tune: 10 trials in a row failed, .* error: diverged"):
         tune.run(config)
-    monkeypatch.setattr(tune, "_scores", lambda *_: iter([0.5]))
+    monkeypatch.setattr(tune, "_scores", lambda *_: [[0.5]])
     assert tune.run(config).accuracy["mean"] == 0.5
     (study,) = optuna.get_all_study_summaries(f"sqlite:///{tmp_path}/optuna.db")
     states = [
@@ -113,6 +114,42 @@ def test_interrupted_trials_are_closed_and_failing_ones_reported(monkeypatch, tm
     ]
     assert states[-1] == "COMPLETE"
     assert set(states[:-1]) == {"FAIL"}
+
+
+def at_once(sizes):
+    """Runs the work of all processes in this one, and notes how many runs each has."""
+
+    def run(function, jobs, *, preload):
+        for i, job in enumerate(jobs):
+            sizes.append(len(job))
+            yield Message(i, "done", function(job, print))
+
+    return run
+
+
+def test_trials_that_differ_in_constants_train_in_one_pass_and_score_as_alone():
+    shared = [
+        *SMALL,
+        "workers=1",
+        "stream.validation_fraction=0.2",
+        "stream.evaluate_on=validation",
+        "tune.seeds=[100,101]",
+    ]
+    sizes: dict[str, list[int]] = {"auto": [], "off": []}
+    scores = {}
+    for population, noted in sizes.items():
+        trials = [f"learner.lr={rate} population={population}".split() for rate in (0.003, 0.03)]
+        trials.append(["network.hidden=[12]", f"population={population}"])
+        scores[population] = tune._scores([compose({}, [*shared, *trial]) for trial in trials], at_once(noted))
+    assert sizes == {"auto": [4, 2], "off": [1] * 6}
+    assert scores["auto"] == [pytest.approx(known, abs=0.01) for known in scores["off"]]
+
+
+def test_a_search_in_one_pass_falls_back_with_the_reason():
+    config = compose({}, [*SMALL, SPACE, "population=auto", "network.inhibition=0.1"])
+    with pytest.warns(UnusedWarning, match="trials train one by one: network.inhibition"):
+        assert tune._at_once(tune._check(config, search.space_of(config))) == 1
+    assert tune._at_once(compose({}, [*SMALL, SPACE, "population=auto", "workers=1"])) == 5
 
 
 def test_a_diverging_network_scores_zero_so_that_the_search_goes_on_and_keeps_away():

@@ -8,9 +8,9 @@ import pytest
 from clep.pipelines import tune
 
 import clep
-from clep import tracking, workers
+from clep import on_ray, tracking, workers
 from clep.cli import main
-from clep.comparison import page, running
+from clep.comparison import page
 from clep.errors import StaleWarning
 
 OWN = ["stream=npz", "stream.path=a.npz", "stream.experiences=2", "learner.epochs=1", "network.hidden=[4]"]
@@ -49,7 +49,7 @@ def experiment(uri, request, monkeypatch):
     def run_jobs(function, jobs, **_):
         return workers.run_jobs(function, jobs, workers=0, preload=[])
 
-    monkeypatch.setattr(running, "run_jobs", run_jobs)
+    monkeypatch.setattr(on_ray, "run_jobs", run_jobs)
     monkeypatch.setattr(page, "write", lambda *_: iter(()))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     monkeypatch.setenv("MLFLOW_EXPERIMENT_NAME", request.node.name)
@@ -122,7 +122,7 @@ def test_the_inputs_of_a_run_have_the_digests_of_its_identity():
 
 
 def test_a_search_of_other_data_makes_trials_of_its_own(experiment, monkeypatch):
-    monkeypatch.setattr(tune, "_scores", lambda config, run: iter([0.5]))
+    monkeypatch.setattr(tune, "_scores", lambda configs, run: [[0.5]])
     space = "tune.space={learner.lr: {low: 0.1, high: 0.2}}"
     command = ["tune", *OWN, space, "tune.trials=1", "tune.seeds=[100]"]
     save(first_class=0)

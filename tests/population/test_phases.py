@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from clep.equilibrium import CostNudging, CrossEntropy, LinearNudging, Network, SquaredError
-from clep.population.phases import Batches, Phases
+from clep.population.batches import Batches
+from clep.population.phases import Phases
 from clep.population.stack import Stack
 
 GRADIENTS = {

@@ -9,8 +9,11 @@ import torch
 
 import clep
 from clep import registry
-from clep.errors import DivergenceError
-from clep.population import crew
+from clep.errors import DataError, DivergenceError
+from clep.population import crew, updates
+from clep.population.asking import Request
+from clep.population.batches import Batches
+from clep.population.course import Course
 from clep.population.training import train_together
 from clep.streams import Stream
 
@@ -56,11 +59,37 @@ def test_a_hundred_updates_in_one_pass_end_as_those_of_runs_of_their_own():
 
 def test_one_computation_serves_all(monkeypatch):
     sizes = []
-    free = crew.Crew._free
-    monkeypatch.setattr(crew.Crew, "_free", lambda self, *given: sizes.append(len(given[0])) or free(self, *given))
+    of = Batches.of
+    monkeypatch.setattr(updates.Batches, "of", lambda inputs: sizes.append(len(inputs)) or of(inputs))
     outcomes = train_together([training(seed, ["naive"], epochs=1) for seed in range(3)], [stream(0)] * 3)
-    updates = [outcome.value.reports[-1].updates for outcome in outcomes]
-    assert sizes == [3] * updates[0] == [3] * updates[2]
+    counts = [outcome.value.reports[-1].updates for outcome in outcomes]
+    assert sizes == [3] * counts[0] == [3] * counts[2]
+
+
+def test_members_whose_updates_nobody_touches_take_a_turn_for_each_epoch_only(monkeypatch):
+    asked = []
+    ask = crew.Seat.ask
+    monkeypatch.setattr(crew.Seat, "ask", lambda self, what: asked.append(type(what)) or ask(self, what))
+    train_together([training(0, SETS[0], epochs=2), training(1, SETS[1], epochs=2)], [stream(0)] * 2)
+    assert asked == [Course] * 20
+    asked.clear()
+    train_together([drawing(0)], [stream(0)])
+    assert set(asked) == {Request}
+
+
+class Mislabels(clep.Strategy):
+    adds_penalty = False
+
+    def before_training_iteration(self, strategy, **kwargs):
+        strategy.mbatch[1].fill_(99)
+
+
+def test_data_that_only_one_of_them_cannot_learn_end_that_one():
+    bad = clep.Training(clep.Learner(clep.Network([64, 12, 10], free_steps=6)), [Mislabels()], epochs=1)
+    good = clep.Training(clep.Learner(clep.Network([64, 12, 10], free_steps=6)), epochs=1)
+    outcomes = train_together([good, bad], [stream(0), stream(1)])
+    assert isinstance(outcomes[1].error, DataError)
+    assert len(outcomes[0].value.reports) == 5
 
 
 class Fails(clep.Strategy):

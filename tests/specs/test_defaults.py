@@ -38,7 +38,11 @@ API = {
     "NeuronalAdaptation": (NeuronalAdaptation, Adaptation(), Adaptation.names()),
     "SleepReplay": (SleepReplay, SleepReplayOptions(), SleepReplayOptions.names()),
     "AwakeRehearsal": (AwakeRehearsal, AwakeRehearsalOptions(), AwakeRehearsalOptions.names()),
-    "Training": (clep.Training, CONFIG.learner, ["batch_size", "epochs", "evaluate_epochs", "reset_optimizer"]),
+    "Training": (
+        clep.Training,
+        CONFIG.learner,
+        ["batch_size", "epochs", "cuda_graph", "evaluate_epochs", "reset_optimizer"],
+    ),
     "stream": (clep.stream, CONFIG.stream, [name for name in StreamSpec.names() if name != "name"]),
 }
 

@@ -1,14 +1,17 @@
 """Resting rehearsal: stored samples are learned where the present answer does not notice."""
 
+from types import SimpleNamespace
+
 import pytest
 import torch
-from clep.strategies.resting_rehearsal import RestingRehearsal, at_rest, invisible, observed
+from clep.strategies.resting_rehearsal import RestingRehearsal
 
 import clep
 from clep.dense_parameters import parameters_of
 from clep.equilibrium.stack import stack_of
 from clep.errors import ConfigError
 from clep.feedforward import Feedforward
+from clep.resting import at_rest, invisible, observed
 
 EP = {"free_steps": 60, "seed": 1}
 UNTIED = clep.LinearNudging(phases="centered", beta=0.2, rule="vector_field")
@@ -42,7 +45,7 @@ def replayed(stream, network, gradient=None, **options):
     return answers, max(moves)
 
 
-@pytest.mark.parametrize(("mask", "rotate"), [("units", True), ("directions", False)])
+@pytest.mark.parametrize("mask", ["units", "directions"])
 @pytest.mark.parametrize(
     ("network", "gradient"),
     [
@@ -53,8 +56,8 @@ def replayed(stream, network, gradient=None, **options):
     ],
     ids=["feedforward", "biases", "inhibition", "untied feedback"],
 )
-def test_the_present_answer_stays_while_the_weights_move(pair, network, gradient, mask, rotate):
-    answers, weights = replayed(pair, network(), gradient, mask=mask, rotate=rotate)
+def test_the_present_answer_stays_while_the_weights_move(pair, network, gradient, mask):
+    answers, weights = replayed(pair, network(), gradient, mask=mask)
     assert answers < 1e-4
     assert weights > 1e-3
 
@@ -103,6 +106,31 @@ def test_it_remembers_what_it_stored(digits):
     assert 0.0 < result.reports[-1].numbers["resting_rehearsal/resting"] < 1.0
 
 
+def test_stored_images_are_moved_before_they_are_replayed(pair):
+    seen = []
+
+    class Watched(RestingRehearsal):
+        def _learned(self, strategy, x, y):
+            seen.append((x, self._stored[0]))
+            return super()._learned(strategy, x, y)
+
+    learner = clep.Learner(clep.Network([64, 20, 10], seed=1))
+    clep.Training(learner, [Watched(memory_size=20, shift=1)], epochs=1, batch_size=8, seed=0).run(pair)
+    x, stored = (torch.cat([images.flatten(1) for images in part]) for part in zip(*seen, strict=True))
+    kept = (x[:, None] == stored[None]).all(2).any(1).float().mean()
+    assert 0.0 < kept < 0.5  # one in nine shifts leaves an image where it is
+    middle = torch.cat([images for images, _ in seen])[:, 0, 1:7, 1:7].flatten(1)
+    parts = torch.cat([images for _, images in seen])[:, 0].unfold(1, 6, 1).unfold(2, 6, 1).flatten(0, 2).flatten(1)
+    assert (middle[:, None] == parts[None]).all(2).any(1).all()  # and each of them shows a part of a stored one
+
+
+def test_what_is_no_image_cannot_be_moved(one_experience):
+    strategy = RestingRehearsal(shift=1)
+    template = SimpleNamespace(experience=one_experience(torch.rand(4, 64)))
+    with pytest.raises(ConfigError, match=r"resting_rehearsal.shift: expected images, .* got inputs of shape \(64,\)"):
+        strategy.before_training_exp(template)
+
+
 @pytest.mark.parametrize(
     ("network", "message"),
     [
@@ -118,7 +146,7 @@ def test_learners_without_units_at_rest_are_refused(network, message):
         clep.Training(clep.Learner(network), [RestingRehearsal(mask="units")])
 
 
-@pytest.mark.parametrize("options", [{"memory_size": 0}, {"lr": 0.0}, {"rotates": True}])
+@pytest.mark.parametrize("options", [{"memory_size": 0}, {"lr": 0.0}, {"shifts": 1}])
 def test_what_makes_no_sense_is_refused(options):
     with pytest.raises(ConfigError, match=next(iter(options))):
         RestingRehearsal(**options)

@@ -22,8 +22,7 @@ class LinearNudging(Gradient, Nudging):
     """The vector-Jacobian product of the free equilibrium: nudge with the constant -dL/ds* (the default).
 
     The nudge is divided by its largest absolute entry, and the contrast is multiplied by it. So the nudge has size beta
-    whatever the scale of the loss, and the estimate is homogeneous: loss times k gives gradient times k. If the
-    gradient is zero, the nudged phases are skipped.
+    whatever the scale of the loss, and the estimate is homogeneous: loss times k gives gradient times k.
 
     Args:
         adaptation: extra steps after the nudged ones.
@@ -70,14 +69,14 @@ class _Equilibrium(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, incoming: Tensor) -> tuple[Tensor | None, ...]:
         x, drive, *tensors = ctx.saved_tensors  # raises if a parameter was changed in place since the forward
-        states, parameters = tuple(tensors[: ctx.layers]), tensors[ctx.layers :]
+        states = tuple(tensors[: ctx.layers])
         scale = max_abs(incoming)
         if ctx.gradient.over_parts is not None:
             scale = ctx.gradient.over_parts(scale, len(x))
-        if scale == 0.0:
-            return None, None, *(torch.zeros_like(t) for t in (x, *parameters))
         gradient: LinearNudging = ctx.gradient
-        force = -incoming / scale
+        # Without a gradient, the phases have no nudge and all is multiplied by 0: to skip them, one would have to wait
+        # for the device.
+        force = -incoming / scale.clamp_min(torch.finfo(scale.dtype).tiny)
         with full_precision(x):
             on_input, on_parameters = nudged_gradient(
                 FreePhase(x, drive, states, *ctx.ended),

@@ -93,12 +93,11 @@ def test_linear_nudging_averages_over_half_batches_up_to_its_bias():
     assert relative_error(sum(halves) / 2, whole) < 1e-6
 
 
-def test_a_zero_gradient_skips_the_nudged_phases(phases_run):
-    """Divided by its largest entry, zero is NaN; and a nudge of zero would cost two relaxations."""
+def test_a_zero_gradient_gives_zeros():
+    """Divided by its largest entry, zero is NaN."""
     network = biased([5, 7, 4], seed=2)
     x = torch.rand(6, 5, requires_grad=True)
     (0.0 * network(x).sum()).backward()
-    assert phases_run == [False]
     for tensor in (*network.parameters(), x):
         assert tensor.grad.shape == tensor.shape
         assert not tensor.grad.any()
