@@ -54,7 +54,7 @@ def _hits(model: nn.Module, samples: Sequence[Samples], device: torch.device, sc
     """1 for each sample that is classified correctly and 0 for the others, batch by batch."""
     was_training = model.training
     model.eval()
-    for part in [_joined(samples)] if score is model and _sees_samples_alone(model) else samples:
+    for part in _grouped(samples) if score is model and _sees_samples_alone(model) else samples:
         for x, y in zip(part.x.split(EVALUATION_BATCH), part.y.split(EVALUATION_BATCH), strict=True):
             interrupts.check()
             # A copy, since a network may overwrite what it is given.
@@ -62,9 +62,22 @@ def _hits(model: nn.Module, samples: Sequence[Samples], device: torch.device, sc
     model.train(was_training)
 
 
-def _joined(samples: Sequence[Samples]) -> Samples:
-    """All samples: batches that are too small take mostly calls."""
-    return Samples(torch.cat([part.x for part in samples]), torch.cat([part.y for part in samples]))
+def _grouped(samples: Sequence[Samples]) -> Iterator[Samples]:
+    """The same samples; small sets are joined until they fill a batch, since small batches take mostly calls."""
+    group: list[Samples] = []
+    for part in samples:
+        group.append(part)
+        if sum(map(len, group)) >= EVALUATION_BATCH:
+            yield _joined(group)
+            group = []
+    if group:
+        yield _joined(group)
+
+
+def _joined(group: Sequence[Samples]) -> Samples:
+    if len(group) == 1:
+        return group[0]
+    return Samples(torch.cat([part.x for part in group]), torch.cat([part.y for part in group]))
 
 
 def _sees_samples_alone(model: nn.Module) -> bool:
