@@ -265,6 +265,7 @@ class Stops(clep.Strategy):
 """
 
 
+@pytest.mark.slow
 def test_without_an_id_the_comparison_of_the_stopped_run_goes_on(small, tmp_path, monkeypatch, capsys, without_page):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "stops.py").write_text(STOPS)
