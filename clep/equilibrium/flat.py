@@ -16,7 +16,10 @@ from clep.equilibrium.motions import Nudge, Prototypical, max_abs
 from clep.equilibrium.products import suits_onednn
 from clep.specs.neurons import NEURONS
 
-_FEWEST_STEPS = 3  # to set up the buffer costs more than it saves in fewer
+FEWEST_STEPS = 3
+"""To set up a buffer costs more than it saves in fewer."""
+BY_ENTRY = tuple(NEURONS.values())
+"""Activations that act on every entry by itself."""
 _LARGEST = 2**17  # entries of the buffer: beyond that the arithmetic costs more than the calls
 
 
@@ -56,7 +59,7 @@ def suits(
         states: of the layers above the input, (B, ...) each.
         steps: how many there are to take.
     """
-    if steps < _FEWEST_STEPS or type(motion) is not Prototypical or motion.neuron not in _BY_ENTRY:
+    if steps < FEWEST_STEPS or type(motion) is not Prototypical or motion.neuron not in BY_ENTRY:
         return False
     if len({step is None for step in time_steps}) > 1 or drive.is_complex():
         return False
@@ -70,9 +73,6 @@ def suits(
         if suits_onednn(low, weight) or suits_onednn(high, connection.downward.T):
             return False
     return True
-
-
-_BY_ENTRY = tuple(NEURONS.values())
 
 
 class FlatSteps:

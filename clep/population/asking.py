@@ -1,6 +1,6 @@
 """How a member of a crew asks for its updates, and what it gets."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,32 +9,20 @@ import torch
 from torch import Tensor
 
 from clep import clock
-from clep.equilibrium import Gradient, Network
-from clep.equilibrium.costs import Cost
-from clep.population.course import Edition
+from clep.population.course import Asked
 from clep.population.draws import GlobalDraws
 from clep.population.phases import Losses, Phases
 
 
-@dataclass
-class Request:
+@dataclass(eq=False)
+class Request(Asked):
     """An update that a member asks for.
 
     Attributes:
-        kind: what requests must have in common to be computed together.
-        edition: the network, and what must not have changed in a stack of it.
-        network: whose update it is.
-        gradient: its estimate.
-        criterion: its loss.
         x: inputs, (B, ...), shaped as layer 0.
         y: class indices, (B,); None if the member computes its loss itself, from the states of the free phase.
     """
 
-    kind: Hashable
-    edition: Edition
-    network: Network
-    gradient: Gradient
-    criterion: Cost
     x: Tensor
     y: Tensor | None
 

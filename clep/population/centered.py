@@ -29,8 +29,8 @@ class Centered:
         """Where the phases end: after the nudged steps and, with adaptation, after its steps too.
 
         Args:
-            kick: a constant force on the last states, (S, B, K); None for
-            force: one that depends on them, (S, 2 B, K) -> (S, 2 B, K).
+            kick: a constant force on the last states, (S, B, K); None if it depends on them.
+            force: one that does, (S, 2 B, K) -> (S, 2 B, K); None if it is constant.
             adaptation: extra steps after the nudged ones.
 
         Returns:

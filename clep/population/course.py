@@ -28,8 +28,8 @@ def edition(network: Network) -> Edition:
 
 
 @dataclass(eq=False)
-class Course:
-    """A member's updates, one for each of its batches.
+class Asked:
+    """What a member says of the updates that it waits for.
 
     Attributes:
         kind: what updates must have in common to be computed together.
@@ -37,6 +37,20 @@ class Course:
         network: whose updates they are.
         gradient: its estimate.
         criterion: its loss.
+    """
+
+    kind: Hashable
+    edition: Edition
+    network: Network
+    gradient: Gradient
+    criterion: Cost
+
+
+@dataclass(eq=False)
+class Course(Asked):
+    """A member's updates, one for each of its batches.
+
+    Attributes:
         inputs: of each batch, (B, ...), shaped as layer 0.
         labels: class indices of each batch, (B,).
         optimizer: what moves its weights.
@@ -49,11 +63,6 @@ class Course:
         finite: False after an update whose loss is not finite; it was not made, and no other one follows.
     """
 
-    kind: Hashable
-    edition: Edition
-    network: Network
-    gradient: Gradient
-    criterion: Cost
     inputs: Sequence[Tensor]
     labels: Sequence[Tensor]
     optimizer: Optimizer

@@ -8,12 +8,9 @@ import torch
 from torch import Tensor
 
 from clep.equilibrium.dynamics import Dynamics
+from clep.equilibrium.flat import BY_ENTRY, FEWEST_STEPS
 from clep.equilibrium.motions import Motion, Nudge, Prototypical, Sender
 from clep.population.steps import StackedSteps
-from clep.specs.neurons import NEURONS
-
-_BY_ENTRY = tuple(NEURONS.values())  # activations that act on every entry by itself
-_FEWEST_STEPS = 3  # to set up the buffers costs more than it saves in fewer
 
 
 @dataclass(frozen=True)
@@ -70,7 +67,7 @@ class StackedDynamics(Dynamics):
         """Whether `StackedSteps` can take the steps."""
         motion = self.motion.motion if isinstance(self.motion, Apart) else self.motion
         alike = len({step is None for step in self.time_steps}) == 1
-        return type(motion) is Prototypical and motion.neuron in _BY_ENTRY and alike
+        return type(motion) is Prototypical and motion.neuron in BY_ENTRY and alike
 
     def steps(self, like: Tensor, *, nudged: bool = False) -> StackedSteps:
         """Buffers for relaxations of all layers.
@@ -87,7 +84,7 @@ class StackedDynamics(Dynamics):
     def _stepping(self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None, clamped: bool) -> Any:
         if self.kept is not None:
             return self.kept
-        if clamped or steps < _FEWEST_STEPS or not self.quick:
+        if clamped or steps < FEWEST_STEPS or not self.quick:
             return super()._stepping(drive, states, steps, nudge, clamped)
         stepping = self.steps(drive)
         stepping.nudge = nudge
