@@ -63,7 +63,7 @@ class Body:
     def read_out(self, state: Tensor) -> Tensor:
         """Output (B, K) for `state` (B, ...), that of the last layer."""
         if self.readout is None:
-            return state
+            return state.contiguous()
         with full_precision(state):
             output: Tensor = self.readout(state.flatten(1).to(self.readout.weight.dtype))
         return output

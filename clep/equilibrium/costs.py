@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from clep.checks import one_of
+from clep.equilibrium.motions import Affine
 from clep.errors import DataError
 
 REDUCTIONS = ("mean", "sum", "none")
@@ -88,8 +89,7 @@ class SquaredError(Cost):
         return 0.5 * (output - self.target(output, labels)).square().sum(1)
 
     def nudge(self, output: Tensor, labels: Tensor) -> Callable[[Tensor], Tensor]:
-        target = self.target(output, labels)
-        return lambda state: target - state
+        return Affine(self.target(output, labels), slope=-1.0)
 
 
 class CrossEntropy(Cost):

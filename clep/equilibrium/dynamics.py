@@ -1,5 +1,6 @@
 """Relaxation of the layers to an equilibrium: explicit steps, in place and without autograd, or unrolled with it."""
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -7,6 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from clep.equilibrium.compiled import CompiledSteps, Course
 from clep.equilibrium.connections import Connection, Route
 from clep.equilibrium.flat import FlatSteps, suits
 from clep.equilibrium.motions import Motion, Nudge, Prototypical
@@ -74,6 +76,7 @@ class Dynamics:
             input; it adds the term -kappa / (2 n) (sum_i s_i)^2 to Phi.
         inhibited: number of these layers.
         averaged: a relaxation returns the mean of the states over its last `averaged` steps; 1 is the last state.
+        compiled: whether compiled steps are taken where they can be; they round otherwise than torch.
     """
 
     links: Sequence[Link]
@@ -83,6 +86,7 @@ class Dynamics:
     inhibition: float = 0.0
     inhibited: int = 0
     averaged: int = 1
+    compiled: bool = True
 
     @torch.no_grad()
     def relax(
@@ -105,9 +109,13 @@ class Dynamics:
             clamped: the last layer keeps its state.
             watch: called with the states after each step; the next steps overwrite their memory.
         """
+        free = nudge is None and not clamped
+        if watch is None and (compiled := self.compiled_steps(drive, nudge)) is not None:
+            course = self.course(stop, len(states), looks=free, clamped=clamped)
+            ended = compiled.relax(course, drive, states, nudge)  # type: ignore[arg-type]
+            return Relaxation(ended.states[0], ended.residual, ended.halfway, ended.steps)
         steps, tolerance = stop.steps, stop.tolerance
         stepping, mean = self._stepping(drive, states, steps, nudge, clamped), _TailMean(self.averaged, steps)
-        free = nudge is None and not clamped
         residual = halfway = torch.full((), 0.0 if free else torch.nan, device=drive.device)
         for step in range(1, steps + 1):
             middle = step == max(1, steps // 2)
@@ -122,6 +130,21 @@ class Dynamics:
                 if tolerance > 0.0 and residual < tolerance:  # without one, no wait for the device
                     return Relaxation(stepping.states, residual, halfway, step)
         return Relaxation(mean.of(stepping.states), residual, halfway, steps, stepping.spikes)
+
+    @functools.cached_property
+    def _compiled(self) -> CompiledSteps | None:
+        if not self.compiled or self.inhibition or self.averaged > 1:
+            return None
+        return CompiledSteps.of(self.links, self.motion, self.time_steps)
+
+    def compiled_steps(self, drive: Tensor, nudge: Nudge | None) -> CompiledSteps | None:
+        """Compiled steps, if they can take a relaxation with this drive and nudge."""
+        steps = self._compiled
+        return steps if steps is not None and steps.take(drive, nudge) else None
+
+    def course(self, stop: Stop, layers: int, *, looks: bool = False, clamped: bool = False) -> Course:
+        """How compiled steps go until `stop`, in so many layers; the residual is measured if they look."""
+        return Course(self._groups(layers - clamped), stop.steps, looks, stop.tolerance, _LOOK_EVERY)
 
     def _stepping(
         self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None, clamped: bool

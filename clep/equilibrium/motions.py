@@ -14,6 +14,29 @@ Nudge = Callable[[Tensor], Tensor]
 """State of the last layer (B, ...) -> the term added to its dynamics, in the same shape."""
 
 
+@dataclass(frozen=True)
+class Affine:
+    """The nudge factor (offset + slope s); its parts are known, so compiled steps can take it.
+
+    Args:
+        offset: (B, ...), shaped as the state s of the last layer.
+        slope: factor on the state.
+        factor: on all, such as beta.
+
+    Example:
+        >>> Affine(torch.ones(2), slope=-1.0, factor=0.5)(torch.tensor([0.0, 3.0]))
+        tensor([ 0.5000, -1.0000])
+    """
+
+    offset: Tensor
+    slope: float = 0.0
+    factor: float = 1.0
+
+    def __call__(self, state: Tensor) -> Tensor:
+        force = torch.add(self.offset, state, alpha=self.slope) if self.slope else self.offset
+        return force if self.factor == 1.0 else self.factor * force
+
+
 class Sender(Protocol):
     """What the layers send during one relaxation."""
 

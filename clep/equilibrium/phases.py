@@ -13,7 +13,7 @@ from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.bernoulli import Bernoulli
 from clep.equilibrium.body import FreePhase
 from clep.equilibrium.dynamics import Dynamics, Stop
-from clep.equilibrium.motions import Nudge
+from clep.equilibrium.motions import Affine, Nudge
 from clep.specs.gradients import Nudging
 
 _SMALL = 2**17  # entries of the states of both phases: beyond that, the arithmetic costs more than the calls
@@ -58,13 +58,14 @@ def nudged_terms(
         The terms before and after adaptation.
     """
     beta = signed_beta(free, nudging)
+    dynamics = nudged(free.body.dynamics, outside)
 
     def relaxed(amount: complex, start: Sequence[Tensor] = free.states) -> Phase:
-        dynamics, dtype = free.body.dynamics, free.body.dtype
+        taken, dtype = dynamics, free.body.dtype
         if isinstance(amount, complex):
-            dynamics, dtype = free.body.own_dynamics, free.x.dtype.to_complex()
+            taken, dtype = nudged(free.body.own_dynamics, outside), free.x.dtype.to_complex()
         states = [state.to(dtype, copy=True) for state in start]
-        return second_phase(free, nudged(dynamics, outside), states, nudge_by(amount, force), adaptation=adaptation)
+        return second_phase(free, taken, states, nudge_by(amount, force), adaptation=adaptation)
 
     def terms(index: int, points: Sequence[Phase]) -> list[Term]:
         states = [point[index] for point in points]
@@ -80,8 +81,12 @@ def nudged_terms(
         ]
         return [Term(1.0 / (n * beta), states[0], opposite), *around]
 
-    if nudging.phases == "centered" and nudging.start == "free" and twice is not None and _pays_together(free):
-        points = _both(free, nudged(free.body.dynamics, outside), beta, twice(), adaptation)
+    side_by_side = nudging.phases == "centered" and nudging.start == "free"
+    compiled = _compiled(free, dynamics, free.states, force, (beta, -beta), adaptation) if side_by_side else None
+    if compiled is not None:
+        points = compiled
+    elif side_by_side and twice is not None and _pays_together(free):
+        points = _both(free, dynamics, beta, twice(), adaptation)
     elif nudging.phases == "centered":
         first = relaxed(beta)
         mirror = [2.0 * s - state for s, state in zip(free.states, first.plain, strict=True)]
@@ -125,6 +130,8 @@ def signed_beta(free: FreePhase, nudging: Nudging) -> float:
 
 def nudge_by(beta: complex, force: Nudge) -> Nudge:
     """The force times beta."""
+    if isinstance(force, Affine) and not isinstance(beta, complex):
+        return replace(force, factor=beta * force.factor)
     return lambda state: beta * force(state)
 
 
@@ -148,6 +155,9 @@ def second_phase(
     A clamped layer has no dynamics of its own: adaptation only mixes in the free equilibrium and so lets go of the
     clamp, s_L <- (1 - rate) s_L + rate s*_L.
     """
+    compiled = _compiled(free, dynamics, states, nudge, (1.0,), adaptation, clamped=clamped)
+    if compiled is not None:
+        return compiled[0]
     dtype = states[0].dtype
     drive = free.drive.to(dtype)
     plain = dynamics.relax(drive, states, Stop(free.body.nudged_steps), nudge, clamped=clamped).states
@@ -160,6 +170,27 @@ def second_phase(
                 state.lerp_(target.to(dtype), adaptation.rate)
     real = free.x.dtype
     return Phase(*([s if s.is_complex() else s.to(real) for s in states] for states in (plain, adapted)))
+
+
+def _compiled(
+    free: FreePhase,
+    dynamics: Dynamics,
+    start: Sequence[Tensor],
+    nudge: Nudge | None,
+    factors: Sequence[float],
+    adaptation: Adaptation | None,
+    *,
+    clamped: bool = False,
+) -> list[Phase] | None:
+    """Phases from the same states, one for each factor on the nudge, in one compiled call; None if it cannot be."""
+    steps = dynamics.compiled_steps(free.drive, nudge)
+    if steps is None:
+        return None
+    course = dynamics.course(Stop(free.body.nudged_steps), len(start), clamped=clamped)
+    if adaptation is not None:
+        course = course._replace(more=adaptation.steps, rate=adaptation.rate)
+    ended = steps.relax(course, free.drive, start, nudge, factors, free.states)  # type: ignore[arg-type]
+    return [Phase(*ends) for ends in zip(ended.states, ended.adapted, strict=True)]
 
 
 def _root(k: int, n: int) -> complex:

@@ -19,7 +19,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clep.sleep.compiled import compiled
+from clep.compiling import compiled
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from clep.sleep.compiled import compiled
+from clep.compiling import compiled
 
 
 @dataclass(frozen=True)

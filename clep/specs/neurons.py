@@ -25,6 +25,7 @@ class Neuron:
         bounds: smallest and largest potential in energy-based dynamics; rho is flat beyond them.
         analytic: whether rho is analytic; holomorphic phases need it to be.
         probability: whether rho lies in [0, 1], so that states can be probabilities of firing.
+        ramp: (slope, lowest, highest) if rho(u) = min(max(slope u, lowest), highest), which compiled steps can take.
 
     Example:
         >>> import torch
@@ -38,6 +39,7 @@ class Neuron:
     bounds: tuple[float, float] | None = None
     analytic: bool = False
     probability: bool = False
+    ramp: tuple[float, float, float] | None = None
 
     def __call__(self, u: "Tensor") -> "Tensor":
         """rho(u), in place."""
@@ -57,13 +59,23 @@ def _shifted_sigmoid_slope(u: "Tensor") -> "Tensor":
     return 4.0 * rate * (1.0 - rate)
 
 
-HARD_SIGMOID = Neuron(lambda u: u.clamp_(0.0, 1.0), _constant(1.0), (0.0, 1.0), probability=True)
+def _ramp(slope: float, lowest: float, highest: float, *, probability: bool = False) -> Neuron:
+    """rho(u) = min(max(slope u, lowest), highest)."""
+
+    def rho(u: "Tensor") -> "Tensor":
+        return (u if slope == 1.0 else u.mul_(slope)).clamp_(lowest, highest)
+
+    bounds = lowest / slope, highest / slope
+    return Neuron(rho, _constant(slope), bounds, probability=probability, ramp=(slope, lowest, highest))
+
+
+HARD_SIGMOID = _ramp(1.0, 0.0, 1.0, probability=True)
 """rho(u) = min(max(u, 0), 1); its states are read as firing rates in [0, 1]."""
 
-HALF_HARD_SIGMOID = Neuron(lambda u: u.mul_(0.5).clamp_(0.0, 1.0), _constant(0.5), (0.0, 2.0), probability=True)
+HALF_HARD_SIGMOID = _ramp(0.5, 0.0, 1.0, probability=True)
 """rho(u) = min(max(u / 2, 0), 1), `my_hard_sig` of Laborieux et al. 2021."""
 
-CENTERED_HARD_SIGMOID = Neuron(lambda u: u.clamp_(-0.5, 0.5), _constant(1.0), (-0.5, 0.5))
+CENTERED_HARD_SIGMOID = _ramp(1.0, -0.5, 0.5)
 """rho(u) = min(max(u, -1/2), 1/2), `ctrd_hard_sig` of Laborieux et al. 2021."""
 
 SHIFTED_SIGMOID = Neuron(

@@ -13,7 +13,7 @@ from clep.equilibrium.body import FreePhase, Relaxing
 from clep.equilibrium.dynamics import full_precision
 from clep.equilibrium.gradients.base import Criterion, Gradient, Prediction
 from clep.equilibrium.gradients.nudging import nudged_gradient
-from clep.equilibrium.motions import Nudge, max_abs
+from clep.equilibrium.motions import Affine, max_abs
 from clep.specs.gradients import Nudging
 
 
@@ -63,7 +63,7 @@ class _Equilibrium(torch.autograd.Function):
         ctx.gradient, ctx.layers = gradient, len(free.states)
         ctx.ended = (free.body, free.residual, free.halfway, free.steps, free.spikes)
         ctx.save_for_backward(free.x, free.drive, *free.states, *parameters)
-        return free.output.clone()
+        return free.output.clone(memory_format=torch.contiguous_format)
 
     @staticmethod
     @once_differentiable
@@ -80,15 +80,12 @@ class _Equilibrium(torch.autograd.Function):
         with full_precision(x):
             on_input, on_parameters = nudged_gradient(
                 FreePhase(x, drive, states, *ctx.ended),
-                _constant(force),
+                Affine(force),
                 gradient,
-                twice=lambda: _constant(torch.cat([force, force])),
+                twice=lambda: Affine(torch.cat([force, force])),
                 adaptation=gradient.adaptation,
                 wants_input=ctx.needs_input_grad[2],
             )
         on_input = None if on_input is None else on_input * scale
         return None, None, on_input, *(g.mul_(scale) for g in on_parameters)
 
-
-def _constant(force: Tensor) -> Nudge:
-    return lambda output: force

@@ -2,7 +2,7 @@
 
 import numba
 
-from clep.sleep.compiled import compiled
+from clep.compiling import compiled
 
 
 def test_code_compiles_where_nothing_can_be_kept_on_disk(monkeypatch):

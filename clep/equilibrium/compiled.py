@@ -1,0 +1,244 @@
+"""Relaxations of dense layers by compiled steps: whole phases are one call.
+
+A step of a small network costs calls, not arithmetic, and this has none. States lie with the samples of a unit side by
+side, since products of narrow layers are then twice as fast. Sums are rounded otherwise than torch rounds them: states
+differ from those of torch by less than 1e-6.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from clep.equilibrium.connections import Dense
+from clep.equilibrium.motions import Affine, Motion, Nudge, Prototypical
+
+_TILE = 2**16
+"""States of so many units and samples, at most, go through all steps before the next ones: they stay in the cache."""
+_DTYPES = torch.float32, torch.float64
+
+
+class Course(NamedTuple):
+    """How a relaxation goes.
+
+    Attributes:
+        groups: the layers that move, in groups that move one after another.
+        steps: largest number of steps, >= 1.
+        looks: whether residuals are measured; otherwise they are NaN.
+        tolerance: residual below which it ends early; 0 takes all steps.
+        every: steps between two looks at the residual if there is a tolerance.
+        more: steps after these, each followed by s <- s + rate (rest - s).
+        rate: the share in them.
+    """
+
+    groups: tuple[range, ...]
+    steps: int
+    looks: bool = False
+    tolerance: float = 0.0
+    every: int = 0
+    more: int = 0
+    rate: float = 0.0
+
+
+class Ended(NamedTuple):
+    """Where relaxations of one batch ended.
+
+    Attributes:
+        states: of the layers in each phase, (B, n) each, after the steps.
+        adapted: likewise, after the further steps; the same without any.
+        residual: at the end, () tensor; see `Relaxation`.
+        halfway: after half of the steps, () tensor.
+        steps: number of steps taken.
+    """
+
+    states: list[list[Tensor]]
+    adapted: list[list[Tensor]]
+    residual: Tensor
+    halfway: Tensor
+    steps: int
+
+
+class CompiledSteps:
+    """Compiled steps of the layers above the input.
+
+    Args:
+        links: the connections above the input; dense ones of one dtype.
+        motion: how the layers move; by a neuron that is a ramp.
+        time_steps: dt of each layer above the input, (n,) each, or None where every step is 1.
+    """
+
+    def __init__(self, links: Sequence[Any], motion: Motion, time_steps: Sequence[Tensor | None]) -> None:
+        self._links, like = links, links[0].connection.weight
+        units = {link.above: link.connection.weight.shape[0] for link in links}
+        units |= {link.below: link.connection.weight.shape[1] for link in links}
+        self._units = tuple(units[layer] for layer in sorted(units))
+        self._joins = tuple((link.below, link.above, _apart(link.connection)) for link in links)
+        self._ramp = motion.neuron.ramp  # type: ignore[attr-defined]
+        parts = [like.new_ones(n) if dt is None else dt for n, dt in zip(self._units, time_steps, strict=True)]
+        self._dt = torch.cat(parts).numpy()[None]
+
+    @classmethod
+    def of(cls, links: Sequence[Any], motion: Motion, time_steps: Sequence[Tensor | None]) -> "CompiledSteps | None":
+        """The steps of these layers; None if compiled steps cannot or should not take them."""
+        if not links or type(motion) is not Prototypical or motion.nudge_outside:
+            return None
+        if getattr(motion.neuron, "ramp", None) is None or any(type(link.connection) is not Dense for link in links):
+            return None
+        given = [link.connection.weight for link in links] + [dt for dt in time_steps if dt is not None]
+        if any(tensor.dtype != given[0].dtype or tensor.device.type != "cpu" for tensor in given):
+            return None
+        return cls(links, motion, time_steps) if given[0].dtype in _DTYPES else None
+
+    def take(self, drive: Tensor, nudge: Nudge | None) -> bool:
+        """Whether they can relax from this drive (B, n_1) with this nudge of the last layer, or None."""
+        if type(drive) is not Tensor or drive.dim() != 2 or drive.dtype != self._links[0].connection.weight.dtype:
+            return False
+        return (nudge is None or type(nudge) is Affine) and not torch.compiler.is_compiling()
+
+    def relax(
+        self,
+        course: Course,
+        drive: Tensor,
+        start: Sequence[Tensor],
+        nudge: Affine | None = None,
+        factors: Sequence[float] = (1.0,),
+        rest: Sequence[Tensor] = (),
+    ) -> Ended:
+        """Relax in phases that differ in nothing but the factor of their nudge.
+
+        Args:
+            course: how.
+            drive: W_1 x + b_1, (B, n_1).
+            start: states where all phases start, (B, n) of each layer; kept.
+            nudge: of the last layer, or None.
+            factors: of the nudge, one for each phase.
+            rest: what further steps are pulled to, (B, n) of each layer.
+        """
+        batch = len(drive)
+        tiles = 1 if course.tolerance else max(1, -(-batch * sum(self._units) // _TILE))
+        if tiles == 1:
+            return self._relax(course, drive, start, nudge, factors, rest)
+        size, parts = -(-batch // tiles), []
+        for first in range(0, batch, size):
+            own = slice(first, first + size)
+            part = None if nudge is None else replace(nudge, offset=nudge.offset[own])
+            states, ends = [state[own] for state in start], [state[own] for state in rest]
+            parts.append(self._relax(course, drive[own], states, part, factors, ends))
+        return _joined(parts)
+
+    def _relax(
+        self,
+        course: Course,
+        drive: Tensor,
+        start: Sequence[Tensor],
+        nudge: Affine | None,
+        factors: Sequence[float],
+        rest: Sequence[Tensor],
+    ) -> Ended:
+        from clep.equilibrium import kernel  # with numba, which takes longer to import than most of clep
+
+        layout = _layout(self._units, self._joins, course.groups)
+        begin = torch.cat([state.t() for state in start]).numpy()[None]
+        states = drive.new_empty(1, len(factors), *begin.shape[1:])
+        adapted, end = states, begin
+        if course.more:
+            adapted, end = torch.empty_like(states), torch.cat([state.t() for state in rest]).numpy()[None]
+        kick, factor, slope = drive.new_empty(len(drive), 0), 1.0, 0.0
+        if nudge is not None:
+            kick, factor, slope = nudge.offset.contiguous(), nudge.factor, nudge.slope
+        dtype = begin.dtype
+        seen = np.zeros((1, 2), dtype) if course.looks else np.full((1, 2), np.nan, dtype)
+        taken = kernel.relax(
+            layout.layers,
+            layout.links,
+            _weights(self._links).numpy()[None],
+            _biases(self._links, self._units).numpy()[None],
+            self._dt,
+            drive.t().contiguous().numpy()[None],
+            begin,
+            end,
+            kick.numpy()[None],
+            np.array([[factor * own for own in factors]], dtype),
+            np.array([*self._ramp, slope, course.tolerance, course.rate], dtype),
+            (course.steps, -1 if not course.looks else course.every if course.tolerance else 0, course.more),
+            states.numpy(),
+            adapted.numpy(),
+            seen,
+        )
+        residual, halfway = torch.from_numpy(seen[0]).unbind()
+        plain = self._layers(states)
+        return Ended(plain, self._layers(adapted) if course.more else plain, residual, halfway, taken)
+
+    def _layers(self, states: Tensor) -> list[list[Tensor]]:
+        """The states (1, P, N, B) as those of each layer in each phase, (B, n)."""
+        return [[layer.t() for layer in phase.split(self._units)] for phase in states[0].unbind()]
+
+
+class _Layout(NamedTuple):
+    """What the kernel asks for under these names."""
+
+    layers: np.ndarray
+    links: np.ndarray
+
+
+@functools.lru_cache(maxsize=64)
+def _layout(units: tuple[int, ...], joins: tuple[tuple[int, int, bool], ...], groups: tuple[range, ...]) -> _Layout:
+    """The layout of layers of so many units.
+
+    Args:
+        units: of each layer above the input.
+        joins: of each link (layer below, layer above, whether the weights down are others), counted from the input, 0.
+        groups: the layers that move.
+    """
+    group = {layer: i for i, layers in enumerate(groups) for layer in layers}
+    links, at = [], 0
+    for below, above, apart in joins:
+        size = units[below - 1] * units[above - 1]
+        links.append((below - 1, above - 1, at, at + size * apart))
+        at += size * (1 + apart)
+    return _Layout(np.array([(n, group.get(layer, -1)) for layer, n in enumerate(units)]), np.array(links))
+
+
+def _apart(connection: Dense) -> bool:
+    """Whether the weights down are not those up."""
+    return connection.feedback is not None or connection.feedback_scale != 1.0
+
+
+def _weights(links: Sequence[Any]) -> Tensor:
+    """All weights in one row, in the order of `_layout`; scaled feedback has its own."""
+    parts: list[Tensor] = []
+    for link in links:
+        connection = link.connection
+        parts.append(connection.weight.detach().reshape(-1))
+        if _apart(connection):
+            parts.append((connection.downward.detach() * connection.feedback_scale).reshape(-1))
+    return parts[0] if len(parts) == 1 else torch.cat(parts)
+
+
+def _biases(links: Sequence[Any], units: Sequence[int]) -> Tensor:
+    """The biases of all layers above the first in one row; none if no connection has any."""
+    biases: dict[int, Tensor] = {}
+    for link in links:
+        if link.connection.bias is not None:
+            biases[link.above] = biases.get(link.above, 0.0) + link.connection.bias.detach()
+    like = links[0].connection.weight
+    if not biases:
+        return like.new_empty(0)
+    return torch.cat([biases.get(layer, like.new_zeros(n)) for layer, n in enumerate(units[1:], 2)])
+
+
+def _joined(parts: Sequence[Ended]) -> Ended:
+    """Parts of a batch as one."""
+
+    def whole(phases: Sequence[list[list[Tensor]]]) -> list[list[Tensor]]:
+        """The states of all parts, for each phase and layer."""
+        return [[torch.cat(layer) for layer in zip(*phase, strict=True)] for phase in zip(*phases, strict=True)]
+
+    plain = whole([part.states for part in parts])
+    adapted = plain if parts[0].adapted is parts[0].states else whole([part.adapted for part in parts])
+    residual, halfway = (torch.stack(own).amax() for own in zip(*(part[2:4] for part in parts), strict=True))
+    return Ended(plain, adapted, residual, halfway, parts[0].steps)
