@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from clep.equilibrium.connections import Dense
 from clep.equilibrium.dynamics import Dynamics, Link, Stop, full_precision
 
 _SETTLED = 0.01  # residual, in units of the activation's range, that counts as settled
@@ -58,7 +59,10 @@ class Body:
 
     def drive(self, x: Tensor) -> Tensor:
         """W_1 x + b_1, (B, ...), shaped as layer 1, for `x` (B, ...), shaped as layer 0."""
-        return self.links[0].connection.up(x)[0]
+        connection = self.links[0].connection
+        if self.dynamics.compiled is not None and type(connection) is Dense:
+            return connection.up_by_units(x)
+        return connection.up(x)[0]
 
     def read_out(self, state: Tensor) -> Tensor:
         """Output (B, K) for `state` (B, ...), that of the last layer."""

@@ -5,7 +5,7 @@ side, since products of narrow layers are then twice as fast. Sums are rounded o
 differ from those of torch by less than 1e-6.
 """
 
-import functools
+import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple
@@ -16,10 +16,10 @@ from torch import Tensor
 
 from clep.equilibrium.connections import Dense
 from clep.equilibrium.motions import Affine, Motion, Nudge, Prototypical
+from clep.specs.neurons import Neuron
 
 _TILE = 2**16
 """States of so many units and samples, at most, go through all steps before the next ones: they stay in the cache."""
-_DTYPES = torch.float32, torch.float64
 
 
 class Course(NamedTuple):
@@ -67,35 +67,30 @@ class CompiledSteps:
 
     Args:
         links: the connections above the input; dense ones of one dtype.
-        motion: how the layers move; by a neuron that is a ramp.
+        neuron: rho of every layer; a ramp.
         time_steps: dt of each layer above the input, (n,) each, or None where every step is 1.
     """
 
-    def __init__(self, links: Sequence[Any], motion: Motion, time_steps: Sequence[Tensor | None]) -> None:
-        self._links, like = links, links[0].connection.weight
+    def __init__(self, links: Sequence[Any], neuron: Neuron, time_steps: Sequence[Tensor | None]) -> None:
+        assert neuron.ramp is not None
+        self._links, self._neuron, self._ramp = links, neuron, neuron.ramp
         units = {link.above: link.connection.weight.shape[0] for link in links}
         units |= {link.below: link.connection.weight.shape[1] for link in links}
         self._units = tuple(units[layer] for layer in sorted(units))
         self._joins = tuple((link.below, link.above, _apart(link.connection)) for link in links)
-        self._ramp = motion.neuron.ramp  # type: ignore[attr-defined]
+        like = links[0].connection.weight
         parts = [like.new_ones(n) if dt is None else dt for n, dt in zip(self._units, time_steps, strict=True)]
-        self._dt = torch.cat(parts).numpy()[None]
+        self._dt, self._dtype = torch.cat(parts).numpy()[None], like.dtype
+        self._weights, self._weights_at = self._dt, -1
+        self._has_biases = any(link.connection.bias is not None for link in links)
+        self._ends = list(itertools.accumulate(self._units, initial=0))
+        self._layouts: dict[tuple[range, ...], _Layout] = {}
 
-    @classmethod
-    def of(cls, links: Sequence[Any], motion: Motion, time_steps: Sequence[Tensor | None]) -> "CompiledSteps | None":
-        """The steps of these layers; None if compiled steps cannot or should not take them."""
-        if not links or type(motion) is not Prototypical or motion.nudge_outside:
-            return None
-        if getattr(motion.neuron, "ramp", None) is None or any(type(link.connection) is not Dense for link in links):
-            return None
-        given = [link.connection.weight for link in links] + [dt for dt in time_steps if dt is not None]
-        if any(tensor.dtype != given[0].dtype or tensor.device.type != "cpu" for tensor in given):
-            return None
-        return cls(links, motion, time_steps) if given[0].dtype in _DTYPES else None
-
-    def take(self, drive: Tensor, nudge: Nudge | None) -> bool:
-        """Whether they can relax from this drive (B, n_1) with this nudge of the last layer, or None."""
-        if type(drive) is not Tensor or drive.dim() != 2 or drive.dtype != self._links[0].connection.weight.dtype:
+    def take(self, motion: Motion, drive: Tensor, nudge: Nudge | None) -> bool:
+        """Whether they can relax as `motion` says, from this drive (B, n_1), with this nudge or None."""
+        if type(motion) is not Prototypical or motion.neuron is not self._neuron or motion.nudge_outside:
+            return False
+        if type(drive) is not Tensor or drive.dtype != self._dtype or drive.dim() != 2:
             return False
         return (nudge is None or type(nudge) is Affine) and not torch.compiler.is_compiling()
 
@@ -103,7 +98,7 @@ class CompiledSteps:
         self,
         course: Course,
         drive: Tensor,
-        start: Sequence[Tensor],
+        start: Sequence[Tensor] | None,
         nudge: Affine | None = None,
         factors: Sequence[float] = (1.0,),
         rest: Sequence[Tensor] = (),
@@ -113,20 +108,20 @@ class CompiledSteps:
         Args:
             course: how.
             drive: W_1 x + b_1, (B, n_1).
-            start: states where all phases start, (B, n) of each layer; kept.
+            start: states where all phases start, (B, n) of each layer; kept. None for zero.
             nudge: of the last layer, or None.
             factors: of the nudge, one for each phase.
             rest: what further steps are pulled to, (B, n) of each layer.
         """
         batch = len(drive)
-        tiles = 1 if course.tolerance else max(1, -(-batch * sum(self._units) // _TILE))
+        tiles = 1 if course.tolerance else max(1, -(-batch * self._dt.size // _TILE))
         if tiles == 1:
             return self._relax(course, drive, start, nudge, factors, rest)
         size, parts = -(-batch // tiles), []
         for first in range(0, batch, size):
             own = slice(first, first + size)
             part = None if nudge is None else replace(nudge, offset=nudge.offset[own])
-            states, ends = [state[own] for state in start], [state[own] for state in rest]
+            states, ends = [state[own] for state in start or ()], [state[own] for state in rest]
             parts.append(self._relax(course, drive[own], states, part, factors, ends))
         return _joined(parts)
 
@@ -134,48 +129,73 @@ class CompiledSteps:
         self,
         course: Course,
         drive: Tensor,
-        start: Sequence[Tensor],
+        start: Sequence[Tensor] | None,
         nudge: Affine | None,
         factors: Sequence[float],
         rest: Sequence[Tensor],
     ) -> Ended:
         from clep.equilibrium import kernel  # with numba, which takes longer to import than most of clep
 
-        layout = _layout(self._units, self._joins, course.groups)
-        begin = torch.cat([state.t() for state in start]).numpy()[None]
-        states = drive.new_empty(1, len(factors), *begin.shape[1:])
-        adapted, end = states, begin
+        dtype, layout, batch = self._dt.dtype, self._layout(course.groups), len(drive)
+        begin = torch.cat([state.t() for state in start]).numpy()[None] if start else np.empty((1, 0, batch), dtype)
+        states = adapted = drive.new_empty(1, len(factors), self._dt.size, batch).numpy()
+        end = begin
         if course.more:
-            adapted, end = torch.empty_like(states), torch.cat([state.t() for state in rest]).numpy()[None]
-        kick, factor, slope = drive.new_empty(len(drive), 0), 1.0, 0.0
+            adapted, end = np.empty_like(states), torch.cat([state.t() for state in rest]).numpy()[None]
+        kick, factor, slope = np.empty((1, batch, 0), dtype), 1.0, 0.0
         if nudge is not None:
-            kick, factor, slope = nudge.offset.contiguous(), nudge.factor, nudge.slope
-        dtype = begin.dtype
+            kick, factor, slope = nudge.offset.contiguous().numpy()[None], nudge.factor, nudge.slope
         seen = np.zeros((1, 2), dtype) if course.looks else np.full((1, 2), np.nan, dtype)
         taken = kernel.relax(
             layout.layers,
             layout.links,
-            _weights(self._links).numpy()[None],
-            _biases(self._links, self._units).numpy()[None],
+            self._row_of_weights(),
+            self._row_of_biases(),
             self._dt,
             drive.t().contiguous().numpy()[None],
             begin,
             end,
-            kick.numpy()[None],
+            kick,
             np.array([[factor * own for own in factors]], dtype),
             np.array([*self._ramp, slope, course.tolerance, course.rate], dtype),
             (course.steps, -1 if not course.looks else course.every if course.tolerance else 0, course.more),
-            states.numpy(),
-            adapted.numpy(),
+            states,
+            adapted,
             seen,
         )
         residual, halfway = torch.from_numpy(seen[0]).unbind()
         plain = self._layers(states)
         return Ended(plain, self._layers(adapted) if course.more else plain, residual, halfway, taken)
 
-    def _layers(self, states: Tensor) -> list[list[Tensor]]:
+    def _layers(self, states: np.ndarray) -> list[list[Tensor]]:
         """The states (1, P, N, B) as those of each layer in each phase, (B, n)."""
-        return [[layer.t() for layer in phase.split(self._units)] for phase in states[0].unbind()]
+        return [[torch.from_numpy(phase[a:b].T) for a, b in itertools.pairwise(self._ends)] for phase in states[0]]
+
+    def _row_of_weights(self) -> np.ndarray:
+        """All weights, (1, ...), in the order of the layout; scaled feedback has its own."""
+        weight = self._links[0].connection.weight
+        if len(self._links) > 1 or self._joins[0][2] or not weight.is_contiguous():
+            ways = [way.reshape(-1) for link in self._links for way in _ways(link.connection)]
+            return torch.cat(ways).numpy()[None]
+        if weight.data_ptr() != self._weights_at:
+            self._weights, self._weights_at = weight.detach().reshape(-1).numpy()[None], weight.data_ptr()
+        return self._weights
+
+    def _row_of_biases(self) -> np.ndarray:
+        """The biases of all layers above the first, (1, N - n_1); (1, 0) if no connection has any."""
+        if not self._has_biases:
+            return self._dt[:, :0]
+        biases: dict[int, Tensor] = {}
+        for link in self._links:
+            if link.connection.bias is not None:
+                biases[link.above] = biases.get(link.above, 0.0) + link.connection.bias.detach()
+        zeros = self._links[0].connection.weight.new_zeros
+        return torch.cat([biases.get(above, zeros(n)) for above, n in enumerate(self._units[1:], 2)]).numpy()[None]
+
+    def _layout(self, groups: tuple[range, ...]) -> "_Layout":
+        if groups not in self._layouts:
+            self._layouts[groups] = _layout(self._units, self._joins, groups)
+        return self._layouts[groups]
 
 
 class _Layout(NamedTuple):
@@ -185,7 +205,6 @@ class _Layout(NamedTuple):
     links: np.ndarray
 
 
-@functools.lru_cache(maxsize=64)
 def _layout(units: tuple[int, ...], joins: tuple[tuple[int, int, bool], ...], groups: tuple[range, ...]) -> _Layout:
     """The layout of layers of so many units.
 
@@ -208,27 +227,10 @@ def _apart(connection: Dense) -> bool:
     return connection.feedback is not None or connection.feedback_scale != 1.0
 
 
-def _weights(links: Sequence[Any]) -> Tensor:
-    """All weights in one row, in the order of `_layout`; scaled feedback has its own."""
-    parts: list[Tensor] = []
-    for link in links:
-        connection = link.connection
-        parts.append(connection.weight.detach().reshape(-1))
-        if _apart(connection):
-            parts.append((connection.downward.detach() * connection.feedback_scale).reshape(-1))
-    return parts[0] if len(parts) == 1 else torch.cat(parts)
-
-
-def _biases(links: Sequence[Any], units: Sequence[int]) -> Tensor:
-    """The biases of all layers above the first in one row; none if no connection has any."""
-    biases: dict[int, Tensor] = {}
-    for link in links:
-        if link.connection.bias is not None:
-            biases[link.above] = biases.get(link.above, 0.0) + link.connection.bias.detach()
-    like = links[0].connection.weight
-    if not biases:
-        return like.new_empty(0)
-    return torch.cat([biases.get(layer, like.new_zeros(n)) for layer, n in enumerate(units[1:], 2)])
+def _ways(connection: Dense) -> list[Tensor]:
+    """The weights up, and those down if they are others."""
+    down = [connection.downward.detach() * connection.feedback_scale] if _apart(connection) else []
+    return [connection.weight.detach(), *down]
 
 
 def _joined(parts: Sequence[Ended]) -> Ended:

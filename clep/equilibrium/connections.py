@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrize
 
-from clep.equilibrium.products import times_transposed
+from clep.equilibrium.products import suits_onednn, times_transposed
 from clep.equilibrium.stack import DenseLayer, own_bias
 from clep.specs.layers import Shape
 from clep.specs.network import Initialization
@@ -282,6 +282,15 @@ class Dense(Bilinear):
             return times_transposed(below, self.weight, self.bias, out=out), None
         total = times_transposed(below, self.weight, base, out=out)
         return (total if self.bias is None else total.add_(self.bias)), None
+
+    def up_by_units(self, below: Tensor) -> Tensor:
+        """The drive of `up` (B, n_above), real, where the samples of a unit lie side by side in memory."""
+        below = below.flatten(1)
+        if suits_onednn(below, self.weight):
+            return times_transposed(below, self.weight, self.bias).t().contiguous().t()
+        if self.bias is None:
+            return torch.mm(self.weight, below.t()).t()
+        return torch.addmm(self.bias.unsqueeze(1), self.weight, below.t()).t()
 
     def add_down(self, base: Tensor, above: Tensor, route: Route = None, out: Tensor | None = None) -> Tensor:
         if above.is_complex():

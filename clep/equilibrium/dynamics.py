@@ -1,6 +1,5 @@
 """Relaxation of the layers to an equilibrium: explicit steps, in place and without autograd, or unrolled with it."""
 
-import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -11,7 +10,7 @@ from torch import Tensor
 from clep.equilibrium.compiled import CompiledSteps, Course
 from clep.equilibrium.connections import Connection, Route
 from clep.equilibrium.flat import FlatSteps, suits
-from clep.equilibrium.motions import Motion, Nudge, Prototypical
+from clep.equilibrium.motions import Affine, Motion, Nudge, Prototypical
 from clep.specs.network import Order
 
 Watch = Callable[[Sequence[Tensor]], None]
@@ -76,7 +75,7 @@ class Dynamics:
             input; it adds the term -kappa / (2 n) (sum_i s_i)^2 to Phi.
         inhibited: number of these layers.
         averaged: a relaxation returns the mean of the states over its last `averaged` steps; 1 is the last state.
-        compiled: whether compiled steps are taken where they can be; they round otherwise than torch.
+        compiled: steps of these layers to take where they can be; they round otherwise than torch.
     """
 
     links: Sequence[Link]
@@ -86,7 +85,7 @@ class Dynamics:
     inhibition: float = 0.0
     inhibited: int = 0
     averaged: int = 1
-    compiled: bool = True
+    compiled: CompiledSteps | None = None
 
     @torch.no_grad()
     def relax(
@@ -111,9 +110,8 @@ class Dynamics:
         """
         free = nudge is None and not clamped
         if watch is None and (compiled := self.compiled_steps(drive, nudge)) is not None:
-            course = self.course(stop, len(states), looks=free, clamped=clamped)
-            ended = compiled.relax(course, drive, states, nudge)  # type: ignore[arg-type]
-            return Relaxation(ended.states[0], ended.residual, ended.halfway, ended.steps)
+            groups = self.groups(len(states) - clamped)
+            return _taken(compiled, groups, drive, states, stop, nudge, looks=free)
         steps, tolerance = stop.steps, stop.tolerance
         stepping, mean = self._stepping(drive, states, steps, nudge, clamped), _TailMean(self.averaged, steps)
         residual = halfway = torch.full((), 0.0 if free else torch.nan, device=drive.device)
@@ -131,26 +129,22 @@ class Dynamics:
                     return Relaxation(stepping.states, residual, halfway, step)
         return Relaxation(mean.of(stepping.states), residual, halfway, steps, stepping.spikes)
 
-    @functools.cached_property
-    def _compiled(self) -> CompiledSteps | None:
-        if not self.compiled or self.inhibition or self.averaged > 1:
-            return None
-        return CompiledSteps.of(self.links, self.motion, self.time_steps)
-
-    def compiled_steps(self, drive: Tensor, nudge: Nudge | None) -> CompiledSteps | None:
+    def compiled_steps(self, drive: Tensor, nudge: Nudge | None = None) -> CompiledSteps | None:
         """Compiled steps, if they can take a relaxation with this drive and nudge."""
-        steps = self._compiled
-        return steps if steps is not None and steps.take(drive, nudge) else None
+        steps = self.compiled
+        return steps if steps is not None and steps.take(self.motion, drive, nudge) else None
 
-    def course(self, stop: Stop, layers: int, *, looks: bool = False, clamped: bool = False) -> Course:
-        """How compiled steps go until `stop`, in so many layers; the residual is measured if they look."""
-        return Course(self._groups(layers - clamped), stop.steps, looks, stop.tolerance, _LOOK_EVERY)
+    def settle(self, drive: Tensor, stop: Stop) -> Relaxation | None:
+        """As `relax` without a nudge, from zero states; None where no compiled steps can be taken."""
+        compiled = self.compiled_steps(drive)
+        groups = self.groups(len(self.time_steps))
+        return None if compiled is None else _taken(compiled, groups, drive, None, stop, None, looks=True)
 
     def _stepping(
         self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None, clamped: bool
     ) -> "_Steps | FlatSteps":
         """What takes the steps of a relaxation: the quickest that can."""
-        groups = self._groups(len(states) - clamped)
+        groups = self.groups(len(states) - clamped)
         alone = not self.inhibition and self.averaged == 1  # nothing acts on the layers but their links
         if alone and suits(self.links, self.motion, self.time_steps, drive, states, steps):
             assert isinstance(self.motion, Prototypical)
@@ -160,7 +154,7 @@ class Dynamics:
     def unroll(self, drive: Tensor, states: Sequence[Tensor], steps: int) -> list[Tensor]:
         """The same free steps, differentiable and in new tensors: for backpropagation through time."""
         motion, states = self.motion, list(states)
-        groups = self._groups(len(states))
+        groups = self.groups(len(states))
         send, mean = motion.sender(drive.device), _TailMean(self.averaged, steps)
         sent = [send(layer, states) for layer in range(len(states))]
         routes = self.first_routes(sent, groups)
@@ -179,8 +173,8 @@ class Dynamics:
         """The rates of all layers: what a contrast compares, and the expectation of what they send."""
         return [self.motion.rate(layer, states) for layer in range(len(states))]
 
-    def _groups(self, layers: int) -> tuple[range, ...]:
-        """Layers that move together, topmost first: max pooling on the way up decides the way down."""
+    def groups(self, layers: int) -> tuple[range, ...]:
+        """The lowest layers that move together, topmost first: max pooling on the way up decides the way down."""
         if self.order == "synchronous":
             return (range(layers)[::-1],)
         return range(0, layers, 2)[::-1], range(1, layers, 2)[::-1]
@@ -220,6 +214,22 @@ class Dynamics:
             mean = sent[layer].flatten(1).mean(1)
             total = total.sub_(mean.view(-1, *[1] * (total.dim() - 1)), alpha=self.inhibition)
         return self.motion.target(layer, total, states, nudge)
+
+
+def _taken(
+    compiled: CompiledSteps,
+    groups: tuple[range, ...],
+    drive: Tensor,
+    states: Sequence[Tensor] | None,
+    stop: Stop,
+    nudge: Nudge | None,
+    *,
+    looks: bool,
+) -> Relaxation:
+    """A relaxation by compiled steps; None for states of zero."""
+    assert nudge is None or isinstance(nudge, Affine)
+    ended = compiled.relax(Course(groups, stop.steps, looks, stop.tolerance, _LOOK_EVERY), drive, states, nudge)
+    return Relaxation(ended.states[0], ended.residual, ended.halfway, ended.steps)
 
 
 class _Steps:

@@ -25,6 +25,7 @@ from clep.equilibrium.connections import Connection, Dense, Wiring, effective
 from clep.equilibrium.convolution import Convolution
 from clep.equilibrium.dynamics import Dynamics, Link, Stop, Watch, full_precision
 from clep.equilibrium.gradients import Gradient, LinearNudging, refuse_gradient
+from clep.equilibrium.kept import KeptSteps
 from clep.equilibrium.modules import Modules
 from clep.equilibrium.motions import EnergyBased, Motion, Prototypical
 from clep.equilibrium.stack import DenseLayer, DenseStack, own_bias, refuse_computed
@@ -125,6 +126,7 @@ class Network(nn.Module):
             values = torch.as_tensor(steps, dtype=torch.get_default_dtype()).reshape(shape)
             self.register_buffer(f"dt_{layer + 1}", values)
         self._looked: tuple[list[Tensor], list[int], bool] = ([], [], False)
+        self._kept = KeptSteps()
         self._signs = np.random.default_rng(sign_seed)
         self._spike_seeds = np.random.default_rng(spike_seed)
 
@@ -201,14 +203,17 @@ class Network(nn.Module):
         may_jump = spec.time_step.mean == 1.0 and not torch.compiler.is_compiling()
         if may_jump and self._steps_are_one():
             time_steps = [None] * self.depth
+        upper = [link._replace(connection=link.connection.prepared(dtype)) for link in links[1:]]
+        motion, quick = self._motion(), spec.compiled == "auto" and not spec.inhibition
         dynamics = Dynamics(
-            links=[link._replace(connection=link.connection.prepared(dtype)) for link in links[1:]],
-            motion=self._motion(),
+            links=upper,
+            motion=motion,
             time_steps=time_steps,
             order=spec.relaxation,
             inhibition=spec.inhibition,
             inhibited=self.hidden,
             averaged=spec.average_steps if spec.dynamics == "bernoulli" else 1,
+            compiled=self._kept.of(upper, motion, time_steps) if quick else None,
         )
         return Body(
             links=links,
@@ -260,8 +265,10 @@ class Network(nn.Module):
         with full_precision(x):
             body = self.body()
             drive = body.drive(x)
-            zero = self.zero_states(drive, body.dtype)
-            relaxed = body.dynamics.relax(drive.to(body.dtype), zero, body.free, watch=watch)
+            relaxed = body.dynamics.settle(drive, body.free) if watch is None else None
+            if relaxed is None:
+                zero = self.zero_states(drive, body.dtype)
+                relaxed = body.dynamics.relax(drive.to(body.dtype), zero, body.free, watch=watch)
         return FreePhase(
             x,
             drive,

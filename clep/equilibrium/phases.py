@@ -12,6 +12,7 @@ from torch import Tensor
 from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.bernoulli import Bernoulli
 from clep.equilibrium.body import FreePhase
+from clep.equilibrium.compiled import Course
 from clep.equilibrium.dynamics import Dynamics, Stop
 from clep.equilibrium.motions import Affine, Nudge
 from clep.specs.gradients import Nudging
@@ -186,7 +187,7 @@ def _compiled(
     steps = dynamics.compiled_steps(free.drive, nudge)
     if steps is None:
         return None
-    course = dynamics.course(Stop(free.body.nudged_steps), len(start), clamped=clamped)
+    course = Course(dynamics.groups(len(start) - clamped), free.body.nudged_steps)
     if adaptation is not None:
         course = course._replace(more=adaptation.steps, rate=adaptation.rate)
     ended = steps.relax(course, free.drive, start, nudge, factors, free.states)  # type: ignore[arg-type]

@@ -78,7 +78,7 @@ class StackedDynamics(Dynamics):
         """
         motion = self.motion.motion if isinstance(self.motion, Apart) else self.motion
         assert isinstance(motion, Prototypical)
-        groups = self._groups(len(self.units))
+        groups = self.groups(len(self.units))
         return StackedSteps(self.links, motion, self.time_steps, groups, self.units, like, nudged=nudged)
 
     def _stepping(self, drive: Tensor, states: list[Tensor], steps: int, nudge: Nudge | None, clamped: bool) -> Any:

@@ -10,6 +10,7 @@ from clep.errors import ConfigError
 from clep.specs.layers import ConvLayer, Dendrites, Pooling, TimeStep
 from clep.specs.options import Spec, option
 
+Compiled = Literal["auto", "off"]
 Dynamics = Literal["prototypical", "energy", "bernoulli"]
 Feedback = Literal["tied", "untied", "dendritic"]
 Initialization = Literal["fan_in", "glorot"]
@@ -92,6 +93,11 @@ class NetworkSpec(Spec):
         "import path (with tied feedback)",
     )
     connection_options: dict[str, Any] = option({}, "parameters of a connection of another package")
+    compiled: Compiled = option(
+        "auto",
+        "whether relaxations take steps that numba compiles where it can: in dense layers whose activation is a ramp, "
+        "on a CPU. They are quicker and round otherwise than torch; `off` for steps of torch alone",
+    )
     precision: Precision = option("full", "of states and weights while the network relaxes; updates are always `full`")
 
     def __post_init__(self) -> None:

@@ -6,19 +6,25 @@ import textwrap
 
 import pytest
 
+from clep.equilibrium.compiled import CompiledSteps
 from clep.equilibrium.dynamics import Dynamics
 
 
 @pytest.fixture
 def phases_run(monkeypatch):
     """For every relaxation of the test, whether it was nudged."""
-    nudged, relax = [], Dynamics.relax
+    nudged, compiled, stepping = [], CompiledSteps.relax, Dynamics._stepping
 
-    def counting(self, drive, states, stop, nudge=None, **options):
+    def counting(self, course, drive, start, nudge=None, factors=(1.0,), rest=()):
+        nudged.extend([nudge is not None] * len(factors))
+        return compiled(self, course, drive, start, nudge, factors, rest)
+
+    def counting_others(self, drive, states, steps, nudge, clamped):
         nudged.append(nudge is not None)
-        return relax(self, drive, states, stop, nudge, **options)
+        return stepping(self, drive, states, steps, nudge, clamped)
 
-    monkeypatch.setattr(Dynamics, "relax", counting)
+    monkeypatch.setattr(CompiledSteps, "relax", counting)
+    monkeypatch.setattr(Dynamics, "_stepping", counting_others)
     return nudged
 
 

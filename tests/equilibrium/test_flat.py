@@ -25,7 +25,7 @@ WAYS = {
 
 def relaxations(sizes, options):
     """(how, relaxation as it is taken, states one step at a time) of a free, a nudged and a clamped phase."""
-    network = Network(sizes, seed=1, bias=True, **options)
+    network = Network(sizes, seed=1, bias=True, compiled="off", **options)
     body, x = network.body(), torch.rand(4, sizes[0], generator=torch.Generator().manual_seed(0))
     drive = body.drive(x)
     start = [torch.rand(4, n, generator=torch.Generator().manual_seed(n)) for n in sizes[1:]]
@@ -36,7 +36,7 @@ def relaxations(sizes, options):
         (outside, lambda state: 0.3 * (1.0 - state), False),
         (body.dynamics, None, True),
     ):
-        groups = dynamics._groups(len(start) - clamped)
+        groups = dynamics.groups(len(start) - clamped)
         steps = FlatSteps(dynamics.links, dynamics.motion, dynamics.time_steps, groups, drive, start, nudge)
         with torch.no_grad():
             residuals = [steps.take(look=True) for _ in range(6)][-1]
@@ -56,7 +56,7 @@ def test_the_states_are_those_of_one_step_at_a_time(way):
 
 
 def test_small_dense_networks_relax_in_one_buffer_and_keep_the_callers_states(monkeypatch):
-    network, taken = Network([5, 7, 3], seed=1), []
+    network, taken = Network([5, 7, 3], seed=1, compiled="off"), []
     take = FlatSteps.take
     monkeypatch.setattr(FlatSteps, "take", lambda self, look: taken.append(look) or take(self, look))
     network.free_phase(torch.rand(4, 5))
@@ -67,7 +67,7 @@ def test_small_dense_networks_relax_in_one_buffer_and_keep_the_callers_states(mo
 @pytest.mark.parametrize("cost", [SquaredError(), CrossEntropy()], ids=["squared", "softmax"])
 def test_both_nudged_phases_run_as_one_and_estimate_the_same(gradient, cost, monkeypatch):
     readout = "linear" if isinstance(cost, CrossEntropy) else "state"
-    network = Network([5, 7, 6, 3], seed=1, readout=readout).with_gradient(gradient)
+    network = Network([5, 7, 6, 3], seed=1, readout=readout, compiled="off").with_gradient(gradient)
     x, y = torch.rand(4, 5, generator=torch.Generator().manual_seed(0)), torch.tensor([0, 1, 2, 0])
     relax, sizes = Dynamics.relax, []
 
