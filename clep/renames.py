@@ -29,7 +29,6 @@ MODULES = {
     "clep.equilibrium.neurons": "clep.specs.neurons",
     "clep.equilibrium.stochastic": "clep.equilibrium.bernoulli",
     "clep.estimates": "clep.equilibrium.gradients",
-    "clep.sleep.compiled": "clep.compiling",
     "clep.spiking": "clep.sleep",
     "clep.spiking.compiled": "clep.compiling",
     "clep.spiking.kernels": "clep.sleep.rule",

@@ -24,6 +24,7 @@ ORDER = [
     {
         "clock",
         "collecting",
+        "compiling",
         "distribution",
         "errors",
         "identity",
@@ -220,7 +221,7 @@ def test_the_equilibrium_room_knows_torch_specs_and_the_ground_floor_alone():
     assert len(room) >= 8
     assert not room & importers("pytorch_lightning", "avalanche", "omegaconf", "yaml", "mlflow")
     own = {name for m, name in imports() if m in room and name.startswith("clep.")}
-    allowed = ("equilibrium", "specs", "errors", "checks", "parts", "parameters", "renames")
+    allowed = ("compiling", "equilibrium", "specs", "errors", "checks", "parts", "parameters", "renames")
     assert all(name.startswith(tuple(f"clep.{name}" for name in allowed)) for name in own)
 
 

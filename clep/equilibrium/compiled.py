@@ -19,7 +19,10 @@ from clep.equilibrium.motions import Affine, Motion, Nudge, Prototypical
 from clep.specs.neurons import Neuron
 
 _TILE = 2**16
-"""States of so many units and samples, at most, go through all steps before the next ones: they stay in the cache."""
+"""States of so many units and samples go through all steps before the next ones, since these stay in the cache; but of
+at least"""
+_SAMPLES = 128
+"""samples: to read large weights for fewer takes longer."""
 
 
 class Course(NamedTuple):
@@ -92,6 +95,8 @@ class CompiledSteps:
             return False
         if type(drive) is not Tensor or drive.dtype != self._dtype or drive.dim() != 2:
             return False
+        if len(drive) * self._dt.size > _TILE and torch.get_num_threads() > 1:  # torch has work for all of them
+            return False
         return (nudge is None or type(nudge) is Affine) and not torch.compiler.is_compiling()
 
     def relax(
@@ -114,8 +119,8 @@ class CompiledSteps:
             rest: what further steps are pulled to, (B, n) of each layer.
         """
         batch = len(drive)
-        tiles = 1 if course.tolerance else max(1, -(-batch * self._dt.size // _TILE))
-        if tiles == 1:
+        tiles = -(-batch // max(_SAMPLES, _TILE // self._dt.size))
+        if tiles <= 1 or course.tolerance:  # a tolerance is one of the whole batch
             return self._relax(course, drive, start, nudge, factors, rest)
         size, parts = -(-batch // tiles), []
         for first in range(0, batch, size):
@@ -134,7 +139,8 @@ class CompiledSteps:
         factors: Sequence[float],
         rest: Sequence[Tensor],
     ) -> Ended:
-        from clep.equilibrium import kernel  # with numba, which takes longer to import than most of clep
+        from clep.compiling import OneThread  # with numba, which takes longer to import than most of clep
+        from clep.equilibrium import kernel
 
         dtype, layout, batch = self._dt.dtype, self._layout(course.groups), len(drive)
         begin = torch.cat([state.t() for state in start]).numpy()[None] if start else np.empty((1, 0, batch), dtype)
@@ -146,23 +152,24 @@ class CompiledSteps:
         if nudge is not None:
             kick, factor, slope = nudge.offset.contiguous().numpy()[None], nudge.factor, nudge.slope
         seen = np.zeros((1, 2), dtype) if course.looks else np.full((1, 2), np.nan, dtype)
-        taken = kernel.relax(
-            layout.layers,
-            layout.links,
-            self._row_of_weights(),
-            self._row_of_biases(),
-            self._dt,
-            drive.t().contiguous().numpy()[None],
-            begin,
-            end,
-            kick,
-            np.array([[factor * own for own in factors]], dtype),
-            np.array([*self._ramp, slope, course.tolerance, course.rate], dtype),
-            (course.steps, -1 if not course.looks else course.every if course.tolerance else 0, course.more),
-            states,
-            adapted,
-            seen,
-        )
+        with OneThread():
+            taken = kernel.relax(
+                layout.layers,
+                layout.links,
+                self._row_of_weights(),
+                self._row_of_biases(),
+                self._dt,
+                drive.t().contiguous().numpy()[None],
+                begin,
+                end,
+                kick,
+                np.array([[factor * own for own in factors]], dtype),
+                np.array([*self._ramp, slope, course.tolerance, course.rate], dtype),
+                (course.steps, -1 if not course.looks else course.every if course.tolerance else 0, course.more),
+                states,
+                adapted,
+                seen,
+            )
         residual, halfway = torch.from_numpy(seen[0]).unbind()
         plain = self._layers(states)
         return Ended(plain, self._layers(adapted) if course.more else plain, residual, halfway, taken)

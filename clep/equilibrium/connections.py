@@ -284,7 +284,11 @@ class Dense(Bilinear):
         return (total if self.bias is None else total.add_(self.bias)), None
 
     def up_by_units(self, below: Tensor) -> Tensor:
-        """The drive of `up` (B, n_above), real, where the samples of a unit lie side by side in memory."""
+        """The drive of `up`, (B, n_above), where the samples of a unit lie side by side in memory.
+
+        Args:
+            below: signals of the layer below, (B, *below), real.
+        """
         below = below.flatten(1)
         if suits_onednn(below, self.weight):
             return times_transposed(below, self.weight, self.bias).t().contiguous().t()

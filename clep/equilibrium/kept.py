@@ -12,6 +12,7 @@ from clep.equilibrium.motions import Motion, Prototypical
 from clep.specs.neurons import Neuron
 
 _DTYPES = torch.float32, torch.float64
+_LARGEST = 2**18  # weights of one connection: from there on products cost more than all calls, and torch's are quicker
 
 
 class KeptSteps:
@@ -58,5 +59,7 @@ def _same(known: Sequence[Any], things: Sequence[Any], values: Any) -> bool:
 def _suit(connections: Sequence[Dense], given: Sequence[Tensor]) -> bool:
     first = given[0]
     if first.dtype not in _DTYPES or any(len(connection.below) > 1 for connection in connections):
+        return False
+    if any(connection.weight.numel() >= _LARGEST for connection in connections):
         return False
     return all(tensor.dtype == first.dtype and tensor.device.type == "cpu" for tensor in given)

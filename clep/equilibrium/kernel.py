@@ -120,7 +120,7 @@ def relax(layers, links, weights, biases, dt, drive, start, rest, kick, factors,
             for b in range(samples):
                 push[i, b] = factor * kick[network, b, i]
         for step in range(1, steps + more + 1):
-            look = every >= 0 and (step == middle or step == steps or (every > 0 and step % every == 0))
+            look = every >= 0 and (step in (middle, steps) or (every > 0 and step % every == 0))
             worst[:] = 0
             for group in range(2):
                 for k in range(joined):

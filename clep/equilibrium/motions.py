@@ -24,6 +24,8 @@ class Affine:
         factor: on all, such as beta.
 
     Example:
+        >>> import torch
+        >>> from clep.equilibrium.motions import Affine
         >>> Affine(torch.ones(2), slope=-1.0, factor=0.5)(torch.tensor([0.0, 3.0]))
         tensor([ 0.5000, -1.0000])
     """

@@ -13,6 +13,7 @@ from typing import Any
 from clep import parts
 from clep.specs.learner import LearnerSpec
 from clep.specs.network import NetworkSection
+from clep.specs.neurons import NEURONS
 from clep.specs.optimization import OPTIMIZERS
 from clep.specs.options import Spec
 
@@ -90,6 +91,14 @@ def _pools(setup: Any) -> bool:
     return bool(setup.convolutions) or (setup.network.dynamics == "bernoulli" and setup.network.pooling == "average")
 
 
+def _compiles(setup: Any) -> bool:
+    """Whether compiled steps are taken, unless a device or the size forbids it."""
+    network, neuron = setup.network, NEURONS.get(setup.network.neuron)
+    plain = network.dynamics == "prototypical" and network.precision == "full" and not network.inhibition
+    dense = not setup.convolutions and network.feedback != "dendritic" and network.connection == "dense"
+    return bool(plain and dense and (neuron is None or neuron.ramp is not None) and _joins(setup))
+
+
 def _estimate(*names: str) -> Callable[[Any], bool]:
     """Whether the estimate is one of these; one of your own may use every option."""
     return lambda setup: setup.learner.gradient in names or setup.learner.gradient not in parts.own("gradient")
@@ -115,6 +124,7 @@ _PHASES = "where phases are nudged (gradient=linear, cost or cep)"
 
 IDLE = [
     Idle("network", "relaxation", _joins, "where two layers relax, or more", reported=True),
+    Idle("network", "compiled", _compiles, "in dense networks with a hard sigmoid, which can take these steps", True),
     Idle("network", "average_steps", lambda s: s.network.dynamics == "bernoulli", "with dynamics=bernoulli", True),
     *(
         Idle(
@@ -138,7 +148,17 @@ IDLE = [
         Idle("feedforward", key, _never, _RELAXES, reported=True)
         for key in (
             *("init", "free_steps", "nudged_steps", "time_step", "relaxation", "tolerance", "average_steps"),
-            *("feedback_scale", "connection", "precision", "kernel", "stride", "padding", "pooling", "pool"),
+            *(
+                "feedback_scale",
+                "connection",
+                "precision",
+                "compiled",
+                "kernel",
+                "stride",
+                "padding",
+                "pooling",
+                "pool",
+            ),
             *("neuron_options", "connection_options"),
         )
     ),

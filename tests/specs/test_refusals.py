@@ -368,6 +368,7 @@ REPORTED = {
     "relaxation_acts": Example(
         "network.relaxation", "asynchronous", "synchronous", "two layers relax", "network.readout=linear"
     ),
+    "compiled_acts": Example("network.compiled", "off", "auto", "with a hard sigmoid", "network.neuron=tanh"),
     "nudged_steps_acts": Example("network.nudged_steps", "9", "6", "not in bptt", "learner.gradient=bptt"),
     "time_step_spread_acts": Example(f"{STEPS}.spread", "0.3", "0.5", "are drawn", f"{STEPS}.distribution=scalar"),
     "time_step_min_acts": Example(f"{STEPS}.min", "0.1", "0.05", "are drawn", f"{STEPS}.distribution=scalar"),
@@ -396,6 +397,7 @@ FEEDFORWARD = {
     "network.average_steps": "2",
     "network.connection": "clep.equilibrium.connections:Dense",
     "network.precision": "bfloat16",
+    "network.compiled": "off",
     "network.feedback_scale": "0.5",
     "network.kernel": "[2]",
     "network.stride": "[2]",

@@ -88,4 +88,3 @@ class _Equilibrium(torch.autograd.Function):
             )
         on_input = None if on_input is None else on_input * scale
         return None, None, on_input, *(g.mul_(scale) for g in on_parameters)
-
