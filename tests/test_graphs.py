@@ -22,7 +22,7 @@ from tests.oracles.card import card
 from tests.oracles.elsewhere import Reads
 from tests.oracles.tape import Recorder
 
-STEPS = {"free_steps": 6, "nudged_steps": 3}
+STEPS = {"free_steps": 6, "nudged_steps": 3, "compiled": "off"}  # a card has no compiled steps
 STREAM = {"experiences": 2, "samples_per_experience": 72, "class_order": "fixed", "evaluation_samples": 40}
 LEARNERS = {
     "linear": ({}, lambda: clep.LinearNudging()),

@@ -16,7 +16,7 @@ from clep.population.training import train_together
 from tests.oracles.card import card
 from tests.oracles.elsewhere import ELSEWHERE, Reads, move, without_values
 
-STEPS = {"free_steps": 4, "nudged_steps": 3}
+STEPS = {"free_steps": 4, "nudged_steps": 3, "compiled": "off"}  # a card has no compiled steps
 IMAGE = [(1, 8, 8), ConvLayer(4, kernel=3, padding=1), 10]
 NETWORKS = {
     "dense": ([64, 12, 10], {}),

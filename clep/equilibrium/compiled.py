@@ -66,10 +66,12 @@ class Ended(NamedTuple):
 
 
 class CompiledSteps:
-    """Compiled steps of the layers above the input.
+    """Compiled steps of the layers above the input, of one network or of S stacked ones.
+
+    All tensors of stacked networks have a first dimension S besides those below.
 
     Args:
-        links: the connections above the input; dense ones of one dtype.
+        links: the connections above the input; dense ones of one dtype, with weights (n_above, n_below).
         neuron: rho of every layer; a ramp.
         time_steps: dt of each layer above the input, (n,) each, or None where every step is 1.
     """
@@ -77,13 +79,17 @@ class CompiledSteps:
     def __init__(self, links: Sequence[Any], neuron: Neuron, time_steps: Sequence[Tensor | None]) -> None:
         assert neuron.ramp is not None
         self._links, self._neuron, self._ramp = links, neuron, neuron.ramp
-        units = {link.above: link.connection.weight.shape[0] for link in links}
-        units |= {link.below: link.connection.weight.shape[1] for link in links}
+        like = links[0].connection.weight
+        self._stacked, self._networks = like.dim() > 2, len(like) if like.dim() > 2 else 1
+        units = {link.above: link.connection.weight.shape[-2] for link in links}
+        units |= {link.below: link.connection.weight.shape[-1] for link in links}
         self._units = tuple(units[layer] for layer in sorted(units))
         self._joins = tuple((link.below, link.above, _apart(link.connection)) for link in links)
-        like = links[0].connection.weight
-        parts = [like.new_ones(n) if dt is None else dt for n, dt in zip(self._units, time_steps, strict=True)]
-        self._dt, self._dtype = torch.cat(parts).numpy()[None], like.dtype
+        steps = [
+            like.new_ones(self._networks, n) if dt is None else self._rows(dt)
+            for n, dt in zip(self._units, time_steps, strict=True)
+        ]
+        self._dt, self._dtype = torch.cat(steps, 1).numpy(), like.dtype
         self._weights, self._weights_at = self._dt, -1
         self._has_biases = any(link.connection.bias is not None for link in links)
         self._ends = list(itertools.accumulate(self._units, initial=0))
@@ -93,9 +99,9 @@ class CompiledSteps:
         """Whether they can relax as `motion` says, from this drive (B, n_1), with this nudge or None."""
         if type(motion) is not Prototypical or motion.neuron is not self._neuron or motion.nudge_outside:
             return False
-        if type(drive) is not Tensor or drive.dtype != self._dtype or drive.dim() != 2:
+        if type(drive) is not Tensor or drive.dtype != self._dtype or drive.dim() != 2 + self._stacked:
             return False
-        if len(drive) * self._dt.size > _TILE and torch.get_num_threads() > 1:  # torch has work for all of them
+        if drive.shape[-2] * self._dt.size > _TILE and torch.get_num_threads() > 1:  # torch has work for all of them
             return False
         return (nudge is None or type(nudge) is Affine) and not torch.compiler.is_compiling()
 
@@ -105,8 +111,9 @@ class CompiledSteps:
         drive: Tensor,
         start: Sequence[Tensor] | None,
         nudge: Affine | None = None,
-        factors: Sequence[float] = (1.0,),
+        factors: Any = (1.0,),
         rest: Sequence[Tensor] = (),
+        sizes: Sequence[int] | None = None,
     ) -> Ended:
         """Relax in phases that differ in nothing but the factor of their nudge.
 
@@ -115,20 +122,21 @@ class CompiledSteps:
             drive: W_1 x + b_1, (B, n_1).
             start: states where all phases start, (B, n) of each layer; kept. None for zero.
             nudge: of the last layer, or None.
-            factors: of the nudge, one for each phase.
+            factors: of the nudge, one for each phase, (P,).
             rest: what further steps are pulled to, (B, n) of each layer.
+            sizes: the first so many samples of each network count in residuals; None for all.
         """
-        batch = len(drive)
-        tiles = -(-batch // max(_SAMPLES, _TILE // self._dt.size))
-        if tiles <= 1 or course.tolerance:  # a tolerance is one of the whole batch
-            return self._relax(course, drive, start, nudge, factors, rest)
+        batch = drive.shape[-2]
+        tiles = -(-batch // max(_SAMPLES, _TILE // self._dt.shape[1]))
+        if tiles <= 1 or course.tolerance or self._stacked:  # a tolerance is one of the whole batch
+            return self._relax(course, drive, start, nudge, factors, rest, sizes)
         size, parts = -(-batch // tiles), []
         for first in range(0, batch, size):
             own = slice(first, first + size)
             part = None if nudge is None else replace(nudge, offset=nudge.offset[own])
             states, ends = [state[own] for state in start or ()], [state[own] for state in rest]
-            parts.append(self._relax(course, drive[own], states, part, factors, ends))
-        return _joined(parts)
+            parts.append(self._relax(course, drive[own], states, part, factors, ends, sizes))
+        return _whole(parts)
 
     def _relax(
         self,
@@ -136,22 +144,24 @@ class CompiledSteps:
         drive: Tensor,
         start: Sequence[Tensor] | None,
         nudge: Affine | None,
-        factors: Sequence[float],
+        factors: Any,
         rest: Sequence[Tensor],
+        sizes: Sequence[int] | None,
     ) -> Ended:
         from clep.compiling import OneThread  # with numba, which takes longer to import than most of clep
         from clep.equilibrium import kernel
 
-        dtype, layout, batch = self._dt.dtype, self._layout(course.groups), len(drive)
-        begin = torch.cat([state.t() for state in start]).numpy()[None] if start else np.empty((1, 0, batch), dtype)
-        states = adapted = drive.new_empty(1, len(factors), self._dt.size, batch).numpy()
+        dtype, layout, batch, networks = self._dt.dtype, self._layout(course.groups), drive.shape[-2], self._networks
+        begin = self._joined(start) if start else np.empty((networks, 0, batch), dtype)
+        kick, factor, slope = np.empty((networks, batch, 0), dtype), 1.0, 0.0
+        if nudge is not None:
+            kick, factor, slope = self._own(nudge.offset.contiguous()), nudge.factor, nudge.slope
+        phases = factor * np.broadcast_to(np.asarray(factors, dtype), (networks, np.shape(factors)[-1]))
+        states = adapted = drive.new_empty(*phases.shape, self._dt.shape[1], batch).numpy()
         end = begin
         if course.more:
-            adapted, end = np.empty_like(states), torch.cat([state.t() for state in rest]).numpy()[None]
-        kick, factor, slope = np.empty((1, batch, 0), dtype), 1.0, 0.0
-        if nudge is not None:
-            kick, factor, slope = nudge.offset.contiguous().numpy()[None], nudge.factor, nudge.slope
-        seen = np.zeros((1, 2), dtype) if course.looks else np.full((1, 2), np.nan, dtype)
+            adapted, end = np.empty_like(states), self._joined(rest)
+        seen = np.zeros((2, networks), dtype) if course.looks else np.full((2, networks), np.nan, dtype)
         with OneThread():
             taken = kernel.relax(
                 layout.layers,
@@ -159,45 +169,61 @@ class CompiledSteps:
                 self._row_of_weights(),
                 self._row_of_biases(),
                 self._dt,
-                drive.t().contiguous().numpy()[None],
+                self._own(drive.mT.contiguous()),
                 begin,
                 end,
                 kick,
-                np.array([[factor * own for own in factors]], dtype),
+                phases,
                 np.array([*self._ramp, slope, course.tolerance, course.rate], dtype),
                 (course.steps, -1 if not course.looks else course.every if course.tolerance else 0, course.more),
                 states,
                 adapted,
                 seen,
+                np.full(networks, batch) if sizes is None else np.asarray(sizes),
             )
-        residual, halfway = torch.from_numpy(seen[0]).unbind()
+        residual, halfway = torch.from_numpy(seen if self._stacked else seen[:, 0]).unbind()
         plain = self._layers(states)
         return Ended(plain, self._layers(adapted) if course.more else plain, residual, halfway, taken)
 
+    def _own(self, tensor: Tensor) -> np.ndarray:
+        """Contiguous values of each network, (S, ...)."""
+        values: np.ndarray = tensor.numpy()
+        return values if self._stacked else values[None]
+
+    def _rows(self, tensor: Tensor) -> Tensor:
+        """Values of each network as a row, (S, ...)."""
+        return tensor.detach().reshape(self._networks, -1)
+
+    def _joined(self, layers: Sequence[Tensor]) -> np.ndarray:
+        """States of the layers, (B, n) each, as (S, N, B)."""
+        return self._own(torch.cat([layer.mT for layer in layers], -2))
+
     def _layers(self, states: np.ndarray) -> list[list[Tensor]]:
-        """The states (1, P, N, B) as those of each layer in each phase, (B, n)."""
-        return [[torch.from_numpy(phase[a:b].T) for a, b in itertools.pairwise(self._ends)] for phase in states[0]]
+        """The states (S, P, N, B) as those of each layer in each phase, (B, n)."""
+        apart = states if self._stacked else states[0]
+        of_phases = [apart[:, phase] if self._stacked else apart[phase] for phase in range(states.shape[1])]
+        return [[torch.from_numpy(own[..., a:b, :]).mT for a, b in itertools.pairwise(self._ends)] for own in of_phases]
 
     def _row_of_weights(self) -> np.ndarray:
-        """All weights, (1, ...), in the order of the layout; scaled feedback has its own."""
+        """All weights, (S, ...), in the order of the layout; scaled feedback has its own."""
         weight = self._links[0].connection.weight
         if len(self._links) > 1 or self._joins[0][2] or not weight.is_contiguous():
-            ways = [way.reshape(-1) for link in self._links for way in _ways(link.connection)]
-            return torch.cat(ways).numpy()[None]
+            return torch.cat([self._rows(way) for link in self._links for way in _ways(link.connection)], 1).numpy()
         if weight.data_ptr() != self._weights_at:
-            self._weights, self._weights_at = weight.detach().reshape(-1).numpy()[None], weight.data_ptr()
+            self._weights, self._weights_at = self._rows(weight).numpy(), weight.data_ptr()
         return self._weights
 
     def _row_of_biases(self) -> np.ndarray:
-        """The biases of all layers above the first, (1, N - n_1); (1, 0) if no connection has any."""
+        """The biases of all layers above the first, (S, N - n_1); (S, 0) if no connection has any."""
         if not self._has_biases:
             return self._dt[:, :0]
         biases: dict[int, Tensor] = {}
         for link in self._links:
             if link.connection.bias is not None:
-                biases[link.above] = biases.get(link.above, 0.0) + link.connection.bias.detach()
+                biases[link.above] = biases.get(link.above, 0.0) + self._rows(link.connection.bias)
         zeros = self._links[0].connection.weight.new_zeros
-        return torch.cat([biases.get(above, zeros(n)) for above, n in enumerate(self._units[1:], 2)]).numpy()[None]
+        own = [biases.get(above, zeros(self._networks, n)) for above, n in enumerate(self._units[1:], 2)]
+        return torch.cat(own, 1).numpy()
 
     def _layout(self, groups: tuple[range, ...]) -> "_Layout":
         if groups not in self._layouts:
@@ -240,7 +266,7 @@ def _ways(connection: Dense) -> list[Tensor]:
     return [connection.weight.detach(), *down]
 
 
-def _joined(parts: Sequence[Ended]) -> Ended:
+def _whole(parts: Sequence[Ended]) -> Ended:
     """Parts of a batch as one."""
 
     def whole(phases: Sequence[list[list[Tensor]]]) -> list[list[Tensor]]:

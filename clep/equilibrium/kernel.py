@@ -68,7 +68,9 @@ def _pull(here, rest, rate):
 
 
 @compiled
-def relax(layers, links, weights, biases, dt, drive, start, rest, kick, factors, numbers, stop, states, adapted, seen):
+def relax(
+    layers, links, weights, biases, dt, drive, start, rest, kick, factors, numbers, stop, states, adapted, seen, sizes
+):
     """Relax S networks, each in P phases from the same states, one after another.
 
     Args:
@@ -88,7 +90,8 @@ def relax(layers, links, weights, biases, dt, drive, start, rest, kick, factors,
             -1 to look never; and steps after the others.
         states: (S, P, N, B) for the states after the steps.
         adapted: likewise, for those after the further steps.
-        seen: (S, 2) for the residuals at the end and halfway.
+        seen: (2, S) for the residuals at the end and halfway.
+        sizes: (S,), how many samples count in them.
 
     Returns:
         The number of steps that the last network took.
@@ -159,12 +162,12 @@ def relax(layers, links, weights, biases, dt, drive, start, rest, kick, factors,
                     _step(here, target, keep[own], slope, lowest, highest)
             if look:
                 most = worst[0]
-                for b in range(samples):
+                for b in range(sizes[network]):
                     if worst[b] > most or worst[b] != worst[b]:
                         most = worst[b]
-                seen[network, 0] = most
+                seen[0, network] = most
                 if step == middle:
-                    seen[network, 1] = most
+                    seen[1, network] = most
                 if most < tolerance:
                     taken = step
                     break

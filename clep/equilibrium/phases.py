@@ -131,7 +131,7 @@ def signed_beta(free: FreePhase, nudging: Nudging) -> float:
 
 def nudge_by(beta: complex, force: Nudge) -> Nudge:
     """The force times beta."""
-    if isinstance(force, Affine) and not isinstance(beta, complex):
+    if isinstance(force, Affine) and isinstance(beta, float):
         return replace(force, factor=beta * force.factor)
     return lambda state: beta * force(state)
 

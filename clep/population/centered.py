@@ -63,28 +63,47 @@ class Centered:
     def contrast(self, ends: Sequence[Tensor], scale: Tensor) -> list[Tensor]:
         """The negative contrast of each network, (S, ...) for each parameter, summed over the samples that count.
 
-        The states differ little: differences of states keep the digits that a difference of products would lose.
-
         Args:
             ends: the layers in both phases, (S, n, 2 B) each.
             scale: factor on the estimates of each network, (S,).
         """
-        factor = scale.view(-1, 1, 1) / (-2.0 * self._beta)
-        if self._counts is not None:
-            factor = factor * self._counts.transpose(1, 2)
         first, second = zip(*(layer.chunk(2, 2) for layer in ends), strict=True)
-        change = [(a - b).mul_(factor) for a, b in zip(first, second, strict=True)]
-        gradients: list[Tensor] = []
-        for link, gain in zip(self._stack.body.links, self._stack.body.gains, strict=True):
-            low, high = link.below - 1, link.above - 1
-            if link.below == 0:
-                weight = torch.bmm(change[high], self._x)
-            else:
-                weight = torch.bmm(change[high], first[low].transpose(1, 2))
-                weight.baddbmm_(second[high], change[low].transpose(1, 2))
-            found = [weight]
-            connection = link.connection
-            found += [] if connection.bias is None else [change[high].sum(2)]
-            found += [] if connection.feedback is None else [weight.clone()]
-            gradients += found if gain == 1.0 else [part.mul_(gain) for part in found]
-        return gradients
+        return contrasted(self._stack, self._x, first, second, scale.view(-1, 1, 1) / (-2.0 * self._beta), self._counts)
+
+
+def contrasted(
+    stack: Stack,
+    x: Tensor,
+    first: Sequence[Tensor],
+    second: Sequence[Tensor],
+    factor: Tensor,
+    counts: Tensor | None,
+) -> list[Tensor]:
+    """`factor` times the contrast of two phases, (S, ...) for each parameter, summed over the samples that count.
+
+    The states differ little: differences of states keep the digits that a difference of products would lose.
+
+    Args:
+        stack: of the networks.
+        x: inputs, (S, B, n).
+        first, second: the layers in each phase, (S, n, B) each.
+        factor: of each network, (S, 1, 1).
+        counts: 1 for samples and 0 for padding, (S, B, 1); None if all count.
+    """
+    if counts is not None:
+        factor = factor * counts.transpose(1, 2)
+    change = [(a - b).mul_(factor) for a, b in zip(first, second, strict=True)]
+    gradients: list[Tensor] = []
+    for link, gain in zip(stack.body.links, stack.body.gains, strict=True):
+        low, high = link.below - 1, link.above - 1
+        if link.below == 0:
+            weight = torch.bmm(change[high], x)
+        else:
+            weight = torch.bmm(change[high], first[low].transpose(1, 2))
+            weight.baddbmm_(second[high], change[low].transpose(1, 2))
+        found = [weight]
+        connection = link.connection
+        found += [] if connection.bias is None else [change[high].sum(2)]
+        found += [] if connection.feedback is None else [weight.clone()]
+        gradients += found if gain == 1.0 else [part.mul_(gain) for part in found]
+    return gradients

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from clep.equilibrium import CostNudging, FreePhase, Gradient, SquaredError
 from clep.equilibrium.adaptation import Adaptation
+from clep.equilibrium.compiled import Course
 from clep.equilibrium.contrast import contrast
 from clep.equilibrium.costs import Cost
-from clep.equilibrium.motions import Nudge
+from clep.equilibrium.dynamics import Relaxation
+from clep.equilibrium.motions import Affine, Nudge
 from clep.equilibrium.phases import Term, nudged_terms
 from clep.population.batches import Batches, padded
-from clep.population.centered import Centered
+from clep.population.centered import Centered, contrasted
 from clep.population.dynamics import Apart
 from clep.population.stack import Stack
 
@@ -45,8 +47,13 @@ class Phases:
         self._stack, self._gradients, self._batches = stack, gradients, batches
         body, x = stack.body, batches.x
         dynamics = replace(body.dynamics, motion=Apart(body.dynamics.motion, batches.counts))
-        steps = None
-        if dynamics.quick:  # type: ignore[attr-defined]
+        steps, self._compiled = None, stack.compiled
+        if self._compiled is not None:
+            drive = stack.drive(x)
+            course = Course(dynamics.groups(len(dynamics.time_steps)), body.free.steps, looks=True)
+            ended = self._compiled.relax(course, drive, None, sizes=batches.sizes)
+            relaxed = Relaxation(ended.states[0], ended.residual, ended.halfway, ended.steps)
+        elif dynamics.quick:  # type: ignore[attr-defined]
             steps = stack.steps(x.shape[1])
             steps.counts = batches.counts
             drive = stack.drive(x, out=steps.drive)
@@ -141,17 +148,22 @@ class Phases:
                 assert losses is not None
                 assert criterion is not None
                 return self._force(losses.output.repeat(1, copies, 1), losses.y.repeat(1, copies), criterion)
-            constant = incoming.repeat(1, copies, 1)
-            return lambda state: constant
+            return Affine(incoming.repeat(1, copies, 1))
 
-        quick = self._steps is not None and known.rule == "contrast" and not outside  # type: ignore[attr-defined]
-        if quick and arranged.phases == "centered" and arranged.start == "free":
+        plain_rule = known.rule == "contrast" and not outside and arranged.start == "free"  # type: ignore[attr-defined]
+        nudge = force(1) if plain_rule and self._compiled is not None else None
+        if isinstance(nudge, Affine) and arranged.phases in ("centered", "one_sided"):
+            ends = self._compiled_phases(nudge, arranged, adaptation)
+            if adaptation is None:
+                return self._compiled_contrast(ends[0], arranged, scale)
+            plain, estimates = (self._compiled_contrast(end, arranged, torch.ones_like(scale)) for end in ends)
+        elif plain_rule and self._steps is not None and arranged.phases == "centered":
             assert self._steps is not None
             centered = Centered(self._stack, self._steps, self.free.x, arranged.beta, self._batches.counts)
-            ends = centered.relax(None if by_cost else incoming, force(2) if by_cost else None, adaptation)
+            both = centered.relax(None if by_cost else incoming, force(2) if by_cost else None, adaptation)
             if adaptation is None:
-                return centered.contrast(ends[0], scale)
-            plain, estimates = (centered.contrast(end, torch.ones_like(scale)) for end in ends)
+                return centered.contrast(both[0], scale)
+            plain, estimates = (centered.contrast(end, torch.ones_like(scale)) for end in both)
         else:
             given: Any = arranged
             terms = nudged_terms(self.free, force(1), given, outside=outside, adaptation=adaptation)
@@ -159,6 +171,27 @@ class Phases:
         if adaptation is not None:
             scale = scale * self._adapted(plain, estimates, adaptation)
         return [estimate.mul_(scale.view(-1, *[1] * (estimate.dim() - 1))) for estimate in estimates]
+
+    def _compiled_phases(
+        self, nudge: Affine, arranged: _Arrangement, adaptation: Adaptation | None
+    ) -> list[list[list[Tensor]]]:
+        """The states in each phase, (S, B, n) of each layer, and with adaptation those after its steps too."""
+        body, beta = self.free.body, arranged.beta.flatten()
+        factors = torch.stack([beta, -beta] if arranged.phases == "centered" else [beta], 1).numpy()
+        course = Course(body.dynamics.groups(len(self.free.states)), body.nudged_steps)
+        if adaptation is not None:
+            course = course._replace(more=adaptation.steps, rate=adaptation.rate)
+        assert self._compiled is not None
+        ended = self._compiled.relax(course, self.free.drive, self.free.states, nudge, factors, self.free.states)
+        return [ended.states, ended.adapted]
+
+    def _compiled_contrast(
+        self, ends: Sequence[Sequence[Tensor]], arranged: _Arrangement, scale: Tensor
+    ) -> list[Tensor]:
+        """The negative contrast of each network, (S, ...) for each parameter; the second phase may be the free one."""
+        first, second = ([state.mT for state in end] for end in (*ends, self.free.states)[:2])
+        factor = scale.view(-1, 1, 1) / (-len(ends) * arranged.beta)
+        return contrasted(self._stack, self.free.x, first, second, factor, self._batches.counts)
 
     def _adapted(self, plain: Sequence[Tensor], estimates: Sequence[Tensor], adaptation: Adaptation) -> Tensor | float:
         """The factors that restore the norms before adaptation, (S,); each network's own watch gets its norms."""
@@ -194,6 +227,8 @@ class Phases:
     def _force(self, output: Tensor, y: Tensor, criterion: Cost) -> Nudge:
         """-dC/ds of each sample of each network."""
         towards = criterion.nudge(output.flatten(0, 1), y.flatten())
+        if not self._stack.readout and isinstance(towards, Affine):
+            return replace(towards, offset=towards.offset.view(output.shape))
         if not self._stack.readout:
             return lambda state: towards(state.flatten(0, 1)).view(state.shape)
         weight, *biases = self._stack.readout

@@ -6,11 +6,13 @@ The states of S networks on batches of B samples are (S, B, n), and each product
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from clep.equilibrium.body import Body
+from clep.equilibrium.compiled import CompiledSteps
 from clep.equilibrium.connections import Bilinear, Connection, Route
 from clep.equilibrium.dynamics import Link
 from clep.population.dynamics import StackedDynamics
@@ -81,6 +83,7 @@ class Stack:
         readout: stacked weights (S, K, n) and biases (S, K) of a linear read-out; [] without one.
         rows: what is stacked of the networks, (S, ...) each: the parameters of the connections, then of the read-out.
         own: for each network, the parameters that these are taken from.
+        compiled: compiled steps of all networks; None if they take those of torch.
 
     Example:
         >>> from clep.equilibrium import Network
@@ -115,6 +118,10 @@ class Stack:
         ]
         self._views = [[stacked[i] for stacked in self.rows] for i in range(len(bodies))]
         self._kept: dict[tuple[int, bool], StackedSteps] = {}
+        self.compiled: CompiledSteps | None = None
+        if all(body.dynamics.compiled is not None for body in bodies):
+            motion: Any = first.dynamics.motion
+            self.compiled = CompiledSteps(links[1:], motion.neuron, steps)
 
     @torch.no_grad()
     def load(self, indices: Iterable[int]) -> None:
@@ -127,19 +134,19 @@ class Stack:
         """Give a network the weights of its row."""
         torch._foreach_copy_(self.own[index], self._views[index])
 
-    def drive(self, x: Tensor, out: Tensor) -> Tensor:
+    def drive(self, x: Tensor, out: Tensor | None = None) -> Tensor:
         """W_1 x + b_1 of each network, (S, B, n_1), for inputs (S, B, n_0).
 
         Args:
             x: the inputs.
-            out: its memory, (S, n_1, B).
+            out: its memory, (S, n_1, B); None for new memory.
         """
         first, below = self.body.links[0].connection, x.transpose(1, 2)
         if first.bias is None:
-            torch.bmm(first.weight, below, out=out)
+            drive = torch.bmm(first.weight, below, out=out)
         else:
-            torch.baddbmm(first.bias.transpose(1, 2), first.weight, below, out=out)  # type: ignore[operator]
-        return out.transpose(1, 2)
+            drive = torch.baddbmm(first.bias.transpose(1, 2), first.weight, below, out=out)  # type: ignore[operator]
+        return drive.transpose(1, 2)
 
     def steps(self, samples: int, *, nudged: bool = False) -> StackedSteps:
         """Steps of all layers in buffers that are kept for batches of this size.
