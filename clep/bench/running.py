@@ -39,17 +39,16 @@ class Timings:
         return [asdict(timing) for timing in self.timings]
 
     def to_text(self) -> str:
-        """Updates, streams and growth as tables, sleeps and populations in words."""
+        """Updates, populations, streams and growth as tables, sleeps in words."""
         table = [timing for timing in self.timings if isinstance(timing, Timing)]
         words = [sleep.format_sleep(timing) for timing in self.timings if isinstance(timing, SleepTiming)]
         streams = [timing for timing in self.timings if isinstance(timing, PipelineTiming)]
         growths = [timing for timing in self.timings if isinstance(timing, Growth)]
-        words += [
-            population.format_population(timing) for timing in self.timings if isinstance(timing, PopulationTiming)
-        ]
+        sizes = [timing for timing in self.timings if isinstance(timing, PopulationTiming)]
         texts = [updates.format_updates(table)] if table else []
+        texts += words + ([population.format_populations(sizes)] if sizes else [])
         more = [pipeline.format_pipelines(streams)] if streams else []
-        return "\n".join([*texts, *words, *more, *([scaling.format_scaling(growths)] if growths else [])])
+        return "\n".join([*texts, *more, *([scaling.format_scaling(growths)] if growths else [])])
 
 
 def bench(cases: Sequence[str] = (), *, threads: int = 1, figure: str | Path | None = None) -> Timings:

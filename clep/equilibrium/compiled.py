@@ -25,6 +25,9 @@ _SAMPLES = 128
 """samples: to read large weights for fewer takes longer."""
 
 
+Factors = Sequence[Sequence[float]]
+
+
 class Course(NamedTuple):
     """How a relaxation goes.
 
@@ -111,7 +114,7 @@ class CompiledSteps:
         drive: Tensor,
         start: Sequence[Tensor] | None,
         nudge: Affine | None = None,
-        factors: Any = (1.0,),
+        factors: Factors | None = None,
         rest: Sequence[Tensor] = (),
         sizes: Sequence[int] | None = None,
     ) -> Ended:
@@ -122,7 +125,7 @@ class CompiledSteps:
             drive: W_1 x + b_1, (B, n_1).
             start: states where all phases start, (B, n) of each layer; kept. None for zero.
             nudge: of the last layer, or None.
-            factors: of the nudge, one for each phase, (P,).
+            factors: of the nudge, for each network one in each of its phases; None for one phase with a factor of 1.
             rest: what further steps are pulled to, (B, n) of each layer.
             sizes: the first so many samples of each network count in residuals; None for all.
         """
@@ -144,7 +147,7 @@ class CompiledSteps:
         drive: Tensor,
         start: Sequence[Tensor] | None,
         nudge: Affine | None,
-        factors: Any,
+        factors: Factors | None,
         rest: Sequence[Tensor],
         sizes: Sequence[int] | None,
     ) -> Ended:
@@ -156,7 +159,7 @@ class CompiledSteps:
         kick, factor, slope = np.empty((networks, batch, 0), dtype), 1.0, 0.0
         if nudge is not None:
             kick, factor, slope = self._own(nudge.offset.contiguous()), nudge.factor, nudge.slope
-        phases = factor * np.broadcast_to(np.asarray(factors, dtype), (networks, np.shape(factors)[-1]))
+        phases = np.array([[factor * one for one in own] for own in factors or [(1.0,)] * networks], dtype)
         states = adapted = drive.new_empty(*phases.shape, self._dt.shape[1], batch).numpy()
         end = begin
         if course.more:

@@ -190,7 +190,7 @@ def _compiled(
     course = Course(dynamics.groups(len(start) - clamped), free.body.nudged_steps)
     if adaptation is not None:
         course = course._replace(more=adaptation.steps, rate=adaptation.rate)
-    ended = steps.relax(course, free.drive, start, nudge, factors, free.states)  # type: ignore[arg-type]
+    ended = steps.relax(course, free.drive, start, nudge, [factors], free.states)  # type: ignore[arg-type]
     return [Phase(*ends) for ends in zip(ended.states, ended.adapted, strict=True)]
 
 

@@ -147,8 +147,11 @@ class Phases:
             if by_cost:
                 assert losses is not None
                 assert criterion is not None
-                return self._force(losses.output.repeat(1, copies, 1), losses.y.repeat(1, copies), criterion)
-            return Affine(incoming.repeat(1, copies, 1))
+                output, y = losses.output, losses.y
+                if copies > 1:
+                    output, y = output.repeat(1, copies, 1), y.repeat(1, copies)
+                return self._force(output, y, criterion)
+            return Affine(incoming if copies == 1 else incoming.repeat(1, copies, 1))
 
         plain_rule = known.rule == "contrast" and not outside and arranged.start == "free"  # type: ignore[attr-defined]
         nudge = force(1) if plain_rule and self._compiled is not None else None
@@ -176,8 +179,8 @@ class Phases:
         self, nudge: Affine, arranged: _Arrangement, adaptation: Adaptation | None
     ) -> list[list[list[Tensor]]]:
         """The states in each phase, (S, B, n) of each layer, and with adaptation those after its steps too."""
-        body, beta = self.free.body, arranged.beta.flatten()
-        factors = torch.stack([beta, -beta] if arranged.phases == "centered" else [beta], 1).numpy()
+        body, betas = self.free.body, arranged.beta.flatten().tolist()
+        factors = [(beta, -beta) if arranged.phases == "centered" else (beta,) for beta in betas]
         course = Course(body.dynamics.groups(len(self.free.states)), body.nudged_steps)
         if adaptation is not None:
             course = course._replace(more=adaptation.steps, rate=adaptation.rate)

@@ -15,9 +15,9 @@ def phases_run(monkeypatch):
     """For every relaxation of the test, whether it was nudged."""
     nudged, compiled, stepping = [], CompiledSteps.relax, Dynamics._stepping
 
-    def counting(self, course, drive, start, nudge=None, factors=(1.0,), rest=()):
-        nudged.extend([nudge is not None] * len(factors))
-        return compiled(self, course, drive, start, nudge, factors, rest)
+    def counting(self, course, drive, start, nudge=None, factors=None, *others):
+        nudged.extend([nudge is not None] * len((factors or [(1.0,)])[0]))
+        return compiled(self, course, drive, start, nudge, factors, *others)
 
     def counting_others(self, drive, states, steps, nudge, clamped):
         nudged.append(nudge is not None)
