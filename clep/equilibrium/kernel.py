@@ -9,9 +9,23 @@ from clep.compiling import compiled
 
 
 @compiled
+def _set(to, value):
+    for j in range(len(to)):
+        to[j] = value
+
+
+@compiled
+def _copy(to, given):
+    for i in range(len(to)):
+        for b in range(to.shape[1]):
+            to[i, b] = given[i, b]
+
+
+@compiled
 def _add(total, more):
-    for j in range(len(total)):
-        total[j] += more[j]
+    for i in range(len(total)):
+        for b in range(total.shape[1]):
+            total[i, b] += more[i, b]
 
 
 @compiled
@@ -23,8 +37,9 @@ def _add_to_rows(total, more):
 
 @compiled
 def _nudge(target, kick, pull, here):
-    for j in range(len(target)):
-        target[j] += kick[j] + pull * here[j]
+    for i in range(len(target)):
+        for b in range(target.shape[1]):
+            target[i, b] += kick[i, b] + pull * here[i, b]
 
 
 @compiled
@@ -114,9 +129,9 @@ def relax(
         network, phase = run // factors.shape[1], run % factors.shape[1]
         state, matrix, factor, taken = states[network, phase], weights[network], factors[network, phase], steps
         if start.shape[1]:
-            state[:] = start[network]
+            _copy(state, start[network])
         else:
-            state[:] = 0
+            _set(state.reshape(-1), 0)
         for unit in range(len(keep)):
             keep[unit] = 1 - dt[network, unit]
         for i in range(len(push)):
@@ -124,7 +139,7 @@ def relax(
                 push[i, b] = factor * kick[network, b, i]
         for step in range(1, steps + more + 1):
             look = every >= 0 and (step in (middle, steps) or (every > 0 and step % every == 0))
-            worst[:] = 0
+            _set(worst, 0)
             for group in range(2):
                 for k in range(joined):
                     low, high = links[k, 0], links[k, 1]
@@ -143,23 +158,23 @@ def relax(
                         if links[k // 2, 1 - k % 2] == layer:
                             product = products[row[k] : row[k + 1]]
                             if summed:
-                                _add(target.reshape(-1), product.reshape(-1))
+                                _add(target, product)
                             else:
                                 target, summed = product, True
-                    own = slice(first[layer], first[layer + 1])
-                    here = state[own]
+                    begin, end = first[layer], first[layer + 1]
+                    here = state[begin:end]
                     if layer > 0 and biases.shape[1]:
-                        _add_to_rows(target, biases[network, own.start - first[1] : own.stop - first[1]])
+                        _add_to_rows(target, biases[network, begin - first[1] : end - first[1]])
                     if layer == depth - 1 and len(push):
-                        _nudge(target.reshape(-1), push.reshape(-1), factor * bend, here.reshape(-1))
+                        _nudge(target, push, factor * bend, here)
                     if layer == 0 and not look:
-                        _step_with(here, target, drive[network], keep[own], slope, lowest, highest)
+                        _step_with(here, target, drive[network], keep[begin:end], slope, lowest, highest)
                         continue
                     if layer == 0:
-                        _add(target.reshape(-1), drive[network].reshape(-1))
+                        _add(target, drive[network])
                     if look:
                         _widen(worst, here, target, slope, lowest, highest)
-                    _step(here, target, keep[own], slope, lowest, highest)
+                    _step(here, target, keep[begin:end], slope, lowest, highest)
             if look:
                 most = worst[0]
                 for b in range(sizes[network]):
@@ -172,7 +187,7 @@ def relax(
                     taken = step
                     break
             if step == steps and more:
-                adapted[network, phase] = state
+                _copy(adapted[network, phase], state)
                 state = adapted[network, phase]
             elif step > steps:
                 _pull(state, rest[network], rate)
