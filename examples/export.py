@@ -8,7 +8,7 @@ import torch
 import clep
 from clep.errors import ConfigError
 
-network = clep.Network([64, 32, 10], seed=1).eval()
+network = clep.Network([64, 32, 10], seed=1, compiled="off").eval()  # a program takes torch's steps
 images = clep.stream("digits", experiences=1).test[0].samples.x.flatten(1)
 
 any_batch = {"x": {0: torch.export.Dim("batch")}}

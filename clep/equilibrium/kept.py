@@ -33,6 +33,8 @@ class KeptSteps:
             motion: how the layers move.
             time_steps: dt of each layer above the input, (n,) each, or None where every step is 1.
         """
+        if torch.compiler.is_compiling() or torch.compiler.is_exporting():  # a trace holds operations of torch alone
+            return None
         if not links or type(motion) is not Prototypical or not isinstance(motion.neuron, Neuron):
             return None
         connections = [link.connection for link in links]

@@ -35,13 +35,13 @@ def test_a_made_stream_has_as_many_experiences_classes_and_samples_as_it_says():
 def test_what_grows_is_timed_printed_and_drawn(monkeypatch, capsys, tmp_path):
     axes = {
         "experiences": Axis("experiences", "a stream", (2, 3)),
-        "steps": Axis("steps", "an update", (4, 80), of_stream=False),
+        "steps": Axis("steps", "an update", (4, 800), of_stream=False),
     }
     monkeypatch.setattr(cases, "AXES", axes)
     monkeypatch.setattr(cases, "SCALINGS", {"scaling": tuple(axes)})
     assert cli.main(["bench", "scaling", "--json", "--figure", str(tmp_path / "scaling.png")]) == 0
     experiences, steps = json.loads(capsys.readouterr().out)
-    assert (experiences["axis"], experiences["sizes"], steps["sizes"]) == ("experiences", [2, 3], [4, 80])
+    assert (experiences["axis"], experiences["sizes"], steps["sizes"]) == ("experiences", [2, 3], [4, 800])
     assert steps["seconds"][1] > steps["seconds"][0] > 0
-    assert steps["exponent"] == scaling.exponent([4, 80], steps["seconds"])
+    assert steps["exponent"] == scaling.exponent([4, 800], steps["seconds"])
     assert (tmp_path / "scaling.png").read_bytes().startswith(b"\x89PNG")

@@ -128,3 +128,11 @@ def test_what_is_no_activation_is_refused(own_module, name, message):
     name = name.replace("MODULE", own_module(OWN))
     with pytest.raises(ConfigError, match=f"^neuron: {message}"):
         Network([6, 5, 4], neuron=name)
+
+
+@pytest.mark.parametrize("name", [name for name, neuron in NEURONS.items() if neuron.ramp is not None])
+def test_a_ramp_says_what_the_activation_does(name):
+    """Compiled steps know an activation by its ramp alone."""
+    neuron, u = NEURONS[name], torch.linspace(-3.0, 3.0, 25)
+    slope, lowest, highest = neuron.ramp
+    assert torch.equal(neuron(u.clone()), (slope * u).clip(lowest, highest))

@@ -20,6 +20,8 @@ GRADIENTS = {
 }
 NETWORKS = {
     "plain": {},
+    "by torch": {"compiled": "off"},
+    "compiled, with biases": {"bias": True},
     "biases": {"bias": True, "neuron": "tanh"},
     "untied": {"feedback": "untied"},
     "scaled": {"feedback_scale": 0.5},
