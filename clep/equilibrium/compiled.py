@@ -14,18 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from clep.equilibrium.connections import Dense
+from clep.equilibrium.layout import Layout, apart, layout_of, ways
 from clep.equilibrium.motions import Affine, Motion, Nudge, Prototypical
 from clep.specs.neurons import Neuron
 
 _TILE = 2**16
-"""States of so many units and samples go through all steps before the next ones, since these stay in the cache; but of
-at least"""
+"""Units times samples that go through all steps before the next ones do: so much stays in the cache."""
 _SAMPLES = 128
-"""samples: to read large weights for fewer takes longer."""
-
+"""Samples of the smallest tile: to read large weights for fewer takes longer."""
 
 Factors = Sequence[Sequence[float]]
+"""For each network, the factor of the nudge in each phase."""
 
 
 class Course(NamedTuple):
@@ -87,7 +86,7 @@ class CompiledSteps:
         units = {link.above: link.connection.weight.shape[-2] for link in links}
         units |= {link.below: link.connection.weight.shape[-1] for link in links}
         self._units = tuple(units[layer] for layer in sorted(units))
-        self._joins = tuple((link.below, link.above, _apart(link.connection)) for link in links)
+        self._joins = tuple((link.below, link.above, apart(link.connection)) for link in links)
         steps = [
             like.new_ones(self._networks, n) if dt is None else self._rows(dt)
             for n, dt in zip(self._units, time_steps, strict=True)
@@ -96,7 +95,7 @@ class CompiledSteps:
         self._weights, self._weights_at = self._dt, -1
         self._has_biases = any(link.connection.bias is not None for link in links)
         self._ends = list(itertools.accumulate(self._units, initial=0))
-        self._layouts: dict[tuple[range, ...], _Layout] = {}
+        self._layouts: dict[tuple[range, ...], Layout] = {}
 
     def take(self, motion: Motion, drive: Tensor, nudge: Nudge | None) -> bool:
         """Whether they can relax as `motion` says, from this drive (B, n_1), with this nudge or None."""
@@ -190,7 +189,7 @@ class CompiledSteps:
 
     def _own(self, tensor: Tensor) -> np.ndarray:
         """Contiguous values of each network, (S, ...)."""
-        values: np.ndarray = tensor.numpy()
+        values: np.ndarray = tensor.detach().numpy()
         return values if self._stacked else values[None]
 
     def _rows(self, tensor: Tensor) -> Tensor:
@@ -203,15 +202,14 @@ class CompiledSteps:
 
     def _layers(self, states: np.ndarray) -> list[list[Tensor]]:
         """The states (S, P, N, B) as those of each layer in each phase, (B, n)."""
-        apart = states if self._stacked else states[0]
-        of_phases = [apart[:, phase] if self._stacked else apart[phase] for phase in range(states.shape[1])]
-        return [[torch.from_numpy(own[..., a:b, :]).mT for a, b in itertools.pairwise(self._ends)] for own in of_phases]
+        phases = [states[:, phase] if self._stacked else states[0, phase] for phase in range(states.shape[1])]
+        return [[torch.from_numpy(own[..., a:b, :]).mT for a, b in itertools.pairwise(self._ends)] for own in phases]
 
     def _row_of_weights(self) -> np.ndarray:
         """All weights, (S, ...), in the order of the layout; scaled feedback has its own."""
         weight = self._links[0].connection.weight
         if len(self._links) > 1 or self._joins[0][2] or not weight.is_contiguous():
-            return torch.cat([self._rows(way) for link in self._links for way in _ways(link.connection)], 1).numpy()
+            return torch.cat([self._rows(way) for link in self._links for way in ways(link.connection)], 1).numpy()
         if weight.data_ptr() != self._weights_at:
             self._weights, self._weights_at = self._rows(weight).numpy(), weight.data_ptr()
         return self._weights
@@ -228,45 +226,10 @@ class CompiledSteps:
         own = [biases.get(above, zeros(self._networks, n)) for above, n in enumerate(self._units[1:], 2)]
         return torch.cat(own, 1).numpy()
 
-    def _layout(self, groups: tuple[range, ...]) -> "_Layout":
+    def _layout(self, groups: tuple[range, ...]) -> Layout:
         if groups not in self._layouts:
-            self._layouts[groups] = _layout(self._units, self._joins, groups)
+            self._layouts[groups] = layout_of(self._units, self._joins, groups)
         return self._layouts[groups]
-
-
-class _Layout(NamedTuple):
-    """What the kernel asks for under these names."""
-
-    layers: np.ndarray
-    links: np.ndarray
-
-
-def _layout(units: tuple[int, ...], joins: tuple[tuple[int, int, bool], ...], groups: tuple[range, ...]) -> _Layout:
-    """The layout of layers of so many units.
-
-    Args:
-        units: of each layer above the input.
-        joins: of each link (layer below, layer above, whether the weights down are others), counted from the input, 0.
-        groups: the layers that move.
-    """
-    group = {layer: i for i, layers in enumerate(groups) for layer in layers}
-    links, at = [], 0
-    for below, above, apart in joins:
-        size = units[below - 1] * units[above - 1]
-        links.append((below - 1, above - 1, at, at + size * apart))
-        at += size * (1 + apart)
-    return _Layout(np.array([(n, group.get(layer, -1)) for layer, n in enumerate(units)]), np.array(links))
-
-
-def _apart(connection: Dense) -> bool:
-    """Whether the weights down are not those up."""
-    return connection.feedback is not None or connection.feedback_scale != 1.0
-
-
-def _ways(connection: Dense) -> list[Tensor]:
-    """The weights up, and those down if they are others."""
-    down = [connection.downward.detach() * connection.feedback_scale] if _apart(connection) else []
-    return [connection.weight.detach(), *down]
 
 
 def _whole(parts: Sequence[Ended]) -> Ended:

@@ -248,6 +248,18 @@ def test_outputs_lie_in_memory_as_those_of_torch():
     assert CostNudging(0.5).predict(quick, x).output.is_contiguous()
 
 
+def test_a_drive_that_autograd_follows_can_be_relaxed_from():
+    """Somebody's own estimate may compute it outside of `no_grad`."""
+    quick, slow, x = pair((5, 7, 3))
+    ends = []
+    for network in (quick, slow):
+        body = network.body()
+        drive = body.drive(x)
+        assert drive.requires_grad
+        ends.append(body.dynamics.relax(drive, network.zero_states(drive, x.dtype), body.free).states)
+    assert_close(*ends)
+
+
 def test_dynamics_of_another_motion_do_not_take_them(calls):
     quick, _, x = pair((5, 7, 3))
     body = quick.body()

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from clep.equilibrium import CostNudging, CrossEntropy, LinearNudging, Network, SquaredError
+from clep.equilibrium.compiled import CompiledSteps
 from clep.population.batches import Batches
 from clep.population.phases import Phases
 from clep.population.stack import Stack
@@ -65,3 +66,23 @@ def test_each_network_gets_its_own_update(network, gradient):
         torch.testing.assert_close(losses.loss[i], loss.detach())
         for name in ("residual", "halfway"):
             torch.testing.assert_close(getattr(phases.settled(i), name), getattr(prediction.free, name))
+
+
+def test_all_networks_relax_in_one_compiled_call_and_both_their_nudged_phases_in_another(monkeypatch):
+    made, relax = [], CompiledSteps.relax
+
+    def counted(self, course, drive, start, nudge=None, factors=None, *others, **options):
+        made.append((len(drive), 1 if factors is None else len(factors[0])))
+        return relax(self, course, drive, start, nudge, factors, *others, **options)
+
+    monkeypatch.setattr(CompiledSteps, "relax", counted)
+    for compiled, expected in (("auto", [(3, 1), (3, 2)]), ("off", [])):
+        networks, estimates = (
+            [Network([8, 9, 4], seed=seed, compiled=compiled) for seed in range(3)],
+            [LinearNudging()] * 3,
+        )
+        phases = Phases(Stack([one.body() for one in networks]), estimates, Batches.of([torch.rand(5, 8)] * 3))
+        losses = phases.losses([torch.zeros(5, dtype=torch.long)] * 3, SquaredError())
+        phases.gradients(losses.incoming, losses, SquaredError())
+        assert made == expected
+        made.clear()
