@@ -51,7 +51,7 @@ ORDER = [
     {"scenarios"},
     {"appending", "capabilities", "class_sums", "dreaming", "memory", "plugins", "rehearsal", "rows", "served"},
     {"resting", "seeding", "shifting"},
-    {"strategy", "watching"},
+    {"fitting", "strategy", "watching"},
     {"strategies", "registry"},
     {"bridge"},
     {"evaluation", "separability"},
