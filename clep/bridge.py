@@ -16,7 +16,7 @@ import torch
 from avalanche.core import BasePlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
-from torch import nn
+from torch import Tensor, nn
 
 from clep import fitting, graphs, interrupts
 from clep.capabilities import capabilities, misfits, replicates
@@ -34,6 +34,8 @@ from clep.update import Moment
 from clep.watching import Watch
 
 EVALUATION_BATCH = 1000
+_ADDING: tuple[Moment, ...] = ("before_forward", "after_forward", "before_backward")
+"""The moments at which a plug-in may add to the loss that is differentiated."""
 
 
 class LightningTemplate(SupervisedTemplate):
@@ -69,6 +71,7 @@ class LightningTemplate(SupervisedTemplate):
 
     model: nn.Module
     plugins: list[BasePlugin]
+    loss: Any  # a tensor, as in Avalanche
 
     def __init__(
         self,
@@ -218,6 +221,14 @@ class LightningTemplate(SupervisedTemplate):
     def at(self, moment: Moment) -> None:
         """Fire Avalanche's event of this name; this makes the template an `Update` for the learner."""
         self._watch.fire(moment)
+
+    def add(self, loss: Tensor) -> None:
+        """Add the learner's loss to `loss`; where no plug-in adds to it, it is the learner's, in the same shape."""
+        alone = not any(map(self._watch._with, _ADDING))
+        if alone and loss.dim() == 0 and loss.dtype == self.loss.dtype:
+            self.loss = loss.view(1)  # a sum with zero would be the same, but its gradient takes a sum of its own
+        else:
+            self.loss = self.loss + loss
 
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)

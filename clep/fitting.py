@@ -17,7 +17,7 @@ from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from clep import progress
+from clep import optimizers, progress
 from clep.learner import quiet_lightning
 
 _CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
@@ -105,7 +105,7 @@ class Updates:
         template._unpack_minibatch()
         template.at("before_training_iteration")
         if zero:
-            template.optimizer.zero_grad()
+            optimizers.forget_gradients(template.optimizer)
         template.loss = template._make_empty_loss()
         loss: Tensor = self.learner.step(template, f"{self._where}, batch {index}", template.graphs)
         return loss
@@ -170,7 +170,7 @@ class OwnLoop(Updates):
                 template.at("before_update")
                 if self._clip is not None:
                     Precision().clip_gradients(template.optimizer, self._clip, self._by)
-                template.optimizer.step()
+                optimizers.step(template.optimizer)
                 template.at("after_update")
             self.end_batch()
 

@@ -46,7 +46,7 @@ ORDER = [
     {"catalogue", "chosen", "docstrings", "scaffold"},
     {"equilibrium"},
     {"dense_parameters", "diagnostics", "feedforward", "networks", "sleep"},
-    {"update", "foreign", "graphs", "named_parts"},
+    {"update", "foreign", "graphs", "named_parts", "optimizers"},
     {"learner", "streams"},
     {"scenarios"},
     {"appending", "capabilities", "class_sums", "dreaming", "memory", "plugins", "rehearsal", "rows", "served"},
