@@ -329,7 +329,7 @@ def check_trainer(network: nn.Module, arguments: Mapping[str, Any]) -> None:
             ...
         clep.errors.ConfigError: trainer.max_epochs: set `epochs`
     """
-    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:]
+    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:] if arguments else []
     for name, value in arguments.items():
         one_of(f"trainer.{name}", name, known, "argument")
         if name in _INSTEAD:
