@@ -25,6 +25,7 @@ from clep.equilibrium import LinearNudging, Network
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.graphs import Choice, Graphs
 from clep.learner import Learner, precision_problem
+from clep.plugins import broken
 from clep.ranks import ALONE, Ranks
 from clep.rows import Appended
 from clep.strategy import Strategy, refusals
@@ -234,6 +235,8 @@ class LightningTemplate(SupervisedTemplate):
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
         if not all(getattr(plugin, "trains", True) for plugin in self.plugins):
             return
+        for reason in filter(None, map(broken, self.plugins)):
+            raise StrategyError(reason)
         self._watch.begin()
         if self.fit is not None:
             self.fit(self)
