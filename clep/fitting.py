@@ -5,8 +5,11 @@ and its trainer longer than an experience of one. It is for what looks at batche
 precisions, accumulated gradients.
 """
 
+import os
 import signal
 from collections.abc import Mapping
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 import pytorch_lightning as pl
@@ -23,10 +26,14 @@ from clep.learner import quiet_lightning
 _CLIPPING = ("gradient_clip_val", "gradient_clip_algorithm")
 _FLAGS = ("deterministic", "benchmark")
 """Arguments that set flags of torch for the whole process, as soon as a trainer is made."""
+_CALLBACKS = "pytorch_lightning.callbacks_factory"
+"""The entry points by which installed packages give callbacks to every trainer of Lightning."""
+_VARIABLES = "PL_TRAINER_"
+"""Variables of the environment that begin so are arguments of every trainer of Lightning."""
 
 
 def needs_lightning(arguments: Mapping[str, Any]) -> bool:
-    """Whether an argument of the trainer asks for Lightning's own loop over the batches.
+    """Whether an argument of the trainer, the environment or an installed package asks for Lightning's own loop.
 
     Args:
         arguments: name -> value.
@@ -35,7 +42,13 @@ def needs_lightning(arguments: Mapping[str, Any]) -> bool:
         >>> needs_lightning({"gradient_clip_val": 1.0}), needs_lightning({"accumulate_grad_batches": 2})
         (False, True)
     """
-    return any(name not in (*_CLIPPING, *_FLAGS) and value not in (None, False) for name, value in arguments.items())
+    given = any(name not in (*_CLIPPING, *_FLAGS) and value not in (None, False) for name, value in arguments.items())
+    return given or any(name.startswith(_VARIABLES) for name in os.environ) or _has_installed_callbacks()
+
+
+@cache
+def _has_installed_callbacks() -> bool:
+    return bool(entry_points(group=_CALLBACKS))  # it reads what is installed, so once
 
 
 def fit(template: Any) -> None:

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import clep
+from clep import fitting
 
 
 @pytest.fixture
@@ -30,3 +31,18 @@ def test_an_interrupt_within_an_experience_is_passed_on_as_it_is():
         training = clep.Training(clep.Learner(clep.Network([64, 4, 10])), [Interrupted()], trainer=trainer)
         with pytest.raises(KeyboardInterrupt):
             training.run(stream)
+
+
+def test_what_every_trainer_of_lightning_is_given_from_outside_asks_for_its_loop(monkeypatch):
+    assert not fitting.needs_lightning({})
+    monkeypatch.setenv("PL_TRAINER_ACCUMULATE_GRAD_BATCHES", "2")
+    assert fitting.needs_lightning({})
+    monkeypatch.delenv("PL_TRAINER_ACCUMULATE_GRAD_BATCHES")
+    asked = []
+    monkeypatch.setattr(fitting, "entry_points", lambda group: asked.append(group) or ["a callback"])
+    fitting._has_installed_callbacks.cache_clear()
+    try:
+        assert fitting.needs_lightning({})
+        assert asked == ["pytorch_lightning.callbacks_factory"]
+    finally:
+        fitting._has_installed_callbacks.cache_clear()
