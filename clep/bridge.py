@@ -1,12 +1,10 @@
-"""The bridge: an Avalanche training template whose inside is Lightning's `Trainer.fit`.
+"""The bridge: an Avalanche training template that trains a Lightning module.
 
-Avalanche's plugins see their usual events and attributes in their usual order; Lightning does the optimisation. The
-events within a step are the moments of `Learner.step`. Those around it are in one table, `_Fit`: Lightning hook ->
-event.
+Avalanche's plugins see their usual events and attributes in their usual order. The events within a step are the moments
+of `Learner.step`; `clep.fitting` fires those around it, in Lightning's loop or in clep's own.
 """
 
 import inspect
-import signal
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,19 +16,16 @@ import torch
 from avalanche.core import BasePlugin
 from avalanche.training.plugins import EvaluationPlugin
 from avalanche.training.templates import SupervisedTemplate
-from pytorch_lightning.plugins.environments import ClusterEnvironment, LightningEnvironment
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
-from clep import graphs, interrupts, progress
+from clep import fitting, graphs, interrupts
 from clep.capabilities import capabilities, misfits, replicates
 from clep.checks import one_of
 from clep.equilibrium import LinearNudging, Network
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.graphs import Choice, Graphs
-from clep.learner import Learner, precision_problem, quiet_lightning
+from clep.learner import Learner, precision_problem
+from clep.plugins import broken
 from clep.ranks import ALONE, Ranks
 from clep.rows import Appended
 from clep.strategy import Strategy, refusals
@@ -40,10 +35,13 @@ from clep.update import Moment
 from clep.watching import Watch
 
 EVALUATION_BATCH = 1000
+_ADDING: tuple[Moment, ...] = ("before_forward", "after_forward", "before_backward")
+"""The moments at which a plug-in may add to the loss that is differentiated."""
 
 
 class LightningTemplate(SupervisedTemplate):
-    """Avalanche strategy that trains a `Learner` by `Trainer.fit`, one fit per experience.
+    """Avalanche strategy that trains a `Learner`: by `Trainer.fit`, one fit per experience, where an argument of the
+    trainer asks for it, and otherwise by the same updates in a loop that does nothing else.
 
     `train(experience)` and `eval(stream)` are Avalanche's. If `generator` is None, batches are those of plain
     Avalanche, and the final weights equal Avalanche's to the bit.
@@ -65,7 +63,7 @@ class LightningTemplate(SupervisedTemplate):
         graphs: computes updates by recordings; None to compute all of them as usual.
         first_epoch: where the next experience begins; it is 0 again afterwards.
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
-        fit: trains on the batches of an experience in Lightning's place, as in a population; None for Lightning.
+        fit: trains on the batches of an experience in the place of `clep.fitting`, as in a population; None for that.
 
     Raises:
         ConfigError: if a plugin does what the learner's gradient estimate does not support, or for an argument of the
@@ -74,6 +72,7 @@ class LightningTemplate(SupervisedTemplate):
 
     model: nn.Module
     plugins: list[BasePlugin]
+    loss: Any  # a tensor, as in Avalanche
 
     def __init__(
         self,
@@ -101,7 +100,9 @@ class LightningTemplate(SupervisedTemplate):
         check_trainer(learner.network, trainer or {})
         if ranks.count > 1:
             _refuse_unshared(plugins)
-            device = f"cuda:{ranks.rank}" if device == "cuda" else device
+            if device == "cuda":
+                device = f"cuda:{ranks.rank}"
+                torch.cuda.set_device(device)
             if isinstance(learner.network, Network) and isinstance(learner.gradient, LinearNudging):
                 shared = replace(learner.gradient, over_parts=ranks.largest)
                 learner.network = learner.network.with_gradient(shared)
@@ -122,7 +123,6 @@ class LightningTemplate(SupervisedTemplate):
         self.learner = learner
         self.ranks, self.share = ranks, 1.0
         self._watch = Watch(self)
-        self._kept: pl.Trainer | None = None  # to make one takes longer than an epoch of a small experience
         self.samples: Samples | None = None
         self.made_loader: Any = None
         self._in_slices = False
@@ -133,6 +133,7 @@ class LightningTemplate(SupervisedTemplate):
         self.first_epoch = 0
         self.on_epoch: Callable[[int, Any], None] = _nothing
         self.fit: Callable[[LightningTemplate], None] | None = None
+        fitting.set_flags(self)
 
     def _recorded(self, choice: Choice) -> Graphs | None:
         """What records updates: nothing, where a strategy follows the output, or where there is no card."""
@@ -222,10 +223,20 @@ class LightningTemplate(SupervisedTemplate):
         """Fire Avalanche's event of this name; this makes the template an `Update` for the learner."""
         self._watch.fire(moment)
 
+    def add(self, loss: Tensor) -> None:
+        """Add the learner's loss to `loss`; where no plug-in adds to it, it is the learner's, in the same shape."""
+        alone = not any(map(self._watch._with, _ADDING))
+        if alone and loss.dim() == 0 and loss.dtype == self.loss.dtype:
+            self.loss = loss.view(1)  # a sum with zero would be the same, but its gradient takes a sum of its own
+        else:
+            self.loss = self.loss + loss
+
     def _train_exp(self, experience: Any, eval_streams: Any = None, **kwargs: Any) -> None:
         self.learner.network = self.model  # a plugin may have replaced it (GDumb starts from scratch)
         if not all(getattr(plugin, "trains", True) for plugin in self.plugins):
             return
+        for reason in filter(None, map(broken, self.plugins)):
+            raise StrategyError(reason)
         self._watch.begin()
         if self.fit is not None:
             self.fit(self)
@@ -234,72 +245,18 @@ class LightningTemplate(SupervisedTemplate):
         if self.graphs is not None:  # the parameters are moved now, and a recording has memory of its own
             self.graphs.forget()
         self._stop_training, self.first_epoch = False, 0
-        self._back_to_device()
 
     def _fit(self) -> None:
-        """Train on the experience by Lightning."""
-        fit: _Fit = _OwnLoop(self) if self._needs_no_loop() else _Fit(self)
+        """Train on the experience in this process, perhaps beside others."""
         if self.ranks.count > 1 and not (self._in_slices and self.dataloader is self.made_loader):
             raise ConfigError(
                 "trainer.devices: a strategy brings a data loader, or data, of its own, which would be others in each "
                 "process; use trainer.devices=1"
             )
-        with quiet_lightning():
-            trainer = self._kept if self._kept is not None and isinstance(fit, _OwnLoop) else self._trainer(fit)
-            self._kept = trainer if isinstance(fit, _OwnLoop) else None
-            done: Any = trainer.fit_loop.epoch_progress.current
-            done.ready = done.started = done.processed = done.completed = fit.epochs.start
-            interrupt = signal.getsignal(signal.SIGINT)
-            try:
-                trainer.fit(fit, fit.loader)
-            except SystemExit as leaving:
-                if not isinstance(leaving.__context__, KeyboardInterrupt):
-                    raise
-                raise KeyboardInterrupt from None  # Lightning turns Ctrl-C into exit(1) and leaves the signal ignored
-            finally:
-                if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-                    signal.signal(signal.SIGINT, interrupt)
-
-    def _needs_no_loop(self) -> bool:
-        """Whether no argument of the trainer asks for Lightning's own loop over the batches."""
-        return all(name in _WITHOUT_LOOP or value in (None, False) for name, value in self.trainer_arguments.items())
+        fitting.fit(self)
 
     def _after_training_iteration(self, **kwargs: Any) -> None:
         self._watch.fire("after_training_iteration")
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": None}
-
-    def _trainer(self, fit: "_Fit") -> pl.Trainer:
-        """A trainer for one experience, or for all of them if no argument has a state of its own."""
-        arguments: dict[str, Any] = {
-            "logger": False,
-            "enable_checkpointing": False,
-            "enable_progress_bar": False,
-            "enable_model_summary": False,
-        }
-        arguments |= fit.trainer_arguments
-        plugins = arguments.pop("plugins", None) or []
-        plugins = list(plugins) if isinstance(plugins, list | tuple) else [plugins]
-        if not any(isinstance(plugin, ClusterEnvironment) for plugin in plugins):
-            # Otherwise Lightning takes the variables of a scheduler, such as SLURM_NTASKS, for a distributed run.
-            plugins.append(LightningEnvironment())
-        return pl.Trainer(
-            max_epochs=fit.epochs.stop,
-            accelerator="gpu" if self.device.type == "cuda" else "cpu",
-            devices=1 if self.device.index is None else [self.device.index],
-            use_distributed_sampler=False,
-            plugins=plugins,
-            **arguments,
-        )
-
-    def _back_to_device(self) -> None:
-        """Undo Lightning's move of model and optimiser to the CPU, before consolidation and evaluation."""
-        self.model.to(self.device)
-        for state in self.optimizer.state.values():
-            for key, value in state.items():
-                if isinstance(value, Tensor) and key != "step":  # torch keeps Adam's counter on the CPU
-                    state[key] = value.to(self.device)
 
     def _after_training_exp(self, **kwargs: Any) -> None:
         every: list[BasePlugin] = self.plugins
@@ -340,9 +297,6 @@ def culprit_of(error: BaseException) -> str | None:
     return None if found is None else f"{type(found[0]).__name__}.{found[1]} failed{place}"
 
 
-_WITHOUT_LOOP = ("gradient_clip_val", "gradient_clip_algorithm", "deterministic", "benchmark")
-"""Arguments of Lightning's trainer that act without its loop over the batches."""
-
 _INSTEAD = {
     "max_epochs": "set `epochs`",
     "accelerator": "set `device`",
@@ -378,7 +332,7 @@ def check_trainer(network: nn.Module, arguments: Mapping[str, Any]) -> None:
             ...
         clep.errors.ConfigError: trainer.max_epochs: set `epochs`
     """
-    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:]
+    known = list(inspect.signature(pl.Trainer.__init__).parameters)[1:] if arguments else []
     for name, value in arguments.items():
         one_of(f"trainer.{name}", name, known, "argument")
         if name in _INSTEAD:
@@ -389,152 +343,3 @@ def check_trainer(network: nn.Module, arguments: Mapping[str, Any]) -> None:
 
 def _nothing(epoch: int, schedule: Any) -> None:
     """What an epoch begins with, unless somebody sets more; a function of the module, so that it can be pickled."""
-
-
-class _Fit(pl.LightningModule):
-    """Lightning hook -> Avalanche event. Gradients are zeroed before `before_forward`, as in Avalanche."""
-
-    def __init__(self, template: LightningTemplate) -> None:
-        super().__init__()
-        self.learner = template.learner
-        self.automatic_optimization = self.learner.automatic_optimization
-        self._template, self._where = template, ""
-        self.loader: Any = template.dataloader
-        self.epochs = range(template.first_epoch, template.train_epochs)
-        self.trainer_arguments = template.trainer_arguments
-        self._bar = progress.bar(
-            total=template.train_epochs * len(template.dataloader),
-            initial=template.first_epoch * len(template.dataloader),
-            desc="training",
-            unit="update",
-            delay=2,
-        )
-
-    def configure_optimizers(self) -> tuple[list[Optimizer], list[LRScheduler]]:
-        optimizer = self._template.optimizer
-        schedule = self.learner.make_schedule(optimizer, self._template.train_epochs)
-        return [optimizer], [] if schedule is None else [schedule]
-
-    def teardown(self, stage: str) -> None:
-        self._bar.close()
-
-    def on_train_epoch_start(self) -> None:
-        self._begin_epoch(self.current_epoch, self.lr_schedulers())
-
-    def _begin_epoch(self, epoch: int, schedule: Any) -> None:
-        self._where = f"{self._template.describe_experience()}, epoch {epoch}"
-        self._template.on_epoch(epoch, schedule)
-        self._template._before_training_epoch()
-
-    def on_train_batch_start(self, batch: Any, batch_idx: int) -> int | None:
-        if not self._template._stop_training:
-            return None
-        self.trainer.should_stop = True
-        return -1
-
-    def training_step(self, batch: Any, batch_idx: int) -> Tensor | None:
-        return self.step(batch, batch_idx, zero=batch_idx % self.trainer.accumulate_grad_batches == 0)
-
-    def step(self, batch: Any, batch_idx: int, *, zero: bool = True) -> Tensor:
-        """The loss of a batch, before it is differentiated; with `zero`, gradients start from there."""
-        template = self._template
-        if template.ranks.count > 1:
-            batch, template.share = template.ranks.part(batch)
-            self.learner.over_processes = self._over_processes
-        template.mbatch = batch
-        template._unpack_minibatch()
-        template._watch.fire("before_training_iteration")
-        if zero:
-            template.optimizer.zero_grad()
-        template.loss = template._make_empty_loss()
-        return self.learner.step(template, f"{self._where}, batch {batch_idx}", template.graphs)
-
-    def backward(self, loss: Tensor) -> None:
-        loss.backward(retain_graph=self._template.retain_graph)
-        self._template.ranks.add_gradients(self._template.model.parameters(), self._template.share)
-
-    def _over_processes(self, gradient: Tensor) -> Tensor:
-        """The gradient of the whole batch, for one that does not come by autograd."""
-        return self._template.ranks.sum(gradient * self._template.share)
-
-    def on_after_backward(self) -> None:
-        self._template.at("after_backward")
-
-    def on_before_optimizer_step(self, optimizer: Any) -> None:
-        self._template.at("before_update")
-
-    def optimizer_zero_grad(self, *args: Any, **kwargs: Any) -> None:
-        """Nothing: see `training_step`."""
-
-    def optimizer_step(self, *args: Any, **kwargs: Any) -> None:
-        super().optimizer_step(*args, **kwargs)
-        self._template.at("after_update")
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        self._bar.update()
-        self._template._after_training_iteration()
-
-    def on_train_epoch_end(self) -> None:
-        self._end_epoch(self.current_epoch, self.lr_schedulers())
-
-    def _end_epoch(self, epoch: int, schedule: Any) -> None:
-        self.learner.end_epoch(schedule, f"{self._template.describe_experience()}, end of epoch {epoch}")
-        self._template._after_training_epoch()
-
-
-class _OwnLoop(_Fit):
-    """The same updates in a loop of its own: to Lightning, an experience is one batch, optimised by hand.
-
-    Lightning's loops take longer than the updates of a small network. They are for what looks at batches or epochs:
-    callbacks, loggers, other precisions, accumulated gradients.
-    """
-
-    def __init__(self, template: LightningTemplate) -> None:
-        super().__init__(template)
-        self.automatic_optimization = False
-        self.loader, self.epochs = range(min(1, len(template.dataloader))), range(1)
-        self.trainer_arguments = dict(template.trainer_arguments)
-        self._clip = {
-            name: self.trainer_arguments.pop(name, None) for name in ("gradient_clip_val", "gradient_clip_algorithm")
-        }
-
-    def training_step(self, batch: int, batch_idx: int) -> None:
-        """All epochs."""
-        template, learner, schedule = self._template, self.learner, self.lr_schedulers()
-        for epoch in range(template.first_epoch, template.train_epochs):
-            if self.trainer.received_sigterm:
-                raise SIGTERMException
-            self._begin_epoch(epoch, schedule)
-            self._train_epoch()
-            if learner.automatic_optimization and isinstance(schedule, LRScheduler):
-                schedule.step()  # as Lightning does after the last batch of an epoch where it optimises
-            self._end_epoch(epoch, schedule)
-            if template._stop_training:
-                break
-
-    def _train_epoch(self) -> None:
-        template, by_autograd = self._template, self.learner.automatic_optimization
-        clips = self._clip["gradient_clip_val"] is not None
-        for index, values in enumerate(template.batches()):
-            if template._stop_training:
-                break
-            loss = self.step(values, index)
-            if by_autograd:
-                self.backward(loss)
-                template.at("after_backward")
-                template.at("before_update")
-                if clips:
-                    self.clip_gradients(template.optimizer, **self._clip)
-                template.optimizer.step()
-                template.at("after_update")
-            self._bar.update()
-            template._after_training_iteration()
-
-    def on_train_epoch_start(self) -> None:
-        """Nothing: what is one epoch to Lightning is all of them."""
-
-    def on_train_epoch_end(self) -> None:
-        """Nothing, likewise."""
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Nothing, likewise."""

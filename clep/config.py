@@ -32,7 +32,17 @@ from clep.errors import ConfigError, UnusedWarning
 from clep.imports import is_import_path
 from clep.masking import masked
 from clep.renames import branches_without_feedback, renamed, with_new_keys
-from clep.schema import Config, TrackingSection, check, construct, label, misfits, parts_of, unused
+from clep.schema import (
+    Config,
+    TrackingSection,
+    check,
+    construct,
+    label,
+    misfits,
+    named_controls,
+    parts_of,
+    unused,
+)
 from clep.specs.network import NetworkSection
 from clep.specs.stream import StreamSpec
 
@@ -302,8 +312,8 @@ def _plain(origin: str | None, values: Any) -> _Layer:
         raise ConfigError(f"{origin or 'config'}: {why(error)}") from error
     picks = {group: {"name": plain[group]} for group in _GROUPS if isinstance(plain.get(group), str)}
     names = {"strategies": [plain["strategies"]]} if isinstance(plain.get("strategies"), str) else {}
-    if isinstance(control := plain.get("controls"), str) and "${" not in control:
-        names["controls"] = [] if control == "none" else [control]
+    if "controls" in plain:
+        names["controls"] = named_controls(plain["controls"])
     cells = {"cells": _cells(origin, plain["cells"])} if "cells" in plain else {}
     layer = _Layer(origin, with_new_keys(plain | picks | names | cells))
     for key, problem in misfits(layer.values):

@@ -12,6 +12,14 @@ _PLAIN = {"\u00b1": "+-", "\u00d7": "x", "\u2013": "-", "\u2014": "-", "\u2212":
 _PLAIN |= {"\u00b7": "*", "\u2265": ">=", "\u2264": "<="}
 
 
+def cache_folder() -> Path:
+    """The user's folder for what clep can make again, or that which `CLEP_CACHE` names. It need not be there."""
+    import platformdirs
+
+    given = os.environ.get("CLEP_CACHE")
+    return Path(given) if given else platformdirs.user_cache_path("clep", appauthor=False)
+
+
 def check_folder(key: str, path: str | Path) -> None:
     """Refuse a folder that cannot be made or written to; nothing is made yet.
 

@@ -243,8 +243,8 @@ class Measuring(Strategy):
 def _means_of(batches: Sequence[tuple[Tensor, Tensor, float]]) -> tuple[Tensor, Tensor]:
     """Mean loss and accuracy of each batch, (n,) each; of one that several processes share, this one's part."""
     losses, hits, shares = zip(*batches, strict=True)
-    means = torch.stack([loss.view(()) if loss.numel() == 1 else loss.mean() for loss in losses])
-    sizes = torch.tensor([len(hit) for hit in hits], device=means.device)
+    means = torch.cat([loss if loss.shape == (1,) else loss.mean().view(1) for loss in losses])
+    sizes = torch.tensor([hit.shape[0] for hit in hits], device=means.device)
     accuracies = torch.segment_reduce(torch.cat(hits).float(), "mean", lengths=sizes)
     if any(share != 1.0 for share in shares):
         weights = torch.tensor(shares, device=means.device)

@@ -174,6 +174,23 @@ def evaluation_hooks(plugin: BasePlugin) -> frozenset[str]:
     return frozenset(hook for hook in _EVALUATION_HOOKS if _overrides(cls, hook))
 
 
+def broken(plugin: BasePlugin) -> str | None:
+    """Why one of Avalanche's plug-ins would spoil the training that comes; None if nothing is known against it.
+
+    Example:
+        >>> from avalanche.training.plugins import RWalkPlugin
+        >>> broken(RWalkPlugin()) is None
+        True
+    """
+    penalties = getattr(plugin, "exp_penalties", None) if type(plugin).__name__ == "RWalkPlugin" else None
+    if penalties and any(bool(penalty.data.isnan().any()) for penalty in penalties.values()):
+        return (
+            "strategy.rwalk.delta_t: no weight has a score, and RWalk divides by the largest: it takes scores after "
+            f"every {getattr(plugin, 'delta_t', None)} updates, and an experience had fewer; set fewer updates"
+        )
+    return None
+
+
 def idle(plugin: BasePlugin) -> str | None:
     """Why one of Avalanche's plug-ins did nothing in the stream just learned; None if it did, or nobody can tell.
 

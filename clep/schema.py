@@ -35,6 +35,21 @@ CONTROLS = ("naive", "joint", "class_means", "slda", "ridge")
 """The usual controls of a comparison."""
 
 
+def named_controls(given: Any) -> Any:
+    """Controls as a list, also where they are given as one name, or as `none`; anything else is left as it is.
+
+    Args:
+        given: as in a configuration or a claim.
+
+    Example:
+        >>> named_controls("none"), named_controls("ridge"), named_controls(["joint", "ridge"])
+        ([], ['ridge'], ['joint', 'ridge'])
+    """
+    if not isinstance(given, str) or "${" in given:
+        return given
+    return [] if given == "none" else [given]
+
+
 NOT_OF_A_RESULT = frozenset(
     {
         "data",

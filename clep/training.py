@@ -15,6 +15,7 @@ from clep.bridge import LightningTemplate
 from clep.checkpoints import Checkpoints, Saved, Snapshot, State, UnsavableError, files
 from clep.errors import ConfigError, UnusedWarning
 from clep.evaluation import evaluated
+from clep.fitting import needs_lightning
 from clep.learner import Learner, quiet_lightning
 from clep.measuring import ExperienceReport, Measuring
 from clep.randomness import generator_for, seeded
@@ -201,7 +202,8 @@ class Training:
         saved = saved if isinstance(saved, Saved) else Saved(Snapshot(*files.read(Path(saved))))
         # A scheduler's notice waits for a moment from which a checkpoint can go on.
         waiting = nullcontext() if checkpoints is None else interrupts.patient()
-        with seeded(self._seed), waiting, quiet_lightning():
+        quiet = quiet_lightning() if needs_lightning(self.template.trainer_arguments) else nullcontext()
+        with seeded(self._seed), waiting, quiet:
             return self._run(stream, saved, on_experience, checkpoints, optimizer=optimizer)
 
     def save(self, path: str | Path) -> None:

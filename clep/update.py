@@ -18,7 +18,7 @@ class Update(Protocol):
         mb_x: inputs, (B, ...).
         mb_y: class indices, (B,).
         mb_output: the network's output, (B, K).
-        loss: the value to differentiate; the learner adds its loss to it.
+        loss: the value to differentiate.
         optimizer: moves the weights of C-EP within the step; otherwise Lightning does, after it.
     """
 
@@ -35,6 +35,9 @@ class Update(Protocol):
     def at(self, moment: Moment) -> None:
         """Let others act; they may change any of the values."""
 
+    def add(self, loss: Tensor) -> None:
+        """Add the learner's loss, a () tensor, to the value to differentiate."""
+
 
 @dataclass
 class Batch:
@@ -48,3 +51,7 @@ class Batch:
 
     def at(self, moment: Moment) -> None:
         """Go on at once."""
+
+    def add(self, loss: Tensor) -> None:
+        """Take the loss for the value: nobody adds another."""
+        self.loss = loss

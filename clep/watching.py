@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from avalanche.core import BasePlugin, SupervisedPlugin
 from avalanche.training.plugins import EvaluationPlugin
+from avalanche.training.templates.base_sgd import PeriodicEval
 from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_hook
 
@@ -171,6 +172,8 @@ class Watch:
 def _acts(plugin: BasePlugin, event: str) -> bool:
     """Whether a hook does anything: not those that Avalanche's class leaves empty, nor an evaluator of nothing."""
     if type(plugin) is EvaluationPlugin and not plugin.metrics and not plugin.loggers:
+        return False
+    if type(plugin) is PeriodicEval and plugin.eval_every <= 0:
         return False
     hook = getattr(plugin, event, None)
     return hook is not None and getattr(hook, "__func__", None) is not getattr(SupervisedPlugin, event)

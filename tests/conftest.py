@@ -9,10 +9,11 @@ os.environ["CLEP_PROGRESS"] = "0"
 
 
 @pytest.fixture(autouse=True)
-def _isolated(tmp_path, monkeypatch):
+def _isolated(tmp_path, tmp_path_factory, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.setenv("CLEP_CACHE", str(tmp_path / "cache"))
+    # One for all: it holds digests of files by their places, and MLflow's empty store, which takes a second to make.
+    monkeypatch.setenv("CLEP_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
     torch.manual_seed(0)
     torch.set_num_threads(1)
 

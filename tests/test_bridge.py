@@ -319,8 +319,14 @@ class Batches(pl.Callback):
 
 @pytest.mark.parametrize(
     ("learner", "trainer"),
-    [({}, {}), ({"schedule": "cosine"}, {}), ({}, {"gradient_clip_val": 0.01}), ({"gradient": clep.CEP()}, {})],
-    ids=["plain", "schedule", "clipped", "C-EP"],
+    [
+        ({}, {}),
+        ({"schedule": "cosine"}, {}),
+        ({}, {"gradient_clip_val": 0.01}),
+        ({}, {"gradient_clip_val": 0.001, "gradient_clip_algorithm": "value"}),
+        ({"gradient": clep.CEP()}, {}),
+    ],
+    ids=["plain", "schedule", "clipped", "clipped by value", "C-EP"],
 )
 def test_lightnings_loop_and_clep_s_own_update_alike(learner, trainer, stream):
     """Callbacks look at batches, so with one Lightning's loop runs; nothing else may differ."""

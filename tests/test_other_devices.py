@@ -10,7 +10,6 @@ import torch
 
 import clep
 from clep import registry
-from clep.bridge import _OwnLoop
 from clep.equilibrium import ConvLayer
 from clep.population.training import train_together
 from tests.oracles.card import card
@@ -104,21 +103,6 @@ def assert_as_on_the_cpu(make):
     assert all(torch.equal(one, other) for one, other in zip(*found.values(), strict=True))
 
 
-def fit(template):
-    """Lightning's part of an experience: its trainer would look for a card."""
-    loop = _OwnLoop(template)
-    for _ in range(template.train_epochs):
-        template._before_training_epoch()
-        for index, batch in enumerate(template.dataloader):
-            loop.backward(loop.step(batch, index))
-            template.at("after_backward")
-            template.at("before_update")
-            template.optimizer.step()
-            template.at("after_update")
-            template._after_training_iteration()
-        template._after_training_epoch()
-
-
 def learned(device, name, options):
     """The accuracies after a stream, and the weights."""
     learner = clep.Learner(clep.Network([64, 12, 10], seed=0, **STEPS), lr=0.05)
@@ -126,7 +110,6 @@ def learned(device, name, options):
     with card():
         strategies = registry.build([name], {name: options}, seed=0)
         training = clep.Training(learner, strategies, epochs=2, batch_size=8, device=device)
-        training.template.fit = fit
         matrix = training.run(stream).matrix
         assert {weight.device.type for weight in learner.network.parameters()} == {device}
         return matrix, [weight.detach().cpu() for weight in learner.network.parameters()]

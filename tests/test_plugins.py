@@ -12,6 +12,7 @@ from avalanche.training.plugins import (
     GenerativeReplayPlugin,
     MIRPlugin,
     ReplayPlugin,
+    RWalkPlugin,
 )
 from clep.strategies.der import DER
 from clep.strategies.er_ace import ERACE
@@ -308,3 +309,16 @@ def test_a_network_made_anew_stays_the_learners(stream):
     template.train(stream.benchmark.train_stream[1], eval_streams=[])
     assert template.learner.network is template.model
     assert template.learner.network is not first
+
+
+def test_scores_that_were_never_taken_are_named_before_they_make_the_loss_nan(stream):
+    """Each experience has 2 updates: with `delta_t=4`, the first one ends without a score."""
+    for steps in (2, 4):
+        training = clep.Training(learner(), [RWalkPlugin(delta_t=steps)], epochs=1, batch_size=20)
+        if steps == 2:
+            assert np.isfinite(training.run(stream).matrix).all()
+        else:
+            with pytest.raises(
+                StrategyError, match=r"^strategy\.rwalk\.delta_t: no weight has a score.*every 4 updates"
+            ):
+                training.run(stream)

@@ -1,8 +1,9 @@
 """What the pipeline costs beside the updates: a stream learned by a bare loop, by clep and by plain Avalanche.
 
 All sides learn the same batches, measure the same after each experience (the accuracy on all of them, and what the
-means of hidden states tell apart), and end with the same weights, which is checked. They take turns on one thread, in
-CPU time, so that what else the machine does slows all of them.
+means of hidden states tell apart), in as many passes, and end with the same weights, which is checked. The bare loop is
+what anybody would write: it steps by torch's optimiser. They take turns on one thread, in CPU time, so that what else
+the machine does slows all of them.
 """
 
 import statistics

@@ -15,6 +15,7 @@ from clep.columns import Column, chosen
 from clep.config import Config, compose
 from clep.documents import line_of, refuse_ambiguous, text_of, why
 from clep.errors import ConfigError, within
+from clep.schema import named_controls
 
 _FIXED = ("seed", "seeds", "cells", "controls", "strategies", "tune")
 _ELSEWHERE = {
@@ -43,7 +44,7 @@ class Claim:
         given: the name or path that the user typed.
         grid: the axes of the grid; empty without one.
         columns: the columns that the claim adds to its table.
-        controls: strategies that become cells of their own, as `clep compare` has them.
+        controls: strategies that become cells of their own, as `clep compare` has them; `none` for none.
 
     Example:
         >>> from clep.comparison import Cell
@@ -133,6 +134,7 @@ def _claim(values: Any, name: str) -> Claim:
     if not isinstance(values, Mapping) or not (values.get("cells") or values.get("grid")):
         raise ConfigError("expected a claim with `claim`, `config`, `seeds` and `cells` or `grid`")
     kinds = get_type_hints(Claim) | {"cells": Any, "grid": Any, "columns": list[str], "compare": Any}
+    values = dict(values) | {"controls": named_controls(values.get("controls"))}
     given = _checked(values, {key: kind for key, kind in kinds.items() if key not in ("name", "given")})
     if given.get("seeds") == ():
         raise ConfigError("seeds: expected at least one entry, got []")

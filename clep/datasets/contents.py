@@ -10,10 +10,10 @@ from importlib import metadata
 from pathlib import Path
 
 import numpy as np
-import platformdirs
 
 from clep.datasets.arrays import Raw
 from clep.datasets.files import kind_of
+from clep.destinations import cache_folder
 
 _LENGTH = 16  # characters of a digest; MLflow accepts 36
 _REMEMBERED = 500  # data sets in the file of digests
@@ -117,6 +117,4 @@ def _entries() -> dict[str, object]:
 
 
 def _path() -> Path:
-    """In the user's folder for such files, or in that which `CLEP_CACHE` names."""
-    given = os.environ.get("CLEP_CACHE")
-    return (Path(given) if given else platformdirs.user_cache_path("clep", appauthor=False)) / "digests.json"
+    return cache_folder() / "digests.json"

@@ -4,6 +4,7 @@ from typing import Any
 
 import torch
 
+from clep import optimizers
 from clep.streams import Samples
 from clep.update import Batch
 
@@ -26,7 +27,7 @@ def train_on(samples: Samples, strategy: Any, generator: torch.Generator) -> Non
     for _ in range(epochs):
         for x, y, _ in samples.loader(strategy.train_mb_size, generator=generator):
             update = Batch(x.to(strategy.device), y.to(strategy.device), optimizer)
-            optimizer.zero_grad()
+            optimizers.forget_gradients(optimizer)
             if learner is None:
                 loss = strategy._criterion(strategy.model(update.mb_x), update.mb_y)
             else:
@@ -35,6 +36,6 @@ def train_on(samples: Samples, strategy: Any, generator: torch.Generator) -> Non
                 loss.backward()
                 if largest is not None:
                     torch.nn.utils.clip_grad_norm_(strategy.model.parameters(), largest)
-                optimizer.step()
+                optimizers.step(optimizer)
         if schedule is not None:
             schedule.step()

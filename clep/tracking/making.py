@@ -3,6 +3,7 @@ no command can open: so it is made under another name, and gets its own when it 
 """
 
 import importlib
+import logging
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +11,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
+
+from clep.tracking.blank import copy_blank, forget_blank, keep_blank
+
+_logger = logging.getLogger(__name__)
 
 _MAKING = ".making"
 
@@ -32,15 +37,37 @@ def make(path: Path, uri_of_file: str, artifacts: str) -> None:
     if tables:
         return
     _clear(path)  # those of makers that have died: the lock is ours
-    # Each time another name: of one that failed, this process keeps a connection to the file that is gone.
-    new = path.with_name(f"{path.name}{_MAKING}-{uuid4().hex[:8]}")
     try:
-        store = importlib.import_module("mlflow.store.tracking.sqlalchemy_store").SqlAlchemyStore
-        with _written_once(new):
-            store(uri_of_file.format(new), artifacts).engine.dispose()
+        new = _named(path)
+        if copy_blank(new):
+            try:
+                _make(new, uri_of_file, artifacts)
+            except Exception as error:
+                _logger.debug("the empty store is no good: %s", error)
+                forget_blank()
+                new = _named(path)
+                _make(new, uri_of_file, artifacts)
+        else:
+            _make(new, uri_of_file, artifacts)
+            keep_blank(new)
         os.replace(new, path)
     finally:
         _clear(path)
+
+
+def _named(path: Path) -> Path:
+    """A name for a file in the making.
+
+    Each time another one: of one that failed, this process keeps a connection to the file that is gone.
+    """
+    return path.with_name(f"{path.name}{_MAKING}-{uuid4().hex[:8]}")
+
+
+def _make(new: Path, uri_of_file: str, artifacts: str) -> None:
+    """Let MLflow make what a file lacks."""
+    store = importlib.import_module("mlflow.store.tracking.sqlalchemy_store").SqlAlchemyStore
+    with _written_once(new):
+        store(uri_of_file.format(new), artifacts).engine.dispose()
 
 
 @contextmanager

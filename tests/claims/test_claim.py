@@ -59,6 +59,12 @@ def test_a_claim_is_read_with_its_cells_and_comparisons(tmp_path):
     assert read.cells[1] == claims.Cell("sleep", ("strategies=sleep_replay",), "", 0.5, "Somebody 2020", 0.7)
 
 
+@pytest.mark.parametrize(("written", "added"), [("none", []), ("[]", []), ("joint", ["joint"]), ("[joint]", ["joint"])])
+def test_controls_are_written_as_a_comparison_takes_them(written, added, tmp_path):
+    labels = [cell.label for cell in claim(tmp_path, f"{TEXT}controls: {written}\n").cells]
+    assert labels == ["naive", "sleep", "kmnist", *added]
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
