@@ -193,13 +193,13 @@ class SleepReplay(Strategy):
 
     By default sleep calibrates itself (`calibration=auto`). It is driven by the mean input of the experience just
     trained. Thresholds follow the firing rate of each layer, and a hidden neuron that fires weakens its synapses,
-    through a gate that hardly changes positive weights (see `clep.sleep.calibration`). Then output units are balanced: the
-    biases of all of them are levelled, waves of spontaneous activity pass over the input, and units that answer them more
-    often than others are scaled down (see `clep.sleep.outputs`). Each part ends when nothing is left to do, or when the
-    accuracy on samples of the experience just trained has fallen to its part of `keep`. If units of older classes then
-    answer less than three quarters as often as they should, all this is taken back, and a deep sleep takes its place: only
-    synapses from silent neurons lose, and chance is enough to fire a neuron. Of the past, weights are kept, the mean
-    input and which classes there were.
+    through a gate that hardly changes positive weights (see `clep.sleep.calibration`). Then output units are balanced:
+    the biases of all of them are levelled, waves of spontaneous activity pass over the input, and units that answer
+    them more often than others are scaled down (see `clep.sleep.outputs`). Each part ends when nothing is left to do,
+    or when the accuracy on samples of the experience just trained has fallen to its part of `keep`. If units of older
+    classes then answer less than three quarters as often as they should, all this is taken back, and a deep sleep takes
+    its place: only synapses from silent neurons lose, and chance is enough to fire a neuron. Of the past, weights are
+    kept, the mean input and which classes there were.
 
     With `calibration=published` the mean input is that of everything seen so far. A neuron that fires strengthens its
     synapses from neurons that fired with it and weakens the others, for a given number of steps. Sleep then knows the

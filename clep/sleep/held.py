@@ -61,4 +61,3 @@ class Held:
         finally:
             for part, mode in modes:
                 part.training = mode
-

@@ -2,7 +2,8 @@
 
 Weakening hidden synapses leaves the read-out of the latest classes as strong as training has made it, while that of
 older ones has been written over in part. But spontaneous activity belongs to no class. So a unit that answers it more
-often than others is too loud, and its synapses lose, in proportion (firing rates return in sleep: Tononi & Cirelli 2014).
+often than others is too loud, and its synapses lose, in proportion. That firing rates return to what they were in sleep
+is the view of Tononi & Cirelli 2014.
 """
 
 from collections.abc import Iterable
