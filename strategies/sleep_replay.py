@@ -30,16 +30,18 @@ from clep.sleep import (
     CompiledSimulation,
     Depth,
     Held,
+    Seen,
     Spikes,
     SpikingParameters,
     Statistics,
+    balance,
     bernoulli_spikes,
     branched,
     level_biases,
     observe,
     patched,
-    quieten,
     simulation,
+    waves,
 )
 from clep.sleep.calibration import PIECE, PIECES
 from clep.specs.options import Spec, from_keywords, option, takes
@@ -54,8 +56,8 @@ _PUBLISHED = (
 )
 _AUTO = ("keep", "depression")
 
-_ALONE = 2 / 3  # of what may be lost, the share of hidden synapses where output units take nothing
-_FIRM = 0.9  # of the way to the targets; from there on sleep is deep
+_WAVES = 1000  # that output units are balanced by
+_ANSWERED = 0.75  # of what is due to the units of older classes; below that, balancing has not worked
 _NEVER, _ALWAYS = 0.0, 0.9  # spikes per neuron and step
 
 
@@ -79,18 +81,17 @@ class SleepReplayOptions(Spec):
         "and `bounds`, which are to be searched for each",
     )
     keep: float = option(
-        0.85,
+        0.5,
         "`auto`: sleep ends before the accuracy on samples of the experience just trained falls below this share of "
-        "what it was before; less means a longer sleep and more room for what is older. Synapses below hidden neurons "
-        "take a fifth of what may be lost in a deep sleep, two thirds in a light one, and the output units of the "
-        "latest classes the rest. Where those take nothing, n hidden layers take an n-th of two thirds each, since "
-        "what one takes, the next does without",
+        "what it was before; less means more room for what is older. In a light sleep, synapses below hidden neurons "
+        "take a 25th of what may be lost and output units the rest. In a deep one n hidden layers take an n-th of a "
+        "fifth each, since what one takes, the next does without",
         "(0, 1]",
     )
     depression: float = option(
         0.01,
         "`auto`: what a synapse loses per spike of its upper neuron, before the gate, in standard deviations of the "
-        "layer's weights at the first sleep; 0.4 times that in a light sleep",
+        "layer's weights at the first sleep; 0.8 times that in a light sleep",
         "(0, inf)",
     )
     steps: int = option(7000, "steps of the sleep after the first experience", "[0, inf)")
@@ -192,12 +193,13 @@ class SleepReplay(Strategy):
 
     By default sleep calibrates itself (`calibration=auto`). It is driven by the mean input of the experience just
     trained. Thresholds follow the firing rate of each layer, and a hidden neuron that fires weakens its synapses,
-    through a gate that hardly changes positive weights (see `clep.sleep.calibration`). If the first experience was
-    learned nearly to its targets, sleeps are deep: only synapses from silent neurons lose, and chance is enough to fire
-    a neuron. Otherwise they are light. Afterwards the synapses on the output units of the classes just trained are
-    scaled down, and the biases of all output units levelled (see `clep.sleep.outputs`). Each part ends when nothing
-    fires any more, or when the accuracy on samples of the experience just trained has fallen to its part of `keep`.
-    Nothing of the past is kept but the weights.
+    through a gate that hardly changes positive weights (see `clep.sleep.calibration`). Then output units are balanced:
+    the biases of all of them are levelled, waves of spontaneous activity pass over the input, and units that answer
+    them more often than others are scaled down (see `clep.sleep.outputs`). Each part ends when nothing is left to do,
+    or when the accuracy on samples of the experience just trained has fallen to its part of `keep`. If units of older
+    classes then answer less than three quarters as often as they should, all this is taken back, and a deep sleep takes
+    its place: only synapses from silent neurons lose, and chance is enough to fire a neuron. Of the past, weights are
+    kept, the mean input and which classes there were.
 
     With `calibration=published` the mean input is that of everything seen so far. A neuron that fires strengthens its
     synapses from neurons that fired with it and weakens the others, for a given number of steps. Sleep then knows the
@@ -254,8 +256,7 @@ class SleepReplay(Strategy):
         self.inputs: Statistics | None = None
         self.weight_scales: list[float] = []
         """Standard deviation of each layer's weights at the first sleep, the unit of the rule's constants."""
-        self.depth: Depth | None = None
-        """Of all sleeps with `calibration=auto`, chosen at the first one."""
+        self.seen = Seen()
         self._told: set[str] = set()
 
     @classmethod
@@ -300,8 +301,6 @@ class SleepReplay(Strategy):
         self._log_residual("before", stack, first)
         held = Held.of(strategy.experience.dataset, strategy.model, strategy.device)
         if self.calibration == "auto":
-            if self.depth is None:
-                self.depth = LIGHT if 0.0 <= held.reached(strategy._criterion) < _FIRM else DEEP
             self._sleep_in_parts(stack, held)
         else:
             stack.write(self._sleep(stack))
@@ -314,33 +313,27 @@ class SleepReplay(Strategy):
 
     @torch.no_grad()
     def _sleep_in_parts(self, stack: DenseStack, held: Held) -> None:
-        """Level the biases of the output, weaken hidden synapses, then those on the units of the latest classes.
-
-        The last is done in networks that settle, with one hidden layer: several learn through these synapses and stop
-        learning where they are weak, and it took more than it gave in a feed-forward network. Where it is not done, or
-        turns out to say nothing, hidden synapses take more.
-        """
-        assert self.depth is not None
+        """A light sleep and balanced output units; a deep sleep where older classes do not answer after it."""
         level_biases(stack)
-        awake, hidden = held.accuracy(), max(1, len(stack) - 1)
-        alone = (1.0 - _ALONE * (1.0 - self.keep) / hidden) * awake
-        if len(stack) == 2 and stack.residual is not None:
-            whole, _ = branched(stack)
-            start = [weight.detach().clone() for weight in whole.weights]
-            self._calibrated_sleep(stack, held, (1.0 - self.depth.hidden * (1.0 - self.keep)) * awake)
-            # A stack made anew: its weights may be computed from others, which have changed.
-            factor = quieten(stack_of(held.model), held, self.keep * awake)
-            self.log(metric_names.SLEEP_OUTPUT_FACTOR, factor)
-            if factor < 1.0:
-                return
+        awake, (whole, _) = held.accuracy(), branched(stack)
+        may_lose = (1.0 - self.keep) * awake
+        start = [weight.detach().clone() for weight in whole.weights]
+        self._calibrated_sleep(stack, held, LIGHT, awake - LIGHT.takes * may_lose)
+        # A stack made anew: its weights may be computed from others, which have changed.
+        x = waves(self.seen, _WAVES, self.generator).to(held.x)
+        found = balance(stack_of(held.model), held, x, self.seen.classes, awake - may_lose)
+        deep = found.others < _ANSWERED
+        if deep:
             whole.write(start)
-        self._calibrated_sleep(stack, held, alone)
+            self._calibrated_sleep(stack, held, DEEP, awake - DEEP.takes * may_lose / max(1, len(stack) - 1))
+        self.log(metric_names.SLEEP_DEEP, float(deep))
+        self.log(metric_names.SLEEP_OUTPUT_FACTOR, 1.0 if deep else float(found.factors.min()))
 
     def _observe(self, strategy: Any, stack: DenseStack) -> Tensor:
         """Take the statistics; return the first batch of inputs, on the device of the model."""
         # A loader draws a number when it starts. Here it comes from a generator that nothing else uses.
         loader = DataLoader(strategy.experience.dataset.eval(), batch_size=_BATCH, generator=torch.Generator())
-        batches = (images.to(strategy.device) for images, *_ in loader)
+        batches = self._counted(loader, strategy.device)
         first = next(batches)
         before, signed = self.inputs if self.statistics == "seen" else None, self.calibration == "auto"
         self.inputs = observe(stack, chain([first], batches), before, signed=signed)
@@ -354,6 +347,13 @@ class SleepReplay(Strategy):
             )
         return first
 
+    def _counted(self, loader: DataLoader[Any], device: torch.device) -> Iterator[Tensor]:
+        """The inputs of each batch; a sleep that calibrates itself keeps their mean."""
+        for x, y, *_ in loader:
+            if self.calibration == "auto":
+                self.seen.add(x, y)
+            yield x.to(device)
+
     def _log_residual(self, when: str, stack: DenseStack, x: Tensor) -> None:
         """Log how far the network is from its fixed point after a free phase; large weights may keep it from
         settling."""
@@ -365,7 +365,7 @@ class SleepReplay(Strategy):
         """The weights after a published sleep that starts from those of the stack."""
         weights, (draws, options) = stack.weights, self._draws()
         self.weight_scales = self.weight_scales or [spread(weight) for weight in weights]
-        asleep = simulation(weights, self._constants(self._decays(stack)), **options)
+        asleep = simulation(weights, self._constants(self._decays(stack, self.decay)), **options)
         steps = self.steps + (self.experiences - 1) * self.steps_per_experience
         with progress_bar(total=steps, desc="sleep", unit="step", delay=2) as bar:
             if isinstance(asleep, CompiledSimulation) and not asleep.is_compiled():
@@ -373,7 +373,7 @@ class SleepReplay(Strategy):
             for start in range(0, steps, _STEPS_PER_UPDATE):
                 interrupts.check()
                 piece = min(_STEPS_PER_UPDATE, steps - start)
-                asleep.run(self._input_spikes(piece, draws))
+                asleep.run(self._input_spikes(piece, draws, self.rate))
                 bar.set_description("sleep", refresh=False)
                 bar.update(piece)
         slept = [torch.as_tensor(new, device=weights[0].device) for new in asleep.weights]
@@ -381,10 +381,9 @@ class SleepReplay(Strategy):
         return slept
 
     @torch.no_grad()
-    def _calibrated_sleep(self, stack: DenseStack, held: Held, least: float) -> None:
+    def _calibrated_sleep(self, stack: DenseStack, held: Held, depth: Depth, least: float) -> None:
         """Sleep as long as the accuracy on what the experience has just taught is at least `least`."""
         assert self.inputs is not None
-        assert self.depth is not None
         stack, masks = branched(stack)
         start, (draws, options) = [weight.detach().clone() for weight in stack.weights], self._draws()
         signs = torch.where(self.inputs.mean.flatten() < 0.0, -1.0, 1.0).to(start[0])
@@ -396,15 +395,15 @@ class SleepReplay(Strategy):
             self.inputs.maxima,
             masks=masks,
             depression=self.depression,
-            depth=self.depth,
-            decays=self._decays(stack),
+            depth=depth,
+            decays=self._decays(stack, depth.decay),
             feedback=self.feedback,
             inhibition=self.inhibition,
             **options,
         )
-        best = start
+        best, rate = start, depth.rate / max(float(self.inputs.mean.abs().max()), 1e-12)
         with progress_bar(total=PIECES * PIECE, desc="sleep", unit="step", delay=2) as bar:
-            for new in asleep.run(lambda steps: self._input_spikes(steps, draws)):
+            for new in asleep.run(lambda steps: self._input_spikes(steps, draws, rate)):
                 bar.update(asleep.steps - bar.n)
                 lowest, *others = [torch.as_tensor(weight, device=start[0].device).clone() for weight in new]
                 slept = [lowest * signs, *others]
@@ -453,10 +452,9 @@ class SleepReplay(Strategy):
             self._told.add(key)
             warnings.warn(f"strategy.sleep_replay: {what}", SleepWarning, stacklevel=2)
 
-    def _decays(self, stack: DenseStack) -> list[float | np.ndarray]:
-        """Decay of each layer: one for all its neurons, or one each."""
+    def _decays(self, stack: DenseStack, decay: float) -> list[float | np.ndarray]:
+        """Decay of each layer: one for all its neurons, or one each, around `decay`."""
         steps = [layer.time_step if self.membrane == "time_steps" else None for layer in stack.layers]
-        decay = self.decay if self.depth is None else self.depth.decay
         return [decay if dt is None else decay ** relative(dt) for dt in steps]
 
     def _constants(self, decays: Sequence[float | np.ndarray]) -> list[SpikingParameters]:
@@ -481,14 +479,11 @@ class SleepReplay(Strategy):
             for layer, scale in enumerate(self.weight_scales)
         ]
 
-    def _input_spikes(self, steps: int, rng: np.random.Generator) -> Spikes:
-        """Spikes of the inputs, inside one random patch per step."""
+    def _input_spikes(self, steps: int, rng: np.random.Generator, rate: float) -> Spikes:
+        """Spikes of the inputs at `rate` times their means, inside one random patch per step."""
         assert self.inputs is not None
         mean = self.inputs.mean
-        if self.depth is not None:
-            expected = self.depth.rate * mean.double().abs() / max(float(mean.abs().max()), 1e-12)
-        else:
-            expected = (self.rate * mean.double()).clamp_min(0.0)
+        expected = rate * (mean.double().abs() if self.calibration == "auto" else mean.double().clamp_min(0.0))
         probability = -torch.expm1(-expected) if self.spikes == "poisson" else expected.clamp_max(1.0)
         spikes = bernoulli_spikes(probability.flatten().numpy(), steps, rng)
         if self.patch < 1.0 and mean.dim() == 3:
@@ -498,6 +493,7 @@ class SleepReplay(Strategy):
     def memory(self) -> Memory:
         """The statistics of the inputs, if any are kept, and one unit per layer."""
         kept = 0 if self.inputs is None else self.inputs.nbytes
+        kept += 0 if self.seen.mean is None else self.seen.nbytes
         return Memory(statistics_bytes=kept + 8 * len(self.weight_scales))
 
 

@@ -10,29 +10,33 @@ Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742), the 
 from clep.sleep.branches import branched
 from clep.sleep.calibration import DEEP, LIGHT, CalibratedSleep, Depth
 from clep.sleep.held import Held
-from clep.sleep.outputs import level_biases, quieten
+from clep.sleep.outputs import Balance, balance, level_biases
 from clep.sleep.rule import SpikingParameters
 from clep.sleep.simulation import CompiledSimulation, Simulation, TorchSimulation, simulation
 from clep.sleep.spikes import Spikes, bernoulli_spikes, patched
 from clep.sleep.statistics import Statistics, observe
+from clep.sleep.waves import Seen, waves
 
 __all__ = [
     "DEEP",
     "LIGHT",
+    "Balance",
     "CalibratedSleep",
     "CompiledSimulation",
     "Depth",
     "Held",
+    "Seen",
     "Simulation",
     "Spikes",
     "SpikingParameters",
     "Statistics",
     "TorchSimulation",
+    "balance",
     "bernoulli_spikes",
     "branched",
     "level_biases",
     "observe",
     "patched",
-    "quieten",
     "simulation",
+    "waves",
 ]

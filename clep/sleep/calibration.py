@@ -9,8 +9,8 @@ negative ones most and strong positive ones hardly at all. In searches for the p
 with the constants that were found, nearly every synapse of a neuron that fires loses on average, and random patterns do
 as well as replayed ones.
 
-A sleep is deep or light (`DEEP`, `LIGHT`). Where training has brought the outputs all the way to their targets, much
-has been written over, and only a deep sleep restores it; where it has not, a deep sleep takes more than there is.
+A sleep is light or deep (`LIGHT`, `DEEP`). A light one is enough where the output units can be balanced afterwards
+(`clep.sleep.outputs`); where they cannot, only a deep one restores anything.
 """
 
 import math
@@ -51,18 +51,18 @@ class Depth:
         rate: spikes per step of the input with the largest mean.
         share: of `depression`, what a spike costs.
         everything: whether synapses from neurons that fired lose as much as those from silent ones.
-        hidden: of the accuracy that a sleep may take, the share of hidden synapses where those of the output also lose.
+        takes: of the accuracy that a whole sleep may take, the share of the hidden synapses.
     """
 
     decay: float
     rate: float
     share: float
     everything: bool
-    hidden: float
+    takes: float
 
 
-DEEP = Depth(decay=0.7, rate=1.0, share=1.0, everything=False, hidden=0.2)
-LIGHT = Depth(decay=0.98, rate=0.3, share=0.4, everything=True, hidden=2 / 3)
+DEEP = Depth(decay=0.7, rate=1.0, share=1.0, everything=False, takes=0.2)
+LIGHT = Depth(decay=0.98, rate=0.3, share=0.8, everything=True, takes=0.04)
 
 
 class CalibratedSleep:

@@ -1,6 +1,5 @@
-"""What sleep may ask about itself: how much of the experience just trained is still known, and how firmly."""
+"""What sleep may ask about itself: how much of the experience just trained is still known."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,22 +51,6 @@ class Held:
         """Share of the samples that the model, as it is now, assigns to their class; it stays in its mode."""
         return float((self._output().argmax(1) == self.y).float().mean())
 
-    def reached(self, criterion: Callable[[Tensor, Tensor], Tensor]) -> float:
-        """How far training has brought the output of the right class, from 0, silence, to 1, where no loss pulls it.
-
-        Over the samples that are assigned to their class; 0 if none is. For a squared error it is the output as a share
-        of its target, for a cross-entropy the probability above that of chance.
-
-        Args:
-            criterion: (output (B, K), classes (B,)) -> (), what the model was trained with.
-        """
-        output = self._output()
-        right = output.argmax(1) == self.y
-        if not right.any():
-            return 0.0
-        now, silent = (_pull(criterion, z[right], self.y[right]) for z in (output, torch.zeros_like(output)))
-        return float(1.0 - now / silent.clamp_min(1e-12))
-
     @torch.no_grad()
     def _output(self) -> Tensor:
         modes = [(part, part.training) for part in self.model.modules()]
@@ -78,11 +61,3 @@ class Held:
         finally:
             for part, mode in modes:
                 part.training = mode
-
-
-def _pull(criterion: Callable[[Tensor, Tensor], Tensor], output: Tensor, y: Tensor) -> Tensor:
-    """Mean size of the loss's gradient at the output of the right class."""
-    output = output.detach().requires_grad_()
-    with torch.enable_grad():
-        (gradient,) = torch.autograd.grad(criterion(output, y), output)
-    return gradient.gather(1, y[:, None]).abs().mean()

@@ -1,9 +1,13 @@
-"""What sleep does to the output units: no bias speaks for a class, and the classes learned last speak less loudly.
+"""What sleep does to the output units: no bias speaks for a class, and none answers more often than others.
 
 Weakening hidden synapses leaves the read-out of the latest classes as strong as training has made it, while that of
-older ones has been written over in part. Synapses that were strengthened most lose most (Tononi & Cirelli 2014): here,
-those on the units of the classes just trained, in proportion.
+older ones has been written over in part. But spontaneous activity belongs to no class. So a unit that answers it more
+often than others is too loud, and its synapses lose, in proportion. That firing rates return to what they were in sleep
+is the view of Tononi & Cirelli 2014.
 """
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -11,8 +15,9 @@ from torch import Tensor
 from clep.equilibrium.stack import DenseStack
 from clep.sleep.held import Held
 
-_FACTOR = 0.95  # from one look to the next
-_LEAST = 0.003  # of the weights
+_STEPS, _BETWEEN = 400, 4  # at most, and from one look at the samples to the next
+_PACE = 0.3  # of a step: a unit that answers always falls by a quarter
+_NEAR = 0.3  # of what is due: near enough to it
 
 
 @torch.no_grad()
@@ -36,49 +41,70 @@ def level_biases(stack: DenseStack) -> None:
         bias.copy_(bias.mean(-1, keepdim=True).expand_as(bias))
 
 
-@torch.no_grad()
-def quieten(stack: DenseStack, held: Held, least: float) -> float:
-    """Scale the synapses on the output units of the classes just trained down, as long as enough is kept of them.
+class Balance(NamedTuple):
+    """What sleep has made of the output units.
 
-    If they may be almost silent and nothing is lost, all is left as it was: then no other unit competes, as where units
-    are clipped at their lower end after long training, and how loudly the latest ones speak says nothing.
+    Attributes:
+        factors: on the synapses of each unit of a class that was ever learned, in the order of the classes.
+        others: how often the units of older classes answer now, as a share of how often they should; 1 if there are
+            none.
+    """
+
+    factors: Tensor
+    others: float
+
+
+@torch.no_grad()
+def balance(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], least: float) -> Balance:
+    """Scale the synapses of the output units that answer most often down, until all of them answer equally often.
 
     Args:
-        stack: of the model of `held`; its top layer is changed.
+        stack: of the model of `held`; its top layer is changed. Its biases are taken to be level.
         held: samples of the experience just trained.
-        least: the accuracy on them that is to be kept.
-
-    Returns:
-        The factor on the weights, in (0, 1]; 1 if nothing has changed.
+        x: spontaneous activity of the inputs, (n, ...), that has no class.
+        classes: all that were ever learned.
+        least: the accuracy on the samples that is to be kept; it ends before.
 
     Example:
         >>> import torch
         >>> from torch import nn
         >>> from clep.equilibrium.stack import stack_of
         >>> from clep.sleep import Held
-        >>> model = nn.Linear(2, 3, bias=False)
-        >>> _ = model.weight.data.copy_(torch.tensor([[1.0, 0.0], [0.0, 1.0], [0.6, 0.6]]))
-        >>> held = Held(model, torch.eye(2), torch.tensor([0, 1]))
-        >>> factor = quieten(stack_of(model), held, least=1.0)  # until the third unit would answer
-        >>> 0.6 < factor < 0.65, bool((model.weight[2] == 0.6).all())
-        (True, True)
+        >>> model = nn.Linear(2, 2, bias=False)
+        >>> _ = model.weight.data.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
+        >>> held, x = Held(model, torch.eye(2), torch.tensor([0, 1])), torch.rand(100, 2)
+        >>> found = balance(stack_of(model), held, x, [0, 1], least=1.0)
+        >>> 0.3 < found.factors[0] < 0.5, float(found.factors[1])
+        (True, 1.0)
     """
-    classes, best = held.y.unique(), 1.0
-    start = _top(stack)
-    while best * _FACTOR >= _LEAST:
-        _write_top(stack, _scaled(start, classes, best * _FACTOR))
-        if held.accuracy() < least:
-            break
-        best *= _FACTOR
-    else:
-        best = 1.0
-    _write_top(stack, _scaled(start, classes, best))
-    return best
+    units = torch.tensor(sorted(classes), device=held.y.device)
+    start, due = _top(stack), 1.0 / len(units)
+    responses = stack.presynaptic(x)[-1] @ stack.weights[-1][units].T
+    factors = best = torch.ones(len(units), device=units.device)
+    for step in range(_STEPS):
+        shares = _shares(responses * factors)
+        if step % _BETWEEN == 0:
+            _write_top(stack, _scaled(start, units, factors))
+            if held.accuracy() < least:
+                break
+            best = factors
+            if (shares - due).abs().max() < _NEAR * due:
+                break
+        factors = factors * torch.exp(-_PACE * (shares - due).clamp_min(0.0))
+    _write_top(stack, _scaled(start, units, best))
+    older = ~torch.isin(units, held.y)
+    others = float(_shares(responses * best)[older].sum() / (due * older.sum())) if older.any() else 1.0
+    return Balance(best, others)
 
 
-def _scaled(weight: Tensor, classes: Tensor, factor: float) -> Tensor:
+def _shares(responses: Tensor) -> Tensor:
+    """How often each unit responds most strongly, (K,), to (n, K)."""
+    return torch.bincount(responses.argmax(1), minlength=responses.shape[1]) / len(responses)
+
+
+def _scaled(weight: Tensor, units: Tensor, factors: Tensor) -> Tensor:
     new = weight.clone()
-    new[..., classes, :] *= factor
+    new[..., units, :] *= factors[:, None]
     return new
 
 

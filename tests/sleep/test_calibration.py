@@ -76,7 +76,7 @@ def test_one_spike_costs_synapses_of_silent_neurons_the_gated_share_of_the_sprea
 
 
 def test_in_a_light_sleep_a_spike_costs_every_synapse_its_share():
-    """By hand, as above, with 0.4 of the loss, and no synapse spared because its neuron fired."""
+    """By hand, as above, with 0.8 of the loss, and no synapse spared because its neuron fired."""
     weights = torch.tensor([[5.0, -1.0, 0.0, 0.5]])
     spread = float(weights.std())
     sleep = CalibratedSleep([weights], [spread], [5.0], depression=0.1, depth=LIGHT, decays=[LIGHT.decay])
@@ -84,7 +84,7 @@ def test_in_a_light_sleep_a_spike_costs_every_synapse_its_share():
     (after,) = next(sleep.run(lambda steps: spikes[:steps]))
     expected = weights[0].double().clone()
     for _ in range(int(sleep.counts[0][0])):
-        expected -= 0.04 * spread * 2.0 / (1.0 + torch.exp(expected / (GATE_WIDTH * spread)))
+        expected -= 0.08 * spread * 2.0 / (1.0 + torch.exp(expected / (GATE_WIDTH * spread)))
     np.testing.assert_allclose(after[0], expected, rtol=1e-5)
     assert after[0][3] < 0.5
 
