@@ -74,7 +74,7 @@ def balance(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], le
         >>> _ = model.weight.data.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
         >>> held, x = Held(model, torch.eye(2), torch.tensor([0, 1])), torch.rand(100, 2)
         >>> found = balance(stack_of(model), held, x, [0, 1], least=1.0)
-        >>> 0.3 < found.factors[0] < 0.6, float(found.factors[1])
+        >>> 0.3 < float(found.factors[0]) < 0.6, float(found.factors[1])
         (True, 1.0)
     """
     units = torch.tensor(sorted(classes), device=held.y.device)

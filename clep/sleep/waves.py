@@ -70,6 +70,7 @@ def waves(seen: Seen, n: int, generator: torch.Generator) -> Tensor:
 
     Example:
         >>> import torch
+        >>> from clep.sleep import Seen
         >>> seen = Seen()
         >>> seen.add(torch.tensor([[0.0, 0.0], [1.0, 0.5]]), torch.tensor([0, 1]))
         >>> waves(seen, 4, torch.Generator().manual_seed(0)).mean(0).tolist()
