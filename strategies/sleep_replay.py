@@ -57,7 +57,7 @@ _PUBLISHED = (
 _AUTO = ("keep", "depression")
 
 _WAVES = 1000  # that output units are balanced by
-_ANSWERED = 0.75  # of what is due to the units of older classes; below that, balancing has not worked
+_ANSWERED = 0.75, 0.4  # of what is due to the units of older classes, if more could be lost for it, and if not
 _NEVER, _ALWAYS = 0.0, 0.9  # spikes per neuron and step
 
 
@@ -197,9 +197,9 @@ class SleepReplay(Strategy):
     the biases of all of them are levelled, waves of spontaneous activity pass over the input, and units that answer
     them more often than others are scaled down (see `clep.sleep.outputs`). Each part ends when nothing is left to do,
     or when the accuracy on samples of the experience just trained has fallen to its part of `keep`. If units of older
-    classes then answer less than three quarters as often as they should, all this is taken back, and a deep sleep takes
-    its place: only synapses from silent neurons lose, and chance is enough to fire a neuron. Of the past, weights are
-    kept, the mean input and which classes there were.
+    classes still answer too rarely then, all this is taken back, and a deep sleep takes its place: only synapses from
+    silent neurons lose, and chance is enough to fire a neuron. Of the past, weights are kept, the mean input and which
+    classes there were.
 
     With `calibration=published` the mean input is that of everything seen so far. A neuron that fires strengthens its
     synapses from neurons that fired with it and weakens the others, for a given number of steps. Sleep then knows the
@@ -322,7 +322,7 @@ class SleepReplay(Strategy):
         # A stack made anew: its weights may be computed from others, which have changed.
         x = waves(self.seen, _WAVES, self.generator).to(held.x)
         found = balance(stack_of(held.model), held, x, self.seen.classes, awake - may_lose)
-        deep = found.others < _ANSWERED
+        deep = found.others < (_ANSWERED[0] if found.free else _ANSWERED[1])
         if deep:
             whole.write(start)
             self._calibrated_sleep(stack, held, DEEP, awake - DEEP.takes * may_lose / max(1, len(stack) - 1))

@@ -48,10 +48,13 @@ class Balance(NamedTuple):
         factors: on the synapses of each unit of a class that was ever learned, in the order of the classes.
         others: how often the units of older classes answer now, as a share of how often they should; 1 if there are
             none.
+        free: whether it ended although more of what was just learned could have been lost: other units answer so
+            rarely because nothing excites them.
     """
 
     factors: Tensor
     others: float
+    free: bool
 
 
 @torch.no_grad()
@@ -81,11 +84,13 @@ def balance(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], le
     start, due = _top(stack), 1.0 / len(units)
     responses = stack.presynaptic(x)[-1] @ stack.weights[-1][units].T
     factors = best = torch.ones(len(units), device=units.device)
+    free = True
     for step in range(_STEPS):
         shares = _shares(responses * factors)
         if step % _BETWEEN == 0:
             _write_top(stack, _scaled(start, units, factors))
-            if held.accuracy() < least:
+            free = held.accuracy() >= least
+            if not free:
                 break
             best = factors
             if (shares - due).abs().max() < _NEAR * due:
@@ -94,7 +99,7 @@ def balance(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], le
     _write_top(stack, _scaled(start, units, best))
     older = ~torch.isin(units, held.y)
     others = float(_shares(responses * best)[older].sum() / (due * older.sum())) if older.any() else 1.0
-    return Balance(best, others)
+    return Balance(best, others, free)
 
 
 def _shares(responses: Tensor) -> Tensor:

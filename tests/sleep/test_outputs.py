@@ -57,3 +57,10 @@ def test_units_of_older_classes_that_never_answer_are_told(activity):
     model = reading([3.0, 0.0, 0.0, 0.0], [-1.0, 0.0, 0.0, -1.0])
     found = balance(stack_of(model), Held(model, torch.eye(4)[:1], torch.tensor([0])), activity, [0, 1], least=0.0)
     assert found.others == 0.0
+
+
+@pytest.mark.parametrize(("least", "free"), [(0.0, True), (1.0, False)])
+def test_whether_more_could_have_been_lost_is_told(least, free, activity):
+    model = reading([3.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0])
+    held = Held(model, torch.tensor([[1.0, 2.9, 0.0, 0.0]]), torch.tensor([0]))
+    assert balance(stack_of(model), held, activity, [0, 1], least).free is free

@@ -101,7 +101,7 @@ def test_hidden_synapses_take_a_part_and_several_layers_share_it(sizes, deep, di
     """Of a half, 1/25 in a light sleep; in a deep one a fifth by the number of hidden layers."""
     asked = []
     monkeypatch.setattr(SleepReplay, "_calibrated_sleep", lambda self, stack, held, depth, least: asked.append(least))
-    monkeypatch.setattr("clep.strategies.sleep_replay.balance", lambda *args: Balance(torch.ones(2), 0.0))
+    monkeypatch.setattr("clep.strategies.sleep_replay.balance", lambda *args: Balance(torch.ones(2), 0.0, True))
     network = awake(sizes=sizes)
     before = held(digits, network).before
     finish(SleepReplay(), network, last_of(digits))
