@@ -35,8 +35,8 @@ from clep.update import Moment
 from clep.watching import Watch
 
 EVALUATION_BATCH = 1000
-_ADDING: tuple[Moment, ...] = ("before_forward", "after_forward", "before_backward")
-"""The moments at which a plug-in may add to the loss that is differentiated."""
+BETWEEN: tuple[Moment, ...] = ("before_forward", "after_forward", "before_backward")
+"""The moments between the inputs of an update and the gradient of its loss: a plug-in may add to the loss there."""
 
 
 class LightningTemplate(SupervisedTemplate):
@@ -225,7 +225,7 @@ class LightningTemplate(SupervisedTemplate):
 
     def add(self, loss: Tensor) -> None:
         """Add the learner's loss to `loss`; where no plug-in adds to it, it is the learner's, in the same shape."""
-        alone = not any(map(self._watch._with, _ADDING))
+        alone = not any(map(self._watch._with, BETWEEN))
         if alone and loss.dim() == 0 and loss.dtype == self.loss.dtype:
             self.loss = loss.view(1)  # a sum with zero would be the same, but its gradient takes a sum of its own
         else:

@@ -148,8 +148,9 @@ class SleepReplayOptions(Spec):
     )
     statistics: Literal["seen", "current"] | None = option(
         None,
-        "`seen`, mean and maxima over all experiences (Tadros 2022), or `current`, over the latest one: sleep then "
-        "knows earlier experiences only through the weights. null: `current` with `calibration=auto`, otherwise `seen`",
+        "what drives sleep: `seen`, mean and maxima over all experiences (Tadros 2022), or `current`, over the latest "
+        "one: the rule then knows earlier experiences only through the weights. The waves of `auto` have the mean of "
+        "all experiences in either case. null: `current` with `calibration=auto`, otherwise `seen`",
     )
     spikes: Literal["bernoulli", "poisson"] = option(
         "bernoulli",

@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from clep.equilibrium.adaptation import Adaptation
 from clep.equilibrium.layout import Layout, apart, layout_of, ways
 from clep.equilibrium.motions import Affine, Motion, Nudge, Prototypical
 from clep.specs.neurons import Neuron
@@ -47,6 +48,10 @@ class Course(NamedTuple):
     every: int = 0
     more: int = 0
     rate: float = 0.0
+
+    def then(self, adaptation: Adaptation | None) -> "Course":
+        """The same, followed by the steps of an adaptation if there is any."""
+        return self if adaptation is None else self._replace(more=adaptation.steps, rate=adaptation.rate)
 
 
 class Ended(NamedTuple):

@@ -187,9 +187,7 @@ def _compiled(
     steps = dynamics.compiled_steps(free.drive, nudge)
     if steps is None:
         return None
-    course = Course(dynamics.groups(len(start) - clamped), free.body.nudged_steps)
-    if adaptation is not None:
-        course = course._replace(more=adaptation.steps, rate=adaptation.rate)
+    course = Course(dynamics.groups(len(start) - clamped), free.body.nudged_steps).then(adaptation)
     ended = steps.relax(course, free.drive, start, nudge, [factors], free.states)  # type: ignore[arg-type]
     return [Phase(*ends) for ends in zip(ended.states, ended.adapted, strict=True)]
 

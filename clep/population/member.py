@@ -8,11 +8,10 @@ from typing import Any
 import torch
 from avalanche.core import SupervisedPlugin
 from avalanche.training.plugins.clock import Clock
-from avalanche.training.templates.base_sgd import PeriodicEval
 from torch import Tensor, nn
 
-from clep import interrupts
-from clep.bridge import LightningTemplate
+from clep import interrupts, optimizers
+from clep.bridge import BETWEEN, LightningTemplate
 from clep.equilibrium import Network
 from clep.measuring import Measuring
 from clep.population.admission import kind, unchanged
@@ -21,10 +20,10 @@ from clep.population.course import Course, edition
 from clep.population.descent import descends
 from clep.streams.samples import chunked
 
-_BETWEEN = ("before_forward", "after_forward", "before_backward")
-"""The hooks that may act between the inputs of an update and the gradient of its loss."""
 _AROUND = ("before_training_iteration", "after_backward", "before_update", "after_update", "after_training_iteration")
-_EVERY = (*_BETWEEN, *_AROUND)
+_EVERY = (*BETWEEN, *_AROUND)
+_ONLY_COUNTING = Measuring, Clock
+"""Plug-ins that look at updates only to count or to measure them."""
 _SAMPLES = 1024  # that are fetched at a time, at most
 
 
@@ -68,7 +67,8 @@ class Member:
         of = self._kind(template)
         if of is None or template.dataloader is not template.made_loader:
             return None
-        if not all(_only_counts(plugin) for hook in _EVERY for plugin in template._watch._with(hook)):
+        acting = (plugin for hook in _EVERY for plugin in template._watch._with(hook))
+        if not all(type(plugin) in _ONLY_COUNTING for plugin in acting):
             return None
         network: Any = template.learner.network
         every = list(network.parameters())
@@ -118,7 +118,7 @@ class Member:
 
     def _one_by_one(self, template: LightningTemplate, where: str) -> None:
         """The updates of an epoch, with everything that happens around each."""
-        hooked = any(_has(plugin, hook) for plugin in template.plugins for hook in _BETWEEN)
+        hooked = any(_has(plugin, hook) for plugin in template.plugins for hook in BETWEEN)
         for number, batch in enumerate(template.batches()):
             if template._stop_training:
                 break
@@ -129,9 +129,7 @@ class Member:
         template.mbatch = batch
         template._unpack_minibatch()
         template._watch.fire("before_training_iteration")
-        for group in template.optimizer.param_groups:
-            for parameter in group["params"]:
-                parameter.grad = None
+        optimizers.forget_gradients(template.optimizer)
         template.loss = template._make_empty_loss()
         interrupts.check()
         of = self._kind(template)
@@ -146,7 +144,7 @@ class Member:
         clip = template.trainer_arguments.get("gradient_clip_val")
         if clip is not None:
             torch.nn.utils.clip_grad_norm_(template.model.parameters(), clip)
-        template.optimizer.step()
+        optimizers.step(template.optimizer)
         template.at("after_update")
         template._after_training_iteration()
 
@@ -216,13 +214,6 @@ def _stacked(network: Any) -> Iterator[nn.Parameter]:
     yield from _connected(network)
     if network.readout is not None:
         yield from network.readout.parameters()
-
-
-def _only_counts(plugin: Any) -> bool:
-    """Whether a plug-in looks at updates only to count or to measure them, or not at all."""
-    if type(plugin) is PeriodicEval:
-        return bool(plugin.eval_every <= 0)
-    return type(plugin) in (Measuring, Clock)
 
 
 def _has(plugin: Any, hook: str) -> bool:

@@ -181,9 +181,7 @@ class Phases:
         """The states in each phase, (S, B, n) of each layer, and with adaptation those after its steps too."""
         body, betas = self.free.body, arranged.beta.flatten().tolist()
         factors = [(beta, -beta) if arranged.phases == "centered" else (beta,) for beta in betas]
-        course = Course(body.dynamics.groups(len(self.free.states)), body.nudged_steps)
-        if adaptation is not None:
-            course = course._replace(more=adaptation.steps, rate=adaptation.rate)
+        course = Course(body.dynamics.groups(len(self.free.states)), body.nudged_steps).then(adaptation)
         assert self._compiled is not None
         ended = self._compiled.relax(course, self.free.drive, self.free.states, nudge, factors, self.free.states)
         return [ended.states, ended.adapted]
