@@ -25,7 +25,7 @@ from clep.identity import NONE, UNREADABLE, Identity, digest_of
 from clep.learner import Learner, criterion_of
 from clep.randomness import seed_for
 from clep.ranks import Ranks
-from clep.schema import NOT_OF_A_RESULT
+from clep.schema import AS_BEFORE, NOT_OF_A_RESULT
 from clep.sources import own_code, plugin_code
 from clep.specs.layers import ConvLayer
 from clep.specs.learner import LearnerSpec, TrainingSpec
@@ -181,12 +181,42 @@ def _values(config: Config) -> dict[str, str]:
     """The flat values that a result depends on and that are not the defaults."""
     defaults = {name: registry.defaults(registry.find(name)) for name in config.strategies}
     neutral = _defaults() | tracking.flatten({"strategy": defaults} | named_parts.defaults(config))
-    values = {key: value for key, value in tracking.flatten(to_dict(config)).items() if neutral.get(key) != value}
+    return {key: value for key, value in _all_values(config).items() if neutral.get(key) != value}
+
+
+def _all_values(config: Config) -> dict[str, str]:
+    """The flat values that a result depends on."""
     return {
         key: value
-        for key, value in values.items()
+        for key, value in tracking.flatten(to_dict(config)).items()
         if key.partition(".")[0] not in NOT_OF_A_RESULT and key != "stream.path"
     }
+
+
+def settings(config: Config, *, data: str | None = None, plugins: str | None = None) -> str:
+    """What a result is of apart from clep's code, in 12 characters.
+
+    Unlike in `identity`, defaults count as well: there the code counts, which has them; a published number is kept over
+    changes of code, and must not outlive the change of a default. A key that is newer than published numbers does not
+    count at its value of `clep.schema.AS_BEFORE`.
+
+    Args:
+        config: a resolved configuration.
+        data: `data_of` the configuration, if it is known.
+        plugins: `plugins_of` the configuration, if they are known.
+
+    Example:
+        >>> from clep.build import resolved
+        >>> from clep.config import compose
+        >>> changes = [], ["workers=3"], ["seed=1"], ["learner.lr=0.1"]
+        >>> one, same, *others = (settings(resolved(compose(None, each))) for each in changes)
+        >>> one == same, one in others, len(one)
+        (True, False, 12)
+    """
+    values = {key: value for key, value in _all_values(config).items() if AS_BEFORE.get(key) != value}
+    data = data_of(config) if data is None else data
+    plugins = plugins_of(config) if plugins is None else plugins
+    return digest_of([values, data, plugins])[:_PART_LENGTH]
 
 
 LABEL_TAG, CELL_TAG = "clep.label", "clep.cell"

@@ -21,7 +21,15 @@ _LABEL_BYTES, _VALUE_BYTES = 8, 4  # of a stored sample
 _EPOCHS = "learner.evaluate_epochs"
 
 Run = Mapping[str, Any]
-"""A run as `Result.to_json` gives it."""
+"""A run as `Result.to_json` gives it, or as a table tells of it.
+
+A run that a table tells of has under `TOLD` its numbers by the names of their columns, and under `OF_CELL` the names of
+those of which the table has only the mean over the cell: they stand for the run, so that the mean comes out as it was.
+A run of a claim's table has also its `code` and its `settings`.
+"""
+TOLD, OF_CELL = "told", "of_cell"
+
+Number = Callable[[Run], Any]
 
 
 @dataclass(frozen=True)
@@ -136,6 +144,30 @@ class Column:
         return "-" if value is None else format(value, self.form)
 
 
+def told(name: str) -> Callable[[Number], Number]:
+    """Make a number of a run that of the table which tells of the run, if one does.
+
+    Args:
+        name: of the number's column.
+
+    Example:
+        >>> @told("epochs")
+        ... def epochs(run):
+        ...     return len(run["accuracy_epochs"])
+        >>> epochs({"accuracy_epochs": [0.5, 0.75]}), epochs({TOLD: {"epochs": 3}})
+        (2, 3)
+    """
+
+    def decorated(of_run: Number) -> Number:
+        @functools.wraps(of_run)
+        def number(run: Run) -> Any:
+            return run[TOLD].get(name) if TOLD in run else of_run(run)
+
+        return number
+
+    return decorated
+
+
 def of(key: str) -> Callable[[Run], float | None]:
     """A function that reads a number of a run; it returns None if the run did not measure it.
 
@@ -146,7 +178,7 @@ def of(key: str) -> Callable[[Run], float | None]:
         >>> of("residual")({"status": "FINISHED", "residual": 0.01})
         0.01
     """
-    return lambda run: run.get(key)
+    return told(key)(lambda run: run.get(key))
 
 
 def mean(of_run: Callable[[Run], float | None]) -> Callable[[Row], float | None]:
@@ -227,6 +259,7 @@ def worst(row: Row) -> float | None:
     return min((value for value in accuracies if value is not None), default=None)
 
 
+@told("std_last_epochs")
 def std_last_epochs(run: Run) -> float | None:
     """Standard deviation (ddof 1) of the accuracy after each of the last `LAST_EPOCHS` epochs, or of all if fewer.
 
@@ -243,6 +276,7 @@ def std_last_epochs(run: Run) -> float | None:
     return mean_std((run.get("accuracy_epochs") or [])[-LAST_EPOCHS:])["std"]
 
 
+@told("oscillated")
 def oscillated(run: Run) -> float | None:
     """1 if the free phase of any training batch did not settle, else 0; None for a run that did not finish.
 
@@ -257,6 +291,7 @@ def oscillated(run: Run) -> float | None:
     return None if share is None else float(share > 0.0)
 
 
+@told("accuracy_of_means")
 def accuracy_of_means(run: Run) -> float | None:
     """Final accuracy if the answer were the nearest class mean of hidden states; None if it was not measured.
 
@@ -292,6 +327,7 @@ def bytes_kept(row: Row) -> int | None:
     return bytes_of(row.finished[0]) if row.finished else None
 
 
+@told("bytes")
 def bytes_of(run: Run) -> int | None:
     """Bytes of exemplars and statistics kept of the past when a run ended; None if not recorded.
 
@@ -306,6 +342,7 @@ def bytes_of(run: Run) -> int | None:
     return memory.get("exemplar_bytes", 0) + memory.get("statistics_bytes", 0) if memory else None
 
 
+@told("bytes_in_8_bits")
 def bytes_in_8_bits(run: Run) -> int | None:
     """The same if a stored sample took a byte for each of its values, as images do in a file.
 
@@ -409,7 +446,13 @@ _LEARNED = Column("learned_accuracy", "learned", mean(of("learned_accuracy")), "
 _PUBLISHED = Column("published", "published", lambda row: row.published, write=_published)
 _BYTES = Column("bytes", "bytes of the past", bytes_kept, write=_bytes)
 
-SECONDS = Column("seconds", "seconds", mean(lambda run: run["seconds"]["total"]), ".0f")
+
+@told("seconds")
+def _seconds(run: Run) -> float | None:
+    return (run.get("seconds") or {}).get("total")
+
+
+SECONDS = Column("seconds", "seconds", mean(_seconds), ".0f")
 
 CLAIM = (
     Column("accuracy", "accuracy", mean(of("accuracy")), write=_accuracy),
@@ -425,8 +468,32 @@ CLAIM = (
 ACCURACY_OR_REMARK = Column("accuracy", "accuracy", mean(of("accuracy")), write=_accuracy_or_remark)
 """The accuracy in the table of a grid; it also says why a value is missing, since no other column does."""
 
-CSV = (Column("mean", "mean", mean(of("accuracy"))), _STD, _FORGETTING, _LEARNED, _PUBLISHED, _BYTES)
-"""Columns of a claim's CSV file, in full precision."""
+CSV = (Column("mean", "mean", mean(of("accuracy"))), _STD, _FORGETTING, _LEARNED, _PUBLISHED, _BYTES, SECONDS)
+"""Columns of a claim's CSV file that are about the cell, in full precision."""
+
+
+def _own(name: str, of_run: Number) -> Number:
+    return lambda run: None if name in run.get(OF_CELL, ()) else of_run(run)
+
+
+MEANS = {"forgetting": of("forgetting"), "learned_accuracy": of("learned_accuracy"), "seconds": _seconds}
+"""Columns of `CSV` that are means over runs, and their number in a run; its own column is `of_its_own(name)`."""
+
+
+def of_its_own(name: str) -> str:
+    """The heading of a number of a run, beside that of its mean over the cell.
+
+    Example:
+        >>> of_its_own("forgetting")
+        'run_forgetting'
+    """
+    return f"run_{name}"
+
+
+RUN: dict[str, Number] = {of_its_own(name): _own(name, of_run) for name, of_run in MEANS.items()}
+"""Columns of a claim's CSV file that are about the run, beside its seed and accuracy."""
+ORIGIN = ("code", "settings")
+"""Where a run is from: version and commit, and what it is of apart from code; see `clep.build.settings`."""
 
 COLUMNS = {
     column.name: column
@@ -549,8 +616,8 @@ def _chosen(name: str, options: computed.Options) -> Column:
     if name in COLUMNS:
         return COLUMNS[name]
     if _is_logged(name):
-        return _of_run(name, name, functools.partial(_latest, name))
-    return _of_run(name, computed.label(name), computed.of_run(name, options))
+        return _of_run(name, name, told(name)(functools.partial(_latest, name)))
+    return _of_run(name, computed.label(name), told(name)(computed.of_run(name, options)))
 
 
 def _of_run(name: str, title: str, value: Callable[[Run], float | None]) -> Column:

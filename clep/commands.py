@@ -190,7 +190,7 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     _ready(cells[0][1])
     pipeline = _loaded("clep.pipelines.reproduce")
     options = {"small": arguments.small, "output": arguments.output, "figure": arguments.figure}
-    options["stored"] = arguments.stored
+    options |= {"stored": arguments.stored, "missing": arguments.missing}
     return pipeline.run(claim, changes, **options)
 
 
@@ -537,12 +537,13 @@ COMMANDS = (
         name="reproduce",
         help="Run the cells of a published claim over its seeds, and write its table.",
         prints="Prints table and verdicts, and writes both as Markdown and CSV. If interrupted, start it again: "
-        "it goes on where it stopped.",
+        "it goes on where it stopped, and the table that was there stays until then.",
         usage="CLAIM [key=value ...]",
         examples={
             "clep reproduce sleep_mnist --small": "a quick look: the cells on digits",
             "clep reproduce sleep_mnist workers=4 data.root=DATA": "the whole table",
             "clep reproduce memory_mnist --stored --figure": "what has been run so far, and nothing more",
+            "clep reproduce memory_mnist --missing workers=4": "what neither the store nor the published table has",
             "clep reproduce my_claim.yaml --output results": "your own claim, written to another folder",
         },
         arguments=(
@@ -553,7 +554,17 @@ COMMANDS = (
             ),
             Argument("--small", {"action": "store_true", "help": "a quick look: small data, two seeds"}),
             Argument("--figure", {"action": "store_true", "help": "write the claim's figures next to its table"}),
-            Argument("--stored", {"action": "store_true", "help": "run nothing: the table of what is stored so far"}),
+            Argument(
+                "--stored",
+                {
+                    "action": "store_true",
+                    "help": "run nothing: the table of what is stored so far, and of what the table before has",
+                },
+            ),
+            Argument(
+                "--missing",
+                {"action": "store_true", "help": "run only what neither the store nor the table before has"},
+            ),
             _ENGINE,
             _JSON,
         ),

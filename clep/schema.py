@@ -69,6 +69,13 @@ NOT_OF_A_RESULT = frozenset(
 )
 """Keys that no result of a run depends on."""
 
+AS_BEFORE: dict[str, str] = {}
+"""Keys that are newer than tables in `docs/results` -> the value with which everything is as it was without them.
+
+A key that is added to the configuration, or to a strategy, has a row here (`"learner.new": "False"`,
+`"strategy.dreams.new": "1"`), so that the runs of these tables can still be carried; see `clep.build.settings`.
+"""
+
 
 @dataclass(frozen=True)
 class DataSection(Spec):

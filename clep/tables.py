@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from html import escape
 from pathlib import Path
 
-from clep.columns import CSV, Column, Row, Run
+from clep.columns import CSV, ORIGIN, RUN, Column, Row, Run
 
 WIDTH = 79
 """Characters in a line of a terminal that everyone has."""
@@ -96,7 +96,8 @@ def html(titles: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
 
 
 def write_csv(path: str | Path, rows: Iterable[Row], columns: Sequence[Column]) -> None:
-    """Write a line per run in full precision: its seed and accuracy, `CSV` of its cell, its own values of `columns`.
+    """Write a line per run in full precision: its seed and accuracy, `CSV` of its cell, its own numbers, where it is
+    from, and its values of `columns`. `clep.claims.carrying` reads them again.
 
     A cell without runs gets one line.
 
@@ -105,17 +106,34 @@ def write_csv(path: str | Path, rows: Iterable[Row], columns: Sequence[Column]) 
         rows: the cells.
         columns: more columns; those without a value per run are left out.
     """
-    of_run = [(column.name, column.of_run) for column in columns if column.of_run]
+    of_run = {column.name: column.of_run for column in columns if column.of_run}
     with Path(path).open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["cell", "seed", "accuracy", *(column.name for column in CSV), *(name for name, _ in of_run)])
+        writer.writerow(heading(columns))
         for row in rows:
             of_cell = [column.of_cell(row) for column in CSV]
             for run in runs_of(row, columns):
-                own = [value(run) for _, value in of_run]
-                writer.writerow([row.label, run["seed"], run["accuracy"], *of_cell, *own])
+                own = [value(run) for value in RUN.values()]
+                origin = [run.get(name, "") for name in ORIGIN]
+                more = [value(run) for value in of_run.values()]
+                writer.writerow([row.label, run["seed"], run["accuracy"], *of_cell, *own, *origin, *more])
             if not runs_of(row, columns):
-                writer.writerow([row.label, "", "", *of_cell, *([""] * len(of_run))])
+                writer.writerow([row.label, "", "", *of_cell, *([""] * (len(RUN) + len(ORIGIN) + len(of_run)))])
+
+
+def heading(columns: Sequence[Column]) -> list[str]:
+    """The first line of a claim's CSV file.
+
+    Args:
+        columns: the columns that the claim asks for.
+
+    Example:
+        >>> from clep.columns import COLUMNS
+        >>> heading([COLUMNS["residual"]])[:3], heading([COLUMNS["residual"]])[-3:]
+        (['cell', 'seed', 'accuracy'], ['code', 'settings', 'residual'])
+    """
+    more = (column.name for column in columns if column.of_run)
+    return ["cell", "seed", "accuracy", *(column.name for column in CSV), *RUN, *ORIGIN, *more]
 
 
 def runs_of(row: Row, columns: Sequence[Column]) -> Sequence[Run]:

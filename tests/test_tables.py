@@ -74,7 +74,7 @@ def test_a_csv_file_has_a_line_per_run_and_one_for_a_cell_without(names, seeds, 
     with (tmp_path / "t.csv").open() as file:
         lines = list(csv.DictReader(file))
     assert [line["seed"] for line in lines] == seeds
-    assert list(lines[0])[:9] == [
+    assert list(lines[0])[:15] == [
         "cell",
         "seed",
         "accuracy",
@@ -84,7 +84,13 @@ def test_a_csv_file_has_a_line_per_run_and_one_for_a_cell_without(names, seeds, 
         "learned_accuracy",
         "published",
         "bytes",
+        "seconds",
+        "run_forgetting",
+        "run_learned_accuracy",
+        "run_seconds",
+        "code",
+        "settings",
     ]
-    assert list(lines[0])[9:] == names
+    assert list(lines[0])[15:] == names
     assert float(lines[1]["accuracy"]) == 0.2
     assert (lines[-1]["cell"], lines[-1]["accuracy"], lines[-1]["mean"]) == ("ewc", "", "")

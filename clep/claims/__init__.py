@@ -25,10 +25,24 @@ from clep.claims.claim import Claim, read
 from clep.imports import exported
 
 _HOMES = dict.fromkeys(("Table", "as_json", "as_markdown", "judge", "rows_of", "write_files"), "clep.claims.tables")
+_HOMES |= dict.fromkeys(("Published", "read_published"), "clep.claims.carrying")
 
-__all__ = ["Cell", "Claim", "Table", "as_json", "as_markdown", "judge", "read", "rows_of", "write_files"]
+__all__ = [
+    "Cell",
+    "Claim",
+    "Published",
+    "Table",
+    "as_json",
+    "as_markdown",
+    "judge",
+    "read",
+    "read_published",
+    "rows_of",
+    "write_files",
+]
 
 if TYPE_CHECKING:
+    from clep.claims.carrying import Published, read_published
     from clep.claims.tables import Table, as_json, as_markdown, judge, rows_of, write_files
 
 

@@ -1,5 +1,6 @@
 """The table of a claim: its rows, their comparisons, and both as Markdown, as JSON and as files."""
 
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,9 +11,8 @@ from clep.cells import axis_of
 from clep.claims.claim import Claim
 from clep.claims.grid_tables import grid_lines
 from clep.claims.verdicts import Verdict, verdict
-from clep.columns import CLAIM, Column, Row, mean, of
+from clep.columns import CLAIM, ORIGIN, RUN, TOLD, Column, Row, Run, mean, of
 from clep.comparison import Cell
-from clep.results import Result
 
 
 @dataclass(frozen=True)
@@ -61,17 +61,17 @@ def judge(claim: Claim, accuracies: Mapping[str, Mapping[int, float]]) -> list[V
     return [verdict(a, b, accuracies.get(a, {}), accuracies.get(b, {})) for a, b in pairs]
 
 
-def rows_of(claim: Claim, results: Mapping[str, Sequence[Result]]) -> list[Row]:
+def rows_of(claim: Claim, runs: Mapping[str, Sequence[Run]]) -> list[Row]:
     """A row per cell of a claim.
 
     Args:
         claim: the claim.
-        results: label -> the results of its seeds; a cell that was not run may be missing.
+        runs: label -> the runs of its seeds; a cell that was not run may be missing.
     """
     return [
         Row(
             cell.label,
-            [result.to_json() for result in results.get(cell.label, ())],
+            runs.get(cell.label, ()),
             published=cell.published,
             source=cell.source,
             note=cell.note,
@@ -114,6 +114,7 @@ def as_json(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
     Args:
         row: the row.
         columns: the columns that the claim asks for; their values are under `columns` and, for each run, under `runs`.
+            There a run also says its code and settings, and whether it was carried from the table before.
     """
     of_run = {column.name: column.of_run for column in columns if column.of_run}
     numbers = {column.name: column.of_cell(row) for column in CLAIM if column.name not in ("accuracy", "each_seed")}
@@ -127,7 +128,10 @@ def as_json(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
         "at": list(row.at),
         "columns": {column.name: column.of_cell(row) for column in columns},
         "runs": [
-            {"seed": run["seed"], "accuracy": run["accuracy"]} | {name: value(run) for name, value in of_run.items()}
+            {"seed": run["seed"], "accuracy": run["accuracy"]}
+            | {name: value(run) for name, value in (RUN | of_run).items()}
+            | {name: run.get(name, "") for name in ORIGIN}
+            | {"carried": TOLD in run}
             for run in tables.runs_of(row, columns)
         ],
     }
@@ -136,7 +140,7 @@ def as_json(row: Row, columns: Sequence[Column]) -> dict[str, Any]:
 def write_files(
     claim: Claim, name: str, rows: Sequence[Row], markdown: str, folder: Path, figures: Path
 ) -> tuple[list[Path], list[Path]]:
-    """Write the table as Markdown and CSV, and the figures.
+    """Write the table as Markdown and CSV, and the figures. An interrupt leaves a table that is there whole.
 
     Args:
         claim: the claim.
@@ -151,8 +155,12 @@ def write_files(
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = [folder / f"{name}.md", folder / f"{name}.csv"]
-    written[0].write_text(markdown, encoding="utf-8")
-    tables.write_csv(written[1], rows, claim.columns)
+    with tempfile.TemporaryDirectory(prefix=f".{name}.", dir=folder) as drafts:  # on the same disk, to be moved at once
+        markdown_draft, csv_draft = (Path(drafts) / path.name for path in written)
+        markdown_draft.write_text(markdown, encoding="utf-8")
+        tables.write_csv(csv_draft, rows, claim.columns)
+        csv_draft.replace(written[1])
+        markdown_draft.replace(written[0])
     numbers = [as_json(row, claim.columns) for row in rows]
     axes = [axis.name for axis in claim.grid]
     return written, list(report.draw("claim", figures, prefix=name, rows=numbers, axes=axes))

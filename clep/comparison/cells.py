@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from clep.build import build_stream, build_training, data_of, identity, plugins_of, resolved
+from clep.build import build_stream, build_training, data_of, identity, plugins_of, resolved, settings
 from clep.cells import Cell
 from clep.config import Config, replace
 from clep.errors import ConfigError
@@ -64,6 +64,17 @@ class Job:
     def fingerprint(self) -> str:
         """The identity in 32 characters."""
         return self.identity.digest
+
+    @cached_property
+    def settings(self) -> str:
+        """What the result is of apart from code; see `clep.build.settings`."""
+        data, plugins = self.look(self.config)
+        return settings(self.config, data=data, plugins=plugins)
+
+    @property
+    def place(self) -> tuple[str, int]:
+        """Cell and seed."""
+        return self.cell, self.config.seed
 
 
 def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job]:

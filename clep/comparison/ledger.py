@@ -9,7 +9,7 @@ from typing import NamedTuple
 from clep import tracking
 from clep.build import cell_tags
 from clep.comparison.cells import Job
-from clep.comparison.stored import artifact, version_of
+from clep.comparison.stored import artifact, code_of, version_of
 from clep.identity import Identity
 from clep.results import FILE, Result
 from clep.tracking import StoredRun
@@ -20,6 +20,9 @@ JOB_TAG = "claim_job"
 Jobs of `clep compare` have it too. Its name is older than theirs, from when only claims had jobs; another name would
 lose the runs that stores already hold.
 """
+
+SETTINGS_TAG = "clep.settings"
+"""The tag of a run for what it is of apart from code; see `clep.build.settings`."""
 
 _ADVICE = " (tracking.reuse=any_code takes such results as they are)"
 
@@ -74,13 +77,17 @@ class Ledger:
             if stored.identity is not None:
                 self._by_configuration.setdefault(stored.identity.configuration, []).append(stored)
 
+    def holds(self, job: Job) -> bool:
+        """Whether `result` has a result of a job."""
+        return self._done(job) is not None
+
     def result(self, job: Job) -> Result | None:
         """The stored result of a job; None if it is missing."""
         stored = self._done(job)
         if stored is None:
             return None
         self.reused = True
-        known = self._known.get(_place(job))
+        known = self._known.get(job.place)
         if known is not None and known[1] is stored:
             return known[0]
         if stored.run.status == "FINISHED":
@@ -112,10 +119,22 @@ class Ledger:
         found = [self._done(job) for job in jobs]
         return sorted({version_of(now if stored is None else stored.run.tags) for stored in found})
 
+    def origin(self, job: Job) -> dict[str, str]:
+        """Where the result of a job is from: its `code`, and its `settings`, empty if they are not known.
+
+        They are those of the job, except for a run of other code, which may have had other defaults.
+        """
+        stored = self._done(job)
+        if stored is None:
+            return {"code": code_of(tracking.provenance_once()), "settings": job.settings}
+        usual = job.settings if stored.identity == job.identity else ""
+        return {"code": code_of(stored.run.tags), "settings": stored.run.tags.get(SETTINGS_TAG, usual)}
+
     def tags(self, job: Job) -> dict[str, str]:
         """Tags for finding the run of a job again."""
         cell = cell_tags(job.config, job.cell, job.identity)
-        return {JOB_TAG: job.identity.digest, "cell": job.cell, **cell, **job.identity.tags}
+        found = {JOB_TAG: job.identity.digest, "cell": job.cell, SETTINGS_TAG: job.settings}
+        return {**found, **cell, **job.identity.tags}
 
     def _done(self, job: Job) -> _Stored | None:
         """The stored run whose result is that of a job."""
@@ -126,7 +145,7 @@ class Ledger:
 
     def _candidates(self, job: Job) -> Iterator[_Stored]:
         """Runs that could have the result of a job: the known one, then those of its configuration, latest first."""
-        if (known := self._known.get(_place(job))) is not None:
+        if (known := self._known.get(job.place)) is not None:
             yield known[1]
         yield from self._by_configuration.get(job.identity.configuration, ())
 
@@ -145,7 +164,3 @@ class Ledger:
         if any(told.items() <= tags.items() for tags in unknown):
             return [("stored results are of an earlier version, which did not record of which data and code", "")]
         return []
-
-
-def _place(job: Job) -> tuple[str, int]:
-    return job.cell, job.config.seed

@@ -20,6 +20,7 @@ from clep.tracking import StoredRun
 COMPARISON_FILE = "comparison.json"
 """Name of the artifact with the fields of a `Comparison`."""
 _CONFIG_FILE = "config.yaml"
+_COMMIT_LENGTH = 12
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,28 @@ def version_of(tags: Mapping[str, str]) -> str:
         'version 0.1.0, commit abc'
     """
     return f"version {tags['version']}" + (f", commit {tags['git_commit']}" if "git_commit" in tags else "")
+
+
+def code_of(tags: Mapping[str, str]) -> str:
+    """The same as one word, with a commit that is as short as people write it.
+
+    Example:
+        >>> code_of({"version": "0.1.0", "git_commit": "0123456789abcdef-dirty"})
+        '0.1.0@0123456789ab-dirty'
+    """
+    commit, *changed = tags.get("git_commit", "").split("-")
+    return "-".join([f"{tags['version']}@{commit[:_COMMIT_LENGTH]}".rstrip("@"), *changed])
+
+
+def spoken_code(code: str) -> str:
+    """What `code_of` says, in words.
+
+    Example:
+        >>> spoken_code("0.1.0@0123456789ab-dirty"), spoken_code("0.1.0")
+        ('version 0.1.0, commit 0123456789ab-dirty', 'version 0.1.0')
+    """
+    version, _, commit = code.partition("@")
+    return version_of({"version": version} | ({"git_commit": commit} if commit else {}))
 
 
 class OfCell(Protocol):

@@ -48,7 +48,8 @@ def result(seed, accuracy, status="FINISHED"):
 
 def table(claim, results, measured=""):
     """The rows as JSON, and the Markdown."""
-    rows = claims.rows_of(claim, results)
+    runs = {label: [result.to_json() for result in of_cell] for label, of_cell in results.items()}
+    rows = claims.rows_of(claim, runs)
     return [claims.as_json(row, claim.columns) for row in rows], claims.as_markdown(claim, rows, measured)
 
 
