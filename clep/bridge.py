@@ -204,6 +204,11 @@ class LightningTemplate(SupervisedTemplate):
             self.dataloader = samples.loader(self.train_mb_size, shuffle=shuffle, generator=self.generator)
         self.made_loader = self.dataloader
 
+    @property
+    def deals_rows(self) -> bool:
+        """Whether batches are rows of the stream, drawn by the generator of batches: the same in each process."""
+        return self._in_slices and self.dataloader is self.made_loader
+
     def batches(self) -> Iterator[Any]:
         """The batches of an epoch; those that are slices of tensors are drawn at once, in the same order."""
         loader = self.dataloader

@@ -113,7 +113,7 @@ class Updates:
         template = self._template
         if template.ranks.count > 1:
             self.learner.over_processes = self._over_processes
-            if template.dataloader is not template.made_loader:
+            if not template.deals_rows:
                 template.sharing.refuse_others(batch)
         template.mbatch = batch
         template._unpack_minibatch()
