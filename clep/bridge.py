@@ -8,7 +8,7 @@ import inspect
 import traceback
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from contextlib import nullcontext
 from typing import Any
 
 import pytorch_lightning as pl
@@ -19,15 +19,15 @@ from avalanche.training.templates import SupervisedTemplate
 from torch import Tensor, nn
 
 from clep import fitting, graphs, interrupts
-from clep.capabilities import capabilities, misfits, replicates
+from clep.capabilities import capabilities, misfits, unshared
 from clep.checks import one_of
-from clep.equilibrium import LinearNudging, Network
 from clep.errors import ClepError, ConfigError, StrategyError
 from clep.graphs import Choice, Graphs
 from clep.learner import Learner, precision_problem
 from clep.plugins import broken
 from clep.ranks import ALONE, Ranks
 from clep.rows import Appended
+from clep.sharing import Sharing, whole_loaders
 from clep.strategy import Strategy, refusals
 from clep.streams import Samples
 from clep.streams.samples import chunked
@@ -59,7 +59,7 @@ class LightningTemplate(SupervisedTemplate):
         cuda_graph: whether updates are recorded and replayed; see `clep.graphs`.
 
     Attributes:
-        share: that of this process's samples in the present batch.
+        sharing: this process's part in the present update.
         graphs: computes updates by recordings; None to compute all of them as usual.
         first_epoch: where the next experience begins; it is 0 again afterwards.
         on_epoch: called at the start of each epoch with its number and the schedule of the learning rate, if any.
@@ -73,6 +73,7 @@ class LightningTemplate(SupervisedTemplate):
     model: nn.Module
     plugins: list[BasePlugin]
     loss: Any  # a tensor, as in Avalanche
+    mbatch: list[Tensor]
 
     def __init__(
         self,
@@ -99,13 +100,11 @@ class LightningTemplate(SupervisedTemplate):
             raise ConfigError(message)
         check_trainer(learner.network, trainer or {})
         if ranks.count > 1:
-            _refuse_unshared(plugins)
+            for reason in filter(None, map(unshared, plugins)):
+                raise ConfigError(f"trainer.devices: {reason}")
             if device == "cuda":
                 device = f"cuda:{ranks.rank}"
                 torch.cuda.set_device(device)
-            if isinstance(learner.network, Network) and isinstance(learner.gradient, LinearNudging):
-                shared = replace(learner.gradient, over_parts=ranks.largest)
-                learner.network = learner.network.with_gradient(shared)
         learner.to(device)
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="No loggers specified")
@@ -121,7 +120,7 @@ class LightningTemplate(SupervisedTemplate):
                 evaluator=evaluator,
             )
         self.learner = learner
-        self.ranks, self.share = ranks, 1.0
+        self.ranks, self.sharing = ranks, Sharing(ranks)
         self._watch = Watch(self)
         self.samples: Samples | None = None
         self.made_loader: Any = None
@@ -143,6 +142,8 @@ class LightningTemplate(SupervisedTemplate):
         reason: str | None
         if self.device.type != "cuda":
             reason = f"it needs device=cuda, and this is {self.device.type}"
+        elif self.ranks.count > 1:
+            reason = "several processes share its batches"
         elif (name := next(follows, None)) is not None:
             reason = f"{name} differentiates outputs of the network, which a recorded update does not follow"
         else:
@@ -159,7 +160,7 @@ class LightningTemplate(SupervisedTemplate):
         self.plugins = every
 
     def _check_distributed_training_compatibility(self) -> bool:
-        """Avalanche's prints classes; `_refuse_unshared` has refused what cannot be shared."""
+        """Avalanche's prints classes; `unshared` has said what cannot be shared."""
         return True
 
     def train(self, experiences: Any, eval_streams: Any = None, **kwargs: Any) -> Any:
@@ -170,7 +171,8 @@ class LightningTemplate(SupervisedTemplate):
         """
         own, index = self.learner.network, getattr(experiences, "current_experience", None)
         try:
-            return super().train(experiences, eval_streams, **kwargs)
+            with whole_loaders() if self.ranks.count > 1 else nullcontext():
+                return super().train(experiences, eval_streams, **kwargs)
         except (Exception, SystemExit) as error:
             if isinstance(error, ClepError) or interrupts.pending() is not None:
                 raise
@@ -202,6 +204,11 @@ class LightningTemplate(SupervisedTemplate):
             self.dataloader = samples.loader(self.train_mb_size, shuffle=shuffle, generator=self.generator)
         self.made_loader = self.dataloader
 
+    @property
+    def deals_rows(self) -> bool:
+        """Whether batches are rows of the stream, drawn by the generator of batches: the same in each process."""
+        return self._in_slices and self.dataloader is self.made_loader
+
     def batches(self) -> Iterator[Any]:
         """The batches of an epoch; those that are slices of tensors are drawn at once, in the same order."""
         loader = self.dataloader
@@ -222,6 +229,8 @@ class LightningTemplate(SupervisedTemplate):
     def at(self, moment: Moment) -> None:
         """Fire Avalanche's event of this name; this makes the template an `Update` for the learner."""
         self._watch.fire(moment)
+        if moment == "before_forward" and self.ranks.count > 1:
+            self.mbatch = self.sharing.take(self.mbatch)
 
     def add(self, loss: Tensor) -> None:
         """Add the learner's loss to `loss`; where no plug-in adds to it, it is the learner's, in the same shape."""
@@ -248,12 +257,13 @@ class LightningTemplate(SupervisedTemplate):
 
     def _fit(self) -> None:
         """Train on the experience in this process, perhaps beside others."""
-        if self.ranks.count > 1 and not (self._in_slices and self.dataloader is self.made_loader):
-            raise ConfigError(
-                "trainer.devices: a strategy brings a data loader, or data, of its own, which would be others in each "
-                "process; use trainer.devices=1"
-            )
+        plain = self.model
+        view = self.learner.network = self.model = self.sharing.shared(plain)
         fitting.fit(self)
+        if self.ranks.count > 1:
+            self.mbatch = self.sharing.whole(self.mbatch)
+        if self.model is view:  # what a strategy differentiates after an experience is the same in each process
+            self.learner.network = self.model = plain
 
     def _after_training_iteration(self, **kwargs: Any) -> None:
         self._watch.fire("after_training_iteration")
@@ -270,15 +280,6 @@ class LightningTemplate(SupervisedTemplate):
     def describe_experience(self) -> str:
         """For messages: `experience 2`."""
         return f"experience {self.experience.current_experience}"
-
-
-def _refuse_unshared(plugins: Sequence[BasePlugin]) -> None:
-    for plugin in plugins:
-        if not replicates(plugin):
-            raise ConfigError(
-                f"trainer.devices: {type(plugin).__name__} acts on batches, of which each process sees a part, and "
-                "does not say that it does the same in all of them (`replicates`); use trainer.devices=1"
-            )
 
 
 _CALLERS = ("trigger_plugins", "fire")  # who calls a hook: Avalanche, or clep within an iteration

@@ -5,7 +5,7 @@ from typing import Any
 
 from avalanche.core import BasePlugin, SupervisedPlugin
 
-from clep.plugins import REPLICATED, known_capabilities
+from clep.plugins import REPLICATED, UNSHARED, known_capabilities
 from clep.renames import announce
 from clep.specs.capabilities import CAPABILITIES, EVERY, Capability, described
 
@@ -75,10 +75,32 @@ def replicates(plugin: BasePlugin) -> bool:
         return own
     for parent in type(plugin).__mro__:
         if parent.__name__ in REPLICATED:
-            return REPLICATED[parent.__name__]
+            return True
         if parent not in SupervisedPlugin.__mro__ and ITERATION_HOOKS & vars(parent).keys():
             return False
     return True
+
+
+def unshared(plugin: BasePlugin) -> str | None:
+    """Why a plug-in cannot train a learner in several processes (`trainer.devices`), or None.
+
+    Args:
+        plugin: a strategy or another Avalanche plug-in.
+
+    Example:
+        >>> from avalanche.training.plugins import RARPlugin
+        >>> unshared(RARPlugin(batch_size_mem=10)).partition(",")[0]
+        'RARPlugin acts on batches'
+    """
+    if replicates(plugin):
+        return None
+    name = type(plugin).__name__
+    reason = UNSHARED.get(
+        name,
+        "acts on batches, of which each process sees a part from the forward on, and does not say that it does the "
+        "same in all of them (`replicates`)",
+    )
+    return f"{name} {reason}; use trainer.devices=1"
 
 
 def misfits(plugins: Sequence[BasePlugin], gradient: Any) -> Iterator[str]:

@@ -20,7 +20,7 @@ from clep.bridge import EVALUATION_BATCH, culprit_of
 from clep.equilibrium import Network
 from clep.errors import ClepError, StrategyError
 from clep.plugins import evaluation_hooks
-from clep.ranks import ALONE
+from clep.sharing import sharing_of
 from clep.strategy import Strategy, has_read_out, memory_of, scored_by_read_out
 from clep.streams import Experience, Samples, avalanche_dataset
 
@@ -99,7 +99,7 @@ def evaluated(template: Any, experiences: Sequence[Experience], plugins: Sequenc
         StrategyError: if a hook fails, asks for labels, changes weights or data, stores samples, or stops training.
     """
     hooks = [(plugin, found) for plugin in plugins if (found := _hooks_of(plugin))]
-    score, ranks = _score(template.model, plugins), getattr(template, "ranks", ALONE)
+    score, ranks = _score(template.model, plugins), sharing_of(template).ranks
     if not hooks and ranks.count > 1:  # each process measures a part
         row = torch.zeros(len(experiences), dtype=torch.float64, device=template.device)
         own = accuracies(template.model, experiences[ranks.rank :: ranks.count], template.device, score)

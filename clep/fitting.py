@@ -112,8 +112,9 @@ class Updates:
         """The loss of a batch, before it is differentiated; with `zero`, gradients start from there."""
         template = self._template
         if template.ranks.count > 1:
-            batch, template.share = template.ranks.part(batch)
             self.learner.over_processes = self._over_processes
+            if not template.deals_rows:
+                template.sharing.refuse_others(batch)
         template.mbatch = batch
         template._unpack_minibatch()
         template.at("before_training_iteration")
@@ -125,15 +126,15 @@ class Updates:
 
     def _over_processes(self, gradient: Tensor) -> Tensor:
         """The gradient of the whole batch, for one that does not come by autograd."""
-        whole: Tensor = self._template.ranks.sum(gradient * self._template.share)
+        whole: Tensor = self._template.ranks.sum(gradient * self._template.sharing.share)
         return whole
 
     def backward(self, loss: Tensor) -> None:
         """Differentiate the loss; several processes add up their gradients."""
         template = self._template
-        loss.backward(retain_graph=template.retain_graph)
-        if template.ranks.count > 1:
-            template.ranks.add_gradients(template.model.parameters(), template.share)
+        with template.sharing.differentiating():
+            loss.backward(retain_graph=template.retain_graph)
+        template.ranks.add_gradients(template.model.parameters(), template.sharing.share)
 
     def end_batch(self) -> None:
         """What happens after an update."""

@@ -174,8 +174,6 @@ def reasons(learner: Any) -> Iterator[str]:
         yield "with learner.phases=random_sign, every update draws a sign"
     if getattr(gradient, "adaptation", None) is not None:
         yield "neuronal adaptation looks at norms in every update"
-    if getattr(gradient, "over_parts", None) is not None:
-        yield "several processes share its batches"
 
 
 def _identity(learner: Any) -> tuple[Any, ...]:

@@ -16,8 +16,9 @@ from clep import clock, metric_names
 from clep.errors import ConfigError
 from clep.evaluation import evaluated
 from clep.learner import Learner
-from clep.ranks import ALONE, Ranks
+from clep.ranks import Ranks
 from clep.separability import accuracy_of_hidden_means
+from clep.sharing import sharing_of
 from clep.strategy import Memory, Strategy, memory_of
 from clep.streams import Experience
 
@@ -137,7 +138,7 @@ class Measuring(Strategy):
         self._updates += 1
         hits = strategy.mb_output.detach().argmax(1) == strategy.mb_y
         # One call now and the rest at the end of the epoch: with a small network, each counts.
-        self._notes.batches.append((strategy.loss.detach(), hits, getattr(strategy, "share", 1.0)))
+        self._notes.batches.append((strategy.loss.detach(), hits, sharing_of(strategy).share))
 
     def note(self, losses: Sequence[float], hits: Sequence[float]) -> None:
         """Note the batches of many iterations at once.
@@ -151,7 +152,7 @@ class Measuring(Strategy):
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""
-        self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs), getattr(strategy, "ranks", ALONE))
+        self._draw_curve(max(1, _CURVE_POINTS // strategy.train_epochs), sharing_of(strategy).ranks)
         if self.each_epoch:
             start = clock.now()
             self._notes.epochs.append(self._evaluate(strategy))

@@ -76,21 +76,27 @@ UNSUITED = {
 """Class -> what it needs that a run has not."""
 
 REPLICATED = {
-    "AGEMPlugin": False,  # its loader deals out other stored samples to each process
-    "EWCPlugin": True,  # what it does within an iteration follows from the weights
-    "GEMPlugin": True,  # it projects the gradient of the whole batch, by samples that all processes have stored
-    "LwFPlugin": True,  # its term of the loss is a mean over samples, like the loss
-    "ReplayPlugin": False,  # its loader would deal out other samples to each process
-    "SynapticIntelligencePlugin": True,  # it follows weights and the gradient of the whole batch
+    "AGEMPlugin",  # it projects the gradient of the whole batch, by samples that all processes have stored
+    "EWCPlugin",  # what it does within an iteration follows from the weights
+    "GEMPlugin",  # as A-GEM
+    "LwFPlugin",  # its term of the loss is a mean over samples, like the loss
+    "RWalkPlugin",  # it takes its gradient before the forward, of the whole batch
+    "SynapticIntelligencePlugin",  # it follows weights and the gradient of the whole batch
 }
-"""Whether plug-ins of Avalanche do the same in each of several processes that share every batch."""
+"""Plug-ins of Avalanche with a hook of the iteration that do the same in each of several processes."""
+
+UNSHARED = {
+    "MIRPlugin": "looks ahead along the gradient of a part of the batch, which is another one in each process; use the "
+    "strategy `mir`, which takes that of the whole batch",
+}
+"""Class -> why it would not do the same, and what to use instead."""
 _AUXILIARY = {"GDumbPlugin", "LRSchedulerPlugin"}  # what they do in an evaluation changes nothing here
 _EVALUATION_HOOKS = [name for name in dir(SupervisedPlugin) if name.startswith(("before_eval", "after_eval"))]
 _META_HOOKS = ["before_inner_updates", "after_inner_updates", "before_outer_update", "after_outer_update"]
 
 
 def known(cls: type[BasePlugin]) -> Mapping[str, tuple[Any, str | None]]:
-    """The types and ranges of the parameters of one of Avalanche's plug-ins; {} for others.
+    """The types and ranges of the parameters of one of Avalanche's plug-ins, or of one derived from it; {} for others.
 
     Args:
         cls: class of the plug-in.
@@ -100,7 +106,13 @@ def known(cls: type[BasePlugin]) -> Mapping[str, tuple[Any, str | None]]:
         >>> known(EWCPlugin)["ewc_lambda"][1]
         '[0, inf)'
     """
-    return PARAMETERS.get(cls.__name__, {}) if cls.__module__.startswith("avalanche.") else {}
+    theirs = (parent.__name__ for parent in cls.__mro__ if parent.__module__.startswith("avalanche."))
+    return next((PARAMETERS[name] for name in theirs if name in PARAMETERS), {})
+
+
+def _is_mir(cls: type) -> bool:
+    """Whether a class is Avalanche's MIR, or derives from it."""
+    return any(parent.__name__ == "MIRPlugin" for parent in cls.__mro__)
 
 
 def known_capabilities(cls: type) -> frozenset[Capability] | None:
@@ -150,7 +162,7 @@ def plugin_refusals(plugin: BasePlugin) -> Iterator[str]:
             "nothing may be learned; use metric=train_loss."
         )
     size, batch = getattr(plugin, "mem_size", None), getattr(plugin, "batch_size_mem", None)
-    if cls.__name__ == "MIRPlugin" and size is not None and batch is not None and size <= batch:
+    if _is_mir(cls) and size is not None and batch is not None and size <= batch:
         yield (
             f"strategy.mir.mem_size: {size} samples never hold more than a batch of {batch}, and nothing would be "
             "rehearsed; raise it, or lower strategy.mir.batch_size_mem."
@@ -199,7 +211,7 @@ def idle(plugin: BasePlugin) -> str | None:
         >>> idle(MIRPlugin(batch_size_mem=32)).partition(";")[0]
         'its memory never held more than a batch of 32 samples, without the classes of the last batch'
     """
-    if type(plugin).__name__ == "MIRPlugin" and getattr(plugin, "replay_loader", None) is None:
+    if _is_mir(type(plugin)) and getattr(plugin, "replay_loader", None) is None:
         batch = getattr(plugin, "batch_size_mem", math.nan)
         return (
             f"its memory never held more than a batch of {batch} samples, without the classes of the last batch; raise "

@@ -58,24 +58,28 @@ class Ranks:
             return [tensor[:1] for tensor in batch], 0.0
         return [tensor[self.rank :: self.count] for tensor in batch], len(own) / whole
 
+    def of_first(self, samples: Tensor) -> Tensor:
+        """This process's rows of the first samples of a batch, (n, ...); perhaps none."""
+        return samples[self.rank :: self.count]
+
     def sum(self, tensor: Tensor) -> Tensor:
         """The sum over all processes, in each of them; the tensor itself is changed."""
         if self.count > 1:
             distributed.all_reduce(tensor)
         return tensor
 
-    def largest(self, value: Tensor, size: int) -> Tensor:
-        """The largest error of the whole batch, from that of a part whose errors are means over it.
+    def largest(self, value: Tensor) -> Tensor:
+        """The largest value over all processes, in each of them; the tensor itself is changed."""
+        if self.count > 1:
+            distributed.all_reduce(value, op=distributed.ReduceOp.MAX)
+        return value
 
-        Args:
-            value: the largest of this part, ().
-            size: of this part.
-        """
+    def same(self, values: Tensor) -> bool:
+        """Whether all processes have the same values, (n,)."""
         if self.count == 1:
-            return value
-        whole = value * size
-        distributed.all_reduce(whole, op=distributed.ReduceOp.MAX)
-        return whole / size
+            return True
+        found = self.largest(torch.cat([values, -values]))
+        return bool(torch.equal(found[: len(values)], -found[len(values) :]))
 
     def add_gradients(self, parameters: Iterable[nn.Parameter], share: float) -> None:
         """Put the gradients of the whole batch in place of those of its parts, in one message.

@@ -60,9 +60,9 @@ class Strategy(SupervisedPlugin, MadeWith):
             three is taken to do all of them if it has a hook of the training iteration; one that sets any of them does
             what it sets, and clep watches it. They decide which gradient estimates it works with.
         replicates: whether, where several processes share every batch (`trainer.devices`), it does the same in each, so
-            that what it stores is the same in all. None, where nothing is said: if it has no hook of the training
-            iteration. Of one that `sleeps`, the first process calls `after_training_exp`, and the others get its
-            weights.
+            that what it stores is the same in all. Hooks see the whole batch until the forward, and a part of it from
+            there on; see `clep.sharing`. None, where nothing is said: if it has no hook of the training iteration. Of
+            one that `sleeps`, the first process calls `after_training_exp`, and the others get its weights.
         draws_globally: whether it draws from torch's global generator, as Avalanche's own plug-ins do; other strategies
             that do the same then draw other numbers beside it.
         search_space: parameter -> range that `clep tune` searches; see `clep.search`.

@@ -18,6 +18,7 @@ from mkdocs.structure.files import File, Files
 
 import clep
 from clep import checks, cli, config, parts, registry, specs
+from clep.capabilities import unshared
 from clep.catalogue import catalogue
 from clep.docstrings import meanings, summary
 from clep.metric_names import METRICS, PIPELINE
@@ -133,7 +134,8 @@ def strategies() -> str:
     page += [
         "`strategies=[NAME, ...]` selects a set, `strategy.NAME.PARAMETER=VALUE` sets a parameter. If "
         "`configs/strategy/` has a file with that name, its values are the defaults. Any other Avalanche plugin works "
-        "by its import path.\n"
+        "by its import path. On [several devices](../guides/scale.md#one-learner-on-several-devices), each learns what "
+        "it does in one process, unless it says why not.\n"
     ]
     files = config.builtin("strategy")
     for name in registry.names():
@@ -147,6 +149,7 @@ def strategies() -> str:
             rows.append((f"`{key}`", _words(parameter.annotation, ranges.get(key)), default, said.get(key, "")))
         page += _table(("parameter", "value", "default", "meaning"), rows)
         page += [f"Class: `{cls.__module__}.{cls.__qualname__}`\n"]
+        page += [f"On several devices: {reason}.\n"] if (reason := unshared(object.__new__(cls))) else []
     return "\n".join(page)
 
 

@@ -12,6 +12,7 @@ from avalanche.training.supervised.der import ClassBalancedBufferWithLogits
 from torch.nn import functional
 
 from clep.rehearsal import rehearsal_refusals, stored_batches
+from clep.sharing import sharing_of
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
 
@@ -36,6 +37,7 @@ class DER(Strategy):
     """
 
     differentiates_outputs = True
+    replicates: ClassVar = True  # it joins stored samples to the whole batch, of which each process then has a part
     draws_globally = True  # its batches are those of Avalanche's template
     search_space: ClassVar = {"alpha": {"low": 0.01, "high": 3.0, "log": True}, "beta": {"low": 0.0, "high": 3.0}}
 
@@ -72,12 +74,17 @@ class DER(Strategy):
         """Replace the loss for the joined batch."""
         if self._outputs is None:
             return
-        n = len(self._outputs)
-        output, y = strategy.mb_output, strategy.mb_y
+        sharing = sharing_of(strategy)
+        stored = sharing.ranks.of_first(self._outputs)
+        n, output, y = len(stored), strategy.mb_output, strategy.mb_y
         loss = strategy._make_empty_loss()
-        loss += strategy._criterion(output[n:], y[n:])
-        loss += self.alpha * functional.mse_loss(output[:n], self._outputs)
-        loss += self.beta * strategy._criterion(output[:n], y[:n])
+        if new := len(y) - n:
+            of = len(sharing.whole(strategy.mbatch)[0]) - len(self._outputs)
+            loss += sharing.weight(new, of) * strategy._criterion(output[n:], y[n:])
+        if n:
+            weight = sharing.weight(n, len(self._outputs))
+            loss += weight * self.alpha * functional.mse_loss(output[:n], stored)
+            loss += weight * self.beta * strategy._criterion(output[:n], y[:n])
         strategy.loss = loss
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:

@@ -5,15 +5,17 @@ with other strategies; this plugin gives bit-identical weights.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
-from avalanche.training import ACECriterion
+from avalanche.training.regularization import cross_entropy_with_oh_targets
 from avalanche.training.storage_policy import ClassBalancedBuffer
 from torch import Tensor, nn
+from torch.nn import functional
 
 from clep.equilibrium import CrossEntropy
 from clep.rehearsal import rehearsal_refusals, stored_batches
+from clep.sharing import sharing_of
 from clep.strategy import Memory, Strategy, in_range, memory_of_buffer
 
 
@@ -39,6 +41,7 @@ class ERACE(Strategy):
     """
 
     differentiates_outputs = True
+    replicates: ClassVar = True  # it has classes from the whole batch, and each process a part of the stored samples
     draws_globally = True  # its batches are those of Avalanche's template
 
     def __init__(self, *, mem_size: int = 200, batch_size_mem: int | None = None) -> None:
@@ -48,6 +51,7 @@ class ERACE(Strategy):
         self._batches: Iterator[Any] | None = None
         self._rehearsed = False
         self._stored: list[Tensor] = []
+        self._weight = 1.0
         self._output: Tensor | None = None
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
@@ -70,12 +74,15 @@ class ERACE(Strategy):
     def after_forward(self, strategy: Any, **kwargs: Any) -> None:
         """Compute the outputs for the stored samples."""
         if self._stored:
+            self._stored, self._weight = sharing_of(strategy).take_of(self._stored)
             self._output = strategy.model(self._stored[0])
 
     def before_backward(self, strategy: Any, **kwargs: Any) -> None:
         """Replace the loss of the new samples."""
         if self._output is not None:
-            loss = asymmetric(strategy._criterion, strategy.mb_output, strategy.mb_y, self._output, self._stored[1])
+            whole = sharing_of(strategy).whole(strategy.mbatch)[1]
+            new, stored = (strategy.mb_output, strategy.mb_y), (self._output, self._stored[1])
+            loss = asymmetric(strategy._criterion, *new, *stored, classes=whole.unique(), weight=self._weight)
             strategy.loss = strategy._make_empty_loss() + loss
 
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
@@ -93,7 +100,16 @@ class ERACE(Strategy):
         return memory_of_buffer(self.buffer)
 
 
-def asymmetric(criterion: nn.Module, output: Tensor, y: Tensor, stored_output: Tensor, stored_y: Tensor) -> Tensor:
+def asymmetric(
+    criterion: nn.Module,
+    output: Tensor,
+    y: Tensor,
+    stored_output: Tensor,
+    stored_y: Tensor,
+    *,
+    classes: Tensor | None = None,
+    weight: float = 1.0,
+) -> Tensor:
     """The loss of ER-ACE, a () tensor.
 
     Args:
@@ -102,6 +118,9 @@ def asymmetric(criterion: nn.Module, output: Tensor, y: Tensor, stored_output: T
         y: their classes, (B,).
         stored_output: for stored samples, (M, K).
         stored_y: their classes, (M,).
+        classes: all classes of the new samples, in ascending order, where these are a part of them; None for those of
+            `y`.
+        weight: of the mean over the stored samples; other than 1 where these are a part of them.
 
     Example:
         >>> import torch
@@ -110,7 +129,10 @@ def asymmetric(criterion: nn.Module, output: Tensor, y: Tensor, stored_output: T
         >>> asymmetric(nn.MSELoss(), new, torch.tensor([2]), stored, torch.tensor([1])).shape
         torch.Size([])
     """
+    present = y.unique() if classes is None else classes
+    within = torch.searchsorted(present, y.contiguous())
     if isinstance(criterion, nn.CrossEntropyLoss | CrossEntropy):  # bit-identical to Avalanche's loss
-        return ACECriterion()(output, y, stored_output, stored_y)
-    present, within = torch.unique(y, return_inverse=True)
-    return (criterion(stored_output, stored_y) + criterion(output[:, present], within)) / 2
+        among = cross_entropy_with_oh_targets(output[:, present], functional.one_hot(within, len(present)))
+    else:
+        among = criterion(output[:, present], within)
+    return (weight * criterion(stored_output, stored_y) + among) / 2

@@ -30,12 +30,12 @@ class NeuronalAdaptation(Strategy):
         3
     """
 
-    replicates: ClassVar = False  # it rescales by norms over a batch
+    replicates: ClassVar = True  # it rescales by norms over the whole batch
     search_space: ClassVar = {"steps": {"low": 1, "high": 20}, "rate": {"low": 0.01, "high": 0.5, "log": True}}
 
     def __init__(self, **options: Any) -> None:
         super().__init__()
-        self.adaptation = from_keywords(Adaptation, options, watch=self._add_norms)
+        self.adaptation = from_keywords(Adaptation, options, watch=self._add_norms, over_parts=None)
         self._plain: Network | None = None
         self._norms = [0.0, 0.0]
         self._updates = 0

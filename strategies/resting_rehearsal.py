@@ -25,6 +25,7 @@ from clep.equilibrium.stack import stack_of
 from clep.errors import ConfigError
 from clep.feedforward import Feedforward
 from clep.resting import at_rest, invisible, observed, unused
+from clep.sharing import sharing_of
 from clep.shifting import shifted
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy, memory_of_buffer
@@ -93,6 +94,7 @@ class RestingRehearsal(Strategy):
     """
 
     differentiates_outputs = True
+    replicates: ClassVar = True  # masks are of the signals of the whole batch, and replays are shared out
     search_space: ClassVar = {
         "lr": {"low": 0.01, "high": 1.0, "log": True},
         "replays": {"low": 1, "high": 8},
@@ -136,7 +138,7 @@ class RestingRehearsal(Strategy):
         """Replay."""
         if self._stored is None:
             return
-        signals = observed(strategy.model, strategy.mb_x)
+        signals = sharing_of(strategy).rows(observed(strategy.model, strategy.mb_x))
         resting = at_rest(signals, self._layers)
         self._resting.append(_share(resting[1:-1]))
         x, y = self._stored
@@ -179,9 +181,11 @@ class RestingRehearsal(Strategy):
             for parameter in group["params"]
         }
         parameters = [parameter for layer in self._layers for parameter in layer.all]
+        sharing = sharing_of(strategy)
+        (x, y), weight = sharing.take_of([x, y])
         with torch.enable_grad():
-            loss = strategy._criterion(strategy.model(x), y)
-            gradients = iter(torch.autograd.grad(loss, parameters))
+            loss = weight * strategy._criterion(strategy.model(x), y)
+            gradients = iter(sharing.gradients(loss, parameters))
         return [[-rates[id(parameter)] * next(gradients) for parameter in layer.all] for layer in self._layers]
 
 

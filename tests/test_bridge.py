@@ -23,6 +23,7 @@ from avalanche.training.plugins import (
 )
 from clep.strategies.der import DER
 from clep.strategies.er_ace import ERACE
+from clep.strategies.mir import MIR
 from clep.strategies.si import SI
 from torch import nn
 
@@ -41,7 +42,8 @@ PLUGINS = {
     "agem": lambda: [AGEMPlugin(patterns_per_experience=10, sample_size=8)],
     "replay": lambda: [ReplayPlugin(mem_size=20)],
     "rwalk": lambda: [RWalkPlugin(ewc_lambda=0.1, ewc_alpha=0.9, delta_t=3)],
-    "mir": lambda: [MIRPlugin(batch_size_mem=8, mem_size=40)],
+    "mir": lambda: [MIR(batch_size_mem=8, mem_size=40)],
+    "avalanche_mir": lambda: [MIRPlugin(batch_size_mem=8, mem_size=40)],
     "gdumb": lambda: [GDumbPlugin(mem_size=40)],
     "two": lambda: [ReplayPlugin(mem_size=20), EWCPlugin(ewc_lambda=10.0)],
 }

@@ -16,6 +16,7 @@ from avalanche.training.plugins import (
 )
 from clep.strategies.der import DER
 from clep.strategies.er_ace import ERACE
+from clep.strategies.mir import MIR
 from clep.strategies.neuronal_adaptation import NeuronalAdaptation
 
 import clep
@@ -116,7 +117,7 @@ def test_a_memory_that_never_fills_a_batch_is_refused_or_named(stream):
     with pytest.raises(ConfigError, match=r"strategy\.mir\.mem_size: 20 samples never hold more than a batch of 20"):
         clep.Training(learner(), [MIRPlugin(batch_size_mem=20, mem_size=20)])
     for plugin in (
-        MIRPlugin(batch_size_mem=199),
+        MIR(batch_size_mem=199),
         DER(mem_size=60, batch_size_mem=60),
         ERACE(mem_size=90, batch_size_mem=90),
     ):
@@ -127,7 +128,7 @@ def test_a_memory_that_never_fills_a_batch_is_refused_or_named(stream):
 @pytest.mark.filterwarnings("error::clep.errors.UnusedWarning")
 def test_a_memory_that_fills_batches_is_not_named(stream):
     for plugin in (
-        MIRPlugin(batch_size_mem=2),
+        MIR(batch_size_mem=2),
         DER(mem_size=20, batch_size_mem=8),
         ERACE(mem_size=20, batch_size_mem=8),
     ):

@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from avalanche.training.plugins import AGEMPlugin, EWCPlugin, ReplayPlugin
+from avalanche.training.plugins import EWCPlugin, MIRPlugin, ReplayPlugin
 from torch import nn
 
 import clep
@@ -16,6 +16,7 @@ from clep.errors import ClepError, ConfigError
 from clep.ranks import Ranks, connected
 
 STREAM = {"experiences": 2, "samples_per_experience": 75, "class_order": "fixed", "evaluation_samples": 50}
+UNEVEN = STREAM | {"experiences": 3, "samples_per_experience": 46, "evaluation_samples": 20}
 
 
 @pytest.mark.parametrize("size", [1, 5, 8])
@@ -42,10 +43,12 @@ def test_a_plug_in_that_acts_on_parts_of_batches_is_refused_unless_it_says_that_
     class Says(Own):
         replicates = True
 
-    assert [replicates(p) for p in (Own(), Says(), ReplayPlugin(), EWCPlugin(1.0), AGEMPlugin(5, 5))] == [0, 1, 0, 1, 0]
+    assert [replicates(p) for p in (Own(), Says(), ReplayPlugin(), EWCPlugin(1.0), MIRPlugin(5))] == [0, 1, 1, 1, 0]
     learner = clep.Learner(clep.Network([64, 8, 10]))
     with pytest.raises(ConfigError, match=r"^trainer\.devices: Own acts on batches, of which each process sees a part"):
         clep.Training(learner, [Own()], ranks=Ranks(0, 2))
+    with pytest.raises(ConfigError, match=r"^trainer\.devices: MIRPlugin looks ahead .*; use the strategy `mir`"):
+        clep.Training(learner, [MIRPlugin(5)], ranks=Ranks(0, 2))
 
 
 def in_double(stream):
@@ -61,28 +64,40 @@ def in_double(stream):
 def trained(ranks, gradient, strategies):
     """A training that is the same in all processes, and its result; in double precision, where strategies can."""
     torch.manual_seed(0)
-    stream, network = clep.stream("digits", **STREAM), clep.Network([64, 20, 10], seed=0)
+    stream, network = clep.stream("digits", **UNEVEN), clep.Network([64, 20, 10], seed=0)
     if not SINGLE.intersection(strategies):
         stream, network = in_double(stream), network.double()
     learner = clep.Learner(network, gradient=getattr(clep, gradient)(), lr=0.05, momentum=0.0)
     training = clep.Training(
-        learner, clep.registry.build(strategies, OPTIONS, seed=0), epochs=2, batch_size=16, seed=0, ranks=ranks
+        learner, clep.registry.build(strategies, OPTIONS, seed=0), epochs=2, batch_size=9, seed=0, ranks=ranks
     )
     return training, training.resume(Saved(), stream)
 
 
 OPTIONS = {"sleep_replay": {"calibration": "published", "steps": 200}, "ewc": {"ewc_lambda": 1.0}}
 OPTIONS |= {"top_down_dreams": {"steps": 5}, "gem": {"memory_strength": 2.0}}
+OPTIONS |= {name: {"mem_size": 20, "batch_size_mem": 7} for name in ("der", "er_ace", "replay")}
+OPTIONS |= {"agem": {"patterns_per_experience": 15, "sample_size": 9}, "gdumb": {"mem_size": 25}}
+OPTIONS |= {"mir": {"mem_size": 30, "batch_size_mem": 5, "subsample": 15}}
+OPTIONS |= {"rwalk": {"ewc_lambda": 1.0, "delta_t": 2}, "resting_rehearsal": {"memory_size": 20, "batch_size": 7}}
 SINGLE = {"si", "top_down_dreams", "class_means", "slda", "ridge"}  # they keep single precision
 IDLE = {"naive", "joint", "class_means", "slda", "ridge"}  # they leave the updates of each experience alone
+LINEAR = ["ewc", "lwf", "gem", "top_down_dreams", "class_means", "slda", "ridge", "der", "er_ace", "agem", "replay"]
+LINEAR += ["gdumb", "rwalk", "mir", "resting_rehearsal", "neuronal_adaptation"]
 CASES = [
     ("LinearNudging", ["awake_rehearsal", "sleep_replay"]),
     ("LinearNudging", ["naive"]),
     ("CostNudging", ["naive"]),
     ("CEP", ["naive"]),
-    *(("LinearNudging", [name]) for name in ("ewc", "lwf", "gem", "top_down_dreams", "class_means", "slda", "ridge")),
-    *(("CostNudging", [name]) for name in ("si", "orthogonal", "dreams", "joint")),
+    *(("LinearNudging", [name]) for name in LINEAR),
+    ("LinearNudging", ["er_ace", "lwf"]),
+    ("LinearNudging", ["der", "lwf", "neuronal_adaptation"]),
+    *(("CostNudging", [name]) for name in ("si", "orthogonal", "dreams", "joint", "neuronal_adaptation")),
 ]
+
+
+def test_every_strategy_is_compared_with_one_process():
+    assert {name for _, names in CASES for name in names} == set(clep.registry.names())
 
 
 def beside(ranks, cases):
@@ -104,7 +119,7 @@ def fails(ranks):
 
 @pytest.mark.slow
 def test_two_processes_make_the_same_updates_as_one_with_the_same_batches():
-    """75 samples in batches of 16 leave one of 11, which two processes cannot halve."""
+    """46 samples in batches of 9: two processes cannot halve a batch, and the second has nothing of the last."""
     torch.set_num_threads(1)
     alone = [trained(Ranks(), *case) for case in CASES]
     with connected(Ranks(0, 2), "cpu", beside, CASES):

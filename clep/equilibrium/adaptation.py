@@ -1,6 +1,6 @@
 """Neuronal adaptation: extra steps that pull a nudged state back towards the free equilibrium."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -22,6 +22,8 @@ class Adaptation(Spec):
     Args:
         watch: called for every contrast with its norm over all parameters before and after adaptation, two () tensors,
             without the scale of the loss and before any rescaling.
+        over_parts: where a batch is shared by several processes, contrast of this part -> that of the whole batch, for
+            each parameter; None for a batch in one piece.
 
     Raises:
         ConfigError: for a number out of range.
@@ -36,3 +38,4 @@ class Adaptation(Spec):
     rate: float = option(0.1, "share of the free equilibrium in each step", "[0, 1]")
     rescale: bool = option(True, "whether the update keeps the norm that it had before adaptation")
     watch: Callable[[Tensor, Tensor], None] | None = field(default=None, compare=False)
+    over_parts: Callable[[Sequence[Tensor]], list[Tensor]] | None = field(default=None, compare=False)

@@ -60,7 +60,8 @@ def adapted_contrast(
     gradients = contrast(free, adapted, -1.0, rule)
     if adaptation is None:
         return gradients, 1.0
-    before, after = _norm(contrast(free, plain, -1.0, rule)), _norm(gradients)
+    whole = adaptation.over_parts or list[Tensor]
+    before, after = _norm(whole(contrast(free, plain, -1.0, rule))), _norm(whole(gradients))
     if adaptation.watch is not None:
         adaptation.watch(before, after)
     if not adaptation.rescale or after == 0.0:

@@ -26,8 +26,8 @@ class LinearNudging(Gradient, Nudging):
 
     Args:
         adaptation: extra steps after the nudged ones.
-        over_parts: where a batch is shared by several processes, (largest entry of this part, its samples) -> that of
-            the whole batch, in units of this part; None for a batch in one piece.
+        over_parts: where a batch is shared by several processes, largest entry of this part -> that of the whole batch,
+            in units of this part; None for a batch in one piece.
 
     Raises:
         ConfigError: for beta = 0, an unknown name, or options that make no sense together.
@@ -43,7 +43,7 @@ class LinearNudging(Gradient, Nudging):
 
     _: KW_ONLY
     adaptation: Adaptation | None = None
-    over_parts: Callable[[Tensor, int], Tensor] | None = None
+    over_parts: Callable[[Tensor], Tensor] | None = None
 
     def predict(self, network: Relaxing, x: Tensor) -> Prediction:
         x = network.shaped(x)
@@ -72,7 +72,7 @@ class _Equilibrium(torch.autograd.Function):
         states = tuple(tensors[: ctx.layers])
         scale = max_abs(incoming)
         if ctx.gradient.over_parts is not None:
-            scale = ctx.gradient.over_parts(scale, len(x))
+            scale = ctx.gradient.over_parts(scale)
         gradient: LinearNudging = ctx.gradient
         # Without a gradient, the phases have no nudge and all is multiplied by 0: to skip them, one would have to wait
         # for the device.
