@@ -102,8 +102,9 @@ class Learner(pl.LightningModule):
             refuse(
                 "learner", Setup(network.spec, network.convolutions, learned, layers=len(network.layer_parameters()))
             )
-        elif gradient is not None or self.spec.lr_scale:
-            key = "lr_scale" if gradient is None else "gradient"
+        elif gradient is not None or self.spec.lr_scale or self.spec.conv_lr_scale != 1.0:
+            own = "lr_scale" if self.spec.lr_scale else "conv_lr_scale"
+            key = own if gradient is None else "gradient"
             raise ConfigError(f"{key}: needs an equilibrium `Network`, got {type(network).__name__}; leave it out")
         refuse("optimization", Setup(NetworkSpec(), learner=LearnerSpec(**self.spec.plain())))
         self.network = network
@@ -285,12 +286,17 @@ class Learner(pl.LightningModule):
         return classes
 
     def make_optimizer(self) -> Optimizer:
-        """A fresh optimiser over the network's parameters, one group per layer if `lr_scale` is given."""
+        """A fresh optimiser over the network's parameters, one group per layer if their learning rates differ."""
         spec = self.spec
         groups: list[dict[str, Any]] = [{"params": list(self.network.parameters()), "lr": spec.lr}]
-        if spec.lr_scale and isinstance(self.network, Network):
-            layers = zip(self.network.layer_parameters(), spec.lr_scale, strict=True)
-            groups = [{"params": parameters, "lr": spec.lr * scale} for parameters, scale in layers]
+        if isinstance(self.network, Network) and (spec.lr_scale or spec.conv_lr_scale != 1.0):
+            layers, below = self.network.layer_parameters(), len(self.network.convolutions)
+            factors = spec.lr_scale or [1.0] * len(layers)
+            own = [spec.conv_lr_scale if layer < below else 1.0 for layer in range(len(layers))]
+            groups = [
+                {"params": parameters, "lr": spec.lr * factor * scale}
+                for parameters, factor, scale in zip(layers, factors, own, strict=True)
+            ]
         for group in groups:
             group["base_lr"] = group["lr"]
         row = OPTIMIZERS[spec.optimizer]

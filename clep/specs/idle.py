@@ -175,9 +175,10 @@ IDLE = [
         Idle("autograd", key, _never, _RELAXES, reported=True)
         for key in (
             *("beta", "phases", "points", "start", "rule", "nudge", "restart", "bptt_steps"),
-            *("gradient", "gradient_options", "hidden_states"),
+            *("gradient", "gradient_options", "hidden_states", "conv_lr_scale"),
         )
     ),
+    Idle("learner", "conv_lr_scale", _with_convolutions, "with convolutions (channels)", reported=True),
     Idle("gradient", "beta", _estimate(*NUDGED), _PHASES, reported=True),
     Idle("gradient", "phases", _estimate(*NUDGED), _PHASES, reported=True),
     Idle("gradient", "start", _estimate(*NUDGED), _PHASES),

@@ -57,6 +57,13 @@ class Optimization(Spec):
     optimizer: str = option("sgd", f"one of {', '.join(OPTIMIZERS)}")
     lr: float = option(0.01, "learning rate", "(0, inf)")
     lr_scale: list[float] = option([], "one factor on `lr` per layer, lowest first; [] for 1 everywhere", "[0, inf)")
+    conv_lr_scale: float = option(
+        1.0,
+        "factor on `lr` of all convolutional layers, on top of `lr_scale`: a kernel adds up the gradients of all "
+        "places of an image, so it moves further than a dense layer at the same rate. 0 freezes the convolutions as "
+        "they were drawn, and the dense layers above learn from random features",
+        "[0, inf)",
+    )
     momentum: float = option(0.9, "momentum of SGD", "[0, 1)")
     weight_decay: float = option(0.0, "L2 penalty of the optimiser", "[0, inf)")
     schedule: str = option(

@@ -7,6 +7,7 @@ import torch
 from torch.testing import assert_close
 from torch.utils.data import DataLoader
 
+from clep.equilibrium import ConvLayer, Network
 from clep.learner import Learner
 from clep.specs.optimization import OPTIMIZERS, SCHEDULES
 from tests.learner.builders import Losses, network, trainer
@@ -31,6 +32,30 @@ def test_each_layer_has_its_learning_rate():
     assert [group["lr"] for group in groups] == [0.2, 0.05]
     for group, connection in zip(groups, learner.network.connections, strict=True):
         assert [id(p) for p in group["params"]] == [id(connection.weight), id(connection.bias)]
+
+
+@pytest.mark.parametrize(
+    ("scales", "rates"), [([], [0.02, 0.02, 0.2, 0.2]), ([1.0, 0.5, 1.0, 0.25], [0.02, 0.01, 0.2, 0.05])]
+)
+def test_convolutions_have_a_factor_of_their_own(scales, rates):
+    """Counted from the wrong end, it would slow the read-out down and leave the kernels quick."""
+    layers = [(1, 8, 8), ConvLayer(2, kernel=3), ConvLayer(3, kernel=2), 5, 4]
+    learner = Learner(Network(layers, bias=True), lr=0.2, lr_scale=scales, conv_lr_scale=0.1)
+    groups = learner.make_optimizer().param_groups
+    assert [group["lr"] for group in groups] == pytest.approx(rates)
+    for group, connection in zip(groups, learner.network.connections, strict=True):
+        assert [id(p) for p in group["params"]] == [id(connection.weight), id(connection.bias)]
+
+
+def test_a_factor_of_zero_freezes_convolutions_alone(digits):
+    """Neither momentum nor decay of weights moves them, and the dense layers above learn."""
+    train, _ = digits
+    network = Network([(1, 8, 8), ConvLayer(2, kernel=3), 10])
+    learner = Learner(network, lr=0.2, weight_decay=0.1, conv_lr_scale=0.0)
+    kernels, dense = (connection.weight.detach().clone() for connection in network.connections)
+    trainer(1).fit(learner, DataLoader(train, batch_size=500))
+    assert torch.equal(network.connections[0].weight, kernels)
+    assert not torch.equal(network.connections[1].weight, dense)
 
 
 @pytest.mark.parametrize("schedule", SCHEDULES)

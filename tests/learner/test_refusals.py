@@ -62,6 +62,7 @@ from tests.learner.builders import PLAIN, network, trainer
         (lambda: Learner(network(), lr_scale=[1.0]), "lr_scale", ["2 layers", "got 1"]),
         (lambda: Learner(nn.Linear(4, 2), gradient=LinearNudging()), "gradient", ["`Network`", "got Linear"]),
         (lambda: Learner(nn.Linear(4, 2), lr_scale=[1.0]), "lr_scale", ["`Network`", "got Linear"]),
+        (lambda: Learner(nn.Linear(4, 2), conv_lr_scale=0.0), "conv_lr_scale", ["`Network`", "got Linear"]),
         (lambda: Learner(None), "network", ["got NoneType"]),
         (lambda: Learner(network(), gradient="linear"), "gradient", ["`clep.equilibrium.Gradient` or None", "got str"]),
     ],

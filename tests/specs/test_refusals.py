@@ -386,6 +386,7 @@ REPORTED = {
     "nudge_acts": Example("learner.nudge", "outside", "inside", "where phases are nudged", "learner.gradient=bptt"),
     "rule_acts": Example("learner.rule", "vector_field", "contrast", "not in bptt", "learner.gradient=bptt"),
     "bptt_steps_acts": Example("learner.bptt_steps", "3", "null", "acts only with gradient=bptt"),
+    "conv_lr_scale_acts": Example("learner.conv_lr_scale", "0", "1", "with convolutions"),
 }
 FEEDFORWARD = {
     "network.init": "glorot",
@@ -414,6 +415,7 @@ FEEDFORWARD = {
     "learner.bptt_steps": "3",
     "learner.gradient_options": "{a: 1}",
     "learner.hidden_states": "true",
+    "learner.conv_lr_scale": "0",
     "learner.gradient": "cost",
     "network.neuron_options": "{slope: 0.1}",
     "network.connection_options": "{rank: 2}",

@@ -9,6 +9,8 @@ from clep.strategies.sleep_replay import SleepReplay
 from torch import nn
 
 import clep
+from clep.build import build_learner
+from clep.config import compose
 from clep.equilibrium import Backpropagation, ConvLayer
 from clep.equilibrium.stack import DenseLayer, DenseStack
 from clep.errors import ConfigError
@@ -141,3 +143,14 @@ def test_a_model_without_a_stack_of_layers_is_refused_before_it_is_trained(model
     ):
         clep.Training(clep.Learner(model), [published(steps=5)], epochs=1).run(digits)
     assert unchanged(model, before)
+
+
+@pytest.mark.parametrize(("changes", "share"), [([], (0.0, 0.1)), (["network.feedback_scale=1.0"], (0.3, 1.0))])
+def test_features_of_the_shipped_convolutions_hardly_hear_the_layer_that_sleeps(digits, changes, share):
+    """At full strength they do, and images of old classes then settle where those of new ones do."""
+    network, x = build_learner(compose(None, ["network=conv_ep", *changes]), digits).network, digits.train[0].samples.x
+    heard = network.free_phase(x).states[0]
+    with torch.no_grad():
+        network.connections[1].weight.zero_()
+    alone = network.free_phase(x).states[0]
+    assert share[0] < float((heard - alone).norm() / alone.norm()) < share[1]
