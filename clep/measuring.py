@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise, repeat
+from itertools import pairwise
 from statistics import fmean
 from typing import Any
 
@@ -67,6 +67,7 @@ class _Notes:
     evaluating: float = 0.0
     before: np.ndarray | None = None
     batches: list[tuple[Tensor, Tensor, float]] = field(default_factory=list)
+    means: list[tuple[float, float]] = field(default_factory=list)
     epochs: list[np.ndarray] = field(default_factory=list)
     curve: list[tuple[int, float, float]] = field(default_factory=list)
 
@@ -148,7 +149,7 @@ class Measuring(Strategy):
             hits: share of its samples that was classified correctly.
         """
         self._updates += len(losses)
-        self._notes.batches += zip(torch.tensor(losses), torch.tensor(hits).split(1), repeat(1.0))
+        self._notes.means += zip(losses, hits, strict=True)
 
     def after_training_epoch(self, strategy: Any, **kwargs: Any) -> None:
         """Draw the curve of the epoch and, if asked for, measure the accuracies."""
@@ -216,10 +217,13 @@ class Measuring(Strategy):
 
     def _draw_curve(self, points: int, ranks: Ranks) -> None:
         """Add an epoch's batches to the curve, as a few points (updates so far, mean loss, mean accuracy)."""
-        if not self._notes.batches:
+        means = self._notes.means
+        if self._notes.batches:
+            means += zip(*(ranks.sum(values).tolist() for values in _means_of(self._notes.batches)), strict=True)
+        if not means:
             return
-        losses, hits = (ranks.sum(values).tolist() for values in _means_of(self._notes.batches))
-        self._notes.batches = []
+        losses, hits = zip(*means, strict=True)
+        self._notes.batches, self._notes.means = [], []
         first, points = self._updates - len(losses), min(points, len(losses))
         each, more = divmod(len(losses), points)
         for start, end in pairwise(each * k + min(k, more) for k in range(points + 1)):

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from clep.equilibrium.compiled import CompiledSteps, Course
+from clep.equilibrium.compiled import CompiledSteps, Course, Ended
 from clep.equilibrium.connections import Connection, Route
 from clep.equilibrium.flat import FlatSteps, suits
 from clep.equilibrium.motions import Affine, Motion, Nudge, Prototypical
@@ -56,6 +56,11 @@ class Relaxation(NamedTuple):
     halfway: Tensor
     steps: int
     spikes: Tensor | None = None
+
+    @classmethod
+    def by_compiled(cls, ended: Ended) -> "Relaxation":
+        """Where compiled steps of one phase ended."""
+        return cls(ended.states[0], ended.residual, ended.halfway, ended.steps)
 
 
 @dataclass(frozen=True)
@@ -229,7 +234,7 @@ def _taken(
     """A relaxation by compiled steps; None for states of zero."""
     assert nudge is None or isinstance(nudge, Affine)
     ended = compiled.relax(Course(groups, stop.steps, looks, stop.tolerance, _LOOK_EVERY), drive, states, nudge)
-    return Relaxation(ended.states[0], ended.residual, ended.halfway, ended.steps)
+    return Relaxation.by_compiled(ended)
 
 
 class _Steps:

@@ -168,9 +168,8 @@ class Member:
         assert losses is not None
         self._look(template, answer)
         template.mb_output = losses.output[answer.index, :n]
-        template.loss = losses.loss[answer.index]
-        if not losses.finite[answer.index]:
-            learner.check_finite(template.loss, where)
+        template.loss = losses.output.new_tensor(losses.loss[answer.index])
+        learner.check_finite(template.loss, where)
         self._deliver(template, answer)
         readout: Any = learner.network.readout
         for parameter, gradient in zip([] if readout is None else readout.parameters(), losses.on_readout, strict=True):

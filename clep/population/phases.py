@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -51,8 +52,7 @@ class Phases:
         if self._compiled is not None:
             drive = stack.drive(x)
             course = Course(dynamics.groups(len(dynamics.time_steps)), body.free.steps, looks=True)
-            ended = self._compiled.relax(course, drive, None, sizes=batches.sizes)
-            relaxed = Relaxation(ended.states[0], ended.residual, ended.halfway, ended.steps)
+            relaxed = Relaxation.by_compiled(self._compiled.relax(course, drive, None, sizes=batches.sizes))
         elif dynamics.quick:  # type: ignore[attr-defined]
             steps = stack.steps(x.shape[1])
             steps.counts = batches.counts
@@ -84,7 +84,7 @@ class Phases:
             criterion: of all.
         """
         y, readout = padded(labels), self._stack.readout
-        if type(criterion) is SquaredError and not readout:
+        if type(criterion) is SquaredError and not readout and y.device.type == "cpu":
             return self._squared_error(y, criterion)
         leaves = [self.free.output.detach().clone().requires_grad_()]
         with torch.enable_grad():
@@ -96,30 +96,20 @@ class Phases:
             each = criterion.each(output.flatten(0, 1), y.flatten()).view(y.shape)
             loss = self._mean(each)
             incoming, *on_readout = torch.autograd.grad(loss.sum(), leaves)
-        return Losses(loss.detach(), torch.isfinite(loss).tolist(), output.detach(), incoming, on_readout, y)
+        hits = self._mean((output.argmax(2) == y).to(loss.dtype))
+        return Losses(loss.tolist(), hits.tolist(), output.detach(), incoming, on_readout, y)
 
-    @torch.no_grad()
     def _squared_error(self, y: Tensor, criterion: Cost) -> "Losses":
-        """The same without autograd, whose calls take longer than those of a small network."""
+        """The same in one compiled call: those of autograd take longer than a small network."""
+        from clep.population import kernel  # with numba, which takes longer to import than most of clep
+
         output = self.free.output.clone(memory_format=torch.contiguous_format)
-        error = output - criterion.target(output.flatten(0, 1), y.flatten()).view(output.shape)
-        counts, sizes = self._batches.counts, self._batches.sizes
-        if counts is not None:
-            error.mul_(counts)
-        share = 1.0 / sizes[0] if counts is None else 1.0 / output.new_tensor(sizes).view(-1, 1, 1)
-        incoming = error * share
-        loss = 0.5 * (error * incoming).sum((1, 2))
-        return Losses(loss, torch.isfinite(loss).tolist(), output, incoming, [], y)
-
-    def noted(self, losses: "Losses") -> list[list[float]]:
-        """The share of hits of each network, and its residual at the end and after half of the steps.
-
-        Args:
-            losses: what `losses` returned.
-        """
-        hits = (losses.output.argmax(2) == losses.y).to(losses.loss.dtype)
-        numbers: list[list[float]] = torch.stack([self._mean(hits), self.free.residual, self.free.halfway]).tolist()
-        return numbers
+        incoming, found = torch.empty_like(output), output.new_empty(2, len(output))
+        sizes = np.asarray(self._batches.sizes)
+        if not kernel.squared_error(output.numpy(), y.numpy(), sizes, incoming.numpy(), found.numpy()):
+            criterion.target(output.flatten(0, 1), y.flatten())  # says what is wrong
+        loss, hits = found.tolist()
+        return Losses(loss, hits, output, incoming, [], y)
 
     @torch.no_grad()
     def gradients(
@@ -247,16 +237,16 @@ class Losses:
     """What each network loses on its batch.
 
     Attributes:
-        loss: mean over the samples, (S,).
-        finite: whether it is finite, for each.
+        loss: mean over the samples, of each network.
+        hits: share of the samples that is classified correctly, of each.
         output: of the networks, (S, B, K).
         incoming: gradient of the losses for the last states, (S, B, n).
         on_readout: gradients for the weights (S, K, n) and biases (S, K) of a linear read-out; [] without one.
         y: class indices, (S, B).
     """
 
-    loss: Tensor
-    finite: list[bool]
+    loss: list[float]
+    hits: list[float]
     output: Tensor
     incoming: Tensor
     on_readout: list[Tensor]

@@ -1,5 +1,6 @@
 """The updates that the members of a crew wait for, computed together."""
 
+import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
@@ -108,7 +109,7 @@ class Updates:
             return
         assert losses is not None
         for i, course in courses:
-            if not losses.finite[i]:
+            if not math.isfinite(losses.loss[i]):
                 course.finite = False
                 self._leave(members[i])
         rows = [i for i, course in courses if course.finite]
@@ -117,15 +118,15 @@ class Updates:
             # What is left of the gradients is for those who ask for theirs.
             own = every if len(rows) == len(requests) else [gradient.clone() for gradient in every]
             descent.step(own, rows)
-        loss, (hits, residual, halfway) = losses.loss.tolist(), phases.noted(losses)
+        residual, halfway = phases.free.residual.tolist(), phases.free.halfway.tolist()
         for i, course in courses:
             if not course.finite:
-                course.loss = losses.loss[i]
+                course.loss = losses.output.new_tensor(losses.loss[i])
                 continue
-            course.notes.append((loss[i], hits[i], residual[i], halfway[i]))
+            course.notes.append((losses.loss[i], losses.hits[i], residual[i], halfway[i]))
             if course.ended:
                 course.output = losses.output[i, : len(course.labels[-1])]
-                course.loss = losses.loss[i]
+                course.loss = losses.output.new_tensor(losses.loss[i])
                 course.gradients = [gradient[i].clone() for gradient in own]
                 self._leave(members[i])
 

@@ -4,6 +4,7 @@ import copy
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch.testing import assert_close
@@ -19,6 +20,7 @@ from clep.equilibrium import (
     SquaredError,
     TimeStep,
     compiled,
+    kernel,
 )
 from clep.equilibrium.adaptation import Adaptation
 
@@ -265,3 +267,20 @@ def test_dynamics_of_another_motion_do_not_take_them(calls):
     outside = replace(body.dynamics, motion=replace(body.dynamics.motion, nudge_outside=True))
     assert outside.settle(body.drive(x), body.free) is None
     assert calls == []
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("units", "below"), [(1, 1), (3, 7), (10, 8), (16, 29), (2, 64)])
+def test_products_into_few_units_are_those_of_numpy(units, below, dtype):
+    """Units below come in eights; those that are left over count too."""
+    drawn = np.random.default_rng(0)
+    matrix, states = drawn.normal(size=(units, below)).astype(dtype), drawn.normal(size=(below, 5)).astype(dtype)
+    found = np.full((units, 5), np.nan, dtype)
+    kernel._into_few(matrix, states, found)
+    np.testing.assert_allclose(found, matrix.astype(np.float64) @ states, atol=1e-5 if dtype == np.float32 else 1e-13)
+
+
+@pytest.mark.parametrize("outputs", [16, 17])
+def test_layers_of_few_and_of_many_units_relax_as_by_torch(outputs):
+    quick, slow, x = pair((5, 21, outputs))
+    assert_close(quick.free_phase(x).states, slow.free_phase(x).states, rtol=0.0, atol=1e-13)

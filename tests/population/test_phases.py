@@ -5,6 +5,7 @@ import torch
 
 from clep.equilibrium import CostNudging, CrossEntropy, LinearNudging, Network, SquaredError
 from clep.equilibrium.compiled import CompiledSteps
+from clep.errors import DataError
 from clep.population.batches import Batches
 from clep.population.phases import Phases
 from clep.population.stack import Stack
@@ -63,7 +64,7 @@ def test_each_network_gets_its_own_update(network, gradient):
         mine = [stacked[i] for stacked in (*found, *losses.on_readout)]
         for ours, theirs in zip(mine, own, strict=True):
             torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=1e-4)
-        torch.testing.assert_close(losses.loss[i], loss.detach())
+        assert losses.loss[i] == pytest.approx(float(loss), rel=1e-5)
         for name in ("residual", "halfway"):
             torch.testing.assert_close(getattr(phases.settled(i), name), getattr(prediction.free, name))
 
@@ -86,3 +87,26 @@ def test_all_networks_relax_in_one_compiled_call_and_both_their_nudged_phases_in
         phases.gradients(losses.incoming, losses, SquaredError())
         assert made == expected
         made.clear()
+
+
+def test_the_squared_error_of_each_network_is_that_of_torch():
+    """Sizes differ: what is padded counts nowhere."""
+    drawn = torch.Generator().manual_seed(0)
+    xs = [torch.rand(size, 8, generator=drawn) for size in (7, 4, 1)]
+    ys = [torch.randint(4, (len(x),), generator=drawn) for x in xs]
+    stack = Stack([Network([8, 9, 4], seed=seed).body() for seed in range(3)])
+    losses = Phases(stack, [LinearNudging()] * 3, Batches.of(xs)).losses(ys, SquaredError())
+    for i, y in enumerate(ys):
+        output = losses.output[i, : len(y)].clone().requires_grad_()
+        loss = 0.5 * (output - torch.nn.functional.one_hot(y, 4)).square().sum(1).mean()
+        loss.backward()
+        torch.testing.assert_close(losses.incoming[i, : len(y)], output.grad)
+        assert losses.incoming[i, len(y) :].eq(0).all()
+        assert losses.loss[i] == pytest.approx(float(loss))
+        assert losses.hits[i] == pytest.approx(float((output.argmax(1) == y).float().mean()))
+
+
+def test_a_label_without_an_output_is_named():
+    phases = Phases(Stack([Network([8, 9, 4]).body()]), [LinearNudging()], Batches.of([torch.rand(2, 8)]))
+    with pytest.raises(DataError, match="expected classes 0 to 3"):
+        phases.losses([torch.tensor([1, 4])], SquaredError())
