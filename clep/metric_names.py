@@ -153,7 +153,6 @@ SLEEP_STEPS = metric("sleep/steps", "steps of a sleep that ends by itself", by="
 SLEEP_OUTPUT_FACTOR = metric(
     "sleep/output_factor", "what sleep leaves of the synapses on the output unit that answered most", by="sleep_replay"
 )
-SLEEP_DEEP = metric("sleep/deep", "1 where output units could not be balanced and sleep was deep", by="sleep_replay")
 SLEEP_WEIGHT_CHANGE = metric(
     "sleep/weight_change_layer_{layer}",
     "norm of the weights' change in sleep, over their norm before",

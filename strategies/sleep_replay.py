@@ -24,22 +24,24 @@ from clep.equilibrium.stack import DenseStack, stack_of
 from clep.errors import ConfigError, InputWarning, SleepWarning
 from clep.progress import bar as progress_bar
 from clep.sleep import (
-    DEEP,
-    LIGHT,
+    DECAY,
+    INPUT_RATE,
     CalibratedSleep,
     CompiledSimulation,
-    Depth,
     Held,
     Seen,
     Spikes,
     SpikingParameters,
     Statistics,
+    activity,
     balance,
     bernoulli_spikes,
     branched,
+    centre,
     level_biases,
     observe,
     patched,
+    restore,
     simulation,
     waves,
 )
@@ -57,7 +59,7 @@ _PUBLISHED = (
 _AUTO = ("keep", "depression")
 
 _WAVES = 1000  # that output units are balanced by
-_ANSWERED = 0.75, 0.4  # of what is due to the units of older classes, if more could be lost for it, and if not
+_HIDDEN = 0.04  # of what may be lost of the accuracy, the share that synapses below hidden neurons may take
 _NEVER, _ALWAYS = 0.0, 0.9  # spikes per neuron and step
 
 
@@ -83,15 +85,14 @@ class SleepReplayOptions(Spec):
     keep: float = option(
         0.5,
         "`auto`: sleep ends before the accuracy on samples of the experience just trained falls below this share of "
-        "what it was before; less means more room for what is older. In a light sleep, synapses below hidden neurons "
-        "take a 25th of what may be lost and output units the rest. In a deep one n hidden layers take an n-th of a "
-        "fifth each, since what one takes, the next does without",
+        "what it was before; less means more room for what is older. Synapses below hidden neurons take a 25th of what "
+        "may be lost and output units the rest",
         "(0, 1]",
     )
     depression: float = option(
-        0.01,
+        0.008,
         "`auto`: what a synapse loses per spike of its upper neuron, before the gate, in standard deviations of the "
-        "layer's weights at the first sleep; 0.8 times that in a light sleep",
+        "layer's weights at the first sleep; n hidden layers lose an n-th of it each",
         "(0, inf)",
     )
     steps: int = option(7000, "steps of the sleep after the first experience", "[0, inf)")
@@ -194,13 +195,13 @@ class SleepReplay(Strategy):
 
     By default sleep calibrates itself (`calibration=auto`). It is driven by the mean input of the experience just
     trained. Thresholds follow the firing rate of each layer, and a hidden neuron that fires weakens its synapses,
-    through a gate that hardly changes positive weights (see `clep.sleep.calibration`). Then output units are balanced:
-    the biases of all of them are levelled, waves of spontaneous activity pass over the input, and units that answer
-    them more often than others are scaled down (see `clep.sleep.outputs`). Each part ends when nothing is left to do,
-    or when the accuracy on samples of the experience just trained has fallen to its part of `keep`. If units of older
-    classes still answer too rarely then, all this is taken back, and a deep sleep takes its place: only synapses from
-    silent neurons lose, and chance is enough to fire a neuron. Of the past, weights are kept, the mean input and which
-    classes there were.
+    through a gate that hardly changes positive weights (see `clep.sleep.calibration`). Several hidden layers are then
+    scaled until each is as active as before (see `clep.sleep.gains`). The biases of output units are levelled. Where
+    there are older classes, waves of spontaneous activity pass over the input: output units are centred, so that waves
+    neither drive nor silence any on average, and those that answer waves more often than others are scaled down (see
+    `clep.sleep.outputs`). Each part ends when nothing is left to do, or when the accuracy on samples of the experience
+    just trained has fallen to its part of `keep`. Of the past, weights are kept, the mean input and which classes there
+    were.
 
     With `calibration=published` the mean input is that of everything seen so far. A neuron that fires strengthens its
     synapses from neurons that fired with it and weakens the others, for a given number of steps. Sleep then knows the
@@ -228,7 +229,7 @@ class SleepReplay(Strategy):
     consolidates = True
     sleeps = True
     search_space: ClassVar[Mapping[str, Mapping[str, Any]]] = {
-        "keep": {"low": 0.7, "high": 0.99},
+        "keep": {"low": 0.3, "high": 0.99},
         "depression": {"low": 0.002, "high": 0.05, "log": True},
         "patch": {"low": 0.3, "high": 1.0},
     }
@@ -314,21 +315,23 @@ class SleepReplay(Strategy):
 
     @torch.no_grad()
     def _sleep_in_parts(self, stack: DenseStack, held: Held) -> None:
-        """A light sleep and balanced output units; a deep sleep where older classes do not answer after it."""
+        """Hidden synapses lose and are scaled back; then output units are centred and balanced if there are older."""
         level_biases(stack)
         awake, (whole, _) = held.accuracy(), branched(stack)
-        may_lose = (1.0 - self.keep) * awake
-        start = [weight.detach().clone() for weight in whole.weights]
-        self._calibrated_sleep(stack, held, LIGHT, awake - LIGHT.takes * may_lose)
-        # A stack made anew: its weights may be computed from others, which have changed.
-        x = waves(self.seen, _WAVES, self.generator).to(held.x)
-        found = balance(stack_of(held.model), held, x, self.seen.classes, awake - may_lose)
-        deep = found.others < (_ANSWERED[0] if found.free else _ANSWERED[1])
-        if deep:
-            whole.write(start)
-            self._calibrated_sleep(stack, held, DEEP, awake - DEEP.takes * may_lose / max(1, len(stack) - 1))
-        self.log(metric_names.SLEEP_DEEP, float(deep))
-        self.log(metric_names.SLEEP_OUTPUT_FACTOR, 1.0 if deep else float(found.factors.min()))
+        least = self.keep * awake
+        start, drives = [weight.detach().clone() for weight in whole.weights], activity(stack, held.x)
+        self._calibrated_sleep(stack, held, awake - _HIDDEN * (awake - least))
+        if len(drives) > 1:
+            restore(held.model, held.x, drives)
+            if held.accuracy() < least:
+                whole.write(start)
+        factor = 1.0
+        if self.seen.classes - set(held.y.tolist()):
+            # Stacks made anew: their weights may be computed from others, which have changed.
+            x = waves(self.seen, _WAVES, self.generator).to(held.x)
+            centre(stack_of(held.model), held, x, self.seen.classes, least)
+            factor = float(balance(stack_of(held.model), held, x, self.seen.classes, least).min())
+        self.log(metric_names.SLEEP_OUTPUT_FACTOR, factor)
 
     def _observe(self, strategy: Any, stack: DenseStack) -> Tensor:
         """Take the statistics; return the first batch of inputs, on the device of the model."""
@@ -382,7 +385,7 @@ class SleepReplay(Strategy):
         return slept
 
     @torch.no_grad()
-    def _calibrated_sleep(self, stack: DenseStack, held: Held, depth: Depth, least: float) -> None:
+    def _calibrated_sleep(self, stack: DenseStack, held: Held, least: float) -> None:
         """Sleep as long as the accuracy on what the experience has just taught is at least `least`."""
         assert self.inputs is not None
         stack, masks = branched(stack)
@@ -396,13 +399,12 @@ class SleepReplay(Strategy):
             self.inputs.maxima,
             masks=masks,
             depression=self.depression,
-            depth=depth,
-            decays=self._decays(stack, depth.decay),
+            decays=self._decays(stack, DECAY),
             feedback=self.feedback,
             inhibition=self.inhibition,
             **options,
         )
-        best, rate = start, depth.rate / max(float(self.inputs.mean.abs().max()), 1e-12)
+        best, rate = start, INPUT_RATE / max(float(self.inputs.mean.abs().max()), 1e-12)
         with progress_bar(total=PIECES * PIECE, desc="sleep", unit="step", delay=2) as bar:
             for new in asleep.run(lambda steps: self._input_spikes(steps, draws, rate)):
                 bar.update(asleep.steps - bar.n)

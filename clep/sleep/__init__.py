@@ -8,9 +8,10 @@ Reference: Tadros, Krishnan, Ramyaa & Bazhenov 2022 (Nat. Commun. 13:7742), the 
 """
 
 from clep.sleep.branches import branched
-from clep.sleep.calibration import DEEP, LIGHT, CalibratedSleep, Depth
+from clep.sleep.calibration import DECAY, INPUT_RATE, CalibratedSleep
+from clep.sleep.gains import activity, restore
 from clep.sleep.held import Held
-from clep.sleep.outputs import Balance, balance, level_biases
+from clep.sleep.outputs import balance, centre, level_biases
 from clep.sleep.rule import SpikingParameters
 from clep.sleep.simulation import CompiledSimulation, Simulation, TorchSimulation, simulation
 from clep.sleep.spikes import Spikes, bernoulli_spikes, patched
@@ -18,12 +19,10 @@ from clep.sleep.statistics import Statistics, observe
 from clep.sleep.waves import Seen, waves
 
 __all__ = [
-    "DEEP",
-    "LIGHT",
-    "Balance",
+    "DECAY",
+    "INPUT_RATE",
     "CalibratedSleep",
     "CompiledSimulation",
-    "Depth",
     "Held",
     "Seen",
     "Simulation",
@@ -31,12 +30,15 @@ __all__ = [
     "SpikingParameters",
     "Statistics",
     "TorchSimulation",
+    "activity",
     "balance",
     "bernoulli_spikes",
     "branched",
+    "centre",
     "level_biases",
     "observe",
     "patched",
+    "restore",
     "simulation",
     "waves",
 ]

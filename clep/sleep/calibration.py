@@ -4,18 +4,15 @@ Nothing here belongs to a data set, a width or a depth. Thresholds move until ea
 (homeostasis); what a spike changes is a share of the spread of the weights; and someone outside, who sees the weights
 after every few spikes per neuron, says when it is enough.
 
-The rule is that of `clep.sleep.rule` without increments: a neuron that fires weakens its synapses from silent neurons,
-negative ones most and strong positive ones hardly at all. In searches for the published form nothing else mattered:
-with the constants that were found, nearly every synapse of a neuron that fires loses on average, and random patterns do
-as well as replayed ones.
-
-A sleep is light or deep (`LIGHT`, `DEEP`). A light one is enough where the output units can be balanced afterwards
-(`clep.sleep.outputs`); where they cannot, only a deep one restores anything.
+The rule is that of `clep.sleep.rule`, but whether a lower neuron has fired makes no difference: a neuron that fires
+weakens its synapses, negative ones most and strong positive ones hardly at all. In searches for the published form
+nothing else mattered: with the constants that were found, nearly every synapse of a neuron that fires loses on average,
+and random patterns do as well as replayed ones.
 """
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -30,39 +27,17 @@ RATE = 0.02
 """Spikes per neuron and step that the thresholds of each layer are moved to."""
 GATE_WIDTH = 0.2
 """Width of the gate, in standard deviations of the layer's weights at the first sleep."""
+DECAY = 0.98
+"""Factor on the potentials per step: with integration this long a neuron sleeps until its mean input is weak."""
+INPUT_RATE = 0.3
+"""Spikes per step of the input with the largest mean."""
 
 PIECE = 25  # steps from one move of the thresholds to the next: half a spike per neuron
 PIECES = 200  # of the longest sleep
 _SETTLING = 30  # pieces without changes of weights, in which the thresholds find their places
-_BETWEEN = 0.4  # spikes per neuron from one look at the weights to the next; half of it in a light sleep
+_BETWEEN = 0.2  # spikes per neuron from one look at the weights to the next
 _QUIET = 15  # pieces without a spike after which nothing more is to come
 _LOWEST = 1e-6  # of a threshold, as a share of the one it began with: at zero every silent neuron would fire
-
-
-@dataclass(frozen=True)
-class Depth:
-    """What the constants of a sleep have in common.
-
-    With short integration, chance is enough to fire a neuron whose mean input is far below its threshold, so it sleeps
-    until its synapses are weak; with long integration, until its mean input is.
-
-    Attributes:
-        decay: factor on the potentials per step.
-        rate: spikes per step of the input with the largest mean.
-        share: of `depression`, what a spike costs.
-        everything: whether synapses from neurons that fired lose as much as those from silent ones.
-        takes: of the accuracy that a whole sleep may take, the share of the hidden synapses.
-    """
-
-    decay: float
-    rate: float
-    share: float
-    everything: bool
-    takes: float
-
-
-DEEP = Depth(decay=0.7, rate=1.0, share=1.0, everything=False, takes=0.2)
-LIGHT = Depth(decay=0.98, rate=0.3, share=0.8, everything=True, takes=0.04)
 
 
 class CalibratedSleep:
@@ -72,8 +47,8 @@ class CalibratedSleep:
         weights: (n_l, n_{l-1}) of each layer, lowest first; copied.
         scales: standard deviation of each layer's weights, the unit of their changes.
         drives: of each layer, the largest pre-activation awake; thresholds begin as a tenth of it.
-        depression: what a synapse loses per spike of its upper neuron before the gate, in units of `scales`.
-        depth: of the sleep; its decay is left to `decays`.
+        depression: what a synapse loses per spike of its upper neuron before the gate, in units of `scales`; n hidden
+            layers share it, since what one loses the next does without.
         decays: of each layer, one for all neurons or one each.
         masks: of each layer, 0 where there is no synapse, (n_l, n_{l-1}); None where there are all.
         feedback, inhibition: see `SpikingParameters`.
@@ -86,7 +61,7 @@ class CalibratedSleep:
         >>> import numpy as np, torch
         >>> from clep.sleep.spikes import bernoulli_spikes
         >>> rng, weights = np.random.default_rng(0), [torch.rand(20, 30) - 0.3, torch.rand(4, 20)]
-        >>> asleep = CalibratedSleep(weights, [0.3, 0.3], [4.0, 4.0], depression=0.01, decays=[0.7, 0.7])
+        >>> asleep = CalibratedSleep(weights, [0.3, 0.3], [4.0, 4.0], depression=0.01, decays=[0.98, 0.98])
         >>> lower, upper = next(asleep.run(lambda steps: bernoulli_spikes(np.full(30, 0.3), steps, rng)))
         >>> bool((torch.as_tensor(lower) < weights[0]).any()), bool((torch.as_tensor(upper) == weights[1]).all())
         (True, True)
@@ -99,7 +74,6 @@ class CalibratedSleep:
         drives: Sequence[float],
         *,
         depression: float,
-        depth: Depth = DEEP,
         decays: Sequence[float | np.ndarray],
         masks: Sequence[Tensor | None] = (),
         feedback: float = 0.0,
@@ -108,9 +82,9 @@ class CalibratedSleep:
     ) -> None:
         self.learning = range(max(1, len(weights) - 1))
         self._losses = [
-            depression * depth.share * scale if layer in self.learning else 0.0 for layer, scale in enumerate(scales)
+            depression / len(self.learning) * scale if layer in self.learning else 0.0
+            for layer, scale in enumerate(scales)
         ]
-        self._everything, self._between = depth.everything, _BETWEEN * (0.5 if depth.everything else 1.0)
         self._parameters = [
             SpikingParameters(
                 decay=decay,
@@ -149,8 +123,7 @@ class CalibratedSleep:
             self._piece(draw)
         self._before = [count.copy() for count in self._asleep.counts]
         self._parameters = [
-            replace(p, decrement=loss, increment=-loss if self._everything else 0.0)
-            for p, loss in zip(self._parameters, self._losses, strict=True)
+            replace(p, decrement=loss, increment=-loss) for p, loss in zip(self._parameters, self._losses, strict=True)
         ]
         shown = latest = 0.0
         quiet = 0
@@ -161,7 +134,7 @@ class CalibratedSleep:
             fired = max(float(self.counts[layer].mean()) for layer in self.learning)
             quiet = 0 if fired > latest else quiet + 1
             latest = fired
-            if fired - shown >= self._between:
+            if fired - shown >= _BETWEEN:
                 shown = fired
                 yield self.weights
             if quiet == _QUIET:

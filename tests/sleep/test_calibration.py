@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from clep.sleep import DEEP, LIGHT, CalibratedSleep, Spikes, bernoulli_spikes
+from clep.sleep import DECAY, CalibratedSleep, Spikes, bernoulli_spikes
 from clep.sleep.calibration import GATE_WIDTH, RATE
 
 SIZES = (30, 40, 20, 5)
@@ -24,7 +24,7 @@ def asleep(weights, depression=0.01, drive=1.0, **options):
         spread,
         [drive * s for s in spread],
         depression=depression,
-        decays=[DEEP.decay] * len(weights),
+        decays=[DECAY] * len(weights),
         **options,
     )
 
@@ -61,30 +61,19 @@ def test_a_single_layer_learns():
     assert not torch.equal(torch.as_tensor(after), before)
 
 
-def test_one_spike_costs_synapses_of_silent_neurons_the_gated_share_of_the_spread_and_others_nothing():
-    """One neuron, driven by the first input alone; by hand: w - depression * spread * 2 / (1 + exp(w / width))."""
-    weights = torch.tensor([[5.0, -1.0, 0.0, 1.0]])
-    spread = float(weights.std())
-    sleep = CalibratedSleep([weights], [spread], [5.0], depression=0.1, decays=[DEEP.decay])
-    spikes = Spikes.of(np.tile([[1, 0, 0, 0]], (25, 1)))
-    (after,) = next(sleep.run(lambda steps: spikes[:steps]))
-    expected = weights[0].double().clone()
-    for _ in range(int(sleep.counts[0][0])):
-        expected[1:] -= 0.1 * spread * 2.0 / (1.0 + torch.exp(expected[1:] / (GATE_WIDTH * spread)))
-    np.testing.assert_allclose(after[0], expected, rtol=1e-5)
-    assert after[0][0] == 5.0
-
-
-def test_in_a_light_sleep_a_spike_costs_every_synapse_its_share():
-    """By hand, as above, with 0.8 of the loss, and no synapse spared because its neuron fired."""
+@pytest.mark.parametrize("hidden", [1, 2])
+def test_one_spike_costs_every_synapse_its_gated_share_of_the_spread_which_hidden_layers_divide(hidden):
+    """One neuron, driven by two inputs; by hand: w - depression / n * spread * 2 / (1 + exp(w / width))."""
     weights = torch.tensor([[5.0, -1.0, 0.0, 0.5]])
     spread = float(weights.std())
-    sleep = CalibratedSleep([weights], [spread], [5.0], depression=0.1, depth=LIGHT, decays=[LIGHT.decay])
+    further = [torch.ones(1, 1)] * hidden
+    scales, drives, decays = [spread] + [1.0] * hidden, [5.0] + [1.0] * hidden, [DECAY] * (1 + hidden)
+    sleep = CalibratedSleep([weights, *further], scales, drives, depression=0.1, decays=decays)
     spikes = Spikes.of(np.tile([[1, 0, 0, 1]], (25, 1)))
-    (after,) = next(sleep.run(lambda steps: spikes[:steps]))
+    (after, *_) = next(sleep.run(lambda steps: spikes[:steps]))
     expected = weights[0].double().clone()
     for _ in range(int(sleep.counts[0][0])):
-        expected -= 0.08 * spread * 2.0 / (1.0 + torch.exp(expected / (GATE_WIDTH * spread)))
+        expected -= 0.1 / hidden * spread * 2.0 / (1.0 + torch.exp(expected / (GATE_WIDTH * spread)))
     np.testing.assert_allclose(after[0], expected, rtol=1e-5)
     assert after[0][3] < 0.5
 

@@ -9,8 +9,9 @@ from clep.strategies.sleep_replay import SleepReplay
 
 import clep
 from clep.errors import ConfigError, InputWarning, SleepWarning
+from clep.feedforward import Feedforward
 from clep.renames import with_new_keys
-from clep.sleep import Balance, Held
+from clep.sleep import Held, activity, waves
 from clep.strategy import Memory
 from tests.strategies.builders import awake, published
 
@@ -59,30 +60,49 @@ def test_it_takes_what_it_may_and_no_more(learned, digits, finish):
     assert factors[0] > factors[2]
 
 
-def test_hidden_synapses_only_lose_and_those_on_output_units_are_scaled_down(expert, learned, digits, finish):
+def test_a_single_hidden_layer_only_loses_and_output_units_of_a_first_experience_stay(expert, learned, digits, finish):
     log = finish(SleepReplay(), expert, last_of(digits)).take_log()
     lower, upper = (connection.weight.detach() for connection in expert.connections)
     assert (lower <= learned["connections.0.weight"]).all()
     assert (lower < learned["connections.0.weight"]).any()
-    assert log["sleep/deep"] == 0.0
-    before, latest = learned["connections.1.weight"], held(digits, expert).y.unique()
-    factors = (upper / before)[:, 0]
-    torch.testing.assert_close(upper, factors[:, None] * before)
-    assert float(factors[latest].min()) == pytest.approx(log["sleep/output_factor"])
-    assert all(factors[unit] == 1.0 for unit in range(10) if unit not in latest)  # of classes that there were not
+    assert torch.equal(upper, learned["connections.1.weight"])
+    assert log["sleep/output_factor"] == 1.0
 
 
-def test_where_units_of_older_classes_cannot_answer_sleep_is_deep_and_they_stay(expert, learned, digits, finish):
-    plugin = SleepReplay()
-    plugin.seen.classes = set(range(10))
+@pytest.fixture
+def deep(digits):
+    """A network of two hidden layers that knows the last of three experiences."""
+    network = Feedforward([64, 20, 20, 10], seed=1)
+    clep.Training(clep.Learner(network, lr=0.1, momentum=0.9), epochs=10).run(digits)
+    return network
+
+
+def test_two_hidden_layers_are_about_as_active_as_before(deep, digits, finish):
+    asked, start = held(digits, deep), [weight.clone() for weight in deep.dense_stack().weights]
+    before = activity(deep.dense_stack(), asked.x)
+    finish(SleepReplay(), deep, last_of(digits))
+    assert not torch.equal(deep.dense_stack().weights[0], start[0])
+    assert activity(deep.dense_stack(), asked.x) == pytest.approx(before, rel=0.01)
+
+
+def test_units_of_older_classes_answer_waves_again_and_those_of_classes_that_there_were_not_stay(
+    expert, learned, digits, finish
+):
+    latest = held(digits, expert).y.unique()
+    old = [unit for unit in range(10) if unit not in latest][:2]
+    plugin = SleepReplay(keep=0.3)
+    plugin.seen.classes = {*old, *latest.tolist()}
+    never = [unit for unit in range(10) if unit not in plugin.seen.classes]
     with torch.no_grad():
-        expert.connections[1].weight.copy_(-torch.ones(10, 20))
-        expert.connections[1].weight[held(digits, expert).y.unique()] = learned["connections.1.weight"].abs().max()
+        expert.connections[1].weight[old] -= 1.0  # far below zero, as training leaves them
     top = expert.connections[1].weight.detach().clone()
-    log = finish(plugin, expert, last_of(digits)).take_log()
-    assert log["sleep/deep"] == log["sleep/output_factor"] == 1.0
-    assert torch.equal(expert.connections[1].weight, top)
-    assert log["sleep/weight_change_layer_1"] > 0.0
+    finish(plugin, expert, last_of(digits))
+    x = waves(plugin.seen, 500, torch.Generator().manual_seed(3))
+    units = sorted(plugin.seen.classes)
+    answers = (expert.dense_stack().presynaptic(x)[-1] @ expert.connections[1].weight[units].T).argmax(1)
+    share = torch.bincount(answers, minlength=len(units)) / len(x)
+    assert share[[units.index(unit) for unit in old]].sum() > 0.5 * len(old) / len(units)
+    assert torch.equal(expert.connections[1].weight[never], top[never])
 
 
 def test_biases_of_output_units_become_their_mean_and_others_stay(digits, finish):
@@ -96,16 +116,28 @@ def test_biases_of_output_units_become_their_mean_and_others_stay(digits, finish
     torch.testing.assert_close(output, torch.full((10,), 0.045))
 
 
-@pytest.mark.parametrize(("sizes", "deep"), [((64, 20, 10), 0.9), ((64, 20, 20, 10), 0.95)])
-def test_hidden_synapses_take_a_part_and_several_layers_share_it(sizes, deep, digits, finish, monkeypatch):
-    """Of a half, 1/25 in a light sleep; in a deep one a fifth by the number of hidden layers."""
+def test_hidden_synapses_take_a_25th_of_what_may_be_lost(digits, finish, monkeypatch):
     asked = []
-    monkeypatch.setattr(SleepReplay, "_calibrated_sleep", lambda self, stack, held, depth, least: asked.append(least))
-    monkeypatch.setattr("clep.strategies.sleep_replay.balance", lambda *args: Balance(torch.ones(2), 0.0, True))
-    network = awake(sizes=sizes)
+    monkeypatch.setattr(SleepReplay, "_calibrated_sleep", lambda self, stack, held, least: asked.append(least))
+    network = awake()
     before = held(digits, network).before
     finish(SleepReplay(), network, last_of(digits))
-    assert asked == pytest.approx([0.98 * before, deep * before])
+    assert asked == pytest.approx([0.98 * before])
+
+
+def test_hidden_layers_that_forget_too_much_when_they_are_scaled_back_are_those_before_sleep(
+    deep, digits, finish, monkeypatch
+):
+    def overdone(model, x, before):
+        for layer in model.dense_stack().layers[:-1]:
+            layer.weight.zero_()
+
+    monkeypatch.setattr("clep.strategies.sleep_replay.restore", overdone)
+    before, asked = [weight.detach().clone() for weight in deep.dense_stack().weights], held(digits, deep)
+    finish(SleepReplay(), deep, last_of(digits))
+    assert asked.before > 0.7
+    for weight, old in zip(deep.dense_stack().weights, before, strict=True):
+        assert torch.equal(weight, old)
 
 
 # what it knows
