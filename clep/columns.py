@@ -151,6 +151,7 @@ def told(name: str) -> Callable[[Number], Number]:
         name: of the number's column.
 
     Example:
+        >>> from clep.columns import TOLD
         >>> @told("epochs")
         ... def epochs(run):
         ...     return len(run["accuracy_epochs"])

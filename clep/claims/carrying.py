@@ -36,6 +36,8 @@ class Published:
         dated: whether the file is of a version that wrote no `settings`.
 
     Example:
+        >>> from pathlib import Path
+        >>> from clep.claims import read_published
         >>> read_published(Path("absent.csv"), ()).runs
         {}
     """

@@ -24,6 +24,7 @@ def activity(stack: DenseStack, x: Tensor) -> list[float]:
     Example:
         >>> import torch
         >>> from torch import nn
+        >>> from clep.equilibrium.stack import stack_of
         >>> model = nn.Sequential(nn.Linear(2, 4, bias=False), nn.ReLU(), nn.Linear(4, 2, bias=False))
         >>> _ = model[0].weight.data.fill_(0.5)
         >>> activity(stack_of(model), torch.ones(3, 2))
@@ -44,6 +45,8 @@ def restore(model: nn.Module, x: Tensor, before: list[float]) -> None:
     Example:
         >>> import torch
         >>> from torch import nn
+        >>> from clep.equilibrium.stack import stack_of
+        >>> from clep.sleep.gains import activity
         >>> model = nn.Sequential(nn.Linear(2, 4, bias=False), nn.ReLU(), nn.Linear(4, 2, bias=False))
         >>> _ = model[0].weight.data.fill_(0.5)
         >>> restore(model, torch.ones(3, 2), [3.0])
