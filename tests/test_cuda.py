@@ -4,6 +4,7 @@ import pytest
 import torch
 
 import clep
+from clep import registry
 from clep.equilibrium import ConvLayer
 
 pytestmark = [
@@ -41,7 +42,7 @@ def test_a_stream_is_learned_with_everything_on_the_gpu(strategies):
     found = {}
     for device in ("cpu", "cuda"):
         learner = clep.Learner(clep.Network([64, 32, 10], seed=0), lr=0.05)
-        training = clep.Training(learner, clep.registry.build(strategies, options, seed=0), epochs=3, device=device)
+        training = clep.Training(learner, registry.build(strategies, options, seed=0), epochs=3, device=device)
         found[device] = training.run(stream).matrix
         assert {weight.device.type for weight in learner.network.parameters()} == {device}
     assert abs(found["cpu"] - found["cuda"]).max() < 0.15

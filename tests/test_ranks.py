@@ -10,6 +10,7 @@ from avalanche.training.plugins import EWCPlugin, MIRPlugin, ReplayPlugin
 from torch import nn
 
 import clep
+from clep import registry
 from clep.capabilities import replicates
 from clep.checkpoints import Saved
 from clep.errors import ClepError, ConfigError
@@ -69,7 +70,7 @@ def trained(ranks, gradient, strategies):
         stream, network = in_double(stream), network.double()
     learner = clep.Learner(network, gradient=getattr(clep, gradient)(), lr=0.05, momentum=0.0)
     training = clep.Training(
-        learner, clep.registry.build(strategies, OPTIONS, seed=0), epochs=2, batch_size=9, seed=0, ranks=ranks
+        learner, registry.build(strategies, OPTIONS, seed=0), epochs=2, batch_size=9, seed=0, ranks=ranks
     )
     return training, training.resume(Saved(), stream)
 
@@ -97,7 +98,7 @@ CASES = [
 
 
 def test_every_strategy_is_compared_with_one_process():
-    assert {name for _, names in CASES for name in names} == set(clep.registry.names())
+    assert {name for _, names in CASES for name in names} == set(registry.names())
 
 
 def beside(ranks, cases):
