@@ -56,10 +56,10 @@ class Ranks:
         own = range(self.rank, whole, self.count)
         if not own:  # fewer samples than processes: one more look at the first, which does not count
             return [tensor[:1] for tensor in batch], 0.0
-        return [tensor[self.rank :: self.count] for tensor in batch], len(own) / whole
+        return [self.of_first(tensor) for tensor in batch], len(own) / whole
 
     def of_first(self, samples: Tensor) -> Tensor:
-        """This process's rows of the first samples of a batch, (n, ...); perhaps none."""
+        """This process's rows of a batch or of its first samples, (n, ...); perhaps none."""
         return samples[self.rank :: self.count]
 
     def sum(self, tensor: Tensor) -> Tensor:
@@ -67,6 +67,12 @@ class Ranks:
         if self.count > 1:
             distributed.all_reduce(tensor)
         return tensor
+
+    def sums(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """The sums of several tensors over all processes, in one message."""
+        whole = self.sum(torch.cat([tensor.flatten() for tensor in tensors]))
+        parts = whole.split([tensor.numel() for tensor in tensors])
+        return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
 
     def largest(self, value: Tensor) -> Tensor:
         """The largest value over all processes, in each of them; the tensor itself is changed."""
@@ -91,9 +97,8 @@ class Ranks:
         if self.count == 1:
             return
         found = [parameter.grad for parameter in parameters if parameter.grad is not None]
-        whole = self.sum(torch.cat([gradient.flatten() for gradient in found]) * share)
-        for gradient, values in zip(found, whole.split([gradient.numel() for gradient in found]), strict=True):
-            gradient.copy_(values.view_as(gradient))
+        for gradient, whole in zip(found, self.sums([gradient * share for gradient in found]), strict=True):
+            gradient.copy_(whole)
 
     def agree(self, module: nn.Module) -> None:
         """Give all processes the parameters and buffers of the first."""

@@ -104,7 +104,7 @@ class Sharing:
         """
         with self.differentiating():
             found = torch.autograd.grad(loss, parameters, **options)
-        return self._summed([gradient * self.share for gradient in found]) if self.ranks.count > 1 else list(found)
+        return self.ranks.sums([gradient * self.share for gradient in found]) if self.ranks.count > 1 else list(found)
 
     def rows(self, parts: Sequence[Tensor]) -> list[Tensor]:
         """Values for each sample of the whole batch, (B, n) each, from those for the samples of this part."""
@@ -114,7 +114,7 @@ class Sharing:
         for rows, part in zip(whole, parts, strict=True):
             if self.share:
                 rows[self.ranks.rank :: self.ranks.count] = part
-        return self._summed(whole)
+        return self.ranks.sums(whole)
 
     def shared(self, network: nn.Module) -> nn.Module:
         """A view of a network whose estimate takes from the whole batch what it takes from all samples."""
@@ -156,13 +156,7 @@ class Sharing:
         """Sums over the samples of the whole batch, from those over a part."""
         if self._differentiated is None:
             return list(tensors)
-        return self._summed(tensors if self._differentiated else [torch.zeros_like(tensor) for tensor in tensors])
-
-    def _summed(self, tensors: Sequence[Tensor]) -> list[Tensor]:
-        """Sums over all processes, in one message."""
-        whole = self.ranks.sum(torch.cat([tensor.flatten() for tensor in tensors]))
-        parts = whole.split([tensor.numel() for tensor in tensors])
-        return [part.view_as(tensor) for part, tensor in zip(parts, tensors, strict=True)]
+        return self.ranks.sums(tensors if self._differentiated else [torch.zeros_like(tensor) for tensor in tensors])
 
 
 def sharing_of(strategy: Any) -> Sharing:

@@ -102,11 +102,15 @@ def run(
                 seconds = {"total": time.perf_counter() - started}
                 stop.so_far = Comparison(record.run_id, uri, stop.results, classes, seconds)
             raise
-        failed = [result for result in results if result.failed and not (counts_divergence and result.diverged)]
+        failed = {
+            job.place: result
+            for job, result in zip(planned, results, strict=True)
+            if result.failed and not (counts_divergence and result.diverged)
+        }
         made = {
             job.place: result.to_json() | ledger.origin(job)
             for job, result in zip(planned, results, strict=True)
-            if result not in failed or job.place not in carried
+            if job.place not in failed or job.place not in carried
         }
         runs = {job.place: run for job in jobs if (run := made.get(job.place, carried.get(job.place))) is not None}
         if published.lacks and any(TOLD in run for run in runs.values()):
@@ -125,7 +129,7 @@ def run(
             link = parent.view(record, jobs, results, ledger)
             text = parent.with_links(markdown, results, record.run_id, experiment_id, link=link, picture=picture)
             page.attach(record, filter(None, [*files, *drawn, picture]), tracking.described(base.tracking, text))
-        record.failure = parent.failure(failed)
+        record.failure = parent.failure(list(failed.values()))
     return Table(
         rows=[claims.as_json(row, claim.columns) for row in rows],
         markdown=markdown,

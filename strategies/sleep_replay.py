@@ -327,10 +327,9 @@ class SleepReplay(Strategy):
                 whole.write(start)
         factor = 1.0
         if self.seen.classes - set(held.y.tolist()):
-            # Stacks made anew: their weights may be computed from others, which have changed.
             x = waves(self.seen, _WAVES, self.generator).to(held.x)
-            centre(stack_of(held.model), held, x, self.seen.classes, least)
-            factor = float(balance(stack_of(held.model), held, x, self.seen.classes, least).min())
+            centre(held, x, self.seen.classes, least)
+            factor = float(balance(held, x, self.seen.classes, least).min())
         self.log(metric_names.SLEEP_OUTPUT_FACTOR, factor)
 
     def _observe(self, strategy: Any, stack: DenseStack) -> Tensor:

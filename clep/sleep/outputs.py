@@ -11,7 +11,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from clep.equilibrium.stack import DenseStack
+from clep.equilibrium.stack import DenseStack, stack_of
 from clep.sleep.gains import synapses, write_synapses
 from clep.sleep.held import Held
 
@@ -43,7 +43,7 @@ def level_biases(stack: DenseStack) -> None:
 
 
 @torch.no_grad()
-def centre(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], least: float) -> None:
+def centre(held: Held, x: Tensor, classes: Iterable[int], least: float) -> None:
     """Move the synapses of the output units until spontaneous activity neither drives nor silences any on average.
 
     The synapses of a unit change in proportion to the mean activity of the neurons that they come from: what a bias
@@ -51,8 +51,7 @@ def centre(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], lea
     rectified by itself, so each is centred by itself.
 
     Args:
-        stack: of the model of `held`; its top layer is changed.
-        held: samples of the experience just trained.
+        held: samples of the experience just trained; the top layer of its model is changed.
         x: spontaneous activity of the inputs, (n, ...), that has no class.
         classes: all that were ever learned.
         least: the accuracy on the samples that is to be kept; a part of the way is gone where the whole takes more.
@@ -60,16 +59,16 @@ def centre(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], lea
     Example:
         >>> import torch
         >>> from torch import nn
-        >>> from clep.equilibrium.stack import stack_of
         >>> from clep.sleep import Held
         >>> model = nn.Linear(2, 2, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[3.0, 0.0], [-1.0, -2.0]]))
         >>> held, x = Held(model, torch.eye(2), torch.tensor([0, 1])), torch.rand(100, 2)
-        >>> centre(stack_of(model), held, x, [0, 1], least=0.0)
+        >>> centre(held, x, [0, 1], least=0.0)
         >>> bool((model(x).mean(0).abs() < 1e-6).all())
         True
     """
-    units, top = torch.tensor(sorted(classes), device=held.y.device), stack.layers[-1]
+    units, stack = torch.tensor(sorted(classes), device=held.y.device), stack_of(held.model)
+    top = stack.layers[-1]
     start, mean = synapses(top), stack.presynaptic(x)[-1].mean(0)
     reached = (mean if top.branches is None else mean * top.branches.mask).expand_as(start)[..., units, :]
     away = (start[..., units, :] * reached).sum(-1) / reached.square().sum(-1).clamp_min(1e-12)
@@ -82,12 +81,12 @@ def centre(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], lea
 
 
 @torch.no_grad()
-def balance(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], least: float) -> Tensor:
+def balance(held: Held, x: Tensor, classes: Iterable[int], least: float) -> Tensor:
     """Scale the synapses of the output units that answer most often down, until all of them answer equally often.
 
     Args:
-        stack: of the model of `held`; its top layer is changed. Its biases are taken to be level.
-        held: samples of the experience just trained.
+        held: samples of the experience just trained; the top layer of its model is changed, whose biases are taken to
+            be level.
         x: spontaneous activity of the inputs, (n, ...), that has no class.
         classes: all that were ever learned.
         least: the accuracy on the samples that is to be kept; it ends before.
@@ -98,16 +97,15 @@ def balance(stack: DenseStack, held: Held, x: Tensor, classes: Iterable[int], le
     Example:
         >>> import torch
         >>> from torch import nn
-        >>> from clep.equilibrium.stack import stack_of
         >>> from clep.sleep import Held
         >>> model = nn.Linear(2, 2, bias=False)
         >>> _ = model.weight.data.copy_(torch.tensor([[3.0, 0.0], [0.0, 1.0]]))
         >>> held, x = Held(model, torch.eye(2), torch.tensor([0, 1])), torch.rand(100, 2)
-        >>> factors = balance(stack_of(model), held, x, [0, 1], least=1.0)
+        >>> factors = balance(held, x, [0, 1], least=1.0)
         >>> 0.3 < float(factors[0]) < 0.6, float(factors[1])
         (True, 1.0)
     """
-    units = torch.tensor(sorted(classes), device=held.y.device)
+    units, stack = torch.tensor(sorted(classes), device=held.y.device), stack_of(held.model)
     start, due = synapses(stack.layers[-1]), 1.0 / len(units)
     responses = stack.presynaptic(x)[-1] @ stack.weights[-1][units].T
     factors = best = torch.ones(len(units), device=units.device)
