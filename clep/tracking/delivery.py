@@ -23,6 +23,7 @@ from clep.tracking.store import client_of, short
 from clep.tracking.trouble import is_outage, quiet, trouble
 
 _SECONDS_BETWEEN_TRIES = 30.0
+_HURRIED_SECONDS = 1.0
 _UNWRITABLE = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM}
 _FULL = 1 << 20  # bytes
 
@@ -110,12 +111,16 @@ class Delivery:
                 raise
             self._begin(error, entry)
 
-    def deliver(self) -> str:
-        """Send what waits, if the store is back; return what is in the way, if anything is."""
+    def deliver(self, seconds: float = 0.0) -> str:
+        """Send what waits, if the store is back; return what is in the way, if anything is.
+
+        Args:
+            seconds: how long the store may take to answer; 0 for what suits its kind.
+        """
         self._tried = time.monotonic()
         if self._journal is None:
             return ""
-        if reason := trouble(self.uri):
+        if reason := trouble(self.uri, seconds):
             return reason
         try:
             with quiet():
@@ -129,13 +134,13 @@ class Delivery:
         """The run writes no more: try once more, and say what waits.
 
         Args:
-            hurry: whether somebody waits for the process to end.
+            hurry: whether somebody waits for the process to end: the store has a second to answer. It may have been
+                locked for a moment only, and a run that is stopped must not look like one that goes on.
             again: how to get what is lost, if anything is.
         """
         if self._journal is None:
             return
-        if not hurry:
-            self._try_again()
+        self._try_again(_HURRIED_SECONDS if hurry else 0.0)
         if journal := self._journal:
             where = f"in {journal.folder}; `{sync_command(self.uri)}` delivers it"
             self.lost = not journal.on_disk
@@ -151,8 +156,8 @@ class Delivery:
             self._journal.__exit__()
             self._journal = None
 
-    def _try_again(self) -> None:
-        if not self.deliver():
+    def _try_again(self, seconds: float = 0.0) -> None:
+        if not self.deliver(seconds):
             _say(f"the store `{shown(self.uri)}` is back and has all of run {self.run_id} until now")
 
     def _deliver(self, journal: Journal) -> None:

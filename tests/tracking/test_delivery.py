@@ -6,6 +6,8 @@ holds of an undisturbed run.
 
 import copy
 import json
+import os
+import signal
 import sqlite3
 import time
 from pathlib import Path
@@ -14,7 +16,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from clep import tracking
+from clep import interrupts, tracking
 from clep.cli import main
 from clep.errors import ConfigError
 from clep.tracking import delivery, entries
@@ -252,6 +254,18 @@ def lock(uri):
     database = sqlite3.connect(uri.removeprefix("sqlite:///"), isolation_level=None)
     database.execute("BEGIN IMMEDIATE")
     return database
+
+
+def test_an_interrupt_after_a_momentary_lock_leaves_no_run_that_seems_to_go_on(store, experiment, client, impatient):
+    with pytest.raises(KeyboardInterrupt), interrupts.listening(), new_run(store, experiment, "stopped") as run:
+        other = lock(store)
+        run.log_series("a", [1.0], [0])
+        run.flush()
+        assert run.undelivered > 0
+        other.close()
+        os.kill(os.getpid(), signal.SIGINT)
+    assert tracking.undelivered(store) == []
+    assert contents(client, run.run_id)[:2] == ("KILLED", {"a": [(0, 1.0)]})
 
 
 def contents(client, run_id):
