@@ -14,7 +14,7 @@ from clep import interrupts, metric_names, metrics, progress, run_names, search,
 from clep.build import build_stream, build_training, resolved
 from clep.comparison.cells import Job
 from clep.comparison.crews import LARGEST, together
-from clep.config import Config, label, public, replace, to_yaml
+from clep.config import Config, label, public, replace, seeded, to_yaml
 from clep.errors import DivergenceError, TrialsFailedError, UnusedWarning
 from clep.metrics import mean_std
 from clep.on_ray import engine
@@ -159,7 +159,7 @@ def _trials(
 
 def _scores(configs: Sequence[Config], run: Jobs) -> list[list[float | str]]:
     """Final validation accuracy of each trial for each of `tune.seeds`, or why training failed."""
-    jobs = [Job(str(i), replace(c, seed=seed)) for i, c in enumerate(configs) for seed in c.tune.seeds]
+    jobs = [Job(str(i), seeded(c, seed)) for i, c in enumerate(configs) for seed in c.tune.seeds]
     groups = together(jobs, configs[0].workers, called="trial")
     scores: dict[int, float | str] = {}
     messages = run(_score_together, [[jobs[i].config for i in group] for group in groups], preload=_PRELOAD)

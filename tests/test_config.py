@@ -242,6 +242,24 @@ def test_replace_returns_a_checked_copy_and_leaves_the_original():
         replace(composed, sed=1)
 
 
+@pytest.mark.parametrize(
+    "changes",
+    [["strategies=b", "strategy.b={x: 1e-5}"], ["network=conv_ep", "cells=[naive, {label: e, set: [network=ep]}]"]],
+)
+def test_another_seed_is_what_replace_makes_of_it(changes, shipped):
+    write(shipped / "strategy" / "b.yaml", "# b\nx: 1\n")
+    composed = compose(None, changes)
+    changed = config.seeded(composed, 3)
+    assert changed == replace(composed, seed=3)
+    assert changed.strategies is not composed.strategies
+    for seed in (-1, "a", True, 2**70):
+        with pytest.raises(ConfigError) as expected:
+            replace(composed, seed=seed)
+        with pytest.raises(ConfigError) as caught:
+            config.seeded(composed, seed)
+        assert str(caught.value) == str(expected.value)
+
+
 def test_two_configs_share_no_list():
     compose({}).network.hidden.append(1)
     assert compose({}).network.hidden == [256]

@@ -7,7 +7,7 @@ from typing import Any
 
 from clep.build import build_stream, build_training, data_of, identity, plugins_of, resolved, settings
 from clep.cells import Cell
-from clep.config import Config, replace
+from clep.config import Config, seeded
 from clep.errors import ConfigError
 from clep.identity import Identity
 from clep.streams import Stream
@@ -94,7 +94,7 @@ def plan(cells: Iterable[tuple[Cell, Config]], seeds: Sequence[int]) -> list[Job
     cells = [(cell, resolved(config)) for cell, config in cells if {*(cell.seeds or seeds)} & {*seeds}]
     look = _look_once()
     return [
-        Job(cell.label, replace(config, seed=seed), look)
+        Job(cell.label, seeded(config, seed), look)
         for seed in seeds
         for cell, config in cells
         if seed in (cell.seeds or seeds)

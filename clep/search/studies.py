@@ -11,7 +11,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from clep import tracking
 from clep.build import identity
-from clep.config import Config, label, replace
+from clep.config import Config, label, seeded
 from clep.errors import ConfigError, StaleWarning
 from clep.identity import Identity, digest_of
 from clep.search.spaces import Space, present
@@ -73,7 +73,7 @@ def finished(study: optuna.Study) -> Sequence[FrozenTrial]:
 
 def identity_of(config: Config, space: Space) -> Identity:
     """What a search is of; its own seed and its number of trials are not part of it."""
-    return identity(replace(config, seed=0), config.tune.seeds, space)
+    return identity(seeded(config, 0), config.tune.seeds, space)
 
 
 def _continued(storage: str, config: Config, whole: Identity) -> str:

@@ -257,13 +257,18 @@ def lock(uri):
 
 
 def test_an_interrupt_after_a_momentary_lock_leaves_no_run_that_seems_to_go_on(store, experiment, client, impatient):
-    with pytest.raises(KeyboardInterrupt), interrupts.listening(), new_run(store, experiment, "stopped") as run:
-        other = lock(store)
-        run.log_series("a", [1.0], [0])
-        run.flush()
-        assert run.undelivered > 0
-        other.close()
-        os.kill(os.getpid(), signal.SIGINT)
+    def stopped(run):
+        with run:
+            other = lock(store)
+            run.log_series("a", [1.0], [0])
+            run.flush()
+            assert run.undelivered > 0
+            other.close()
+            os.kill(os.getpid(), signal.SIGINT)
+
+    run = new_run(store, experiment, "stopped")
+    with interrupts.listening(), pytest.raises(KeyboardInterrupt):
+        stopped(run)
     assert tracking.undelivered(store) == []
     assert contents(client, run.run_id)[:2] == ("KILLED", {"a": [(0, 1.0)]})
 
