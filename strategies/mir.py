@@ -17,10 +17,11 @@ from clep.sharing import sharing_of
 class MIR(MIRPlugin):
     """Add to the loss that of the stored samples which the update of the new ones would harm most.
 
-    For each batch it draws `subsample` stored samples, looks at what a plain step along the gradient would do to the
-    loss of each, and adds the mean loss of the `batch_size_mem` whose loss would grow most. The weights are those of
-    Avalanche's plugin to the bit. That takes the gradient of the loss that it finds; here it is the one of the whole
-    batch, and each process adds a part of the chosen samples.
+    For each batch it draws `subsample` stored samples, looks at what a plain step along the gradient would do to
+    the loss of each, and adds the mean loss of the `batch_size_mem` whose loss would grow most. The weights are
+    those of Avalanche's plugin to the bit, unless fewer samples are drawn than `batch_size_mem`: here all of them
+    count. That takes the gradient of the loss that it finds; here it is the one of the whole batch, and each
+    process adds a part of the chosen samples.
 
     Args:
         batch_size_mem: stored samples to add to each batch.
@@ -51,7 +52,7 @@ class MIR(MIRPlugin):
         with torch.no_grad(), _of_each_sample(criterion):
             before = criterion(model(x), y)
             harm = criterion(moved(x), y) - before
-        chosen = harm.argsort()[len(x) - self.batch_size_mem :]
+        chosen = harm.argsort()[-self.batch_size_mem :]
         (x, y), weight = sharing.take_of([x[chosen], y[chosen]])
         strategy.loss += weight * criterion(model(x), y)
 

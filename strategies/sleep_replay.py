@@ -54,12 +54,13 @@ _BATCH = 500  # inputs at a time while the statistics are taken
 
 _PUBLISHED = (
     *("steps", "steps_per_experience", "rate", "decay", "threshold", "increment", "decrement_ratio"),
-    *("gate_width", "gate", "bounds"),
+    *("gate_width", "gate", "bounds", "shuffled"),
 )
 _AUTO = ("keep", "depression")
 
 _WAVES = 1000  # that output units are balanced by
 _HIDDEN = 0.04  # of what may be lost of the accuracy, the share that synapses below hidden neurons may take
+_COMPILING = "sleep (compiling for a few seconds, only the first time)"
 _NEVER, _ALWAYS = 0.0, 0.9  # spikes per neuron and step
 
 
@@ -85,8 +86,8 @@ class SleepReplayOptions(Spec):
     keep: float = option(
         0.5,
         "`auto`: sleep ends before the accuracy on samples of the experience just trained falls below this share of "
-        "what it was before; less means more room for what is older. Synapses below hidden neurons take a 25th of what "
-        "may be lost and output units the rest",
+        "what it was with level output biases; less means more room for what is older. Synapses below hidden neurons "
+        "take a 25th of what may be lost and output units the rest",
         "(0, 1]",
     )
     depression: float = option(
@@ -163,8 +164,8 @@ class SleepReplayOptions(Spec):
     )
     shuffled: bool = option(
         False,
-        "a control for whether the replayed patterns matter: neurons fire as usual, but the rule sees the same number "
-        "of random lower neurons instead of those that fired",
+        "`published`: a control for whether the replayed patterns matter: neurons fire as usual, but the rule sees the "
+        "same number of random lower neurons instead of those that fired",
     )
     membrane: Literal["uniform", "time_steps"] = option(
         "uniform",
@@ -259,6 +260,8 @@ class SleepReplay(Strategy):
         self.weight_scales: list[float] = []
         """Standard deviation of each layer's weights at the first sleep, the unit of the rule's constants."""
         self.seen = Seen()
+        self._present: set[int] = set()  # classes of the experience just trained
+        self._slept = False
         self._told: set[str] = set()
 
     @classmethod
@@ -282,6 +285,13 @@ class SleepReplay(Strategy):
                 per_layer(name, getattr(self, name), len(stack))
             except ConfigError as error:
                 yield f"strategy.sleep_replay.{error}"
+        if self.feedback and len(stack) == 1:
+            yield "strategy.sleep_replay.feedback: it needs a hidden layer to act on, and there is none; leave it out."
+        if self.symmetric and self.calibration == "auto" and len(stack) < 3:
+            yield (
+                "strategy.sleep_replay.symmetric: with calibration=auto it needs synapses between hidden layers, and "
+                "there are none; leave it out, or set calibration=published."
+            )
         if self.membrane == "time_steps" and all(layer.time_step is None for layer in stack.layers):
             yield (
                 "strategy.sleep_replay.membrane: `time_steps` needs units with time steps; "
@@ -300,6 +310,7 @@ class SleepReplay(Strategy):
         self.experiences += 1
         if self.experiences % self.every if self.every else not is_last(strategy.experience):
             return
+        self._slept = True
         self._log_residual("before", stack, first)
         held = Held.of(strategy.experience.dataset, strategy.model, strategy.device)
         if self.calibration == "auto":
@@ -318,6 +329,9 @@ class SleepReplay(Strategy):
         """Hidden synapses lose and are scaled back; then output units are centred and balanced if there are older."""
         level_biases(stack)
         awake, (whole, _) = held.accuracy(), branched(stack)
+        if not awake:
+            self._tell("nothing of the experience just trained was learned, so sleep is left out: it has no measure")
+            return
         least = self.keep * awake
         start, drives = [weight.detach().clone() for weight in whole.weights], activity(stack, held.x)
         self._calibrated_sleep(stack, held, awake - _HIDDEN * (awake - least))
@@ -326,11 +340,12 @@ class SleepReplay(Strategy):
             if held.accuracy() < least:
                 whole.write(start)
         factor = 1.0
-        if self.seen.classes - set(held.y.tolist()):
+        if self.seen.classes - self._present:
             x = waves(self.seen, _WAVES, self.generator).to(held.x)
             centre(held, x, self.seen.classes, least)
             factor = float(balance(held, x, self.seen.classes, least).min())
         self.log(metric_names.SLEEP_OUTPUT_FACTOR, factor)
+        self._log_changes(start, branched(stack_of(held.model))[0].weights)
 
     def _observe(self, strategy: Any, stack: DenseStack) -> Tensor:
         """Take the statistics; return the first batch of inputs, on the device of the model."""
@@ -348,13 +363,17 @@ class SleepReplay(Strategy):
                 InputWarning,
                 stacklevel=2,
             )
+        if self.patch < 1.0 and self.inputs.mean.dim() != 3:
+            self._tell("patch has no effect, since the inputs of the layers that sleep are no image; leave it out")
         return first
 
     def _counted(self, loader: DataLoader[Any], device: torch.device) -> Iterator[Tensor]:
         """The inputs of each batch; a sleep that calibrates itself keeps their mean."""
+        self._present = set()
         for x, y, *_ in loader:
             if self.calibration == "auto":
                 self.seen.add(x, y)
+                self._present |= set(y.tolist())
             yield x.to(device)
 
     def _log_residual(self, when: str, stack: DenseStack, x: Tensor) -> None:
@@ -372,7 +391,7 @@ class SleepReplay(Strategy):
         steps = self.steps + (self.experiences - 1) * self.steps_per_experience
         with progress_bar(total=steps, desc="sleep", unit="step", delay=2) as bar:
             if isinstance(asleep, CompiledSimulation) and not asleep.is_compiled():
-                bar.set_description("sleep (compiling for a few seconds, only the first time)")
+                bar.set_description(_COMPILING)
             for start in range(0, steps, _STEPS_PER_UPDATE):
                 interrupts.check()
                 piece = min(_STEPS_PER_UPDATE, steps - start)
@@ -380,7 +399,8 @@ class SleepReplay(Strategy):
                 bar.set_description("sleep", refresh=False)
                 bar.update(piece)
         slept = [torch.as_tensor(new, device=weights[0].device) for new in asleep.weights]
-        self._log_sleep([layer.name for layer in stack.layers], weights, slept, asleep.counts, steps)
+        self._log_rates([layer.name for layer in stack.layers], asleep.counts, steps)
+        self._log_changes(weights, slept)
         return slept
 
     @torch.no_grad()
@@ -405,7 +425,10 @@ class SleepReplay(Strategy):
         )
         best, rate = start, INPUT_RATE / max(float(self.inputs.mean.abs().max()), 1e-12)
         with progress_bar(total=PIECES * PIECE, desc="sleep", unit="step", delay=2) as bar:
+            if asleep.is_to_be_compiled:
+                bar.set_description(_COMPILING)
             for new in asleep.run(lambda steps: self._input_spikes(steps, draws, rate)):
+                bar.set_description("sleep", refresh=False)
                 bar.update(asleep.steps - bar.n)
                 lowest, *others = [torch.as_tensor(weight, device=start[0].device).clone() for weight in new]
                 slept = [lowest * signs, *others]
@@ -415,7 +438,7 @@ class SleepReplay(Strategy):
                 best = slept
         stack.write(best)
         self.log(metric_names.SLEEP_STEPS, asleep.steps)
-        self._log_sleep([layer.name for layer in stack.layers], start, best, asleep.counts, asleep.steps)
+        self._log_rates([layer.name for layer in stack.layers], asleep.counts, asleep.steps)
 
     def _draws(self) -> tuple[np.random.Generator, dict[str, Any]]:
         """The source of the input spikes, and the options of a simulation with its own source."""
@@ -423,19 +446,16 @@ class SleepReplay(Strategy):
         draws, shuffles = (np.random.default_rng(child) for child in np.random.SeedSequence(seed).spawn(2))
         return draws, {"symmetric": self.symmetric, "shuffled": self.shuffled, "rng": shuffles}
 
-    def _log_sleep(
-        self,
-        names: Sequence[str],
-        before: Sequence[Tensor],
-        after: Sequence[Tensor],
-        counts: Sequence[np.ndarray],
-        steps: int,
-    ) -> None:
-        """Log rates and changes, and say if a layer never fired, or all the time."""
-        for layer, (name, old, new) in enumerate(zip(names, before, after, strict=True), start=1):
-            rate = counts[layer - 1].mean() / max(1, steps)
-            self.log(metric_names.SLEEP_FIRING_RATE.format(layer=layer), rate)
+    def _log_changes(self, before: Sequence[Tensor], after: Sequence[Tensor]) -> None:
+        """Log how much of its norm the weights of each layer have moved by."""
+        for layer, (old, new) in enumerate(zip(before, after, strict=True), start=1):
             self.log(metric_names.SLEEP_WEIGHT_CHANGE.format(layer=layer), float((new - old).norm() / old.norm()))
+
+    def _log_rates(self, names: Sequence[str], counts: Sequence[np.ndarray], steps: int) -> None:
+        """Log firing rates, and say if a layer never fired, or all the time."""
+        for layer, (name, count) in enumerate(zip(names, counts, strict=True), start=1):
+            rate = count.mean() / max(1, steps)
+            self.log(metric_names.SLEEP_FIRING_RATE.format(layer=layer), rate)
             if steps and not _NEVER < rate < _ALWAYS:
                 self._tell_of_rate(name, steps, silent=rate <= _NEVER)
 
@@ -443,8 +463,11 @@ class SleepReplay(Strategy):
         how = "never fired" if silent else "fired nearly all the time"
         if self.calibration == "published":
             what = f"{'lower' if silent else 'raise'} threshold for it, or set calibration=auto"
+        elif silent:
+            seen = "" if self.statistics == "seen" else "set statistics=seen, or "
+            what = f"its input from the mean image is too weak; {seen}calibration=published"
         else:
-            what = "its input from the mean image is too weak; set statistics=seen, or calibration=published"
+            what = "its threshold could not rise enough; set calibration=published, with a higher threshold for it"
         self._tell(f"the layer `{layer}` {how} in {steps} steps of sleep; {what}")
 
     def _tell(self, what: str) -> None:
@@ -492,6 +515,12 @@ class SleepReplay(Strategy):
             return patched(spikes, mean.shape, self.patch, rng)
         return spikes
 
+    def idle(self) -> str | None:
+        """Whether it was never time to sleep."""
+        if self._slept or not self.experiences:
+            return None
+        return f"it sleeps after every {self.every} experiences, and there were {self.experiences}; lower `every`"
+
     def memory(self) -> Memory:
         """The statistics of the inputs, if any are kept, and one unit per layer."""
         kept = 0 if self.inputs is None else self.inputs.nbytes
@@ -521,14 +550,15 @@ def per_layer(name: str, values: Sequence[float], depth: int) -> list[float]:
 
 
 def spread(weight: Tensor) -> float:
-    """Standard deviation of a layer's weights, above zero.
+    """Standard deviation of a layer's weights, above zero; of a single weight, its size.
 
     Example:
         >>> import torch
         >>> spread(torch.tensor([[1.0, 2.0, 3.0]]))
         1.0
     """
-    return max(float(weight.detach().std()), 1e-12)
+    weight = weight.detach()
+    return max(float(weight.std() if weight.numel() > 1 else weight.abs()), 1e-12)
 
 
 def relative(time_steps: Tensor) -> np.ndarray:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from avalanche.training.plugins import ReplayPlugin
+from clep.strategies.mir import MIR
 
 import clep
 from clep.equilibrium import Adaptation, CostNudging, LinearNudging
@@ -133,3 +134,13 @@ def test_only_while_an_update_is_differentiated_does_an_estimate_ask_the_others(
         learner.loss(learner.predict(x), torch.tensor([0, 1, 0])).backward()
     assert set(asked) == ({"largest", "sum"} if isinstance(gradient, LinearNudging) else {"sum"})
     assert sharing_of(object()).shared(plain) is plain
+
+
+def test_mir_adds_all_samples_that_it_draws_where_they_are_fewer_than_it_may_add(monkeypatch):
+    """Counted from the beginning, the last 32 of 20 were 12."""
+    added, take_of = [], Sharing.take_of
+    monkeypatch.setattr(Sharing, "take_of", lambda self, x: (added.append(len(x[0])), take_of(self, x))[1])
+    stream = clep.stream("digits", experiences=5, samples_per_experience=60)
+    mir = MIR(mem_size=200, batch_size_mem=32, subsample=20)
+    clep.Training(clep.Learner(clep.Network([64, 12, 10])), [mir]).run(stream)
+    assert max(added) == 20

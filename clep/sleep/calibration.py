@@ -20,7 +20,7 @@ from torch import Tensor
 
 from clep import interrupts
 from clep.sleep.rule import SpikingParameters
-from clep.sleep.simulation import simulation
+from clep.sleep.simulation import CompiledSimulation, simulation
 from clep.sleep.spikes import Spikes
 
 RATE = 0.02
@@ -97,9 +97,12 @@ class CalibratedSleep:
             )
             for scale, drive, decay in zip(scales, drives, decays, strict=True)
         ]
-        self._masks = [None if mask is None else mask.cpu().numpy() for mask in masks] or [None] * len(weights)
         self._lowest = [_LOWEST * p.threshold for p in self._parameters]
         self._asleep = simulation(weights, self._parameters, **options)
+        self._masks = [
+            None if mask is None else mask.to(weight) if isinstance(weight, Tensor) else mask.cpu().numpy()
+            for weight, mask in zip(self._asleep.weights, masks or [None] * len(weights), strict=True)
+        ]
         self._before = [np.zeros_like(count) for count in self._asleep.counts]
         self.steps = 0
 
@@ -112,6 +115,11 @@ class CalibratedSleep:
     def weights(self) -> list[Any]:
         """(n_l, n_{l-1}) of each layer at present."""
         return self._asleep.weights
+
+    @property
+    def is_to_be_compiled(self) -> bool:
+        """Whether the first steps will take seconds, as on a machine they have never run on."""
+        return isinstance(self._asleep, CompiledSimulation) and not self._asleep.is_compiled()
 
     def run(self, draw: Callable[[int], Spikes]) -> Iterator[list[Any]]:
         """Sleep; yield the weights after every few spikes per neuron. Whoever asks for no more ends the sleep.

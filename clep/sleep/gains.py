@@ -38,7 +38,7 @@ def restore(model: nn.Module, x: Tensor, before: list[float]) -> None:
     """Scale the synapses of each hidden layer until its activity has the mean size that it had.
 
     Args:
-        model: it is changed. A layer that is silent on all of `x` stays so.
+        model: it is changed. A layer that is silent on all of `x`, or was, is left as it is.
         x: inputs (B, ...).
         before: `activity` on them, that is to come back.
 
@@ -56,7 +56,10 @@ def restore(model: nn.Module, x: Tensor, before: list[float]) -> None:
     for _ in range(_ROUNDS):
         for layer, due in enumerate(before):
             stack = stack_of(model)  # made anew: its weights may be computed from others, which have changed
-            factor = min(_MOST, due / max(activity(stack, x)[layer], 1e-12))
+            now = activity(stack, x)[layer]
+            if not now or not due:
+                continue
+            factor = min(_MOST, due / now)
             write_synapses(stack.layers[layer], synapses(stack.layers[layer]) * factor)
 
 

@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from clep.sleep import DECAY, CalibratedSleep, Spikes, bernoulli_spikes
+from clep.sleep import (
+    DECAY,
+    CalibratedSleep,
+    Spikes,
+    TorchSimulation,
+    bernoulli_spikes,
+    calibration,
+)
 from clep.sleep.calibration import GATE_WIDTH, RATE
 
 SIZES = (30, 40, 20, 5)
@@ -78,7 +85,9 @@ def test_one_spike_costs_every_synapse_its_gated_share_of_the_spread_which_hidde
     assert after[0][3] < 0.5
 
 
-def test_a_mask_keeps_missing_synapses_at_zero():
+@pytest.mark.parametrize("kind", [calibration.simulation, TorchSimulation], ids=["compiled", "torch"])
+def test_a_mask_keeps_missing_synapses_at_zero(kind, monkeypatch):
+    monkeypatch.setattr(calibration, "simulation", kind)
     weights = network()
     mask = (torch.rand(weights[0].shape, generator=torch.Generator().manual_seed(1)) < 0.5).float()
     weights[0] *= mask

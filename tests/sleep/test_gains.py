@@ -60,6 +60,17 @@ def test_a_silent_layer_stays_silent_and_finite(x):
     assert activity(stack_of(model), x) == [0.0, 0.0, 0.0]
 
 
+@pytest.mark.parametrize("due", [[0.0, 0.0, 0.0], [1.0, 1.0, 1.0]])
+def test_a_layer_that_is_or_was_silent_keeps_its_weights_to_the_bit(x, due):
+    """A factor of what is nothing would be zero for ever, or as large as it may be."""
+    model = deep()
+    with torch.no_grad():
+        model[0].weight.copy_(-model[0].weight.abs())
+    before = [p.detach().clone() for p in model.parameters()]
+    restore(model, x, due)
+    assert all(torch.equal(old, new) for old, new in zip(before, model.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("feedback", ["tied", "dendritic"])
 def test_an_equilibrium_network_gets_most_of_its_activity_back_whatever_its_units(feedback):
     x = torch.rand(50, 64, generator=torch.Generator().manual_seed(0))

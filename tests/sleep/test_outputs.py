@@ -33,6 +33,17 @@ def test_units_answer_about_equally_often_afterwards_and_only_loud_ones_have_los
     assert (factors <= 1.0).all()
 
 
+def test_waves_that_die_out_below_say_nothing(activity):
+    """Of nine in ten, which excite no unit, the first unit is not the loudest."""
+    rows, x = [[1.0, 0.0, 0.0, 0.0], [0.0, 3.0, 0.0, 0.0]], torch.cat([activity, torch.zeros(9000, 4)])
+    expected = balance(Held(reading(*rows), torch.eye(4)[:2], torch.arange(2)), activity, [0, 1], least=0.0)
+    factors = balance(Held(reading(*rows), torch.eye(4)[:2], torch.arange(2)), x, [0, 1], least=0.0)
+    assert torch.equal(factors, expected)
+    assert factors[0] == 1.0
+    silent = balance(Held(reading(*rows), torch.eye(4)[:2], torch.arange(2)), torch.zeros(9, 4), [0, 1], least=0.0)
+    assert torch.equal(silent, torch.ones(2))
+
+
 def test_units_of_classes_that_there_were_not_stay_and_do_not_count(activity):
     model = reading([2.0, 0.0, 0.0, 0.0], [0.0, 1.0, 0.0, 0.0], [0.0, 0.0, 9.0, 0.0])
     factors = balance(Held(model, torch.eye(4)[:2], torch.arange(2)), activity, [0, 1], least=0.0)

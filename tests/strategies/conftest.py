@@ -41,12 +41,13 @@ def mlp():
 
 @pytest.fixture
 def one_experience():
-    """`one_experience(x)`: samples as an experience of Avalanche."""
+    """`one_experience(x, y)`: samples as an experience of Avalanche; without `y`, of classes 0 and 1 in turns."""
 
-    def make(x):
-        samples = Samples(x, torch.arange(len(x)) % 2)
-        only = Experience(0, (0, 1), samples, tuple(range(len(x))))
-        return Stream("made", (0, 1), samples, (only,), (), (only,)).benchmark.train_stream[0]
+    def make(x, y=None):
+        samples = Samples(x, torch.arange(len(x)) % 2 if y is None else y)
+        classes = tuple(samples.y.unique().tolist())
+        only = Experience(0, classes, samples, tuple(range(len(x))))
+        return Stream("made", classes, samples, (only,), (), (only,)).benchmark.train_stream[0]
 
     return make
 

@@ -157,7 +157,7 @@ def test_it_keeps_a_mean_and_no_sample(expert, digits, finish):
 def test_inputs_below_zero_act_as_inputs_of_the_other_sign(learned, one_experience, digits, finish):
     """Flip the sign of half of the inputs and of their weights: the same network, so the same sleep."""
     x = last_of(digits).dataset
-    pictures = torch.stack([sample[0] for sample in x]).flatten(1)
+    pictures, labels = torch.stack([sample[0] for sample in x]).flatten(1), torch.tensor([sample[1] for sample in x])
     used = pictures.mean(0) > 0.0  # an input that is always zero has no sign
     signs = torch.where(used & (torch.arange(64) % 2 == 0), -1.0, 1.0)
     results = []
@@ -170,7 +170,7 @@ def test_inputs_below_zero_act_as_inputs_of_the_other_sign(learned, one_experien
             warnings.simplefilter("error", InputWarning)
             plugin = SleepReplay(keep=0.5)
             plugin.seed_with(1)
-            finish(plugin, network, one_experience(pictures * flip))
+            finish(plugin, network, one_experience(pictures * flip, labels))
         results.append(network.connections[0].weight.detach() * flip)
     assert not torch.equal(results[0], learned["connections.0.weight"])
     torch.testing.assert_close(results[0], results[1], rtol=0, atol=1e-6)
@@ -220,7 +220,71 @@ def test_a_usual_sleep_warns_of_nothing(expert, digits, finish):
         finish(SleepReplay(), expert, last_of(digits))
 
 
+def test_an_experience_that_was_not_learned_is_not_slept_on_and_says_so(expert, learned, digits, finish):
+    with torch.no_grad():
+        expert.connections[1].weight[held(digits, expert).y.unique()] = -1.0
+    before = expert.connections[0].weight.clone()
+    with pytest.warns(SleepWarning, match="nothing of the experience just trained was learned, so sleep is left out"):
+        finish(SleepReplay(), expert, last_of(digits))
+    assert torch.equal(expert.connections[0].weight, before)
+
+
+def test_a_class_that_the_samples_it_asks_miss_is_still_one_of_the_experience(learned, one_experience, finish):
+    """Class 1 occurs once in 600 samples, so not among those that tell how much is kept: no class is older."""
+    network = awake()
+    network.load_state_dict(learned)
+    with torch.no_grad():  # it is right on one class, so that there is something to keep
+        network.connections[1].weight[0] = 1.0
+    before = network.connections[1].weight.detach().clone()
+    y = torch.arange(600) % 2 * 2
+    y[76] = 1
+    experience = one_experience(torch.rand(600, 64, generator=torch.Generator().manual_seed(0)), y)
+    assert 1 not in Held.of(experience.dataset, network, torch.device("cpu")).y
+    plugin = SleepReplay()
+    finish(plugin, network, experience)
+    assert plugin.seen.classes == {0, 1, 2}
+    assert torch.equal(network.connections[1].weight, before)
+
+
+def test_changes_of_weights_are_those_that_sleep_leaves(deep, digits, finish):
+    """Scaled back, centred and balanced: seen from outside, in each layer."""
+    before = [p.detach().clone() for p in deep.parameters() if p.dim() == 2]
+    plugin = SleepReplay()
+    plugin.seen.classes = set(range(10))
+    log = finish(plugin, deep, last_of(digits)).take_log()
+    after = [p.detach() for p in deep.parameters() if p.dim() == 2]
+    for layer, (old, new) in enumerate(zip(before, after, strict=True), start=1):
+        change = float((new - old).norm() / old.norm())
+        assert change > 0.0
+        assert log[f"sleep/weight_change_layer_{layer}"] == pytest.approx(change, rel=1e-5)
+
+
+def test_a_stream_shorter_than_the_way_to_the_first_sleep_says_so(digits):
+    training = clep.Training(clep.Learner(awake()), [SleepReplay(every=4)], epochs=1)
+    with pytest.warns(UserWarning, match=r"sleeps after every 4 experiences, and there were 3; lower `every`"):
+        training.run(digits)
+
+
+def test_a_patch_of_what_is_no_image_is_told(expert, digits, one_experience, finish):
+    x = torch.rand(40, 64, generator=torch.Generator().manual_seed(0))
+    with pytest.warns(SleepWarning, match="patch has no effect"):
+        finish(SleepReplay(patch=0.5), expert, one_experience(x))
+
+
 # what it refuses
+
+
+@pytest.mark.parametrize(
+    ("given", "sizes", "name"),
+    [
+        ({"symmetric": True}, (64, 20, 10), "symmetric"),
+        ({"feedback": 0.5}, (64, 10), "feedback"),
+        ({"feedback": 0.5, "calibration": "published"}, (64, 10), "feedback"),
+    ],
+)
+def test_an_option_that_finds_nothing_to_act_on_is_refused(given, sizes, name):
+    with pytest.raises(ConfigError, match=rf"^strategy\.sleep_replay\.{name}: .*; leave it out"):
+        clep.Training(clep.Learner(Feedforward(sizes)), [SleepReplay(**given)])
 
 
 @pytest.mark.parametrize(
@@ -229,6 +293,7 @@ def test_a_usual_sleep_warns_of_nothing(expert, digits, finish):
         ({"steps": 30}, "steps"),
         ({"threshold": [0.1]}, "threshold"),
         ({"gate": "none", "bounds": 2.0}, "gate"),
+        ({"shuffled": True}, "shuffled"),
         ({"calibration": "published", "keep": 0.6}, "keep"),
         ({"calibration": "published", "depression": 0.5}, "depression"),
     ],
