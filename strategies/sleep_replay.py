@@ -464,8 +464,8 @@ class SleepReplay(Strategy):
         if self.calibration == "published":
             what = f"{'lower' if silent else 'raise'} threshold for it, or set calibration=auto"
         elif silent:
-            seen = "" if self.statistics == "seen" else "set statistics=seen, or "
-            what = f"its input from the mean image is too weak; {seen}calibration=published"
+            seen = "" if self.statistics == "seen" else "statistics=seen, or "
+            what = f"its input from the mean image is too weak; set {seen}calibration=published"
         else:
             what = "its threshold could not rise enough; set calibration=published, with a higher threshold for it"
         self._tell(f"the layer `{layer}` {how} in {steps} steps of sleep; {what}")
