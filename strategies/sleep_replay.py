@@ -554,8 +554,8 @@ def spread(weight: Tensor) -> float:
 
     Example:
         >>> import torch
-        >>> spread(torch.tensor([[1.0, 2.0, 3.0]]))
-        1.0
+        >>> spread(torch.tensor([[1.0, 2.0, 3.0]])), spread(torch.tensor([[-2.0]]))
+        (1.0, 2.0)
     """
     weight = weight.detach()
     return max(float(weight.std() if weight.numel() > 1 else weight.abs()), 1e-12)
