@@ -27,7 +27,6 @@ from clep.sleep import (
     DECAY,
     INPUT_RATE,
     CalibratedSleep,
-    CompiledSimulation,
     Held,
     Seen,
     Spikes,
@@ -260,8 +259,6 @@ class SleepReplay(Strategy):
         self.weight_scales: list[float] = []
         """Standard deviation of each layer's weights at the first sleep, the unit of the rule's constants."""
         self.seen = Seen()
-        self._present: set[int] = set()  # classes of the experience just trained
-        self._slept = False
         self._told: set[str] = set()
 
     @classmethod
@@ -310,11 +307,11 @@ class SleepReplay(Strategy):
         self.experiences += 1
         if self.experiences % self.every if self.every else not is_last(strategy.experience):
             return
-        self._slept = True
         self._log_residual("before", stack, first)
         held = Held.of(strategy.experience.dataset, strategy.model, strategy.device)
         if self.calibration == "auto":
-            self._sleep_in_parts(stack, held)
+            older = self.seen.classes - {int(y) for y in strategy.experience.dataset.targets}
+            self._sleep_in_parts(stack, held, any_older=bool(older))
         else:
             stack.write(self._sleep(stack))
         if held.accuracy() < 0.5 * held.before:
@@ -325,7 +322,7 @@ class SleepReplay(Strategy):
             self.inputs = None
 
     @torch.no_grad()
-    def _sleep_in_parts(self, stack: DenseStack, held: Held) -> None:
+    def _sleep_in_parts(self, stack: DenseStack, held: Held, *, any_older: bool) -> None:
         """Hidden synapses lose and are scaled back; then output units are centred and balanced if there are older."""
         level_biases(stack)
         awake, (whole, _) = held.accuracy(), branched(stack)
@@ -340,7 +337,7 @@ class SleepReplay(Strategy):
             if held.accuracy() < least:
                 whole.write(start)
         factor = 1.0
-        if self.seen.classes - self._present:
+        if any_older:
             x = waves(self.seen, _WAVES, self.generator).to(held.x)
             centre(held, x, self.seen.classes, least)
             factor = float(balance(held, x, self.seen.classes, least).min())
@@ -369,11 +366,9 @@ class SleepReplay(Strategy):
 
     def _counted(self, loader: DataLoader[Any], device: torch.device) -> Iterator[Tensor]:
         """The inputs of each batch; a sleep that calibrates itself keeps their mean."""
-        self._present = set()
         for x, y, *_ in loader:
             if self.calibration == "auto":
                 self.seen.add(x, y)
-                self._present |= set(y.tolist())
             yield x.to(device)
 
     def _log_residual(self, when: str, stack: DenseStack, x: Tensor) -> None:
@@ -390,7 +385,7 @@ class SleepReplay(Strategy):
         asleep = simulation(weights, self._constants(self._decays(stack, self.decay)), **options)
         steps = self.steps + (self.experiences - 1) * self.steps_per_experience
         with progress_bar(total=steps, desc="sleep", unit="step", delay=2) as bar:
-            if isinstance(asleep, CompiledSimulation) and not asleep.is_compiled():
+            if not asleep.is_compiled():
                 bar.set_description(_COMPILING)
             for start in range(0, steps, _STEPS_PER_UPDATE):
                 interrupts.check()
@@ -425,7 +420,7 @@ class SleepReplay(Strategy):
         )
         best, rate = start, INPUT_RATE / max(float(self.inputs.mean.abs().max()), 1e-12)
         with progress_bar(total=PIECES * PIECE, desc="sleep", unit="step", delay=2) as bar:
-            if asleep.is_to_be_compiled:
+            if not asleep.is_compiled():
                 bar.set_description(_COMPILING)
             for new in asleep.run(lambda steps: self._input_spikes(steps, draws, rate)):
                 bar.set_description("sleep", refresh=False)
@@ -517,7 +512,7 @@ class SleepReplay(Strategy):
 
     def idle(self) -> str | None:
         """Whether it was never time to sleep."""
-        if self._slept or not self.experiences:
+        if not 0 < self.experiences < self.every:
             return None
         return f"it sleeps after every {self.every} experiences, and there were {self.experiences}; lower `every`"
 

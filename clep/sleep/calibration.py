@@ -16,11 +16,12 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from clep import interrupts
 from clep.sleep.rule import SpikingParameters
-from clep.sleep.simulation import CompiledSimulation, simulation
+from clep.sleep.simulation import simulation
 from clep.sleep.spikes import Spikes
 
 RATE = 0.02
@@ -100,7 +101,7 @@ class CalibratedSleep:
         self._lowest = [_LOWEST * p.threshold for p in self._parameters]
         self._asleep = simulation(weights, self._parameters, **options)
         self._masks = [
-            None if mask is None else mask.to(weight) if isinstance(weight, Tensor) else mask.cpu().numpy()
+            None if mask is None else mask.to(torch.as_tensor(weight))
             for weight, mask in zip(self._asleep.weights, masks or [None] * len(weights), strict=True)
         ]
         self._before = [np.zeros_like(count) for count in self._asleep.counts]
@@ -116,10 +117,9 @@ class CalibratedSleep:
         """(n_l, n_{l-1}) of each layer at present."""
         return self._asleep.weights
 
-    @property
-    def is_to_be_compiled(self) -> bool:
-        """Whether the first steps will take seconds, as on a machine they have never run on."""
-        return isinstance(self._asleep, CompiledSimulation) and not self._asleep.is_compiled()
+    def is_compiled(self) -> bool:
+        """See `Simulation`."""
+        return self._asleep.is_compiled()
 
     def run(self, draw: Callable[[int], Spikes]) -> Iterator[list[Any]]:
         """Sleep; yield the weights after every few spikes per neuron. Whoever asks for no more ends the sleep.
@@ -157,7 +157,7 @@ class CalibratedSleep:
         self._asleep.run(draw(PIECE))
         for weight, mask in zip(self._asleep.weights, self._masks, strict=True):
             if mask is not None:
-                weight *= mask  # in place: the rule knows no missing synapses
+                torch.as_tensor(weight).mul_(mask)  # in place, in the array too: the rule knows no missing synapses
         for layer, count in enumerate(self._asleep.counts):
             p, rate = self._parameters[layer], (float(count.mean()) - before[layer]) / PIECE
             moved = p.threshold * moves(rate / RATE)

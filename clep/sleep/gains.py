@@ -57,10 +57,8 @@ def restore(model: nn.Module, x: Tensor, before: list[float]) -> None:
         for layer, due in enumerate(before):
             stack = stack_of(model)  # made anew: its weights may be computed from others, which have changed
             now = activity(stack, x)[layer]
-            if not now or not due:
-                continue
-            factor = min(_MOST, due / now)
-            write_synapses(stack.layers[layer], synapses(stack.layers[layer]) * factor)
+            if now and due:
+                write_synapses(stack.layers[layer], synapses(stack.layers[layer]) * min(_MOST, due / now))
 
 
 def synapses(layer: DenseLayer) -> Tensor:

@@ -109,9 +109,9 @@ def balance(held: Held, x: Tensor, classes: Iterable[int], least: float) -> Tens
     start, due = synapses(stack.layers[-1]), 1.0 / len(units)
     responses = stack.presynaptic(x)[-1] @ stack.weights[-1][units].T
     responses = responses[(responses != 0.0).any(1)]  # waves that die out below say nothing of any unit
-    if not len(responses):
-        return torch.ones(len(units), device=units.device)
     factors = best = torch.ones(len(units), device=units.device)
+    if not len(responses):
+        return factors
     for step in range(_STEPS):
         shares = _shares(responses * factors)
         if step % _BETWEEN == 0:

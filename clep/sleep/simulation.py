@@ -52,6 +52,9 @@ class Simulation(Protocol):
     def set(self, parameters: Sequence[SpikingParameters]) -> None:
         """Go on with other constants; decays stay as they are."""
 
+    def is_compiled(self) -> bool:
+        """Whether this process has compiled what it needs for the dtype; if not, the first steps take seconds."""
+
 
 class CompiledSimulation:
     """`Simulation` by compiled loops over spikes.
@@ -138,7 +141,6 @@ class CompiledSimulation:
         )
 
     def is_compiled(self) -> bool:
-        """Whether this process has compiled the loops for this dtype; if not, the first steps take seconds."""
         signatures = getattr(run_steps, "signatures", ())  # missing if numba is told not to compile
         return any(signature[3].dtype == numba.from_dtype(self._weights.dtype) for signature in signatures)
 
@@ -173,6 +175,9 @@ class TorchSimulation:
 
     def set(self, parameters: Sequence[SpikingParameters]) -> None:
         self.parameters, self._neuron = list(parameters), neuron_constants(parameters)
+
+    def is_compiled(self) -> bool:
+        return True  # there is nothing to compile
 
     @property
     def weights(self) -> list[Tensor]:
