@@ -69,7 +69,7 @@ NOT_OF_A_RESULT = frozenset(
 )
 """Keys that no result of a run depends on."""
 
-AS_BEFORE = {"learner.conv_lr_scale": "1.0"}
+AS_BEFORE = {"learner.conv_lr_scale": "1.0", "strategy.orthogonal.protects": "samples"}
 """Keys that are newer than tables in `docs/results` -> the value with which everything is as it was without them.
 
 A key that is added to the configuration, or to a strategy, has a row here (`"learner.new": "False"`,

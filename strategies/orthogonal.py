@@ -1,14 +1,15 @@
 """Orthogonal weight modification (OWM): learn only along inputs of a layer that earlier experiences did not use.
 
 Reference: Zeng, Chen, Cui & Yu 2019 (Nat. Mach. Intell. 1:364; arXiv 1810.01256). They project the gradient, with one
-rank-one step per batch for the batch's mean input. Here the sums are over all samples of an experience, and what is
-projected is the whole update: momentum, weight decay and Adam would lead back to where the gradient must not go. What
-the projection lets through adds up over many updates; theirs becomes tighter with each, and here a pull ends the drift.
+rank-one step per batch for the batch's mean input: `protects=batches`. By default the sums are over all samples of an
+experience. What is projected is the whole update in both: momentum, weight decay and Adam would lead back to where the
+gradient must not go. What the projection lets through adds up over many updates; theirs becomes tighter with each, and
+with sums over samples a pull ends the drift.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from torch import Tensor
 from clep.dense_parameters import DenseParameters, joined, parameters_of
 from clep.equilibrium.stack import DenseStack, stack_of
 from clep.errors import ConfigError
+from clep.sharing import sharing_of
 from clep.specs.options import Spec, from_keywords, option, takes
 from clep.strategy import Memory, Strategy
 
@@ -39,10 +41,17 @@ class OrthogonalOptions(Spec):
         "for those below the output and the output, or one each",
         "(0, inf)",
     )
+    protects: Literal["samples", "batches"] = option(
+        "samples",
+        "what is protected: the inputs of a layer by all `samples` of each earlier experience, or, as published, the "
+        "mean inputs by each of the `batches` so far, also those of the present experience. `batches` goes with "
+        "`pull=0`, small batches, cross-entropy, and an alpha that is larger for the output, such as [0.3, 8]",
+    )
     pull: float = option(
         1.0,
         "strength of the pull towards the weights at the end of the experience before, along inputs used until then; "
-        "at 1, each earlier experience counts as much as the present one. 0 for the projection alone",
+        "at 1, each earlier experience counts as much as the present one. 0 for the projection alone. It needs "
+        "`protects=samples`",
         "[0, inf)",
     )
     feedback: bool = option(
@@ -51,15 +60,25 @@ class OrthogonalOptions(Spec):
         "weights that serve both ways (tied feedback), or those that serve the way down (untied)",
     )
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.pull and self.protects == "batches":
+            raise ConfigError("pull: it needs sums over samples; set it to 0, or protects=samples")
+
 
 @takes(OrthogonalOptions)
 class Orthogonal(Strategy):
     """Replace each update dW of a layer by dW P, with P = (C / (alpha m) + I)^-1.
 
-    C is the sum over earlier experiences of the mean of r r^T, where r are the signals below the layer at the end of an
-    experience (the states of a free phase), with a 1 appended for the bias. m is the mean square of r. P passes a
-    direction that no earlier experience used, and shrinks one whose mean square is v to alpha m / (alpha m + v). Both
-    factors are local to a layer: C is a sum of products of signals at its lower end.
+    With `protects=samples`, C is the sum over earlier experiences of the mean of r r^T, where r are the signals below
+    the layer at the end of an experience (the states of a free phase), with a 1 appended for the bias. m is the mean
+    square of r. P passes a direction that no earlier experience used, and shrinks one whose mean square is v to
+    alpha m / (alpha m + v). Both factors are local to a layer: C is a sum of products of signals at its lower end.
+
+    With `protects=batches`, C / m is the sum of q q^T / m over all batches until now, where q is the mean of r over a
+    batch and m the mean square of r in it: P takes one step of recursive least squares before each update, and the
+    present experience, too, is protected from its own later updates. What all samples of a batch have in common counts
+    far more than how they differ.
 
     P only slows down what it shrinks. `pull` adds (W - W0) C to the gradient, where W0 are the weights at the end of
     the experience before: the gradient of half the squared change of the drive for all earlier inputs. For a linear
@@ -91,10 +110,22 @@ class Orthogonal(Strategy):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self._options = from_keywords(OrthogonalOptions, options)
+        self._by_batches = self._options.protects == "batches"
         self.uses_gradients = self._options.pull > 0.0  # type: ignore[misc] # what it does depends on its options
         self._layers: list[DenseParameters] = []
         self._projectors: _Sums = {}
+        self._alpha: list[float] = []
         self._before: list[list[Tensor]] = []
+
+    @classmethod
+    def searched(cls, options: Mapping[str, Any]) -> Mapping[str, Mapping[str, Any]]:
+        """Without the pull where there is none.
+
+        Args:
+            options: the values that are set in the configuration.
+        """
+        without = {"pull"} if options.get("protects") == "batches" else set()
+        return {name: values for name, values in cls.search_space.items() if name not in without}
 
     def refuses(self, learner: Any, **kwargs: Any) -> Iterator[str]:
         """Refuse models with parameters that would change unprotected, and values that do not fit the layers."""
@@ -115,20 +146,26 @@ class Orthogonal(Strategy):
             )
 
     def before_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Find the parameters of each layer, and invert the sums; the first experience learns freely."""
-        if not (n := self.state.get("experiences", 0)):
+        """Find the parameters of each layer, and invert the sums; without any, the first experience learns freely."""
+        n = self.state.get("experiences", 0)
+        if not n and not self._by_batches:
             return
         self._layers = parameters_of(strategy.model, stack_of(strategy.model), "orthogonal")
-        alpha = _per_layer(self._options.alpha, len(self._layers))
+        self._alpha = _per_layer(self._options.alpha, len(self._layers))
+        if self._by_batches:
+            self._projectors = self.state.get("projectors", {})
+            return
         self._projectors = {
-            side: [projector(c, n, a) for c, a in zip(self.state[side], alpha, strict=True)] for side in self._sides
+            side: [projector(c, n, a) for c, a in zip(self.state[side], self._alpha, strict=True)]
+            for side in self._sides
         }
-        for index, p in enumerate(self._projectors["below"]):
-            self.log(f"orthogonal/free/{index + 1}", float(p.diagonal().mean()))
+        self._log_free()
 
     @torch.no_grad()
     def before_update(self, strategy: Any, **kwargs: Any) -> None:
-        """Remember the weights, and pull them back."""
+        """Remember the weights, and pull them back, or protect what the batch has in common."""
+        if self._by_batches:
+            self._protect(strategy)
         self._before = [[parameter.clone() for parameter in layer.all] for layer in self._layers]
         if self._options.pull and self._layers:
             for layer, anchor, c in zip(self._layers, self.state["anchors"], self.state["below"], strict=True):
@@ -146,8 +183,12 @@ class Orthogonal(Strategy):
 
     @torch.no_grad()
     def after_training_exp(self, strategy: Any, **kwargs: Any) -> None:
-        """Add the signals of the experience just trained."""
+        """Add the signals of the experience just trained, unless they have been protected batch by batch."""
+        if self._by_batches:
+            self._log_free()
         self._layers, self._before, self._projectors = [], [], {}
+        if self._by_batches:
+            return
         stack = stack_of(strategy.model)
         layers = parameters_of(strategy.model, stack, "orthogonal")
         found = signals(strategy, stack, [layer.bias is not None for layer in layers])
@@ -159,19 +200,37 @@ class Orthogonal(Strategy):
             self.state["anchors"] = [layer.joined().clone() for layer in layers]
 
     def memory(self) -> Memory:
-        """The sums, and the weights to pull to; the projectors are made of the sums."""
+        """The sums, and the weights to pull to; or the projectors, where they are not made of sums."""
         kept = [tensor for name in ("below", "above", "anchors") for tensor in self.state.get(name, [])]
+        kept += [tensor for of_side in self.state.get("projectors", {}).values() for tensor in of_side]
         return Memory(statistics_bytes=sum(tensor.nbytes for tensor in kept))
 
     def state_dict(self) -> dict[str, Any]:
         """All but what each experience and each update begin with anew."""
-        anew = ("_layers", "_before", "_projectors")
+        anew = ("_layers", "_before", "_projectors", "_alpha")
         return {name: value for name, value in vars(self).items() if name not in anew}
 
     @property
     def _sides(self) -> tuple[str, ...]:
         """The ends of a layer whose signals are kept."""
         return ("below", "above") if self._options.feedback else ("below",)
+
+    def _protect(self, strategy: Any) -> None:
+        """Tighten the projectors by the mean signals of the present batch."""
+        biased = [layer.bias is not None for layer in self._layers]
+        ends = _ends(strategy.model, stack_of(strategy.model), strategy.mb_x, biased)
+        for side in self._sides:
+            of_layers = sharing_of(strategy).rows(ends[side])
+            if side not in self._projectors:
+                eyes = [torch.eye(s.shape[1], dtype=s.dtype, device=s.device) for s in of_layers]
+                self.state.setdefault("projectors", self._projectors)[side] = eyes
+            for p, s, alpha in zip(self._projectors[side], of_layers, self._alpha, strict=True):
+                tighten(p, s, alpha)
+
+    def _log_free(self) -> None:
+        """How much of an update of each layer passes, on average over its inputs."""
+        for index, p in enumerate(self._projectors.get("below", [])):
+            self.log(f"orthogonal/free/{index + 1}", float(p.diagonal().mean()))
 
 
 def project(layer: DenseParameters, before: Sequence[Tensor], below: Tensor, above: Tensor | None) -> None:
@@ -204,13 +263,36 @@ def signals(strategy: Any, stack: DenseStack, biased: Sequence[bool]) -> _Sums:
     x = torch.stack([sample[0] for sample in strategy.experience.dataset])
     sums: _Sums = {}
     for batch in x.to(strategy.device).split(_BATCH):
-        states = stack.presynaptic(batch)
-        above = [*states[1:], strategy.model(batch)]
-        below = [torch.cat([s, s.new_ones(len(s), 1)], 1) if b else s for s, b in zip(states, biased, strict=True)]
-        for side, of_side in (("below", below), ("above", above)):
+        for side, of_side in _ends(strategy.model, stack, batch, biased).items():
             products = [s.double().T @ s.double() / len(x) for s in of_side]
             sums[side] = [a + b for a, b in zip(sums[side], products, strict=True)] if side in sums else products
     return {side: [c.to(x.dtype) for c in of_side] for side, of_side in sums.items()}
+
+
+def _ends(model: Any, stack: DenseStack, x: Tensor, biased: Sequence[bool]) -> dict[str, list[Tensor]]:
+    """Signals below and above each layer for a batch x (B, ...), each (B, n); with a 1 below biased ones."""
+    states = stack.presynaptic(x)
+    below = [torch.cat([s, s.new_ones(len(s), 1)], 1) if b else s for s, b in zip(states, biased, strict=True)]
+    return {"below": below, "above": [*states[1:], model(x)]}
+
+
+def tighten(p: Tensor, signals: Tensor, alpha: float) -> None:
+    """P <- P - P q q^T P / (alpha m + q^T P q) in place, with q the mean of `signals` (B, n) and m their mean square.
+
+    Zeng et al. 2019, equation 4, but for the unit m of alpha.
+
+    Example:
+        >>> import torch
+        >>> p = torch.eye(2)
+        >>> tighten(p, torch.tensor([[2.0, 0.0]]), 0.5)
+        >>> p
+        tensor([[0.2000, 0.0000],
+                [0.0000, 1.0000]])
+    """
+    q = signals.mean(0)
+    k = p @ q
+    below = alpha * signals.square().mean() + q @ k
+    p -= torch.outer(k, k) / below.clamp_min(torch.finfo(p.dtype).tiny)  # where nothing came in, k is 0
 
 
 def projector(c: Tensor, experiences: int, alpha: float) -> Tensor:

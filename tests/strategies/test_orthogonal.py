@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from clep.strategies.orthogonal import Orthogonal, projector
+from clep.strategies.orthogonal import Orthogonal, projector, tighten
 
 import clep
 from clep.errors import ConfigError
@@ -128,6 +128,49 @@ def test_with_the_pull_a_linear_layer_finds_what_all_samples_together_ask_for():
     sums = sum(samples.x[list(r)].T @ samples.x[list(r)] / 40 for r in rows)
     torch.testing.assert_close(strategy.state["below"][0], sums)
     assert strategy.memory().statistics_bytes == 4 * 6**2 + 4 * 4 * 6
+
+
+def test_batches_tighten_the_projection_as_one_sample_each_of_their_means_does():
+    """Woodbury: after any number of batches, P is the inverse of I plus the sum of q q^T / (alpha m)."""
+    batches = torch.rand(12, 5, 6, dtype=torch.double, generator=torch.Generator().manual_seed(2))
+    p, expected = torch.eye(6, dtype=torch.double), torch.eye(6, dtype=torch.double)
+    for batch in batches:
+        tighten(p, batch, 0.3)
+        expected += torch.outer(batch.mean(0), batch.mean(0)) / (0.3 * (batch**2).mean())
+    torch.testing.assert_close(p, torch.linalg.inv(expected))
+    tighten(p, torch.zeros(5, 6, dtype=torch.double), 0.3)  # nothing came in
+    torch.testing.assert_close(p, torch.linalg.inv(expected))
+
+
+def test_protected_batches_keep_what_one_class_at_a_time_would_overwrite():
+    """Ten experiences of one digit each: without the projection only the last is known."""
+    config = {
+        "stream": {"name": "digits", "experiences": 10},
+        "network": {"name": "feedforward", "hidden": [100], "bias": True},
+        "learner": {"lr": 1.0, "momentum": 0.0, "loss": "cross_entropy", "batch_size": 8, "epochs": 2},
+    }
+    options = {"strategy": {"orthogonal": {"protects": "batches", "pull": 0.0, "alpha": [0.3, 8.0]}}}
+    result = clep.run(config | {"strategies": ["orthogonal"]} | options)
+    assert result.accuracy > 0.6
+    assert clep.run(config | {"strategies": ["naive"]}).accuracy < 0.15
+
+
+def test_a_stopped_course_goes_on_with_the_projection_of_its_batches(stream):
+    learner = clep.Learner(Feedforward([FEATURES, 4], bias=True), lr=0.1)
+    strategy = Orthogonal(protects="batches", pull=0.0)
+    clep.Training(learner, [strategy], epochs=2, batch_size=4, seed=0).run(stream)
+    (p,) = strategy.state["projectors"]["below"]
+    assert strategy.memory().statistics_bytes == p.nbytes == 4 * (FEATURES + 1) ** 2
+    again = Orthogonal(protects="batches", pull=0.0)
+    again.load_state_dict(strategy.state_dict())
+    torch.testing.assert_close(again.state["projectors"]["below"][0], p, rtol=0.0, atol=0.0)
+
+
+def test_the_pull_needs_sums_over_samples():
+    with pytest.raises(ConfigError, match=r"^pull: it needs sums over samples; set it to 0, or protects=samples$"):
+        Orthogonal(protects="batches")
+    assert set(Orthogonal.searched({"protects": "batches"})) == {"alpha[0]"}
+    assert set(Orthogonal.searched({})) == {"alpha[0]", "pull"}
 
 
 @pytest.mark.parametrize(
