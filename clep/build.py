@@ -56,7 +56,9 @@ def build_learner(config: Config, stream: Stream) -> Learner:
     optimization = spec.part(Optimization)
     if section.model == "feedforward":
         with within("network"), _fitting(layers):
-            network: nn.Module = Feedforward(layers, activation=section.neuron, bias=section.bias, seed=seed)
+            network: nn.Module = Feedforward(
+                layers, activation=section.neuron, bias=section.bias, init=section.init, seed=seed
+            )
         with within("learner"):
             return Learner(network, **optimization)
     if section.model != "equilibrium":

@@ -1,6 +1,5 @@
 """An ordinary feed-forward network, trained by backpropagation: the baseline for equilibrium networks."""
 
-import math
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
@@ -9,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from clep.checks import one_of
+from clep.equilibrium import INITIALIZATIONS
+from clep.equilibrium.connections import initial_bound
 from clep.equilibrium.modules import Modules
 from clep.equilibrium.stack import DenseLayer, DenseStack, own_bias
 from clep.errors import ConfigError
-from clep.specs.network import NetworkSpec
+from clep.specs.network import Initialization, NetworkSpec
 from clep.specs.neurons import FEEDFORWARD_ACTIVATIONS
 
 
@@ -25,10 +26,11 @@ class Feedforward(nn.Module):
         sizes: units per layer from input to output, at least two layers.
         activation: of the hidden layers, one of `FEEDFORWARD_ACTIVATIONS`.
         bias: whether layers have biases.
-        seed: seeds the initial weights, U(-1/sqrt(n_in), 1/sqrt(n_in)).
+        init: initial weights, `fan_in` or `glorot`, as in `network.init`; biases are U(-1/sqrt(n_in), 1/sqrt(n_in)).
+        seed: seeds them.
 
     Raises:
-        ConfigError: for a layer without units or an unknown activation.
+        ConfigError: for a layer without units, or an unknown activation or `init`.
 
     Example:
         >>> import torch
@@ -37,21 +39,29 @@ class Feedforward(nn.Module):
     """
 
     def __init__(
-        self, sizes: Sequence[int], *, activation: str = "relu", bias: bool = NetworkSpec.bias, seed: int = 0
+        self,
+        sizes: Sequence[int],
+        *,
+        activation: str = "relu",
+        bias: bool = NetworkSpec.bias,
+        init: Initialization = NetworkSpec.init,
+        seed: int = 0,
     ) -> None:
         super().__init__()
         if len(sizes) < 2 or min(sizes) < 1:
             raise ConfigError(f"sizes: expected at least two layers of at least one unit, got {list(sizes)}")
         one_of("activation", activation, FEEDFORWARD_ACTIVATIONS, "activation")
-        self.sizes, self.activation, self.bias = tuple(sizes), activation, bias
+        one_of("init", init, INITIALIZATIONS)
+        self.sizes, self.activation, self.bias, self.init = tuple(sizes), activation, bias, init
         generator = torch.Generator().manual_seed(seed)
         self.layers: Modules[nn.Linear] = Modules(
             nn.Linear(below, above, bias=bias) for below, above in pairwise(self.sizes)
         )
         with torch.no_grad():
             for layer in self.layers:
-                bound = 1.0 / math.sqrt(layer.in_features)
-                for parameter in layer.parameters():
+                fans = layer.in_features, layer.out_features
+                bounds = initial_bound(init, *fans), initial_bound("fan_in", *fans)
+                for parameter, bound in zip(layer.parameters(), bounds, strict=False):  # the bias, if any, is second
                     parameter.uniform_(-bound, bound, generator=generator)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -77,4 +87,4 @@ class Feedforward(nn.Module):
 
     def arguments(self) -> dict[str, Any]:
         """The constructor's arguments that define the architecture, as plain values (weights are state)."""
-        return {"sizes": list(self.sizes), "activation": self.activation, "bias": self.bias}
+        return {"sizes": list(self.sizes), "activation": self.activation, "bias": self.bias, "init": self.init}

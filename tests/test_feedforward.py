@@ -42,9 +42,17 @@ def test_the_seed_decides_the_weights_and_nothing_else_does():
     assert 0.99 / math.sqrt(400) < largest <= 1 / math.sqrt(400)
 
 
+def test_glorot_weights_have_the_variance_of_both_sides_and_biases_that_of_the_inputs():
+    layer = Feedforward([400, 100], bias=True, init="glorot", seed=4).layers[0]
+    bound = math.sqrt(6.0 / 500)
+    assert 0.99 * bound < float(layer.weight.detach().abs().max()) <= bound
+    assert float(layer.weight.detach().std()) == pytest.approx(bound / math.sqrt(3.0), rel=0.01)
+    assert float(layer.bias.detach().abs().max()) <= 1.0 / math.sqrt(400)
+
+
 def test_a_checkpoint_brings_it_back(tmp_path):
     """Other modules have to be given again when a checkpoint is loaded; this one is in it."""
-    learner = Learner(Feedforward([6, 5, 3], bias=False, seed=1), loss="cross_entropy")
+    learner = Learner(Feedforward([6, 5, 3], bias=False, init="glorot", seed=1), loss="cross_entropy")
     learner.save(tmp_path / "learner.ckpt")
     loaded = Learner.load_from_checkpoint(tmp_path / "learner.ckpt")
     x = torch.rand(2, 6)
@@ -68,6 +76,7 @@ def test_it_runs_by_name_sleeps_and_its_run_can_be_loaded():
     [
         (lambda: Feedforward([5]), ["sizes: ", "[5]"]),
         (lambda: Feedforward([5, 0, 2]), ["sizes: ", "[5, 0, 2]"]),
+        (lambda: Feedforward([5, 2], init="zeros"), ["init: ", "`zeros`", "glorot"]),
         (lambda: Feedforward([5, 2], activation="hard_sigmoid"), ["activation: ", "`hard_sigmoid`", "relu"]),
     ],
 )

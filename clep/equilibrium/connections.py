@@ -53,7 +53,17 @@ class Wiring:
 
     def bound(self, fan_in: int, fan_out: int) -> float:
         """Largest absolute initial weight."""
-        return 1.0 / math.sqrt(fan_in) if self.init == "fan_in" else math.sqrt(6.0 / (fan_in + fan_out))
+        return initial_bound(self.init, fan_in, fan_out)
+
+
+def initial_bound(init: Initialization, fan_in: int, fan_out: int) -> float:
+    """Largest absolute initial weight.
+
+    Example:
+        >>> initial_bound("fan_in", 16, 8), initial_bound("glorot", 16, 8)
+        (0.25, 0.5)
+    """
+    return 1.0 / math.sqrt(fan_in) if init == "fan_in" else math.sqrt(6.0 / (fan_in + fan_out))
 
 
 class Connection(nn.Module, ABC):

@@ -147,7 +147,7 @@ IDLE = [
     *(
         Idle("feedforward", key, _never, _RELAXES, reported=True)
         for key in (
-            *("init", "free_steps", "nudged_steps", "time_step", "relaxation", "tolerance", "average_steps"),
+            *("free_steps", "nudged_steps", "time_step", "relaxation", "tolerance", "average_steps"),
             *(
                 "feedback_scale",
                 "connection",

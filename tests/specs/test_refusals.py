@@ -389,7 +389,6 @@ REPORTED = {
     "conv_lr_scale_acts": Example("learner.conv_lr_scale", "0", "1", "with convolutions"),
 }
 FEEDFORWARD = {
-    "network.init": "glorot",
     "network.free_steps": "9",
     "network.nudged_steps": "9",
     "network.time_step": "{mean: 0.5}",
