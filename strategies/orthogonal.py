@@ -191,7 +191,7 @@ class Orthogonal(Strategy):
             return
         stack = stack_of(strategy.model)
         layers = parameters_of(strategy.model, stack, "orthogonal")
-        found = signals(strategy, stack, [layer.bias is not None for layer in layers])
+        found = signals(strategy, stack, [layer.bias is not None for layer in layers], self._sides)
         self.state["experiences"] = self.state.get("experiences", 0) + 1
         for side in self._sides:
             old = self.state.get(side)
@@ -218,9 +218,9 @@ class Orthogonal(Strategy):
     def _protect(self, strategy: Any) -> None:
         """Tighten the projectors by the mean signals of the present batch."""
         biased = [layer.bias is not None for layer in self._layers]
-        ends = _ends(strategy.model, stack_of(strategy.model), strategy.mb_x, biased)
-        for side in self._sides:
-            of_layers = sharing_of(strategy).rows(ends[side])
+        ends = _ends(strategy.model, stack_of(strategy.model), strategy.mb_x, biased, self._sides)
+        for side, of_side in ends.items():
+            of_layers = sharing_of(strategy).rows(of_side)
             if side not in self._projectors:
                 eyes = [torch.eye(s.shape[1], dtype=s.dtype, device=s.device) for s in of_layers]
                 self.state.setdefault("projectors", self._projectors)[side] = eyes
@@ -252,28 +252,33 @@ def project(layer: DenseParameters, before: Sequence[Tensor], below: Tensor, abo
         layer.down.copy_(before[-1] + above @ (layer.down - before[-1]))
 
 
-def signals(strategy: Any, stack: DenseStack, biased: Sequence[bool]) -> _Sums:
-    """Means of r r^T over the experience, for the signals below and above each layer; float32.
+def signals(strategy: Any, stack: DenseStack, biased: Sequence[bool], sides: Sequence[str]) -> _Sums:
+    """Means of r r^T over the experience, for the signals at the ends of each layer; float32.
 
     Args:
         strategy: the training template, with the experience just trained.
         stack: the layers.
         biased: for each layer, whether a 1 is appended to the signals below it.
+        sides: the ends, `below` and `above`.
     """
     x = torch.stack([sample[0] for sample in strategy.experience.dataset])
     sums: _Sums = {}
     for batch in x.to(strategy.device).split(_BATCH):
-        for side, of_side in _ends(strategy.model, stack, batch, biased).items():
+        for side, of_side in _ends(strategy.model, stack, batch, biased, sides).items():
             products = [s.double().T @ s.double() / len(x) for s in of_side]
             sums[side] = [a + b for a, b in zip(sums[side], products, strict=True)] if side in sums else products
     return {side: [c.to(x.dtype) for c in of_side] for side, of_side in sums.items()}
 
 
-def _ends(model: Any, stack: DenseStack, x: Tensor, biased: Sequence[bool]) -> dict[str, list[Tensor]]:
-    """Signals below and above each layer for a batch x (B, ...), each (B, n); with a 1 below biased ones."""
+def _ends(
+    model: Any, stack: DenseStack, x: Tensor, biased: Sequence[bool], sides: Sequence[str]
+) -> dict[str, list[Tensor]]:
+    """Signals at the ends of each layer for a batch x (B, ...), each (B, n); with a 1 below biased ones."""
     states = stack.presynaptic(x)
-    below = [torch.cat([s, s.new_ones(len(s), 1)], 1) if b else s for s, b in zip(states, biased, strict=True)]
-    return {"below": below, "above": [*states[1:], model(x)]}
+    ends = {
+        "below": [torch.cat([s, s.new_ones(len(s), 1)], 1) if b else s for s, b in zip(states, biased, strict=True)]
+    }
+    return ends | ({"above": [*states[1:], model(x)]} if "above" in sides else {})
 
 
 def tighten(p: Tensor, signals: Tensor, alpha: float) -> None:

@@ -69,8 +69,9 @@ def trained(ranks, gradient, strategies):
     if not SINGLE.intersection(strategies):
         stream, network = in_double(stream), network.double()
     learner = clep.Learner(network, gradient=getattr(clep, gradient)(), lr=0.05, momentum=0.0)
+    options = OPTIONS | (BY_BATCHES if gradient == "LinearNudging" else {})
     training = clep.Training(
-        learner, registry.build(strategies, OPTIONS, seed=0), epochs=2, batch_size=9, seed=0, ranks=ranks
+        learner, registry.build(strategies, options, seed=0), epochs=2, batch_size=9, seed=0, ranks=ranks
     )
     return training, training.resume(Saved(), stream)
 
@@ -81,6 +82,7 @@ OPTIONS |= {name: {"mem_size": 20, "batch_size_mem": 7} for name in ("der", "er_
 OPTIONS |= {"agem": {"patterns_per_experience": 15, "sample_size": 9}, "gdumb": {"mem_size": 25}}
 OPTIONS |= {"mir": {"mem_size": 30, "batch_size_mem": 5, "subsample": 15}}
 OPTIONS |= {"rwalk": {"ewc_lambda": 1.0, "delta_t": 2}, "resting_rehearsal": {"memory_size": 20, "batch_size": 7}}
+BY_BATCHES = {"orthogonal": {"protects": "batches", "pull": 0.0}}
 SINGLE = {"si", "top_down_dreams", "class_means", "slda", "ridge"}  # they keep single precision
 IDLE = {"naive", "joint", "class_means", "slda", "ridge"}  # they leave the updates of each experience alone
 LINEAR = ["ewc", "lwf", "gem", "top_down_dreams", "class_means", "slda", "ridge", "der", "er_ace", "agem", "replay"]
@@ -92,6 +94,7 @@ CASES = [
     ("CEP", ["naive"]),
     *(("LinearNudging", [name]) for name in LINEAR),
     ("LinearNudging", ["er_ace", "lwf"]),
+    ("LinearNudging", ["orthogonal"]),
     ("LinearNudging", ["der", "lwf", "neuronal_adaptation"]),
     *(("CostNudging", [name]) for name in ("si", "orthogonal", "dreams", "joint", "neuronal_adaptation")),
 ]

@@ -424,6 +424,7 @@ MODULE = {key: value for key, value in FEEDFORWARD.items() if key.startswith("ne
     "network.channels": "[4]",
     "network.neuron": "tanh",
     "network.bias": "true",
+    "network.init": "glorot",
     "network.dynamics": "energy",
     "network.readout": "linear",
     "network.feedback": "untied",
