@@ -110,11 +110,9 @@ class Orthogonal(Strategy):
     def __init__(self, **options: Any) -> None:
         super().__init__()
         self._options = from_keywords(OrthogonalOptions, options)
-        self._by_batches = self._options.protects == "batches"
         self.uses_gradients = self._options.pull > 0.0  # type: ignore[misc] # what it does depends on its options
         self._layers: list[DenseParameters] = []
         self._projectors: _Sums = {}
-        self._alpha: list[float] = []
         self._before: list[list[Tensor]] = []
 
     @classmethod
@@ -151,13 +149,12 @@ class Orthogonal(Strategy):
         if not n and not self._by_batches:
             return
         self._layers = parameters_of(strategy.model, stack_of(strategy.model), "orthogonal")
-        self._alpha = _per_layer(self._options.alpha, len(self._layers))
         if self._by_batches:
-            self._projectors = self.state.get("projectors", {})
+            self._projectors = self.state.setdefault("projectors", {})
             return
+        alpha = _per_layer(self._options.alpha, len(self._layers))
         self._projectors = {
-            side: [projector(c, n, a) for c, a in zip(self.state[side], self._alpha, strict=True)]
-            for side in self._sides
+            side: [projector(c, n, a) for c, a in zip(self.state[side], alpha, strict=True)] for side in self._sides
         }
         self._log_free()
 
@@ -186,9 +183,32 @@ class Orthogonal(Strategy):
         """Add the signals of the experience just trained, unless they have been protected batch by batch."""
         if self._by_batches:
             self._log_free()
+        else:
+            self._add(strategy)
         self._layers, self._before, self._projectors = [], [], {}
-        if self._by_batches:
-            return
+
+    def memory(self) -> Memory:
+        """The sums, and the weights to pull to; or the projectors, where they are not made of sums."""
+        kept = [tensor for name in ("below", "above", "anchors") for tensor in self.state.get(name, [])]
+        kept += [tensor for of_side in self.state.get("projectors", {}).values() for tensor in of_side]
+        return Memory(statistics_bytes=sum(tensor.nbytes for tensor in kept))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All but what each experience and each update begin with anew."""
+        anew = ("_layers", "_before", "_projectors")
+        return {name: value for name, value in vars(self).items() if name not in anew}
+
+    @property
+    def _sides(self) -> tuple[str, ...]:
+        """The ends of a layer whose signals are kept."""
+        return ("below", "above") if self._options.feedback else ("below",)
+
+    @property
+    def _by_batches(self) -> bool:
+        return self._options.protects == "batches"
+
+    def _add(self, strategy: Any) -> None:
+        """Add the signals of the experience just trained to the sums."""
         stack = stack_of(strategy.model)
         layers = parameters_of(strategy.model, stack, "orthogonal")
         found = signals(strategy, stack, [layer.bias is not None for layer in layers], self._sides)
@@ -199,33 +219,17 @@ class Orthogonal(Strategy):
         if self._options.pull:
             self.state["anchors"] = [layer.joined().clone() for layer in layers]
 
-    def memory(self) -> Memory:
-        """The sums, and the weights to pull to; or the projectors, where they are not made of sums."""
-        kept = [tensor for name in ("below", "above", "anchors") for tensor in self.state.get(name, [])]
-        kept += [tensor for of_side in self.state.get("projectors", {}).values() for tensor in of_side]
-        return Memory(statistics_bytes=sum(tensor.nbytes for tensor in kept))
-
-    def state_dict(self) -> dict[str, Any]:
-        """All but what each experience and each update begin with anew."""
-        anew = ("_layers", "_before", "_projectors", "_alpha")
-        return {name: value for name, value in vars(self).items() if name not in anew}
-
-    @property
-    def _sides(self) -> tuple[str, ...]:
-        """The ends of a layer whose signals are kept."""
-        return ("below", "above") if self._options.feedback else ("below",)
-
     def _protect(self, strategy: Any) -> None:
         """Tighten the projectors by the mean signals of the present batch."""
         biased = [layer.bias is not None for layer in self._layers]
+        alpha = _per_layer(self._options.alpha, len(self._layers))
         ends = _ends(strategy.model, stack_of(strategy.model), strategy.mb_x, biased, self._sides)
         for side, of_side in ends.items():
             of_layers = sharing_of(strategy).rows(of_side)
             if side not in self._projectors:
-                eyes = [torch.eye(s.shape[1], dtype=s.dtype, device=s.device) for s in of_layers]
-                self.state.setdefault("projectors", self._projectors)[side] = eyes
-            for p, s, alpha in zip(self._projectors[side], of_layers, self._alpha, strict=True):
-                tighten(p, s, alpha)
+                self._projectors[side] = [torch.eye(s.shape[1], dtype=s.dtype, device=s.device) for s in of_layers]
+            for p, s, a in zip(self._projectors[side], of_layers, alpha, strict=True):
+                tighten(p, s, a)
 
     def _log_free(self) -> None:
         """How much of an update of each layer passes, on average over its inputs."""
