@@ -8,7 +8,7 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
@@ -137,8 +137,9 @@ def compare(arguments: argparse.Namespace) -> Any:
     check_chosen(source, changes, composed, cells=True)
     config.cells_of(composed)  # refuses what makes no sense before torch is loaded
     _ready(composed)
-    pipeline = _loaded("clep.pipelines.compare")
-    return pipeline.compare(composed, resume=arguments.resume is not None)
+    with _workers_importing(composed):
+        pipeline = _loaded("clep.pipelines.compare")
+        return pipeline.compare(composed, resume=arguments.resume is not None)
 
 
 def _extend(arguments: argparse.Namespace) -> Any:
@@ -152,8 +153,9 @@ def _extend(arguments: argparse.Namespace) -> Any:
     from clep.comparison.extending import extended
 
     stored = extended(arguments.into or arguments.resume, changes, how)
-    pipeline = _loaded("clep.pipelines.compare")
-    return pipeline.extend(stored)
+    with _workers_importing(stored.config):
+        pipeline = _loaded("clep.pipelines.compare")
+        return pipeline.extend(stored)
 
 
 def report(arguments: argparse.Namespace) -> Any:
@@ -188,18 +190,20 @@ def reproduce(arguments: argparse.Namespace) -> Any:
     cells = list(claim.composed(changes, small=arguments.small))  # refuses what makes no sense before torch is loaded
     check_folder("--output", arguments.output)
     _ready(cells[0][1])
-    pipeline = _loaded("clep.pipelines.reproduce")
     options = {"small": arguments.small, "output": arguments.output, "figure": arguments.figure}
     options |= {"stored": arguments.stored, "missing": arguments.missing}
-    return pipeline.run(claim, changes, **options)
+    with nullcontext() if arguments.stored else _workers_importing(cells[0][1]):
+        pipeline = _loaded("clep.pipelines.reproduce")
+        return pipeline.run(claim, changes, **options)
 
 
 def tune(arguments: argparse.Namespace) -> Any:
     """Search a strategy set's hyperparameters and write the best configuration."""
     composed = _ready(_composed(arguments))
     check_file("--output", arguments.output)
-    pipeline = _loaded("clep.pipelines.tune")
-    tuned = pipeline.run(composed)
+    with _workers_importing(composed):
+        pipeline = _loaded("clep.pipelines.tune")
+        tuned = pipeline.run(composed)
     pipeline.write(tuned, arguments.output)
     return tuned
 
@@ -357,9 +361,19 @@ def _loaded(module: str) -> Any:
         return getattr(__import__(package, fromlist=[name]), name)  # as `from package import name`
 
 
+def _workers_importing(composed: Config) -> AbstractContextManager[None]:
+    """If a command has workers on this machine, the process that they come from imports while this one does."""
+    from clep import workers
+
+    local = composed.engine.name == "local" and composed.workers > 0
+    return workers.importing(workers.PRELOAD) if local else nullcontext()
+
+
 def _leave() -> None:
     """End the process, in which nothing has begun."""
     print("clep: interrupted before anything had begun", file=sys.stderr, flush=True)
+    if workers := sys.modules.get("clep.workers"):
+        workers.end_server()
     temporary.remove_all()
     os._exit(interrupts.exit_code())
 

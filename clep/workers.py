@@ -21,6 +21,9 @@ from typing import Any, Protocol, TextIO
 from clep import interrupts
 from clep.errors import WARNINGS, ConfigError, InputWarning, SettlingWarning, is_for_its_authors
 
+PRELOAD = ("clep.pipelines.class_incremental", "clep.strategies.sleep_replay", "clep.comparison.warm")
+"""What takes long to import, for workers that train."""
+
 _GRACE_SECONDS = 4.0  # for all workers to close their MLflow runs after an interrupt
 _LOOK_SECONDS = 1.0  # how long an interrupt whose exception was lost can stay unnoticed
 _ORPHAN_SECONDS = 1.5  # for a worker without a parent to begin its way out, before it is ended where it is
@@ -104,7 +107,7 @@ def run_jobs(
         yield from _run_elsewhere(function, jobs, workers, preload, running)
     except BaseException:
         _stop([process for _, process in running.values()])
-        _end_server()
+        end_server()
         raise
 
 
@@ -116,14 +119,8 @@ def _run_elsewhere(
     running: dict[Connection, tuple[int, Any]],
 ) -> Iterator[Message]:
     """Run the jobs in processes; those that run at present are in `running`."""
-    method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    context: Any = multiprocessing.get_context(method)  # the type shared by all contexts lacks `Process`
-    if method == "forkserver":
-        context.set_forkserver_preload(list(preload))
-        with _signals_blocked(), _safe_path():
-            multiprocessing.resource_tracker.ensure_running()  # which lets some through again once it has started
-        with _signals_blocked(), _safe_path():
-            multiprocessing.forkserver.ensure_running()
+    context: Any = multiprocessing.get_context(_method())  # the type shared by all contexts lacks `Process`
+    _begin_server(preload)
     waiting, said = list(enumerate(jobs))[::-1], Said()
     while waiting or running:
         while waiting and len(running) < workers:
@@ -156,6 +153,41 @@ def _run_elsewhere(
                 del running[connection]
 
 
+@contextmanager
+def importing(preload: Sequence[str]) -> Iterator[None]:
+    """Let the process that workers come from import what it needs while this one does, on another core.
+
+    If no job has been run when the block ends, that process ends too: it may still be importing.
+
+    Args:
+        preload: modules that take long to import.
+    """
+    _begin_server(preload)
+    try:
+        yield
+    finally:
+        if not _has_served:
+            end_server()
+
+
+def _method() -> str:
+    return "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+
+
+def _begin_server(preload: Sequence[str]) -> None:
+    """Start the process that workers come from, unless it is there or the platform has none."""
+    if _method() != "forkserver":
+        return
+    multiprocessing.set_forkserver_preload(list(preload))
+    with _signals_blocked(), _safe_path():
+        multiprocessing.resource_tracker.ensure_running()  # which lets some through again once it has started
+    with _signals_blocked(), _safe_path():
+        multiprocessing.forkserver.ensure_running()
+
+
+_has_served = False  # whether the process that workers come from has forked one, and so has imported all
+
+
 def _start(process: Any, others: Sequence[Any]) -> None:
     """Start a process, and leave nothing behind if that is interrupted.
 
@@ -165,6 +197,8 @@ def _start(process: Any, others: Sequence[Any]) -> None:
         process: to be started.
         others: those that run; without the server, nobody would know of them any more.
     """
+
+    global _has_served
 
     def begin() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, interrupts.SIGNALS)  # they are for the thread that waits
@@ -177,16 +211,22 @@ def _start(process: Any, others: Sequence[Any]) -> None:
                 wait_for([begun], _LOOK_SECONDS)
                 interrupts.check()
             begun.result()
+            _has_served = True
         except BaseException:
             _stop(others)
-            _end_server()
+            end_server()
             if begun.exception() is None:  # otherwise the server has not come to it
                 _stop([process])
             raise
 
 
-def _end_server() -> None:
-    """End the process that workers come from: it may still be importing, and would write to folders that are gone."""
+def end_server() -> None:
+    """End the process that workers come from, if there is one.
+
+    It may still be importing, and would write to folders that are gone.
+    """
+    global _has_served
+    _has_served = False
     server: Any = multiprocessing.forkserver._forkserver  # nothing public tells of it
     if (pid := server._forkserver_pid) is not None:
         with suppress(ProcessLookupError):

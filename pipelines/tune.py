@@ -24,14 +24,13 @@ from clep.population.crew import run_together
 from clep.population.training import take_seat
 from clep.randomness import reproducible
 from clep.search import Tuned, write
-from clep.workers import Jobs
+from clep.workers import PRELOAD, Jobs
 
 __all__ = ["Tuned", "run", "write"]
 
 _VALIDATION = 0.2
 _IN_A_ROW = 10  # a search gives up after so many failures
 _DIVERGED = 0.0  # accuracy of a network that diverged: counts as finished, so the sampler learns to stay away
-_PRELOAD = ["clep.build", "clep.strategies.sleep_replay"]
 
 
 def run(config: Config) -> Tuned:
@@ -162,7 +161,7 @@ def _scores(configs: Sequence[Config], run: Jobs) -> list[list[float | str]]:
     jobs = [Job(str(i), seeded(c, seed)) for i, c in enumerate(configs) for seed in c.tune.seeds]
     groups = together(jobs, configs[0].workers, called="trial")
     scores: dict[int, float | str] = {}
-    messages = run(_score_together, [[jobs[i].config for i in group] for group in groups], preload=_PRELOAD)
+    messages = run(_score_together, [[jobs[i].config for i in group] for group in groups], preload=PRELOAD)
     try:
         for message in messages:
             if message.kind not in ("progress", "again"):

@@ -70,6 +70,37 @@ def test_an_interrupt_while_the_process_that_workers_come_from_imports_ends_it(t
     assert (done.stdout, done.stderr) == ("False\n", "")
 
 
+AHEAD = """
+import multiprocessing.forkserver, os, sys
+from clep.workers import importing, run_jobs
+
+def server():
+    return multiprocessing.forkserver._forkserver._forkserver_pid
+
+def doubled(job, tell):
+    return 2 * job
+
+if __name__ == "__main__":
+    with importing(["slow_to_import"]):
+        begun = server()
+        jobs = list(map(int, sys.argv[1:]))
+        print([message.value for message in run_jobs(doubled, jobs, workers=1, preload=["slow_to_import"])])
+    print(server() == begun, os.path.exists(f"/proc/{begun}"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("jobs", "out"), [(["1", "2"], "imported\n[2, 4]\nTrue True\n"), ([], "[]\nFalse False\n")], ids=["jobs", "no jobs"]
+)
+def test_workers_come_from_the_process_that_has_begun_to_import_and_without_jobs_it_ends(jobs, out, tmp_path):
+    (tmp_path / "slow_to_import.py").write_text("import time\ntime.sleep(1.0)\nprint('imported', flush=True)")
+    (tmp_path / "jobs.py").write_text(AHEAD)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    command = [sys.executable, "jobs.py", *jobs]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, env=environment, timeout=120)
+    assert done.stdout == out, done.stderr
+
+
 def doubled(job, tell):
     tell(job)
     if job == "bad":

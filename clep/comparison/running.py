@@ -25,15 +25,13 @@ from clep.population.crew import run_together
 from clep.recording import record_failure
 from clep.results import Comparison, Result
 from clep.schema import EngineSection
-from clep.workers import Jobs, Message
+from clep.workers import PRELOAD, Jobs, Message
 
 _logger = logging.getLogger(__name__)
 
 Pipeline = Callable[..., Result]
 """A pipeline such as `class_incremental.run`:
 `(config, *, parent_run_id, experiment_id, tags, name, on_progress) -> Result`."""
-
-PRELOAD = ["clep.strategies.sleep_replay", "clep.comparison.warm"]
 
 
 class Interrupted(KeyboardInterrupt):
@@ -151,7 +149,7 @@ def _ended(
     """
     run_ids: dict[int, str] = {}
     running = {number: list(group) for number, group in enumerate(groups)}
-    preload = [*dict.fromkeys(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]
+    preload = list(dict.fromkeys([*(pipeline.__module__ for pipeline, *_ in arguments), *PRELOAD]))
     works = [[arguments[position] for position in group] for group in groups]
     messages = run(_run_group, works, preload=preload)
     try:
