@@ -33,6 +33,10 @@ _UNGUARDED = 78  # exit code of a worker that would start the work again; EX_CON
 _TOLD_ELSEWHERE = InputWarning, SettlingWarning
 """Each run's metrics tell, and the parent has looked at the data; warnings from many runs would be a jumble."""
 
+_imported: tuple[int | None, list[str]] = None, []
+"""Of the process that workers come from: its id, and the modules that it imports."""
+_has_served = False  # whether it has forked one, and so has imported all
+
 
 @dataclass(frozen=True)
 class Message:
@@ -78,10 +82,10 @@ def run_jobs(
 ) -> Generator[Message, None, None]:
     """Run `function(job, report)` for every job, at most `workers` at a time, each in a new process.
 
-    If the platform allows, the processes are forked from a server that has imported `preload`. So a job starts in
-    milliseconds in a clean process, and computes the same alone or among others. On Ctrl-C, running jobs get the same
-    interrupt and time to finish their records; then `KeyboardInterrupt` is raised. A warning of clep that several jobs
-    give is given once, here.
+    If the platform allows, the processes are forked from a server that has imported `preload`, and that stays for
+    further jobs. So a job starts in milliseconds in a clean process, and computes the same alone or among others. On
+    Ctrl-C, running jobs get the same interrupt and time to finish their records; then `KeyboardInterrupt` is raised. A
+    warning of clep that several jobs give is given once, here.
 
     Without workers the jobs run in this process, one after another; the reports of a job come when it has ended.
 
@@ -175,17 +179,28 @@ def _method() -> str:
 
 
 def _begin_server(preload: Sequence[str]) -> None:
-    """Start the process that workers come from, unless it is there or the platform has none."""
+    """Have a process that workers come from and that has imported `preload`, or is about to, if the platform has any.
+
+    One that runs may have been started for other work, and every worker would then import the rest anew. It is
+    replaced, unless processes that came from it still run: without it, nobody would know how they end.
+    """
+    global _imported
     if _method() != "forkserver":
         return
-    multiprocessing.set_forkserver_preload(list(preload))
+    server: Any = multiprocessing.forkserver._forkserver  # nothing public tells of it
+    running, (known, modules) = server._forkserver_pid, _imported
+    suits = running == known and set(preload) <= set(modules)
+    ours = multiprocessing.context.ForkServerProcess
+    if running is not None and not suits and not any(isinstance(p, ours) for p in multiprocessing.active_children()):
+        end_server()
+    wanted = [*dict.fromkeys([*modules, *preload])]
+    multiprocessing.set_forkserver_preload(wanted)
     with _signals_blocked(), _safe_path():
         multiprocessing.resource_tracker.ensure_running()  # which lets some through again once it has started
     with _signals_blocked(), _safe_path():
         multiprocessing.forkserver.ensure_running()
-
-
-_has_served = False  # whether the process that workers come from has forked one, and so has imported all
+    if server._forkserver_pid != running:
+        _imported = server._forkserver_pid, wanted
 
 
 def _start(process: Any, others: Sequence[Any]) -> None:

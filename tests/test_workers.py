@@ -36,6 +36,37 @@ def test_signals_never_reach_the_process_that_workers_come_from_and_reach_a_work
     assert done.stdout == "[('progress', 'begun'), ('done', True)] True\n", done.stderr
 
 
+SERVED = """
+import multiprocessing, multiprocessing.forkserver, sys, time
+from clep.workers import run_jobs
+
+def imported(name, tell):
+    return name in sys.modules
+
+def told(name):
+    (message,) = run_jobs(imported, [name], workers=1, preload=[name])
+    return message.value, multiprocessing.forkserver._forkserver._forkserver_pid
+
+if __name__ == "__main__":
+    first, second, again = told("wave"), told("colorsys"), told("wave")
+    print(first[0], second[0], again[0], first[1] == second[1], second[1] == again[1])
+    other = multiprocessing.get_context("forkserver").Process(target=time.sleep, args=(60,))
+    other.start()
+    print(told("sndhdr")[1] == again[1])
+    other.kill()
+    other.join()
+    print(other.exitcode)
+"""
+
+
+def test_the_process_that_workers_come_from_has_imported_what_they_need_whatever_it_was_started_for(tmp_path):
+    """Otherwise each worker imports torch and the rest anew. Once all is there the same process serves, and one whose
+    processes still run is left alone."""
+    (tmp_path / "jobs.py").write_text(SERVED)
+    done = subprocess.run([sys.executable, "-W", "ignore", "jobs.py"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.stdout == "True True True False True\nTrue\n-9\n", done.stderr
+
+
 IMPORTS = """
 import multiprocessing.forkserver, os, pathlib, signal, threading, time
 from clep import interrupts
