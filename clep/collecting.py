@@ -11,11 +11,14 @@ from contextlib import contextmanager
 _SELDOM = (100_000, 50, 50)  # not never: a command that trains nothing has no other end of its start
 
 _usual: tuple[int, int, int] | None = None
+_freezes = False
 
 
 @contextmanager
 def seldom() -> Iterator[None]:
     """Collect seldom, until `as_usual` is called or the block ends.
+
+    Objects that the caller has frozen stay so: nobody can thaw some and not others.
 
     Example:
         >>> import gc
@@ -24,17 +27,18 @@ def seldom() -> Iterator[None]:
         >>> first
         100000
     """
-    global _usual
+    global _usual, _freezes
     if _usual is not None:
         yield
         return
-    _usual = gc.get_threshold()
+    _usual, _freezes = gc.get_threshold(), not gc.get_freeze_count()
     gc.set_threshold(*_SELDOM)
     try:
         yield
     finally:
         as_usual()
-        gc.unfreeze()  # otherwise torch's compiler reports it all as leaked when this process ends
+        if _freezes:
+            gc.unfreeze()  # otherwise torch's compiler reports it all as leaked when this process ends
 
 
 def libraries_are_loaded() -> None:
@@ -45,7 +49,7 @@ def libraries_are_loaded() -> None:
     Example:
         >>> libraries_are_loaded()
     """
-    if _usual is not None:
+    if _usual is not None and _freezes:
         gc.freeze()
 
 

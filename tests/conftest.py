@@ -1,11 +1,31 @@
 """Every test: one thread, fixed seeds, its own working folder, data folder and tracking store."""
 
+import gc
 import os
+import sys
 
 import pytest
 import torch
 
 os.environ["CLEP_PROGRESS"] = "0"
+
+
+_MANY = 100
+_loaded = 0
+
+
+def pytest_runtest_setup():
+    """What has been imported is kept from the garbage collector. Every run ends with a collection, which would look at
+    all objects of all libraries, and take most of a second."""
+    global _loaded
+    if len(sys.modules) > _loaded + _MANY:
+        _loaded = len(sys.modules)
+        gc.collect()
+        gc.freeze()
+
+
+def pytest_unconfigure():
+    gc.unfreeze()  # otherwise torch's compiler reports it all as leaked when this process ends
 
 
 @pytest.fixture(autouse=True)

@@ -10,6 +10,14 @@ from clep.config import compose
 from tests.oracles.stores import empty_store
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_frozen():
+    """As in a process that starts."""
+    gc.unfreeze()
+    yield
+    gc.freeze()
+
+
 def test_in_the_start_of_a_command_garbage_is_collected_seldom_and_afterwards_as_before():
     usual = gc.get_threshold()
     with collecting.seldom():
@@ -30,6 +38,18 @@ def test_outside_of_the_start_of_a_command_nothing_is_kept_from_the_collector():
         collecting.libraries_are_loaded()
         assert gc.get_freeze_count() > before
     assert gc.get_freeze_count() == 0
+
+
+def test_what_a_caller_has_frozen_stays_so():
+    """A notebook or a test that calls a command would look at all libraries again at every collection."""
+    gc.freeze()
+    frozen = gc.get_freeze_count()
+    with collecting.seldom():
+        kept = [[] for _ in range(100)]
+        collecting.libraries_are_loaded()
+        assert gc.get_freeze_count() == frozen
+    assert len(kept) == 100
+    assert gc.get_freeze_count() == frozen
 
 
 def test_a_command_trains_with_the_collector_as_it_was(monkeypatch):
