@@ -178,7 +178,7 @@ def given(config: str | Path | Mapping[str, Any] | Config | None, overrides: Seq
         >>> given("mnist", ["strategies=ewc", "strategy.ewc.ewc_lambda=1"])
         [{}, {'strategies': ['ewc'], 'strategy': {'ewc': {'ewc_lambda': 1}}}]
     """
-    shipped = config is None or str(config) in builtin("pipeline")
+    shipped = config is None or str(config) in _names("pipeline")
     return [{} if shipped else _plain(*_source(config)).values, _merged_changes(map(_change, overrides))]
 
 
@@ -211,9 +211,15 @@ def to_yaml(config: Config) -> str:
 def builtin(group: str) -> dict[str, str]:
     """Return the names of the YAML files in `configs/<group>/`, sorted, and the first line of each."""
     folder = resources.files("clep.configs") / group
-    files = sorted(folder.iterdir(), key=lambda file: file.name) if folder.is_dir() else []
-    texts = {file.name[:-5]: file.read_text(encoding="utf-8") for file in files if file.name.endswith(".yaml")}
+    texts = {name: (folder / f"{name}.yaml").read_text(encoding="utf-8") for name in _names(group)}
     return {name: text.partition("\n")[0].lstrip("# ") for name, text in texts.items()}
+
+
+def _names(group: str) -> list[str]:
+    """The names of `builtin`; no file is read."""
+    folder = resources.files("clep.configs") / group
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    return sorted(name[:-5] for name in names if name.endswith(".yaml"))
 
 
 def find(group: str, name: str) -> Path:
@@ -226,7 +232,7 @@ def find(group: str, name: str) -> Path:
         if not Path(name).is_file():
             raise ConfigError(f"{group}: there is no file {name}")
         return Path(name)
-    if name not in builtin(group):
+    if name not in _names(group):
         raise ConfigError(f"{group}: {unknown(name, builtin(group), group)}, or a path that ends in .yaml")
     with resources.as_file(resources.files("clep.configs") / group / f"{name}.yaml") as path:
         return path
@@ -237,7 +243,7 @@ def _source(config: str | Path | Mapping[str, Any] | Config | None) -> _Layer:
     if isinstance(config, Config | Mapping):
         return _Layer(None, to_dict(config) if isinstance(config, Config) else dict(config))
     name = DEFAULT_PIPELINE if config is None else str(config)
-    if name in builtin("pipeline"):
+    if name in _names("pipeline"):
         return _shipped("pipeline", name)
     if _is_path(name):
         return _read(Path(name), name)
@@ -309,9 +315,7 @@ def _shipped(group: str, name: str, *keys: str) -> _Layer:
 def _read(file: Traversable, origin: str, *keys: str) -> _Layer:
     """Read a YAML file; its values belong under `keys`, and `origin` names it in errors."""
     try:
-        text = text_of(file)
-        refuse_ambiguous(text)
-        values = _container(OmegaConf.load(io.StringIO(text)))
+        values = copy.deepcopy(_parsed(text_of(file)))
     except ConfigError as error:
         raise ConfigError(f"{error} (set in {origin})") from error
     except (OSError, *_UNREADABLE) as error:
@@ -320,6 +324,13 @@ def _read(file: Traversable, origin: str, *keys: str) -> _Layer:
         raise ConfigError(f"{origin}: expected keys and their values, got {values!r}")
     learner = values.pop("learner", None) if keys == ("network",) else None
     return _Layer(origin, _nested(keys, values) | ({} if learner is None else {"learner": learner}))
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(text: str) -> Any:
+    """What a YAML document says: a comparison reads the same files for each of its cells."""
+    refuse_ambiguous(text)
+    return _container(OmegaConf.load(io.StringIO(text)))
 
 
 def _plain(origin: str | None, values: Any) -> _Layer:
@@ -359,7 +370,7 @@ def _composed(*sources: _Layer) -> Config:
         if group == "stream":  # a data set has no values besides its name
             with _placed(layers):
                 parts.check_name("dataset", name)
-        elif name in builtin(group):
+        elif name in _names(group):
             layers.insert(at, _shipped_network(name))
         elif (reason := parts.refusal(group, name, builtin(group))) is None:
             layers.insert(at, _Layer(None, {"network": {"model": name}}))
@@ -372,7 +383,7 @@ def _composed(*sources: _Layer) -> Config:
     config = _merged(layers)
     named = {*config.strategies, *names_in(config.cells)}
     _check_strategy_names(config.strategy.keys() - named)
-    used = named & builtin("strategy").keys()
+    used = named.intersection(_names("strategy"))
     defaults = {name: _shipped("strategy", name).values for name in sorted(used)}
     config = dataclasses.replace(config, strategy=_container(OmegaConf.merge(defaults, config.strategy)))
     with _placed(layers):
@@ -428,7 +439,7 @@ def _expanded(config: Config, given: bool, sources: Sequence[_Layer]) -> list[An
         return _composed(*lower, _Layer(None, _merged_changes([last.values, *map(_change, changes)])))
 
     def keys_of_network(name: str) -> set[str]:
-        return set(_paths(_shipped("network", name, "network").values)) if name in builtin("network") else set()
+        return set(_paths(_shipped("network", name, "network").values)) if name in _names("network") else set()
 
     return expand(config, given=given, compose=changed, keys_of_network=keys_of_network)
 
@@ -446,7 +457,7 @@ def _paths(values: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
 def _check_strategy_names(names: Iterable[str]) -> None:
     """Refuse parameters of a strategy that does not exist: they would change nothing in silence."""
     for name in sorted(names):
-        known = {*builtin("strategy"), *parts.names("strategy")}
+        known = {*_names("strategy"), *parts.names("strategy")}
         if not is_import_path(name) and name not in known:
             raise ConfigError(f"strategy.{name}: {unknown(name, known, 'strategy')}, or an import path `module:Class`")
 
