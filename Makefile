@@ -23,9 +23,10 @@ run: install  ## the main job: compare strategies on class-incremental digits, r
 	$(BIN)/clep compare
 
 # One process more than there are cores, since many tests wait for a command that they have started. All tests of a file
-# are in one of them: they share what its fixtures have trained.
+# are in one of them: they share what its fixtures have trained. Files come in their order: sorted by their numbers of
+# tests, those that take minutes would be the last, and one process would be left with them.
 test: install  ## the tests (no network, a few minutes on 2 cores)
-	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile
+	$(BIN)/python -m pytest --numprocesses $(TESTERS) --dist loadfile --no-loadscope-reorder
 
 test-slow: install  ## the tests that take minutes or start a server
 	$(BIN)/python -m pytest -m 'slow or server'

@@ -280,7 +280,7 @@ def test_ctrl_c_ends_the_run_as_killed_with_what_it_has_logged(tmp_path):
     uri = f"sqlite:///{tmp_path}/m.db"
     experiment = tracking.prepare(uri, "clep")
     store = mlflow.MlflowClient(tracking_uri=uri)
-    command = [sys.executable, "-m", "clep", "run", "learner.epochs=500", f"tracking.uri={uri}"]
+    command = [sys.executable, "-m", "clep", "run", "learner.epochs=100", f"tracking.uri={uri}"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=tmp_path)
     while process.poll() is None:
         runs = store.search_runs([experiment])
