@@ -92,6 +92,7 @@ def test_an_import_path_names_a_strategy_of_ones_own(form, tmp_path, monkeypatch
     source += "        super().__init__()\n        self.k = k\n"
     (tmp_path / "my_module.py").write_text(source)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "my_module", raising=False)  # of another test
     (built,) = registry.build([form], {form: {"k": 4}, "ewc": {"nonsense": 1}})
     assert (type(built).__name__, built.k) == ("Mine", 4)
     assert refusal([form], {form: {"k": "4"}}) == f"strategy.{form}.k: expected an integer, got '4'"
