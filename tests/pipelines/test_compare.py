@@ -1,6 +1,7 @@
 """`clep compare`: cells over seeds in worker processes; isolated, summarised, interruptible."""
 
 import json
+import sys
 
 import mlflow
 import pytest
@@ -182,6 +183,7 @@ def test_what_failed_is_run_again_under_the_id_of_its_comparison(small, tmp_path
         "        assert pathlib.Path('mended').exists(), 'not mended'\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "fragile", raising=False)  # of another test
     config = small | {"cells": [["naive"], ["fragile:Fragile"]], "seeds": [0], "workers": 2}
     first = clep.compare(config)
     (failure,) = first.failures
