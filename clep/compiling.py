@@ -1,7 +1,6 @@
 """Functions compiled by numba, and the threads of the matrix products in them."""
 
 import functools
-import threading
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -26,29 +25,19 @@ def compiled_with_fused_products(function: Callable[..., Any]) -> Any:
 class OneThread:
     """Within this context, matrix products in compiled functions take one thread: SciPy's BLAS has threads of its own.
 
-    Where contexts of several threads overlap, the last to end gives the threads back. To ask and to set them takes
-    microseconds.
+    To ask and to set them takes microseconds.
     """
 
-    _lock, _within = threading.Lock(), 0
-    _before: tuple[tuple[Any, int], ...] = ()
-
     def __enter__(self) -> None:
-        with self._lock:
-            if OneThread._within == 0:
-                OneThread._before = tuple((library, n) for library in _libraries() if (n := library.num_threads) != 1)
-                for library, _ in OneThread._before:
-                    library.set_num_threads(1)
-            OneThread._within += 1
+        self._before = [(library, n) for library in _libraries() if (n := library.num_threads) != 1]
+        for library, _ in self._before:
+            library.set_num_threads(1)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        with self._lock:
-            OneThread._within -= 1
-            if OneThread._within == 0:
-                for library, threads in OneThread._before:
-                    library.set_num_threads(threads)
+        for library, threads in self._before:
+            library.set_num_threads(threads)
 
 
 @functools.cache
